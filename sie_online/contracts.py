@@ -1,0 +1,125 @@
+"""The shapes of the topics: Arrow schemas, factor names, header names. Imports pyarrow and nothing else of weight.
+
+Within a major version (``.v1``) columns are only ever added, at the end. ``tests/contract`` holds golden files of
+every topic, which must decode to the same table for ever.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+CODE_VERSION = "0.1.0"
+
+EVENT_TYPES = ("impression", "view", "click", "cart", "favorite", "purchase", "return", "rating")
+"""Event types in code order: an event's uint8 code is its index here."""
+
+HEARTBEAT = "heartbeat"
+"""Type of a record that only moves its partition's clock: ``{"event_type": "heartbeat", "timestamp_ms": …}``."""
+
+FACTORS = ("noise", "delay", "balance", "score", "normaliser", "guard", "clip")
+"""The additive parts of log weight, in column order (``f_<name>``)."""
+
+BUILTIN_MODEL = "builtin"
+"""``model_version`` while no announced model is in force."""
+
+_FACTOR_FIELDS = [pa.field(f"f_{name}", pa.float64(), nullable=False) for name in FACTORS]
+
+WEIGHTS = pa.schema(
+    [
+        pa.field("event_id", pa.string(), nullable=False),
+        pa.field("event_type", pa.dictionary(pa.int8(), pa.string()), nullable=False),
+        pa.field("partition", pa.int32(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("revision", pa.int32(), nullable=False),
+        pa.field("final", pa.bool_(), nullable=False),
+        pa.field("generation", pa.int64(), nullable=False),
+        pa.field("model_version", pa.dictionary(pa.int8(), pa.string()), nullable=False),
+        pa.field("event_time_ms", pa.int64(), nullable=False),
+        pa.field("published_ms", pa.int64(), nullable=False),
+        pa.field("user_id", pa.string(), nullable=False),
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("label", pa.int8()),
+        pa.field("probability", pa.float64(), nullable=False),
+        pa.field("error", pa.float64()),
+        pa.field("feature_score", pa.float64(), nullable=False),
+        pa.field("noise_probability", pa.float64(), nullable=False),
+        pa.field("weight", pa.float64(), nullable=False),
+        pa.field("uncertainty", pa.float64(), nullable=False),
+        *_FACTOR_FIELDS,
+    ]
+)
+"""``sie.weights.v1``: one row per statement about one event. Times in ms since 1970 (event time); ``probability``,
+``noise_probability`` in [0, 1]; ``log(weight)`` is the sum of the ``f_`` columns."""
+
+WEIGHT_KEY = ("partition", "offset", "revision")
+"""Identity of a row within its source topic (the topic's name is in the schema metadata)."""
+
+
+def weights_schema(source_topic: str) -> pa.Schema:
+    """``WEIGHTS`` with the metadata every message carries."""
+    return WEIGHTS.with_metadata({"source_topic": source_topic, "code_version": CODE_VERSION})
+
+
+def samples_schema(source_topic: str, n_features: int, n_dense: int, feature_schema_hash: str) -> pa.Schema:
+    """``sie.samples.v1``: one row per settled sample, with what a model would be trained on.
+
+    ``features`` are indices of hashed one-hot features, ``dense`` real-valued ones, both as seen at the event;
+    ``user_hash``, ``item_hash``, ``category_hash`` are 64-bit hashes of the ids (0: no category).
+    """
+    return pa.schema(
+        [
+            pa.field("event_id", pa.string(), nullable=False),
+            pa.field("event_type", pa.dictionary(pa.int8(), pa.string()), nullable=False),
+            pa.field("partition", pa.int32(), nullable=False),
+            pa.field("offset", pa.int64(), nullable=False),
+            pa.field("revision", pa.int32(), nullable=False),
+            pa.field("generation", pa.int64(), nullable=False),
+            pa.field("event_time_ms", pa.int64(), nullable=False),
+            pa.field("settled_ms", pa.int64(), nullable=False),
+            pa.field("label", pa.int8(), nullable=False),
+            pa.field("probability", pa.float64(), nullable=False),
+            pa.field("error", pa.float64(), nullable=False),
+            pa.field("feature_score", pa.float64(), nullable=False),
+            pa.field("noise_probability", pa.float64(), nullable=False),
+            pa.field("weight", pa.float64(), nullable=False),
+            *_FACTOR_FIELDS,
+            pa.field("user_hash", pa.uint64(), nullable=False),
+            pa.field("item_hash", pa.uint64(), nullable=False),
+            pa.field("category_hash", pa.uint64(), nullable=False),
+            pa.field("features", pa.list_(pa.uint32(), n_features), nullable=False),
+            pa.field("dense", pa.list_(pa.float32(), n_dense), nullable=False),
+        ],
+        metadata={
+            "source_topic": source_topic,
+            "code_version": CODE_VERSION,
+            "feature_schema_hash": feature_schema_hash,
+        },
+    )
+
+
+DEAD_LETTER_HEADERS = (
+    "sie-reason",
+    "sie-exception",
+    "sie-source-topic",
+    "sie-source-partition",
+    "sie-source-offset",
+    "sie-source-timestamp-ms",
+)
+"""Headers added to every dead letter, all UTF-8 text."""
+
+DEAD_LETTER_VALUE_BYTES = 512_000
+"""Longer values are cut to this; ``sie-value-bytes`` and ``sie-value-sha256`` then tell of the whole."""
+
+
+def to_message(batch: pa.RecordBatch) -> bytes:
+    """One self-contained message: schema, dictionaries and one record batch as an Arrow IPC stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue())
+
+
+def from_message(message: bytes) -> pa.Table:
+    """The rows of one message; raises ``pyarrow.ArrowInvalid`` if it is no Arrow IPC stream."""
+    with pa.ipc.open_stream(message) as reader:
+        return reader.read_all()
