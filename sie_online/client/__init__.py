@@ -1,0 +1,1 @@
+"""The light part that subscribers install. Public names resolve lazily through ``sie_online``."""
