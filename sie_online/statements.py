@@ -1,0 +1,54 @@
+"""What a shard says about its entities (``sie.entities.v1``): the key and the JSON value of one statement.
+
+A statement is absolute, not a difference: the newest one per key is the whole truth of that shard. All four figures
+are plain sums without priors, so that a reader may add the shards' statements of one entity.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+EntityKind = Literal["user", "item", "category"]
+
+
+class EntityState(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
+    """Value of one record of ``sie.entities.v1``: what one shard knows of one user, item or category.
+
+    Within a major version fields are only ever added, at the end and with a default.
+    """
+
+    n_events: int
+    """Events of this entity that were weighed."""
+    sum_weight: float
+    """Sum of their weights at revision 0."""
+    noise_alpha: float
+    """Evidence for noise: the sum of noise probabilities (a Beta count without its prior)."""
+    noise_beta: float
+    """Evidence against noise: the sum of one minus the noise probabilities (a Beta count without its prior)."""
+    source_partition: int
+    """Partition of the input topic: the shard that speaks."""
+    source_offset: int
+    """Offset of the last event that the statement covers."""
+    model_version: str
+    """Model version in force at that event."""
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(EntityState)
+
+
+def key(kind: EntityKind, entity_id: str, partition: int) -> bytes:
+    """``user:<id>`` (a user lives in one shard only), else ``<kind>:<id>#<partition>``."""
+    return f"user:{entity_id}".encode() if kind == "user" else f"{kind}:{entity_id}#{partition}".encode()
+
+
+def encode(kind: EntityKind, entity_id: str, partition: int, state: EntityState) -> tuple[bytes, bytes]:
+    """Key and value of the record that states ``state``."""
+    return key(kind, entity_id, partition), _encoder.encode(state)
+
+
+def decode(value: bytes) -> EntityState:
+    """The statement in ``value``; raises ``msgspec.ValidationError`` if it is none."""
+    return _decoder.decode(value)
