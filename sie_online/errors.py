@@ -33,6 +33,12 @@ class TopicError(UsageError):
     """A topic is missing or has the wrong shape; the message carries the ``sie topics create`` line."""
 
 
+class MessageError(SieError):
+    """A message of one of our topics is not what its contract says; the message names topic, partition and offset."""
+
+    exit_code = 2
+
+
 class UnreachableError(SieError):
     """The broker or the store does not answer."""
 
