@@ -1,0 +1,21 @@
+"""A generated e-commerce stream whose truth is known: people with tastes, and what pollutes their log.
+
+    scenario    how much of everything (``Scenario``)
+    world       people, items, categories and their tastes
+    behaviour   genuine sessions: views, carts, favourites, purchases, returns, ratings
+    noise       misclicks, crawlers, brushed orders
+    malformed   records that no consumer can read
+    stream      all of it in time order, as wire records, with the truth (``simulate``)
+
+Deterministic by seed; no clock, no file, no socket.
+
+>>> from sie_online.simulator import Scenario, simulate
+>>> simulation = simulate(Scenario(events=2_000, seed=7))
+>>> sorted(simulation.counts_by_kind())
+['bots', 'brushing', 'clean', 'misclick']
+"""
+
+from sie_online.simulator.scenario import Scenario
+from sie_online.simulator.stream import Simulation, simulate
+
+__all__ = ["Scenario", "Simulation", "simulate"]
