@@ -1,0 +1,83 @@
+"""Fixtures for all tests: brokers (one per session and kind), a settings factory, the directory of shared data."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+
+from tests.brokers import ROOT, Broker, apache_kafka, embedded_broker, requirements
+
+# Before anything imports numba: compiled kernels are kept from one run to the next.
+os.environ.setdefault("SIE_CACHE_DIR", str(ROOT / "build" / "cache"))
+
+hypothesis_settings.register_profile("sie", deadline=None)  # the first call of a kernel compiles it
+hypothesis_settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis_settings.load_profile("ci" if os.environ.get("CI") else "sie")
+
+SettingsFactory = Callable[..., Any]
+TOPICS = ("events", "weights", "samples", "entities", "models", "dead_letters")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the person running the tests has set for their own deployment must not reach them."""
+    for name in list(os.environ):
+        if name.startswith("SIE_") and name != "SIE_CACHE_DIR":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """The embedded broker: shared, so use topics of your own (``settings`` makes them). Not for kill tests."""
+    with embedded_broker(tmp_path_factory.mktemp("embedded")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """Real Apache Kafka, shared. A test that kills or stops it makes its own with ``apache_kafka()``."""
+    if missing := requirements():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    with apache_kafka(tmp_path_factory.mktemp("kafka")) as running:
+        yield running
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> SettingsFactory:
+    """Factory of valid settings: a store in ``tmp_path``, any free web port, a group and topics of this test's own.
+
+    Arguments are laid over that, nested: ``settings(broker=kafka.address, labels={"window_s": 60})``.
+    """
+    from sie_online.settings import load
+
+    name = uuid.uuid4().hex[:8]
+    base = {
+        "store": (tmp_path / "store").as_uri(),
+        "group": f"test-{name}",
+        "web": {"port": 0},
+        "topics": {topic: f"test-{name}.{topic.replace('_', '-')}" for topic in TOPICS},
+    }
+    return lambda **overrides: load(_merged(base, overrides))
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in over.items():
+        known = merged.get(name)
+        merged[name] = _merged(known, value) if isinstance(known, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Public data sets beside the checkout; ``TEST_DATA`` names another directory."""
+    directory = Path(os.environ.get("TEST_DATA") or ROOT.parent / "shared" / "data")
+    if not directory.is_dir():
+        pytest.skip(f"{directory} is missing: set TEST_DATA to the directory of the public data sets")
+    return directory
