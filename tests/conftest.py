@@ -20,6 +20,21 @@ hypothesis_settings.register_profile("sie", deadline=None)  # the first call of 
 hypothesis_settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis_settings.load_profile("ci" if os.environ.get("CI") else "sie")
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that asks for a broker is marked with its kind."""
+    for item in items:
+        for fixture, marker in (("kafka", "kafka"), ("broker", "embedded")):
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(marker)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Without Java or Maven a developer's run skips what needs Apache Kafka; under CI that is a failure."""
+    if item.get_closest_marker("kafka") and (missing := requirements()):
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+
+
 SettingsFactory = Callable[..., Any]
 TOPICS = ("events", "weights", "samples", "entities", "models", "dead_letters")
 
@@ -42,8 +57,6 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """Real Apache Kafka, shared. A test that kills or stops it makes its own with ``apache_kafka()``."""
-    if missing := requirements():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
     with apache_kafka(tmp_path_factory.mktemp("kafka")) as running:
         yield running
 

@@ -1,0 +1,96 @@
+# sie-online. On a fresh machine with Python >= 3.11, git and make: `make demo`, `make test`. `make` alone explains.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The first Python that is new enough; `make PYTHON=/path/to/python3.12 …` overrides.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { echo $$p; break; }; done)
+# On a terminal uv shows its own progress; elsewhere it only speaks up when something is wrong.
+UV_QUIET := $(shell [ -t 2 ] || echo --quiet)
+INSTALL = $(BIN)/uv pip install $(UV_QUIET) --python $(BIN)/python --constraint constraints.txt
+# More arguments for pytest, the benchmark or the chaos run: make test ARGS="-k topics -x"
+ARGS ?=
+
+##@ Try it
+
+.PHONY: demo
+demo: $(VENV)/.demo ## An event stream in, weights out, on this machine: live view and report, about a minute
+	@$(BIN)/sie demo $(ARGS)
+
+.PHONY: kafka
+kafka: ## Apache Kafka on 127.0.0.1:9092 until Ctrl-C, data in build/kafka/data (needs Java and Maven)
+	@deploy/kafka/run.sh build/kafka/data 9092 || [ $$? -ge 128 ]
+
+##@ Work on it
+
+.PHONY: test
+test: lint schemas-check ## Everything that can fail: lint, schemas, all tests (Apache Kafka's need Java and Maven)
+	@$(BIN)/python -m tests.brokers
+	@$(BIN)/pytest $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.dev ## ruff, formatting, types, layers
+	@echo "Linting ..."
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted: run $(BIN)/ruff format ." >&2; exit 1; }
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo > build/lint-imports.txt || { cat build/lint-imports.txt; exit 1; }
+
+.PHONY: schemas schemas-check
+schemas: $(VENV)/.dev ## Write the JSON Schemas of the topics anew from the code
+	@$(BIN)/python -m sie_online.schemas
+schemas-check: $(VENV)/.dev
+	@$(BIN)/python -m sie_online.schemas --check
+
+.PHONY: bench
+bench: $(VENV)/.dev ## Throughput on Apache Kafka beside stock Faust and an empty fetch, in build/bench
+	@$(BIN)/python -m tests.benchmarks.throughput $(ARGS)
+
+.PHONY: chaos
+chaos: $(VENV)/.dev ## Kills, pauses and broker failures on Apache Kafka, long (ARGS="--seeds 1-10")
+	@$(BIN)/python -m tests.chaos.run $(ARGS)
+
+.PHONY: constraints
+constraints: $(VENV)/.uv ## Resolve every dependency anew into constraints.txt (then test, then commit)
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --strip-extras --no-annotate \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make constraints" \
+		--extra worker --extra trainer --extra demo --extra dev --output-file constraints.txt pyproject.toml
+	@git --no-pager diff --stat -- constraints.txt
+
+.PHONY: clean
+clean: ## Remove what was built and measured, caches and the environment
+	@rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST); echo
+
+# --- The environment: stamps say what is installed, and are older than pyproject.toml when that no longer holds ---
+
+$(VENV)/.uv:
+	@[ -n "$(PYTHON)" ] || { echo "Python >= 3.11 is needed: apt-get install python3, or make PYTHON=/path/to/python" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "This Python cannot make environments: apt-get install python3-venv" >&2; exit 2; }
+	@echo "Making the environment in $(VENV) ($$($(PYTHON) --version)) ..."
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.uv pyproject.toml constraints.txt
+	@echo "Installing sie-online with what the demo needs (some 250 MB, once) ..."
+	@$(INSTALL) --editable '.[worker,demo]'
+	@mkdir -p build && touch $@
+
+$(VENV)/.dev: $(VENV)/.uv pyproject.toml constraints.txt
+	@echo "Installing sie-online with what tests need (some 400 MB, once) ..."
+	@$(INSTALL) --editable '.[worker,demo,dev]'
+	@mkdir -p build && touch $@ $(VENV)/.demo
