@@ -1,0 +1,63 @@
+"""Weights for training samples, estimated while the events flow.
+
+A training job needs these names only; each is imported when it is first used (PEP 562), so that importing the package,
+its contracts or the client brings in nothing heavy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sie_online.client.connection import connection
+    from sie_online.client.entities import Entity, EntityReader
+    from sie_online.client.entities import Name as EntityName
+    from sie_online.client.rows import WeightRow
+    from sie_online.client.subscriber import SampleSubscriber, WeightSubscriber
+    from sie_online.errors import SieError
+    from sie_online.settings import Settings
+    from sie_online.settings import load as load_settings
+
+    __version__: str
+
+__all__ = [
+    "Entity",
+    "EntityName",
+    "EntityReader",
+    "SampleSubscriber",
+    "Settings",
+    "SieError",
+    "WeightRow",
+    "WeightSubscriber",
+    "__version__",
+    "connection",
+    "load_settings",
+]
+
+_HOMES = {
+    "Entity": ("sie_online.client.entities", "Entity"),
+    "EntityName": ("sie_online.client.entities", "Name"),
+    "EntityReader": ("sie_online.client.entities", "EntityReader"),
+    "SampleSubscriber": ("sie_online.client.subscriber", "SampleSubscriber"),
+    "Settings": ("sie_online.settings", "Settings"),
+    "SieError": ("sie_online.errors", "SieError"),
+    "WeightRow": ("sie_online.client.rows", "WeightRow"),
+    "WeightSubscriber": ("sie_online.client.subscriber", "WeightSubscriber"),
+    "__version__": ("sie_online.contracts", "CODE_VERSION"),
+    "connection": ("sie_online.client.connection", "connection"),
+    "load_settings": ("sie_online.settings", "load"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""How any Kafka client of ours (worker, trainer, tools, subscribers) is told to reach the brokers: once, from ``Settings``."""
+"""How every Kafka client of ours (worker, trainer, tools, subscribers) is told to reach the brokers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from sie_online.settings import Kafka, Settings
 def connection(settings: Settings) -> dict[str, Any]:
     """Keyword arguments that every aiokafka client takes: ``AIOKafkaConsumer(topic, **connection(settings))``.
 
-    Holds ``bootstrap_servers`` and ``security_protocol``; with TLS also ``ssl_context``, with SASL also ``sasl_*``. Timeouts
-    are not here, since consumer, producer and admin client do not share their names. Contains the password: never log it.
+    Holds ``bootstrap_servers`` and ``security_protocol``; with TLS also ``ssl_context``, with SASL also ``sasl_*``.
+    Timeouts are not here: consumer, producer and admin client name them differently. Contains the password: never
+    log it.
 
     Raises:
         SettingsError: a file cannot be read or is no PEM; the message names the setting.
@@ -39,7 +40,8 @@ def _password(kafka: Kafka) -> str:
     try:
         text = kafka.sasl_password_file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"kafka.sasl_password_file: cannot read {kafka.sasl_password_file}: {_cause(error)}") from None
+        path = kafka.sasl_password_file
+        raise SettingsError(f"kafka.sasl_password_file: cannot read {path}: {_cause(error)}") from None
     return text.rstrip("\r\n")  # editors end a file with a newline; it is no part of the password
 
 

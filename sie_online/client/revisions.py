@@ -17,7 +17,7 @@ OPEN_EVENTS = 1 << 20
 """Default bound on remembered events that await their final row; 40 bytes each."""
 
 SETTLED_EVENTS = 1 << 18
-"""Default bound on remembered final rows: a worker that is killed repeats at most the rows since its last checkpoint."""
+"""Default bound on remembered final rows: a killed worker repeats at most the rows since its last checkpoint."""
 
 STATEMENT = np.dtype(
     [("key", "i8"), ("generation", "i8"), ("digest", "u8"), ("arrival", "i8"), ("revision", "i4"), ("final", "?")],
@@ -54,9 +54,9 @@ class Dropped:
 class LatestRevisions:
     """Tells news from repetitions, for any interleaving of the producers.
 
-    Open events are forgotten at their final row, and the one heard of longest ago first beyond ``open_events``. Final rows stay
-    known for the last ``settled_events`` of them, so that a replay does not bring them back. After forgetting, a
-    repetition counts as news again.
+    Open events are forgotten at their final row, and the one heard of longest ago first beyond ``open_events``. Of
+    the final rows the last ``settled_events`` stay known, so that a replay does not bring them back. After forgetting,
+    a repetition counts as news again.
 
     >>> memory = LatestRevisions()
     >>> rows = np.zeros(3, STATEMENT)

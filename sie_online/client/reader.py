@@ -1,0 +1,209 @@
+"""Reads one topic of ours without a consumer group: all partitions, from a given position, new partitions included.
+
+Owns the connection and what has been fetched, not what has been handled: that is the subscriber's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, Self
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaConnectionError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+
+from sie_online.client.connection import connection
+from sie_online.errors import DecisionError, TopicError, UnreachableError, UsageError
+from sie_online.settings import Settings
+
+Start = Literal["earliest", "latest"] | Mapping[str, Any]
+"""Where to begin: the log's start, its end, or what ``position()`` returned (JSON-able)."""
+
+_POLL_MS = 200  # how long one poll waits; also how soon a new partition is looked for
+_MAX_RECORDS = 64  # per poll: messages are up to 900 kB each
+
+
+class Span(NamedTuple):
+    """What the log of one partition holds: offsets ``first`` up to, not including, ``end``."""
+
+    first: int
+    end: int
+
+
+class TopicReader:
+    """One topic, all partitions. Use as ``async with TopicReader(settings, topic) as reader``.
+
+    Raises, on start:
+        UnreachableError: no broker answers, or it refuses the login.
+        TopicError: there is no such topic.
+        UsageError: ``start`` is no position of this topic.
+        DecisionError: the log no longer holds the position.
+    """
+
+    def __init__(self, settings: Settings, topic: str, start: Start = "earliest") -> None:
+        self.topic = topic
+        self._settings = settings
+        self._start = start
+        self._consumer: AIOKafkaConsumer | None = None
+        self._next: dict[int, int] = {}
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def positions(self) -> dict[int, int]:
+        """Next offset to be fetched, by partition."""
+        return dict(self._next)
+
+    async def start(self) -> None:
+        """Connect and seek; a second call does nothing."""
+        if self._consumer is not None:
+            return
+        self._consumer = self._new_consumer()
+        try:
+            await self._consumer.start()
+            await self._require_topic()
+            self._seek(await self._first_positions())
+        except KafkaConnectionError as error:
+            await self.stop()
+            address = self._settings.broker
+            raise UnreachableError(
+                f"no broker at {address} lets us in: check SIE_BROKER and the SIE_KAFKA__… settings ({error})"
+            ) from None
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Disconnect; a second call does nothing."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop()
+
+    async def poll(self, timeout_s: float | None = None) -> list[ConsumerRecord[bytes, bytes]]:
+        """The next records, in offset order within each partition; empty once ``timeout_s`` is over (None: wait).
+
+        Raises:
+            DecisionError: retention has deleted records that were still to be read.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            await self._adopt_new_partitions()
+            records = await self._fetch(deadline)
+            if records or (deadline is not None and time.monotonic() >= deadline):
+                return records
+
+    async def spans(self) -> dict[int, Span]:
+        """What each partition's log holds now."""
+        partitions = self._partitions()
+        firsts = await self._connected.beginning_offsets(partitions)
+        ends = await self._connected.end_offsets(partitions)
+        return {at.partition: Span(firsts[at], ends[at]) for at in partitions}
+
+    async def seek_to_time(self, since_ms: int) -> None:
+        """Go to the first record of each partition that was written at or after ``since_ms`` (Kafka timestamp)."""
+        found = await self._connected.offsets_for_times(dict.fromkeys(self._partitions(), since_ms))
+        ends = await self._connected.end_offsets(self._partitions())
+        self._seek({at.partition: hit.offset if hit else ends[at] for at, hit in found.items()})
+
+    async def seek_to(self, offset: int) -> None:
+        """Go to ``offset`` in every partition, or to the log's start or end where it holds no such offset."""
+        spans = await self.spans()
+        self._seek({number: min(max(offset, span.first), span.end) for number, span in spans.items()})
+
+    @property
+    def _connected(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            raise UsageError(f"the reader of {self.topic} is not started: use it with 'async with'")
+        return self._consumer
+
+    def _new_consumer(self) -> AIOKafkaConsumer:
+        kafka = self._settings.kafka
+        return AIOKafkaConsumer(
+            **connection(self._settings),
+            client_id="sie-reader",
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",  # deleted records must be an error, not a silent jump
+            request_timeout_ms=int(kafka.request_timeout_s * 1000),
+            metadata_max_age_ms=int(kafka.metadata_max_age_s * 1000),
+            max_partition_fetch_bytes=kafka.fetch_max_bytes,
+        )
+
+    async def _require_topic(self) -> None:
+        if self.topic not in await self._connected.topics():  # asks for all: naming it could create it
+            raise TopicError(f"topic {self.topic} does not exist at {self._settings.broker}: run 'sie topics create'")
+
+    def _partitions(self) -> list[TopicPartition]:
+        numbers = self._connected.partitions_for_topic(self.topic) or set()
+        return [TopicPartition(self.topic, number) for number in sorted(numbers)]
+
+    async def _first_positions(self) -> dict[int, int]:
+        spans = await self.spans()
+        if self._start == "latest":
+            return {number: span.end for number, span in spans.items()}
+        saved = {} if isinstance(self._start, str) else saved_positions(self._start, self.topic)
+        for number, offset in saved.items():
+            _check_held(self.topic, number, offset, spans.get(number))
+        return {number: saved.get(number, span.first) for number, span in spans.items()}
+
+    def _seek(self, positions: dict[int, int]) -> None:
+        """Assign and seek in one breath: a partition without a position would be an error at the next fetch."""
+        self._next = positions
+        self._connected.assign([TopicPartition(self.topic, number) for number in positions])
+        for number, offset in positions.items():
+            self._connected.seek(TopicPartition(self.topic, number), offset)
+
+    async def _adopt_new_partitions(self) -> None:
+        """All records of a partition that appeared just now are new: read it from its start."""
+        if new := [at for at in self._partitions() if at.partition not in self._next]:
+            firsts = await self._connected.beginning_offsets(new)
+            self._seek(self._next | {at.partition: offset for at, offset in firsts.items()})
+
+    async def _fetch(self, deadline: float | None) -> list[ConsumerRecord[bytes, bytes]]:
+        left_ms = _POLL_MS if deadline is None else min(_POLL_MS, max(0, int((deadline - time.monotonic()) * 1000)))
+        try:
+            fetched = await self._connected.getmany(timeout_ms=left_ms, max_records=_MAX_RECORDS)
+        except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
+            raise DecisionError(
+                f"{self.topic}: records were deleted before they were read ({error}); "
+                "start again from 'earliest' to accept the gap, and raise the topic's retention"
+            ) from None
+        except KafkaError as error:
+            raise UnreachableError(f"{self.topic}: the broker answers with {error!r}") from error
+        for at, records in fetched.items():
+            self._next[at.partition] = records[-1].offset + 1
+        return [record for records in fetched.values() for record in records]
+
+
+def saved_positions(saved: Mapping[str, Any], topic: str) -> dict[int, int]:
+    """Offsets by partition from what ``position()`` returned.
+
+    Raises:
+        UsageError: it is no such thing, or of another topic.
+    """
+    try:
+        positions = {int(number): int(offset) for number, offset in saved["positions"].items()}
+        of_topic = saved["topic"]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UsageError(f"{saved!r} is no saved position: pass what position() returned") from None
+    if of_topic != topic:
+        raise UsageError(f"the saved position is of topic {of_topic}, not of {topic}")
+    return positions
+
+
+def _check_held(topic: str, partition: int, offset: int, span: Span | None) -> None:
+    if span is None:
+        raise DecisionError(f"{topic} has no partition {partition}, but the saved position has: was it created anew?")
+    if not span.first <= offset <= span.end:
+        raise DecisionError(
+            f"{topic}, partition {partition}: the log holds offsets {span.first} to {span.end}, "
+            f"the saved position is {offset}; start from 'earliest' to accept the gap"
+        )

@@ -1,0 +1,249 @@
+"""Subscribers of weights and samples: typed rows or Arrow batches, each statement once, resumable at least once."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, ClassVar, Self, TypedDict, Unpack
+
+import pyarrow as pa
+from aiokafka import ConsumerRecord
+
+from sie_online import contracts
+from sie_online.client.reader import Start, TopicReader
+from sie_online.client.revisions import OPEN_EVENTS, SETTLED_EVENTS, LatestRevisions
+from sie_online.client.rows import Source, WeightRow, read_batch, statements, weight_rows
+from sie_online.settings import Settings, load
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a subscriber has seen so far. In rows: ``rows = provisional + duplicates + stale + news``."""
+
+    messages: int = 0
+    rows: int = 0
+    news: int = 0
+    """Handed on (or about to be)."""
+    duplicates: int = 0
+    """Held back: repeated a statement already seen, value for value."""
+    stale: int = 0
+    """Held back: a higher (revision, generation) had been seen."""
+    provisional: int = 0
+    """Held back by ``settle=True``: not final."""
+
+
+class SubscriberOptions(TypedDict, total=False):
+    """The keyword arguments of ``BatchSubscriber``."""
+
+    broker: str | None
+    topic: str | None
+    start: Start
+    idle_s: float | None
+    open_events: int
+    settled_events: int
+
+
+class BatchSubscriber:
+    """What both subscribers share: fetching, filtering and the position. Iterate ``batches()``.
+
+    Args:
+        settings: broker, TLS and SASL as the worker's; default: environment and file (``sie_online.settings.load``).
+        broker: bootstrap servers, instead of the setting.
+        topic: topic to read, instead of the setting.
+        start: ``"earliest"``, ``"latest"``, or what ``position()`` returned.
+        idle_s: end the iteration when no message came for so many seconds; None: never.
+        open_events: bound on remembered events that await their final row (see ``LatestRevisions``).
+        settled_events: bound on remembered final rows.
+    """
+
+    schema: ClassVar[pa.Schema | None] = None
+    topic_setting: ClassVar[str]
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        broker: str | None = None,
+        topic: str | None = None,
+        start: Start = "earliest",
+        idle_s: float | None = None,
+        open_events: int = OPEN_EVENTS,
+        settled_events: int = SETTLED_EVENTS,
+    ) -> None:
+        settings = settings or load()
+        settings = settings if broker is None else settings.model_copy(update={"broker": broker})
+        self.topic = topic or str(getattr(settings.topics, self.topic_setting))
+        self.memory = LatestRevisions(open_events, settled_events)
+        self._reader = TopicReader(settings, self.topic, start)
+        self._idle_s = idle_s
+        self._fetched: deque[ConsumerRecord[bytes, bytes]] = deque()
+        self._handed: dict[int, int] = {}
+        self._counts = Counts()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Connect; iterating does it too. Raises what ``TopicReader`` raises."""
+        await self._reader.start()
+        self._handed = self._reader.positions | self._handed
+
+    async def stop(self) -> None:
+        """Disconnect. What was fetched and not handed on is read again from ``position()``."""
+        await self._reader.stop()
+
+    @property
+    def counts(self) -> Counts:
+        """What was read, handed on and held back so far."""
+        self._counts.duplicates = self.memory.dropped.duplicates
+        self._counts.stale = self.memory.dropped.stale
+        return self._counts
+
+    def position(self) -> dict[str, Any]:
+        """JSON-able; covers every message whose rows have all been handed on.
+
+        Save it after having handled them, and pass it as ``start``: nothing is lost, and at most the rows since
+        then come again (at least once). The memory is not part of it: a replay that straddles the position may bring
+        statements twice.
+        """
+        positions = {str(number): offset for number, offset in sorted(self._handed.items())}
+        return {"topic": self.topic, "positions": positions}
+
+    async def batches(self) -> AsyncIterator[pa.RecordBatch]:
+        """News as Arrow batches in the topic's columns, one batch per message, never empty.
+
+        Raises:
+            MessageError: a message is not of this topic's kind. Iterating again goes on behind it.
+            DecisionError: records were deleted before they were read.
+        """
+        while (found := await self._next_batch()) is not None:
+            batch, source = found
+            self._mark(source)
+            yield batch
+
+    async def _next_batch(self) -> tuple[pa.RecordBatch, Source] | None:
+        """The next batch that holds news, None when idle for too long; not yet part of the position."""
+        await self.start()
+        while record := await self._next_record():
+            source = Source(record.topic, record.partition, record.offset)
+            batch = self._news(record.value, source)
+            if len(batch):
+                return batch, source
+            self._mark(source)
+        return None
+
+    async def _next_record(self) -> ConsumerRecord[bytes, bytes] | None:
+        if not self._fetched:
+            self._fetched.extend(await self._reader.poll(self._idle_s))
+        return self._fetched.popleft() if self._fetched else None
+
+    def _news(self, message: bytes | None, source: Source) -> pa.RecordBatch:
+        batch = read_batch(message, source, self.schema)
+        self._counts.messages += 1
+        self._counts.rows += len(batch)
+        batch = self._select(batch)
+        news = self.memory.admit(statements(batch))
+        self._counts.news += int(news.sum())
+        return batch if news.all() else batch.filter(pa.array(news))
+
+    def _select(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        return batch
+
+    def _mark(self, source: Source) -> None:
+        self._handed[source.partition] = source.offset + 1
+
+
+class WeightSubscriber(BatchSubscriber):
+    """Weights as they are published: ``async for row in subscriber`` or ``async for batch in subscriber.batches()``.
+
+    A statement replaces the earlier ones about the same (partition, offset). With ``settle=True`` only final rows come,
+    one per event, when the truth is known; a final row whose ``label`` is None belongs to a record that is no sample.
+    Takes what ``BatchSubscriber`` takes.
+
+    Example, the weights of a topic until no more come for five seconds::
+
+        import asyncio
+        from sie_online import WeightSubscriber
+
+        async def main() -> None:
+            async with WeightSubscriber(broker="127.0.0.1:9092", settle=True, idle_s=5) as weights:
+                async for row in weights:
+                    print(row.user_id, row.item_id, row.label, row.weight)
+                print(weights.position())  # save it; WeightSubscriber(start=saved) goes on from there
+
+        asyncio.run(main())
+    """
+
+    schema = contracts.WEIGHTS
+    topic_setting = "weights"
+
+    def __init__(
+        self, settings: Settings | None = None, *, settle: bool = False, **options: Unpack[SubscriberOptions]
+    ) -> None:
+        super().__init__(settings, **options)
+        self.settle = settle
+        self._batch: pa.RecordBatch | None = None
+        self._source: Source | None = None
+        self._rows: Iterator[WeightRow] = iter(())
+        self._taken = 0
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> WeightRow:
+        while self._batch is None:
+            found = await self._next_batch()
+            if found is None:
+                raise StopAsyncIteration
+            self._open(*found)
+        return self._take(self._batch)
+
+    async def batches(self) -> AsyncIterator[pa.RecordBatch]:
+        """See ``BatchSubscriber.batches``; begins with the rest of a message that was partly taken as rows."""
+        if self._batch is not None:
+            rest = self._batch.slice(self._taken)
+            self._close()
+            yield rest
+        async for batch in super().batches():
+            yield batch
+
+    def _select(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        if not self.settle:
+            return batch
+        final = batch.filter(batch.column("final"))
+        self._counts.provisional += len(batch) - len(final)
+        return final
+
+    def _open(self, batch: pa.RecordBatch, source: Source) -> None:
+        self._batch, self._source, self._rows, self._taken = batch, source, weight_rows(batch), 0
+
+    def _take(self, batch: pa.RecordBatch) -> WeightRow:
+        row = next(self._rows)
+        self._taken += 1
+        if self._taken == len(batch):
+            self._close()
+        return row
+
+    def _close(self) -> None:
+        """All rows of the message are handed on: it becomes part of the position."""
+        if self._source is not None:
+            self._mark(self._source)
+        self._batch, self._source, self._rows = None, None, iter(())
+
+
+class SampleSubscriber(BatchSubscriber):
+    """Settled samples, ready to train on: ``async for batch in subscriber.batches()``.
+
+    One row per sample, at its final revision; ``features`` and ``dense`` are fixed-size lists, and the schema's
+    metadata carries ``feature_schema_hash``. Takes what ``BatchSubscriber`` takes.
+    """
+
+    topic_setting = "samples"
