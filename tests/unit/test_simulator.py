@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from sie_online.errors import UsageError
+from sie_online.events import Decoder
+from sie_online.records import RecordBatch
+from sie_online.settings import load
 from sie_online.simulator import Scenario, Simulation, simulate
 from sie_online.simulator.malformed import MALFORMED
+from sie_online.wire import WireRecord
 
 DAY_MS = 86_400_000
 
@@ -129,12 +134,13 @@ def test_ids_do_not_tell_noise_from_truth(events: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_every_malformed_kind_breaks_the_contract(name: str) -> None:
+def test_every_malformed_record_is_a_dead_letter_and_the_event_it_was_made_from_is_none(name: str) -> None:
     event = {"event_id": "m1", "user_id": "u1", "item_id": "i1", "event_type": "view",
              "timestamp_ms": 1_750_000_000_000, "price": 3.5}  # fmt: skip
-    intact = json.dumps(event, separators=(",", ":")).encode()
-    record = MALFORMED[name](event)
-    assert (record.key, record.value) != (b"u1", intact)
+    intact = WireRecord(b"u1", json.dumps(event, separators=(",", ":")).encode())
+    decoded, dead = Decoder(load()).decode(_batch([intact, MALFORMED[name](event)]))
+    assert len(decoded) == 1
+    assert [letter.offset for letter in dead] == [1]
 
 
 def test_a_stream_too_small_or_all_noise_is_refused() -> None:
@@ -149,3 +155,11 @@ def _readable(value: bytes | None) -> bool:
         return isinstance(json.loads(value or b""), dict)
     except ValueError:
         return False
+
+
+def _batch(records: list[WireRecord]) -> RecordBatch:
+    rows = [
+        SimpleNamespace(offset=offset, timestamp=1_750_000_000_000, key=record.key, value=record.value, headers=())
+        for offset, record in enumerate(records)
+    ]
+    return RecordBatch.of(rows, topic="t", partition=0, epoch=0, start=0, end=len(rows))
