@@ -1,0 +1,125 @@
+"""Where checkpoints lie: the few operations a store must offer, and their form on a local disk.
+
+Whatever differs between kinds of stores is behind ``Backend``; nothing above it opens, syncs or renames a file.
+Names are relative to the store's root, with ``/`` between folders.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from sie_online.errors import CheckpointError, UsageError
+
+TEMPORARY = ".tmp"
+"""Ending of a file that is still being written; after a crash it is litter."""
+
+
+class Backend(Protocol):
+    """A place for small named objects. Operations block and raise ``OSError`` where the place fails."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Create ``name`` durably, unless it exists; True for exactly one of any number of rivals."""
+
+    def put(self, name: str, parts: Sequence[bytes | memoryview], sha256: str) -> None:
+        """Make ``name`` hold ``parts`` durably: all of it or, after a crash, what was there before.
+
+        Raises:
+            CheckpointError: what was read back does not have the digest ``sha256`` (hex).
+        """
+
+    def read(self, name: str) -> bytes:
+        """All of ``name``; raises ``FileNotFoundError`` where there is none."""
+
+    def list(self, folder: str) -> Sequence[str]:
+        """Names directly in ``folder`` (without it), unordered; none where there is no such folder."""
+
+    def delete(self, name: str) -> None:
+        """Remove ``name``; done already is fine."""
+
+
+class LocalBackend:
+    """A folder on a disk whose ``rename``, ``link`` and ``fsync`` can be trusted (NFS before version 3 cannot)."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def create(self, name: str, data: bytes) -> bool:
+        target = self.root / name
+        self._make_folder(target.parent)
+        try:
+            with target.open("xb") as file:
+                self._fill(file, [data])
+        except FileExistsError:
+            return False
+        self._sync_folder(target.parent)
+        return True
+
+    def put(self, name: str, parts: Sequence[bytes | memoryview], sha256: str) -> None:
+        target = self.root / name
+        temporary = target.with_name(target.name + TEMPORARY)
+        self._make_folder(target.parent)
+        with temporary.open("wb") as file:
+            self._fill(file, parts)
+        self._rename(temporary, target)
+        self._sync_folder(target.parent)
+        with target.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != sha256:
+            raise CheckpointError(f"{target} holds {found} where {sha256} was written: the disk cannot be trusted")
+
+    def read(self, name: str) -> bytes:
+        return (self.root / name).read_bytes()
+
+    def list(self, folder: str) -> Sequence[str]:
+        try:
+            return os.listdir(self.root / folder)  # noqa: PTH208 - names are all we need, a Path per name is not
+        except FileNotFoundError:
+            return []
+
+    def delete(self, name: str) -> None:
+        (self.root / name).unlink(missing_ok=True)
+
+    def _fill(self, file: BinaryIO, parts: Iterable[bytes | memoryview]) -> None:
+        for part in parts:
+            file.write(part)
+        file.flush()
+        os.fsync(file.fileno())
+
+    def _rename(self, temporary: Path, target: Path) -> None:
+        temporary.replace(target)
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder.is_dir():
+            return
+        self._make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        self._sync_folder(folder.parent)
+
+    def _sync_folder(self, folder: Path) -> None:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def open_backend(url: str) -> Backend:
+    """The backend of an fsspec URL.
+
+    Raises:
+        UsageError: a kind of store that is not supported.
+    """
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+    except (ValueError, ImportError) as error:
+        raise UsageError(f"store {url!r} cannot be opened ({error}): write file:///absolute/path") from error
+    if not isinstance(system, LocalFileSystem):
+        raise UsageError(f"store {url!r} is of a kind that is not supported: write file:///absolute/path")
+    return LocalBackend(Path(path))

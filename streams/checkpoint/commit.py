@@ -1,0 +1,167 @@
+"""The commit of one checkpoint: ordered steps, each of which may be the last thing this process ever does.
+
+Owns the order and what it promises; names and bytes are ``Shelf``'s, what to rewrite is ``space``'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sie_online.errors import CheckpointError, StaleEpochError
+from streams.checkpoint.manifest import Manifest, Piece, Position
+from streams.checkpoint.shelf import Shelf, pack_epoch
+from streams.checkpoint.space import packs_to_move
+
+if TYPE_CHECKING:
+    from sie_online.shard.snapshot import Snapshot
+
+log = logging.getLogger(__name__)
+
+KEPT_MANIFESTS = 2
+"""The newest, and the one to fall back on."""
+
+KEPT_CLAIMS = 16
+"""Claims below the newest that are not forgotten: a rival who read the list before they were deleted must not be able
+to create one of them again and believe it new."""
+
+
+def check_current(shelf: Shelf, epoch: int) -> None:
+    """Prove that ``epoch`` is still the newest claim.
+
+    Raises:
+        StaleEpochError: a newer one exists.
+        CheckpointError: not even our own exists: the store was emptied under us.
+    """
+    claims = shelf.claims()
+    newest = max([0, *claims, *(position.epoch for position in shelf.positions())])
+    if newest > epoch:
+        raise StaleEpochError(f"{shelf.folder}: epoch {newest} has been claimed; this owner, epoch {epoch}, must stop")
+    if epoch not in claims:
+        raise CheckpointError(f"{shelf.folder}: the claim of epoch {epoch} is gone; the store was emptied or replaced")
+
+
+@dataclass
+class Commit:
+    """Makes one snapshot durable under ``epoch``. ``draft`` is its manifest without packs and pieces; ``base`` the
+    manifest whose unchanged pieces it takes over, None for a full snapshot. Call ``run`` once.
+    """
+
+    shelf: Shelf
+    draft: Manifest
+    snapshot: Snapshot
+    base: Manifest | None
+    number: int
+    bytes_written: int = 0
+
+    def run(self) -> Manifest:
+        """Raises ``StaleEpochError``, ``CheckpointError`` or ``OSError``; then ``load`` gives the old state or, if the
+        manifest was already durable, the new one.
+        """
+        # 1. Nothing is written by an owner who knows of a newer one. Dying here: the old checkpoint stands.
+        check_current(self.shelf, self.draft.epoch)
+        # 2. Changed pieces, and live ones out of packs that are mostly dead. Dying here: a pack that nobody names, or
+        #    half of one; the next commit of whoever owns the shard then deletes it.
+        packs, pieces = self._write_pack()
+        # 3. The manifest: from its rename on, a restart loads the new state. Dying before: as after 2. Dying here:
+        #    the new checkpoint stands, and one superseded manifest too many, which the next commit deletes.
+        manifest = self._write_manifest(packs, pieces)
+        # 4. A newer owner may have come since 1. Then it may read what we would sweep, and we delete nothing. (That our
+        #    manifest got in does no harm: it is a true state, and any manifest of the newer epoch precedes it.)
+        check_current(self.shelf, self.draft.epoch)
+        # 5. Superseded manifests first, then packs without a name. Dying amid it: the next commit deletes the rest.
+        self._sweep(manifest)
+        return manifest
+
+    def _write_pack(self) -> tuple[dict[str, int], dict[str, Piece]]:
+        kept = self._kept_pieces()
+        sizes = self.base.packs if self.base else {}
+        changed = {name: _flat(part) for name, part in self.snapshot.changed.items()}
+        moved = packs_to_move(kept, sizes, incoming=sum(part.nbytes for part in changed.values()))
+        moving = {name: piece for name, piece in kept.items() if piece.pack in moved}
+        changed |= {name: _flat(part) for name, part in self.shelf.read_pieces(moving).items()}
+        pieces = {name: piece for name, piece in kept.items() if name not in moving}
+        packs = {piece.pack: sizes[piece.pack] for piece in pieces.values()}
+        if changed:
+            pack = self.shelf.put_pack(self.draft.epoch, self.number, list(changed.values()))
+            packs[pack] = sum(part.nbytes for part in changed.values())
+            self.bytes_written += packs[pack]
+            pieces |= dict(_laid_out(pack, changed))
+        return packs, pieces
+
+    def _kept_pieces(self) -> dict[str, Piece]:
+        unchanged = self.snapshot.live - self.snapshot.changed.keys()
+        known = self.base.pieces if self.base else {}
+        if missing := unchanged - known.keys():
+            raise CheckpointError(
+                f"{len(missing)} live pieces, such as {min(missing)!r}, are neither in the snapshot nor in this owner's"
+                " last checkpoint: an owner's first snapshot, and the one after a failed write, must be full"
+            )
+        return {name: known[name] for name in sorted(unchanged)}
+
+    def _write_manifest(self, packs: dict[str, int], pieces: dict[str, Piece]) -> Manifest:
+        manifest = msgspec.structs.replace(self.draft, packs=packs, pieces=pieces)
+        self.bytes_written += self.shelf.put_manifest(manifest)
+        return manifest
+
+    def _sweep(self, manifest: Manifest) -> None:
+        try:
+            sweep(self.shelf, manifest)
+        except OSError as error:  # what could not be deleted is deleted by a later commit; the checkpoint stands
+            log.warning("%s: superseded checkpoint files stay for now: %s", self.shelf.folder, error)
+
+
+def sweep(shelf: Shelf, newest: Manifest) -> None:
+    """Delete what ``newest`` and its fallback do not need. Nothing of a later epoch is ever touched, so that even an
+    owner who was superseded a moment ago cannot harm its successor, whose first checkpoint is full.
+    """
+    present = shelf.packs()
+    kept = _kept(shelf, newest, present)
+    for position in shelf.positions():
+        if position < newest.position and position not in kept:
+            shelf.delete_manifest(position)
+    named = {pack for manifest in kept.values() for pack in manifest.packs}
+    for pack in sorted(present - named):
+        if pack_epoch(pack) <= newest.epoch:
+            shelf.delete_pack(pack)
+    for epoch, name in list(shelf.litter()):
+        if epoch <= newest.epoch:
+            shelf.backend.delete(name)
+    for epoch in shelf.claims():
+        if epoch <= newest.epoch - KEPT_CLAIMS:
+            shelf.delete_claim(epoch)
+
+
+def _kept(shelf: Shelf, newest: Manifest, present: set[str]) -> dict[Position, Manifest]:
+    """The newest manifests that can still be loaded, as far as names tell."""
+    kept = {newest.position: newest}
+    for position in shelf.positions():
+        if len(kept) == KEPT_MANIFESTS:
+            break
+        if position >= newest.position:
+            continue
+        try:
+            manifest = shelf.read_manifest(position)
+        except (CheckpointError, FileNotFoundError) as error:
+            log.warning("%s: manifest %d-%d is of no use and goes: %s", shelf.folder, *position, error)
+            continue
+        if manifest.packs.keys() <= present:
+            kept[position] = manifest
+    return kept
+
+
+def _flat(part: bytes | memoryview) -> memoryview:
+    view = memoryview(part)
+    return view.cast("B") if view.nbytes else memoryview(b"")
+
+
+def _laid_out(pack: str, parts: dict[str, memoryview]) -> Iterator[tuple[str, Piece]]:
+    position = 0
+    for name, part in parts.items():
+        yield name, Piece(pack, position, part.nbytes, hashlib.sha256(part).hexdigest())
+        position += part.nbytes

@@ -1,0 +1,247 @@
+"""The checkpoint store: epochs and checkpoints of every shard of one consumer group and topic.
+
+Owns who may write (epochs) and what is loaded; does not own what a state means, nor when to checkpoint. Synchronous
+and safe to call from several threads.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from sie_online.contracts import CODE_VERSION
+from sie_online.errors import CheckpointError, UnreachableError
+from sie_online.settings import Settings
+from streams.checkpoint import manifest as manifests
+from streams.checkpoint.backend import Backend, open_backend
+from streams.checkpoint.commit import KEPT_CLAIMS, Commit, check_current
+from streams.checkpoint.manifest import Manifest, Position
+from streams.checkpoint.shelf import Shelf
+
+if TYPE_CHECKING:
+    from sie_online.shard.snapshot import Snapshot
+
+log = logging.getLogger(__name__)
+
+LOAD_ATTEMPTS = 3
+"""A predecessor may complete one commit, and delete what we were about to read, while we load."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A checkpoint, read and verified. ``next_offset`` is the first input offset that ``pieces`` do not cover."""
+
+    next_offset: int
+    epoch: int
+    meta: dict[str, Any]
+    pieces: dict[str, bytes]
+    fingerprint: str
+    input_partitions: int
+    format: int
+    highest_generation: int
+    code_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a checkpoint cost: bytes of pack and manifest, seconds, and how many pieces had changed."""
+
+    bytes: int
+    seconds: float
+    pieces: int
+
+
+@dataclass
+class _Ownership:
+    """What this process knows of one shard's checkpoints."""
+
+    shelf: Shelf
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    last: Manifest | None = None
+    packs_written: int = 0
+
+
+class CheckpointStore:
+    """Checkpoints of the shards of ``topic``, below ``settings.store``.
+
+    ``input_partitions``, the number of ``topic``'s partitions, goes into every manifest; set it before ``write``.
+    """
+
+    def __init__(
+        self, settings: Settings, topic: str, *, input_partitions: int = 0, backend: Backend | None = None
+    ) -> None:
+        self.input_partitions = input_partitions
+        self._topic = topic
+        self._group = settings.group
+        self._fingerprint = settings.fingerprint()
+        self._backend = backend or open_backend(settings.store)
+        self._shards = _Shards(self._backend, settings.group, topic)
+
+    def claim(self, partition: int, at_least: int) -> int:
+        """Claim the next epoch of a shard: ``at_least``, and above every epoch claimed or checkpointed before.
+
+        No two callers, threads or processes, ever get the same one. Blocks while it syncs a small file.
+
+        Raises:
+            UnreachableError: the store does not answer.
+        """
+        shelf = self._shards[partition].shelf
+        note = f"{socket.gethostname()} {os.getpid()}\n".encode()
+        with _reaching(shelf):
+            while True:
+                epoch = max(1, at_least, shelf.newest_epoch() + 1)
+                # Claims are forgotten KEPT_CLAIMS below the newest: one as old as that may not have been ours first.
+                if shelf.create_claim(epoch, note) and shelf.newest_epoch() < epoch + KEPT_CLAIMS:
+                    return epoch
+
+    def check_current(self, partition: int, epoch: int) -> None:
+        """Prove that ``epoch`` is the newest claim.
+
+        Raises:
+            StaleEpochError: a newer claim exists: stop publishing.
+            CheckpointError: the claim itself is gone.
+            UnreachableError: the store does not answer.
+        """
+        shelf = self._shards[partition].shelf
+        with _reaching(shelf):
+            check_current(shelf, epoch)
+
+    def newest(self, partition: int) -> Position | None:
+        """Epoch and next offset of the newest manifest, without reading it; None if there is none."""
+        shelf = self._shards[partition].shelf
+        with _reaching(shelf):
+            return next(iter(shelf.positions()), None)
+
+    def load(self, partition: int) -> Loaded | None:
+        """The newest checkpoint that is whole, None if there never was one.
+
+        Raises:
+            CheckpointError: there are checkpoints, but none is whole.
+            UnreachableError: the store does not answer.
+        """
+        shelf = self._shards[partition].shelf
+        with _reaching(shelf):
+            for _ in range(LOAD_ATTEMPTS):
+                positions = shelf.positions()
+                if not positions:
+                    return None
+                for position in positions:
+                    if loaded := self._read(shelf, position):
+                        return loaded
+                if positions == shelf.positions():
+                    break
+        raise CheckpointError(
+            f"{shelf.folder}: none of the {len(positions)} checkpoints is whole (the log says why): restore the folder"
+            " from a backup, or move it away and decide with --fresh"
+        )
+
+    def write(self, partition: int, epoch: int, snapshot: Snapshot) -> Written:
+        """Make ``snapshot`` the newest checkpoint, all of it or nothing. One at a time per shard.
+
+        An owner's first snapshot, and the first after a failed write, must be full (``changed`` covers ``live``).
+
+        Raises:
+            StaleEpochError: a newer claim exists; nothing was deleted.
+            CheckpointError: it could not be written, or would not have been whole.
+        """
+        shard = self._shards[partition]
+        started = time.perf_counter()
+        with shard.lock:
+            last, shard.last = shard.last, None  # a failure loses what only this snapshot said: the next must be full
+            draft = self._draft(partition, epoch, snapshot)
+            try:
+                commit = Commit(shard.shelf, draft, snapshot, _base(shard.shelf, last, snapshot), shard.packs_written)
+                shard.last = commit.run()
+            except (OSError, CheckpointError) as error:
+                with suppress(OSError, CheckpointError):  # a successor may have swept away what we were writing
+                    check_current(shard.shelf, epoch)
+                at = f"{shard.shelf.folder}: checkpoint at offset {draft.next_offset}"
+                raise CheckpointError(f"{at} failed: {error}") from error
+            shard.packs_written += 1
+        return Written(commit.bytes_written, time.perf_counter() - started, len(snapshot.changed))
+
+    def _draft(self, partition: int, epoch: int, snapshot: Snapshot) -> Manifest:
+        if self.input_partitions < 1:
+            raise CheckpointError(f"{self._topic}: the store was not told the number of input partitions")
+        return Manifest(
+            code_version=CODE_VERSION,
+            fingerprint=self._fingerprint,
+            group=self._group,
+            topic=self._topic,
+            partition=partition,
+            input_partitions=self.input_partitions,
+            epoch=epoch,
+            highest_generation=epoch,
+            next_offset=snapshot.next_offset,
+            meta=manifests.encode_meta(snapshot.meta),
+            packs={},
+            pieces={},
+        )
+
+    def _read(self, shelf: Shelf, position: Position) -> Loaded | None:
+        """The checkpoint at ``position``; None, with the reason in the log, where it is not whole."""
+        try:
+            manifest = shelf.read_manifest(position)
+            self._check_owner(shelf, position, manifest)
+            pieces = shelf.read_pieces(manifest.pieces)
+        except (CheckpointError, OSError) as error:
+            log.warning("%s: checkpoint %d-%d is refused: %s", shelf.folder, *position, error)
+            return None
+        return Loaded(
+            next_offset=manifest.next_offset,
+            epoch=manifest.epoch,
+            meta=manifests.decode_meta(manifest),
+            pieces=pieces,
+            fingerprint=manifest.fingerprint,
+            input_partitions=manifest.input_partitions,
+            format=manifest.format,
+            highest_generation=manifest.highest_generation,
+            code_version=manifest.code_version,
+        )
+
+    def _check_owner(self, shelf: Shelf, position: Position, manifest: Manifest) -> None:
+        says = (manifest.group, manifest.topic, manifest.position)
+        if says != (self._group, self._topic, position) or not shelf.folder.endswith(f"/{manifest.partition}"):
+            raise CheckpointError(f"it belongs to {manifest.group}/{manifest.topic}/{manifest.partition} at {says[2]}")
+
+
+class _Shards(dict[int, _Ownership]):
+    """What is known by partition, made on first use."""
+
+    def __init__(self, backend: Backend, group: str, topic: str) -> None:
+        super().__init__()
+        self._backend = backend
+        self._folder = f"checkpoints/{_as_folder(group)}/{_as_folder(topic)}"
+
+    def __missing__(self, partition: int) -> _Ownership:
+        made = _Ownership(Shelf(self._backend, f"{self._folder}/{partition}"))
+        return self.setdefault(partition, made)  # one of two racing threads wins
+
+
+def _as_folder(name: str) -> str:
+    """``name`` as one folder: a group may be called anything, ``..`` and ``a/b`` included."""
+    return quote(name, safe="").replace(".", "%2E") if name.strip(".") == "" else quote(name, safe="")
+
+
+def _base(shelf: Shelf, last: Manifest | None, snapshot: Snapshot) -> Manifest | None:
+    """The manifest to take unchanged pieces from: our own last one, if the store still has it whole as its newest."""
+    if last is None or snapshot.changed.keys() == snapshot.live:
+        return None
+    newest = next(iter(shelf.positions()), None)
+    return last if newest == last.position and last.packs.keys() <= shelf.packs() else None
+
+
+@contextmanager
+def _reaching(shelf: Shelf) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UnreachableError(f"the store does not answer ({shelf.folder}): {error}") from error
