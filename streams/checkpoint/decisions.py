@@ -1,0 +1,108 @@
+"""When state and log disagree, going on would guess: refuse, in a sentence that names the flag which decides.
+
+Pure functions of what was found; who looks is ``ownership``'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sie_online.errors import DecisionError
+from sie_online.settings import Settings
+from streams.checkpoint.store import Loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What a person has decided beforehand, one flag of ``sie worker`` each."""
+
+    accept_changed_settings: bool = False
+    accept_repartition: bool = False
+    accept_gap: bool = False
+    fresh: bool = False
+
+
+def check_restore(
+    loaded: Loaded | None,
+    settings: Settings,
+    *,
+    begin_offset: int,
+    end_offset: int,
+    committed: int | None,
+    n_partitions: int,
+    overrides: Overrides,
+) -> int:
+    """The offset from which a shard goes on: the checkpoint's, unless an accepted gap or a fresh start moves it.
+
+    Args:
+        loaded: the shard's checkpoint, None if it has none.
+        begin_offset: first offset that the log still holds.
+        end_offset: the one after its last.
+        committed: the group's committed offset, None if it has none.
+        n_partitions: of the input topic, now.
+
+    Raises:
+        DecisionError: state and log disagree and ``overrides`` does not say what to do.
+    """
+    if loaded is None:
+        check_empty_store(committed, settings, accepted=overrides.fresh)
+        return begin_offset
+    check_fingerprint(loaded, settings.fingerprint(), accepted=overrides.accept_changed_settings)
+    check_partitions(loaded, n_partitions, accepted=overrides.accept_repartition)
+    return check_log(loaded, begin_offset, end_offset, accepted=overrides.accept_gap)
+
+
+def check_fingerprint(loaded: Loaded, fingerprint: str, *, accepted: bool) -> None:
+    """Refuse to continue, under other settings, a state that decides what rows say."""
+    if loaded.fingerprint == fingerprint or accepted:
+        return
+    raise DecisionError(
+        f"the checkpoint at offset {loaded.next_offset} was made under other settings (fingerprint"
+        f" {loaded.fingerprint[:12]}, now {fingerprint[:12]}): rows from here on would differ from a replay's. Put the"
+        " settings back ('sie config show'), or go on with --accept-changed-settings"
+    )
+
+
+def check_partitions(loaded: Loaded, n_partitions: int, *, accepted: bool) -> None:
+    """Refuse when users may have moved to another partition, away from their open views."""
+    if loaded.input_partitions == n_partitions or accepted:
+        return
+    raise DecisionError(
+        f"the input topic had {loaded.input_partitions} partitions when the checkpoint was made and has {n_partitions}"
+        " now: users have moved to other shards, and the views they left open settle as negatives. Go on with"
+        " --accept-repartition"
+    )
+
+
+def check_log(loaded: Loaded, begin_offset: int, end_offset: int, *, accepted: bool) -> int:
+    """Where to go on in the log; refuse when it cannot be where the checkpoint ends.
+
+    With ``accepted``: at the log's begin if the records between are gone, at its end if the checkpoint lies beyond it
+    (what the log holds was processed before the log lost its tail, and is not processed twice).
+    """
+    at = loaded.next_offset
+    if begin_offset <= at <= end_offset:
+        return at
+    if accepted:
+        return min(max(at, begin_offset), end_offset)
+    if at < begin_offset:
+        raise DecisionError(
+            f"the checkpoint ends at offset {at} and the log begins at {begin_offset}: retention has deleted"
+            f" {begin_offset - at} offsets that were never processed. Go on behind the gap with --accept-gap"
+        )
+    raise DecisionError(
+        f"the checkpoint ends at offset {at} and the log at {end_offset}: the log has lost its tail, or the topic was"
+        " made anew. Go on at the log's end with --accept-gap; for a new topic, move the checkpoints away and start"
+        " with --fresh"
+    )
+
+
+def check_empty_store(committed: int | None, settings: Settings, *, accepted: bool) -> None:
+    """Refuse to begin at nothing where this group has already processed something."""
+    if committed is None or accepted:
+        return
+    raise DecisionError(
+        f"group {settings.group!r} has committed offset {committed}, but {settings.store} holds no checkpoint of it: is"
+        " this the right store (SIE_STORE), and is its disk mounted? Start anew from the log's begin, publishing above"
+        " the highest generation there is, with --fresh"
+    )
