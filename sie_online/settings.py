@@ -1,29 +1,44 @@
 """Every setting there is, defined once: environment (``SIE_…``, ``__`` between levels), TOML file and command line.
 
-Precedence, highest first: values given in code or by ``--set``, environment, the TOML file named by ``SIE_CONFIG``, the defaults below.
-Sections whose values change published rows are listed in ``ROW_SECTIONS``; their digest is the *fingerprint* that a
-checkpoint carries, so that a worker never continues a state that other settings made.
+Precedence, highest first: values given in code or by ``--set``, environment, the TOML file named by ``SIE_CONFIG``, the
+defaults below. Sections whose values change published rows are listed in ``ROW_SECTIONS``; their digest is the
+*fingerprint* that a checkpoint carries, so that a worker never continues a state that other settings made.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings import SettingsError as SourceError
 
 from sie_online.errors import SettingsError
 
 EventType = Literal["impression", "view", "click", "cart", "favorite", "purchase", "return", "rating"]
+
+
+OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: None if value == "" else value)]
+"""A file, or none: an empty variable means none and not the current directory."""
 
 
 class Section(BaseModel):
@@ -43,10 +58,10 @@ class Kafka(Section):
     )
     sasl_username: str = Field("", description="SASL user name.")
     sasl_password: SecretStr = Field(SecretStr(""), description="SASL password (never printed).")
-    sasl_password_file: Path | None = Field(None, description="File that holds the SASL password instead.")
-    ssl_ca_file: Path | None = Field(None, description="CA certificates (PEM); the system's where unset.")
-    ssl_cert_file: Path | None = Field(None, description="Client certificate (PEM).")
-    ssl_key_file: Path | None = Field(None, description="Client key (PEM).")
+    sasl_password_file: OptionalFile = Field(None, description="File that holds the SASL password instead.")
+    ssl_ca_file: OptionalFile = Field(None, description="CA certificates (PEM); the system's where unset.")
+    ssl_cert_file: OptionalFile = Field(None, description="Client certificate (PEM).")
+    ssl_key_file: OptionalFile = Field(None, description="Client key (PEM).")
     session_timeout_s: float = Field(6.0, gt=0, description="A dead worker's partitions move after this many seconds.")
     heartbeat_interval_s: float = Field(1.5, gt=0, description="Group heartbeats; a quarter of the session timeout.")
     rebalance_timeout_s: float = Field(15.0, gt=0, description="How long a rebalance waits for slow members.")
@@ -54,17 +69,29 @@ class Kafka(Section):
     metadata_max_age_s: float = Field(5.0, gt=0, description="New partitions are noticed within this many seconds.")
     fetch_max_bytes: int = Field(4 << 20, ge=1 << 10, description="Bytes per partition and fetch.")
     max_poll_records: int = Field(4000, ge=1, description="Records of one partition handed over at a time.")
-    max_in_flight_bytes: int = Field(32 << 20, ge=1 << 20, description="Fetched but unprocessed bytes; fetching pauses above.")
-    max_unacked_bytes: int = Field(32 << 20, ge=1 << 20, description="Published but unacknowledged bytes; processing pauses above.")
+    max_in_flight_bytes: int = Field(
+        32 << 20, ge=1 << 20, description="Fetched but unprocessed bytes; fetching pauses above."
+    )
+    max_unacked_bytes: int = Field(
+        32 << 20, ge=1 << 20, description="Published but unacknowledged bytes; processing pauses above."
+    )
     max_message_bytes: int = Field(900_000, ge=10_000, le=1_000_000, description="Largest message we publish.")
-    compression: Literal["none", "gzip", "lz4", "zstd"] = Field("none", description="Compression of published messages.")
+    compression: Literal["none", "gzip", "lz4", "zstd"] = Field(
+        "none", description="Compression of published messages."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Kafka:
         if self.heartbeat_interval_s * 3 > self.session_timeout_s:
-            raise ValueError("heartbeat_interval_s must be at most a third of session_timeout_s, or one lost heartbeat ends the session")
+            raise ValueError(
+                "heartbeat_interval_s must be at most a third of session_timeout_s, "
+                "or one lost heartbeat ends the session"
+            )
         if self.security_protocol.startswith("SASL") and not self.sasl_username:
-            raise ValueError(f"security_protocol {self.security_protocol} needs sasl_username (and sasl_password or sasl_password_file)")
+            raise ValueError(
+                f"security_protocol {self.security_protocol} needs sasl_username "
+                "(and sasl_password or sasl_password_file)"
+            )
         return self
 
 
@@ -101,11 +128,17 @@ class Limits(Section):
 class Labels(Section):
     """When a sample counts as converted."""
 
-    window_s: float = Field(86_400.0, gt=0, description="Attribution window: a conversion counts within it, event time.")
+    window_s: float = Field(
+        86_400.0, gt=0, description="Attribution window: a conversion counts within it, event time."
+    )
     lateness_s: float = Field(0.0, ge=0, description="How much longer to wait for out-of-order events before settling.")
     samples: tuple[EventType, ...] = Field(("impression", "view", "click"), description="Event types that get a label.")
-    conversions: tuple[EventType, ...] = Field(("purchase",), description="Event types that make earlier samples positive.")
-    max_open_views: int = Field(1 << 24, ge=1 << 10, description="Samples awaiting their label, per shard; beyond it the oldest settles early.")
+    conversions: tuple[EventType, ...] = Field(
+        ("purchase",), description="Event types that make earlier samples positive."
+    )
+    max_open_views: int = Field(
+        1 << 24, ge=1 << 10, description="Samples awaiting their label, per shard; beyond it the oldest settles early."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Labels:
@@ -130,26 +163,44 @@ class Entities(Section):
     categories: int = Field(1 << 13, ge=1 << 6, description="Categories remembered per shard.")
     pairs: int = Field(1 << 18, ge=1 << 6, description="User-item pairs remembered per shard.")
     interests: int = Field(1 << 17, ge=1 << 6, description="User-category pairs remembered per shard.")
-    publish_epsilon: float = Field(0.05, gt=0, description="An entity is published when its mean noise or log mean weight moved by more.")
-    publish_max_age_s: float = Field(3_600.0, gt=0, description="... or at this age of its last statement, event time.")
+    publish_epsilon: float = Field(
+        0.05, gt=0, description="An entity is published when its mean noise or log mean weight moved by more."
+    )
+    publish_max_age_s: float = Field(
+        86_400.0, gt=0, description="... or at this age of its last statement, event time."
+    )
 
 
 class Recommender(Section):
     """The online model of P(conversion)."""
 
-    classifier: str = Field("", description="Dotted path of a River classifier to use instead (slower); empty: our own.")
+    classifier: str = Field(
+        "", description="Dotted path of a River classifier to use instead (slower); empty: our own."
+    )
     seed: int = Field(0, ge=0, description="Seed of the factors' start values.")
 
 
 class Importance(Section):
     """How factors become a weight."""
 
-    combine: Literal["off", "sum", "product"] = Field("off", description="How the three literature scores enter as factor 'score'.")
+    combine: Literal["off", "sum", "product"] = Field(
+        "off", description="How the three literature scores enter as factor 'score'."
+    )
     k: float = Field(1.0, ge=0.5, le=10.0, description="Scale of the score factor, w = k f / mean f.")
-    factors: tuple[Literal["noise", "delay", "balance"], ...] = Field(("noise", "delay"), description="Factors that enter the weight.")
+    factors: tuple[Literal["noise", "delay", "balance"], ...] = Field(
+        ("noise", "delay"), description="Factors that enter the weight."
+    )
+    class_power: float = Field(
+        0.5, ge=0, le=1, description="Factor 'balance': a label weighs (n_other / n_same) to this power."
+    )
+    group_share: float = Field(
+        0.2, gt=0, le=1, description="Factor 'balance': largest share of all events that a category keeps."
+    )
     weight_min: float = Field(1e-3, gt=0, lt=1, description="Smallest published weight.")
     weight_max: float = Field(10.0, gt=1, le=1e3, description="Largest published weight.")
-    min_effective_share: float = Field(0.1, ge=0, lt=1, description="Floor of the effective sample size as a share of n.")
+    min_effective_share: float = Field(
+        0.1, ge=0, lt=1, description="Floor of the effective sample size as a share of n."
+    )
 
 
 class Guard(Section):
@@ -183,7 +234,9 @@ class Web(Section):
 class Privacy(Section):
     """What leaves the process about persons."""
 
-    hmac_key_file: Path | None = Field(None, description="Key (>= 32 bytes); when set, published user ids are keyed HMACs.")
+    hmac_key_file: OptionalFile = Field(
+        None, description="Key (>= 32 bytes); when set, published user ids are keyed HMACs."
+    )
 
 
 ROW_SECTIONS = ("limits", "labels", "dedupe", "entities", "recommender", "importance", "guard", "privacy")
@@ -193,7 +246,11 @@ class Settings(BaseSettings):
     """All settings of one deployment. Use ``load`` rather than the constructor: it explains what is wrong."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SIE_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+        env_prefix="SIE_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
     )
 
     broker: str = Field("127.0.0.1:9092", description="Bootstrap servers, host:port, comma-separated.")
@@ -257,28 +314,48 @@ class Settings(BaseSettings):
         return hashlib.sha256(rows.encode()).hexdigest()
 
 
+HOW_TO_WRITE = (
+    "in the environment a list is JSON, as in SIE_IMPORTANCE__FACTORS='[\"noise\"]', "
+    "and a section's settings have variables of their own, as SIE_WEB__PORT=0"
+)
+
+
 def load(overrides: Mapping[str, Any] | None = None) -> Settings:
     """Read the settings from all sources; ``overrides`` is nested, as in ``{"web": {"port": 0}}``.
 
     Raises:
         SettingsError: a value is refused or a name is unknown; one line per problem, each naming the setting.
     """
-    file = os.environ.get("SIE_CONFIG")
-    if file and not Path(file).is_file():
-        raise SettingsError(f"SIE_CONFIG names {file}, which is no file: mend the path or unset it")
+    _refuse_unreadable_file(os.environ.get("SIE_CONFIG"))
     try:
         settings = Settings(**(overrides or {}))
     except ValidationError as error:
         raise SettingsError("\n".join(_sentence(problem) for problem in error.errors())) from None
+    except SourceError as error:
+        raise SettingsError(f"{error}: {HOW_TO_WRITE}") from None
     _refuse_unknown_environment(settings)
     return settings
 
 
+def _refuse_unreadable_file(file: str | None) -> None:
+    if not file:
+        return
+    try:
+        tomllib.loads(Path(file).read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"SIE_CONFIG names {file}, which cannot be read: {error.strerror}") from None
+    except ValueError as error:  # TOML and UTF-8 errors alike
+        raise SettingsError(f"SIE_CONFIG names {file}, which is no TOML: {error}") from None
+
+
 def _sentence(problem: Any) -> str:
-    path = [str(part) for part in problem["loc"]]
-    message = problem["msg"].removeprefix("Value error, ")
-    name = ".".join(path) or "settings"
-    return f"{name}: {message} (environment: SIE_{'__'.join(path).upper()})" if path else message
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    path = [part for part in problem["loc"] if isinstance(part, str)]  # without the position in a list
+    if not path:
+        return message
+    if problem["type"] == "extra_forbidden":
+        message = "there is no such setting; see 'sie config show' for the names there are"
+    return f"{'.'.join(path)}: {message} (environment: SIE_{'__'.join(path).upper()})"
 
 
 KNOWN_ELSEWHERE = {"SIE_CONFIG", "SIE_CACHE_DIR"}
