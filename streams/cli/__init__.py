@@ -1,0 +1,22 @@
+"""The ``sie`` command. ``main`` is its entry point; ``main.py`` the root, every command a module of its own.
+
+This file imports nothing that a subscriber's install (``pip install sie-online``) lacks, so that ``sie`` can say there
+which extra is missing.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run ``sie`` with this process's arguments and exit with its code (``sie_online.errors`` lists them)."""
+    if importlib.util.find_spec("typer") is None or importlib.util.find_spec("rich") is None:
+        sys.stderr.write("sie: the command needs the extra 'worker': pip install 'sie-online[worker]'\n")
+        sys.exit(2)
+    from streams.cli.main import run
+
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,78 @@
+"""What every command shares: the settings it runs under, and where its words go.
+
+Data goes to stdout and may be piped; progress, notes and errors go to stderr. Where a script would read the data, the
+command takes ``as_json: Json`` and then writes JSON to stdout, one document or one line per row, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from sie_online.errors import UsageError
+
+if TYPE_CHECKING:
+    from sie_online.settings import Settings
+
+out = Console(highlight=False)
+"""Data: tables, rows, results."""
+
+err = Console(stderr=True, highlight=False)
+"""Everything that is no data: progress bars, notes, warnings."""
+
+Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, for scripts.")]
+
+
+def get_settings(ctx: typer.Context, **overrides: Any) -> Settings:
+    """The settings of this call: all sources, then ``--set``, then ``overrides`` (a command's own options, nested).
+
+    Raises:
+        SettingsError: a value is refused; one line per problem.
+    """
+    from sie_online.settings import load  # here, so that `sie --help` need not wait for pydantic
+
+    given = ctx.find_root().obj
+    return load(merged(given if isinstance(given, Mapping) else {}, overrides))
+
+
+def print_json(document: Any) -> None:
+    """Write ``document`` to stdout as one line of JSON (Unicode as it is; not finite numbers are refused)."""
+    out.file.write(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def parse_overrides(assignments: list[str]) -> dict[str, Any]:
+    """``["web.port=0", …]`` as nested mappings; a list is written as JSON (``importance.factors=["noise"]``).
+
+    Raises:
+        UsageError: an assignment has no ``=`` or names a section twice over (``web=1`` and ``web.port=0``).
+    """
+    overrides: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not (name and equals):
+            raise UsageError(f"--set {assignment}: write section.key=value, as in --set web.port=0")
+        try:
+            value = json.loads(text) if text.startswith("[") else text
+        except ValueError:
+            raise UsageError(f'--set {assignment}: a list is JSON, as in --set {name}=["a","b"]') from None
+        overrides = merged(overrides, _nested(name.strip().split("."), value))
+    return overrides
+
+
+def _nested(path: list[str], value: Any) -> dict[str, Any]:
+    for part in reversed(path):
+        value = {part: value}
+    return dict(value)
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``over`` laid on top, section by section."""
+    both = dict(base)
+    for name, value in over.items():
+        below = both.get(name)
+        both[name] = merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return both

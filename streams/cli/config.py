@@ -1,0 +1,92 @@
+"""``sie config``: are the settings good, and what is in force."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import typer
+from pydantic import BaseModel
+from rich.text import Text
+
+from sie_online.settings import Settings
+from streams.cli.common import Json, err, get_settings, out, print_json
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Check the settings, or show what is in force.")
+
+
+@dataclass(frozen=True)
+class Effective:
+    """One setting as it is in force; a secret's value is stars."""
+
+    name: str
+    value: Any
+    default: Any
+    environment: str
+    description: str
+
+
+def effective(settings: Settings) -> list[Effective]:
+    """Every setting, in the order of their definition."""
+    values = settings.model_dump(mode="json")
+    return list(_walk(type(settings), values, prefix=()))
+
+
+def _walk(model: type[BaseModel], values: dict[str, Any], prefix: tuple[str, ...]) -> Iterator[Effective]:
+    defaults = (
+        model.model_construct().model_dump(mode="json")
+        if prefix
+        else Settings.model_construct().model_dump(mode="json")
+    )
+    for name, field in model.model_fields.items():
+        path = (*prefix, name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _walk(field.annotation, values[name], path)
+        else:
+            variable = f"SIE_{'__'.join(path)}".upper()
+            yield Effective(".".join(path), values[name], defaults[name], variable, field.description or "")
+
+
+@app.command()
+def check(ctx: typer.Context, as_json: Json = False) -> None:
+    """Read the settings from all sources; exit 0 where they are good, else 2 with one line per problem.
+
+    [bold]Example[/bold]
+      SIE_BROKER=kafka-1:9092 sie --config /etc/sie.toml config check
+    """
+    settings = get_settings(ctx)
+    if as_json:
+        print_json({"valid": True, "fingerprint": settings.fingerprint()})
+        return
+    changed = sum(setting.value != setting.default for setting in effective(settings))
+    out.print(
+        f"OK: {changed} settings differ from their defaults, fingerprint {settings.fingerprint()[:16]}", markup=False
+    )
+
+
+@app.command()
+def show(ctx: typer.Context, as_json: Json = False) -> None:
+    """Every setting with its value in force, the variable that sets it and what it means. Secrets stay hidden.
+
+    [bold]Examples[/bold]
+      sie config show
+      sie --set labels.window_s=3600 config show --json
+    """
+    settings = get_settings(ctx)
+    rows = effective(settings)
+    if as_json:
+        print_json({"fingerprint": settings.fingerprint(), "settings": [asdict(row) for row in rows]})
+        return
+    for row in rows:
+        out.print(_lines(row), soft_wrap=True)
+    err.print(
+        f"[bold cyan]Coloured[/]: not the default. Fingerprint of what changes rows: {settings.fingerprint()[:16]}"
+    )
+
+
+def _lines(row: Effective) -> Text:
+    style = "" if row.value == row.default else "bold cyan"
+    value = json.dumps(row.value) if isinstance(row.value, list) else "" if row.value is None else str(row.value)
+    return Text.assemble((f"{row.name} = {value}", style), (f"\n    {row.environment}: {row.description}", "dim"))

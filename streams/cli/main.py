@@ -1,0 +1,180 @@
+"""The root of ``sie``: global options, the list of commands, and what becomes of an error.
+
+Commands are imported when they are called: ``sie --help`` stays quick, and what one command lacks breaks no other.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from sie_online.errors import SieError, UsageError
+from streams.cli.common import err, parse_overrides
+
+INTERNAL_ERROR = 70
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+PIPE_CLOSED = 141  # 128 + SIGPIPE: `sie tail weights | head` is no error of ours
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One command: where it lives, what its line in ``sie --help`` says, and which extra brings what it imports."""
+
+    name: str
+    summary: str
+    panel: str
+    attribute: str = "command"
+    extra: str = "worker"
+
+    def load(self) -> Any:
+        """The command itself.
+
+        Raises:
+            UsageError: it imports a package that is not installed.
+        """
+        try:
+            found = getattr(importlib.import_module(f"streams.cli.{self.name}"), self.attribute)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] in {"sie_online", "streams", "models"}:
+                raise
+            needs = f"'sie {self.name}' needs the package {error.name}"
+            raise UsageError(f"{needs}: pip install 'sie-online[{self.extra}]'") from None
+        if isinstance(found, typer.Typer):
+            group = typer.main.get_group(found)
+            group.name = self.name
+            return group
+        app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        app.command(self.name)(found)
+        return typer.main.get_command(app)
+
+    def stub(self) -> TyperCommand:
+        """Enough of a command for ``sie --help``, without importing it."""
+        return TyperCommand(self.name, help=self.summary, rich_help_panel=self.panel)
+
+
+COMMANDS = {
+    entry.name: entry
+    for entry in (
+        Entry("demo", "A generated event stream through broker and worker on this machine.", "Try it", extra="demo"),
+        Entry("topics", "Create the topics, or check them.", "Run it", "app"),
+        Entry("worker", "Weigh events as they come, until told to stop.", "Run it"),
+        Entry("config", "Check the settings, or show what is in force.", "Run it", "app"),
+        Entry("heartbeat", "Move the clocks of silent partitions.", "Run it"),
+        Entry("replay", "Write a file of events to the input topic, at a chosen rate.", "Work with data"),
+        Entry("evaluate", "Weigh a file of events without a broker.", "Work with data"),
+        Entry("tail", "Follow weights, samples, entities or dead letters.", "Work with data"),
+        Entry("explain", "Why an event has its weight.", "Work with data"),
+    )
+}
+
+
+class LazyGroup(TyperGroup):
+    """Lists every command, imports only the one that is called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names in the order of ``COMMANDS``."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A stub for listings."""
+        return COMMANDS[cmd_name].stub() if cmd_name in COMMANDS else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The real command, imported now."""
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, COMMANDS[str(name)].load(), rest
+
+
+app = typer.Typer(cls=LazyGroup, add_completion=False, rich_markup_mode="rich", no_args_is_help=True)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from sie_online.contracts import CODE_VERSION
+
+        sys.stdout.write(f"sie-online {CODE_VERSION}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="TOML file of settings (as SIE_CONFIG).")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="One setting, as in web.port=0; may be repeated."),
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Weights for training samples, estimated while the events flow: Kafka in, Kafka out.
+
+    [bold]On this machine, with nothing of yours:[/bold]
+      sie demo
+
+    [bold]On your own Kafka:[/bold]
+      export SIE_BROKER=kafka-1:9092 SIE_STORE=file:///var/lib/sie
+      sie topics create
+      sie worker
+      sie tail weights
+
+    [bold]On a file, without Kafka:[/bold]
+      sie evaluate events.parquet --out results
+
+    Settings come from --set, then the environment (SIE_WEB__PORT=0), then the file of --config.
+    'sie config show' lists them all.
+    """
+    if config is not None:
+        os.environ["SIE_CONFIG"] = str(config)
+    ctx.obj = parse_overrides(assignments or [])
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one call of ``sie``; every outcome is an exit code (0, 2, 3, 70, 78, or 130 after Ctrl-C)."""
+    try:
+        result = typer.main.get_command(app).main(list(arguments), prog_name="sie", standalone_mode=False)
+        sys.stdout.flush()
+    except SieError as error:
+        err.print(f"sie: {error}", markup=False, soft_wrap=True)
+        return error.exit_code
+    except typer.TyperException as error:
+        return _wrong_use(error)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush complains
+        return PIPE_CLOSED
+    except Exception:  # noqa: BLE001 - the outermost frame: the traceback is logged, the exit code says whose fault
+        return _internal_error()
+    return result if isinstance(result, int) else 0
+
+
+def _wrong_use(error: typer.TyperException) -> int:
+    """A wrong argument; without any, the help has been printed already."""
+    ctx = getattr(error, "ctx", None)
+    path = ctx.command_path if ctx else "sie"
+    if message := error.format_message():
+        err.print(f"{path}: {message} ('{path} --help' explains.)", markup=False, soft_wrap=True)
+    return UsageError.exit_code
+
+
+def _internal_error() -> int:
+    if not logging.getLogger().handlers:
+        logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logger.exception("sie failed")
+    err.print("sie: that is a fault of ours; the lines above say where.", markup=False, soft_wrap=True)
+    return INTERNAL_ERROR

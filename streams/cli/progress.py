@@ -1,0 +1,49 @@
+"""A progress bar on stderr: a moving one on a terminal, now and then a plain line elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from streams.cli.common import err
+
+PLAIN_EVERY_S = 5.0
+
+
+class _Pace(ProgressColumn):
+    """Events so far and per second."""
+
+    def render(self, task: Task) -> Text:
+        events = int(task.fields["events"])
+        rate = events / task.elapsed if task.elapsed else 0.0
+        return Text(f"{events:,} events  {rate:,.0f}/s", style="cyan")
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, float], None]]:
+    """A function to call with (events so far, share done in [0, 1])."""
+    if not err.is_terminal:
+        yield _plain(what)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), _Pace())
+    with Progress(*columns, TimeRemainingColumn(), console=err) as bars:
+        task = bars.add_task(what, total=1.0, events=0)
+        yield lambda events, share: bars.update(task, completed=share, events=events)
+
+
+def _plain(what: str) -> Callable[[int, float], None]:
+    begin = last = time.monotonic()
+
+    def report(events: int, share: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= PLAIN_EVERY_S:
+            last = now
+            rate = events / (now - begin)
+            err.print(f"{what}: {events:,} events, {share:.0%}, {rate:,.0f} events/s", markup=False)
+
+    return report
