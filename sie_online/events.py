@@ -135,8 +135,8 @@ class Text:
         _, offsets, data = column.buffers()
         n = len(values)
         return cls(
-            np.frombuffer(offsets, np.int32, n + 1) if n else np.zeros(1, np.int32),
-            np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8),
+            np.frombuffer(offsets if n else bytes(4), np.int32, n + 1),
+            np.frombuffer(data if data is not None and data.size else b"\0", np.uint8),
         )
 
     def lengths(self) -> NDArray[np.int32]:

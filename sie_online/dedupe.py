@@ -1,0 +1,91 @@
+"""Which event ids were seen among the last N of a shard: exact within N, bounded by N.
+
+A ring remembers the order, a linear-probing hash set the membership; the set is derived from the ring, so only the
+ring need be saved. Deletion shifts back (Knuth, TAOCP 3, 6.4 R) and leaves no tombstones.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sie_online.jit import kernel
+
+
+class Dedupe(NamedTuple):
+    """``ring`` holds the last keys in order of arrival (0: none yet), ``members`` the same keys as a hash set."""
+
+    ring: NDArray[np.uint64]
+    members: NDArray[np.uint64]
+
+
+def new_dedupe(events: int) -> Dedupe:
+    """Memory of the last ``events`` keys; 0 remembers none."""
+    slots = 1 << max(1, (2 * max(events, 1) - 1).bit_length())
+    return Dedupe(np.zeros(events, np.uint64), np.zeros(slots, np.uint64))
+
+
+@kernel
+def contains(dedupe: Any, key: Any) -> bool:
+    """Whether ``key`` (uint64, not 0) is among the remembered ones."""
+    members = dedupe.members
+    mask = np.uint64(members.shape[0] - 1)
+    at = key & mask
+    while members[at] != 0:
+        if members[at] == key:
+            return True
+        at = (at + np.uint64(1)) & mask
+    return False
+
+
+@kernel
+def remember(dedupe: Any, key: Any, ordinal: int) -> None:
+    """Add ``key`` as the shard's ``ordinal``-th (from 0); the one that ring position held is forgotten."""
+    ring = dedupe.ring
+    if ring.shape[0] == 0:
+        return
+    place = ordinal % ring.shape[0]
+    if ring[place] != 0:
+        _remove(dedupe.members, ring[place])
+    ring[place] = key
+    _insert(dedupe.members, key)
+
+
+@kernel
+def rebuild(dedupe: Any) -> None:
+    """Derive the set from the ring."""
+    dedupe.members[:] = 0
+    for key in dedupe.ring:
+        if key != 0:
+            _insert(dedupe.members, key)
+
+
+@kernel
+def _insert(members: Any, key: Any) -> None:
+    mask = np.uint64(members.shape[0] - 1)
+    at = key & mask
+    while members[at] != 0:
+        at = (at + np.uint64(1)) & mask
+    members[at] = key
+
+
+@kernel
+def _remove(members: Any, key: Any) -> None:
+    mask = np.uint64(members.shape[0] - 1)
+    hole = key & mask
+    while members[hole] != key:
+        if members[hole] == 0:
+            return
+        hole = (hole + np.uint64(1)) & mask
+    at = hole
+    while True:
+        at = (at + np.uint64(1)) & mask
+        if members[at] == 0:
+            break
+        home = members[at] & mask
+        if ((at - home) & mask) >= ((at - hole) & mask):
+            members[hole] = members[at]
+            hole = at
+    members[hole] = 0

@@ -1,0 +1,63 @@
+"""Factor `score`: the literature's three scores (probability, error, feature score) as one weight, off by default.
+
+Each score is scaled to running mean 1; ``sum`` or ``product`` makes f of them; the factor is log(k f / mean f).
+An error that is not known yet counts as average.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sie_online.jit import kernel
+
+OFF, SUM, PRODUCT = range(3)
+GLOBAL_FIELDS: list[tuple[Any, ...]] = [("score_means", "f8", (3,)), ("score_f", "f8"), ("score_n", "f8")]
+MEMORY = 100_000.0
+"""Samples over which the running means forget."""
+PRIOR = 20.0
+"""Samples' worth of the starting means (1 after scaling), so that the first samples cannot be extreme."""
+FLOOR = 1e-6
+
+
+@kernel
+def log_score(mode: int, k: float, world: Any, p: float, error: float, feature_score: float) -> float:
+    """The factor; ``error`` is NaN where the label is unknown. 0 when ``mode`` is OFF."""
+    if mode == OFF:
+        return 0.0
+    f = _combined(mode, world, p, error, feature_score)
+    mean = (world.score_f + PRIOR * _neutral(mode)) / (world.score_n + PRIOR)
+    return math.log(max(FLOOR, k * f / mean))
+
+
+@kernel
+def observe_scores(mode: int, world: Any, p: float, error: float, feature_score: float) -> None:
+    """Move the running means by one sample at its first statement; the expected |error| stands in for an unknown one."""
+    if mode == OFF:
+        return
+    keep = 1.0 if world.score_n < MEMORY else 1.0 - 1.0 / MEMORY
+    expected = 2.0 * p * (1.0 - p) if math.isnan(error) else abs(error)
+    world.score_f = world.score_f * keep + _combined(mode, world, p, error, feature_score)
+    world.score_means[0] = world.score_means[0] * keep + p
+    world.score_means[1] = world.score_means[1] * keep + expected
+    world.score_means[2] = world.score_means[2] * keep + feature_score
+    world.score_n = world.score_n * keep + 1.0
+
+
+@kernel
+def _neutral(mode: int) -> float:
+    return 3.0 if mode == SUM else 1.0
+
+
+@kernel
+def _combined(mode: int, world: Any, p: float, error: float, feature_score: float) -> float:
+    a = _scaled(world, 0, p)
+    b = 1.0 if math.isnan(error) else _scaled(world, 1, abs(error))
+    c = _scaled(world, 2, feature_score)
+    return a + b + c if mode == SUM else a * b * c
+
+
+@kernel
+def _scaled(world: Any, which: int, value: float) -> float:
+    total = world.score_means[which]
+    return (value * world.score_n + PRIOR * FLOOR) / (total + PRIOR * FLOOR) if total > 0.0 else 1.0

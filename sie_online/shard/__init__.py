@@ -1,0 +1,9 @@
+"""One partition's worth of learning: state, the event loop over it, and its snapshots.
+
+`Shard` is the whole public surface; a shard is a pure function of its partition's records.
+"""
+
+from sie_online.shard.core import Counts, Shard, ShardOutput, ShardStats, warm_up
+from sie_online.shard.snapshot import Snapshot
+
+__all__ = ["Counts", "Shard", "ShardOutput", "ShardStats", "Snapshot", "warm_up"]

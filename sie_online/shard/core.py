@@ -1,0 +1,240 @@
+"""A shard: everything learned from one partition, and the one way to change it: processing its records in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from sie_online.events import DeadLetter, Decoder, EventBatch
+from sie_online.importance.weight import effective_share
+from sie_online.records import RecordBatch
+from sie_online.settings import Settings
+from sie_online.shard import snapshot
+from sie_online.shard.loop import Texts, run
+from sie_online.shard.output import DONE, ENLARGE, GROW, MAX_ROWS, Out, Renderer, new_out
+from sie_online.shard.snapshot import Image, Snapshot
+from sie_online.shard.state import COUNTERS, WEIGHT_EDGES, config_of, new_state
+from sie_online.views import grown
+
+HMAC_HEX_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of records, by event type in the order of ``EVENT_TYPES``."""
+
+    weighted: tuple[int, ...]
+    duplicates: tuple[int, ...]
+    heartbeats: int
+    dead_letters: int
+    settled_negative: int
+    settled_positive: int
+    settled_early: int
+
+    @property
+    def events_in(self) -> int:
+        """Records accounted for: weighted + duplicates + heartbeats + dead letters."""
+        return sum(self.weighted) + sum(self.duplicates) + self.heartbeats + self.dead_letters
+
+
+@dataclass(frozen=True, slots=True)
+class ShardOutput:
+    """A bounded part of what a record batch gave rise to, in order."""
+
+    weights: pa.RecordBatch
+    samples: pa.RecordBatch
+    entities: list[tuple[bytes, bytes]]
+    dead_letters: list[DeadLetter]
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class ShardStats:
+    """A shard at a glance, for metrics; counts are since the shard began."""
+
+    clock_ms: int
+    open_views: int
+    entities: dict[str, int]
+    weight_edges: tuple[float, ...]
+    weight_counts: tuple[int, ...]
+    effective_share: float
+    strength: float
+    counts: Counts
+
+
+class Shard:
+    """Owns the state of one partition.
+
+    What it says depends on the partition's records alone: not on how they are cut into batches, on clocks, or on
+    restarts. ``generation`` is stamped on rows and changes nothing else.
+
+    Args:
+        settings: of the deployment; those in ``ROW_SECTIONS`` shape the rows.
+        partition: of the input topic.
+        generation: epoch of this ownership.
+        scratch: folder for the cold part of open views; the system's temporary folder by default.
+        offset: first offset to process.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        partition: int,
+        *,
+        generation: int = 0,
+        scratch: Path | None = None,
+        offset: int = 0,
+    ) -> None:
+        self.partition = partition
+        self.generation = generation
+        self.next_offset = offset
+        self.dead_letters = 0
+        self._settings = settings
+        self._scratch = scratch
+        self._config = config_of(settings)
+        self._state = new_state(settings, scratch)
+        self._decoder = Decoder(settings)
+        self._renderer = Renderer(settings.topics.events, partition)
+        self._id_bytes = max(settings.limits.id_bytes, HMAC_HEX_BYTES)
+        self._out = new_out(MAX_ROWS, self._id_bytes)
+        self._image = Image()
+
+    @classmethod
+    def restore(
+        cls,
+        settings: Settings,
+        partition: int,
+        meta: Mapping[str, Any],
+        pieces: Mapping[str, bytes],
+        *,
+        generation: int,
+        scratch: Path | None = None,
+    ) -> Shard:
+        """The shard that a ``Snapshot`` with this ``meta`` and these ``pieces`` was taken of.
+
+        Raises:
+            CheckpointError: the pieces do not fit together.
+        """
+        shard = cls(settings, partition, generation=generation, scratch=scratch, offset=int(meta["next_offset"]))
+        shard.dead_letters = int(meta["dead_letters"])
+        shard._state = snapshot.restored(shard._state, meta, pieces, scratch)
+        return shard
+
+    @property
+    def clock_ms(self) -> int:
+        """Latest event time seen, ms since 1970; 0 before the first event."""
+        return int(self._state.counters["clock_ms"][0])
+
+    def process(self, batch: RecordBatch) -> Iterator[ShardOutput]:
+        """Process ``batch``, which must begin at ``next_offset``, and yield what it gives rise to.
+
+        The iterator must be exhausted: the state has advanced over the batch only then.
+        """
+        if batch.start != self.next_offset:
+            raise ValueError(f"partition {self.partition}: batch begins at {batch.start}, expected {self.next_offset}")
+        events, dead = self._decoder.decode(batch)
+        self.dead_letters += len(dead)
+        texts = _texts(events)
+        at, done = 0, False
+        while not done:
+            before = self._state.counters[0].copy()
+            at = self._advance(events, texts, at)
+            done = self._out.control["stop"][0] == DONE
+            yield self._render(events, before, dead)
+            dead = []
+        self.next_offset = batch.end
+
+    def snapshot(self) -> Snapshot:
+        """The state as of ``next_offset``, as named pieces; only those that changed since the last call carry data."""
+        meta = {"next_offset": self.next_offset, "dead_letters": self.dead_letters}
+        return self._image.capture(self._state, meta)
+
+    def stats(self) -> ShardStats:
+        """Figures for metrics."""
+        state, counters = self._state, self._state.counters[0]
+        tables = {"user": state.users, "item": state.items, "category": state.categories, "pair": state.pairs}
+        return ShardStats(
+            clock_ms=self.clock_ms,
+            open_views=int(counters["tail"] - counters["head"]),
+            entities={name: int(np.count_nonzero(table.keys)) for name, table in tables.items()},
+            weight_edges=WEIGHT_EDGES,
+            weight_counts=tuple(counters["weight_bins"].tolist()),
+            effective_share=float(effective_share(state.world[0])),
+            strength=self._settings.guard.strength,
+            counts=_counts(np.zeros(1, COUNTERS)[0], counters, self.dead_letters),
+        )
+
+    def close(self) -> None:
+        """Release the scratch file of the open views."""
+        self._state = new_state(self._settings, self._scratch)
+
+    def _advance(self, events: EventBatch, texts: Texts, at: int) -> int:
+        """Run the event loop from row ``at`` until the output needs draining or the batch ends."""
+        control = self._out.control[0]
+        control["rows"] = control["settled"] = control["entities"] = 0
+        while True:
+            at = run(self._config, self._state, events.columns, texts, at, self._out)
+            if control["stop"] == GROW:
+                self._grow_views()
+            elif control["stop"] == ENLARGE:
+                self._out = new_out(2 * int(control["needed"]), self._id_bytes)
+                control = self._out.control[0]
+            else:
+                return at
+
+    def _grow_views(self) -> None:
+        counters, views = self._state.counters[0], self._state.views
+        head, tail, ids_tail = int(counters["head"]), int(counters["tail"]), int(counters["ids_tail"])
+        ids_head = int(views.cold["ids_at"][head % len(views.hot)]) if head < tail else ids_tail
+        self._state = self._state._replace(views=grown(views, head, tail, ids_head, ids_tail, self._scratch))
+
+    def _render(self, events: EventBatch, before: np.void, dead: list[DeadLetter]) -> ShardOutput:
+        out: Out = self._out
+        return ShardOutput(
+            weights=self._renderer.weights(out, self.generation),
+            samples=self._renderer.samples(out, self.generation),
+            entities=self._renderer.entities(out, events),
+            dead_letters=dead,
+            counts=_counts(before, self._state.counters[0], len(dead)),
+        )
+
+
+def _texts(events: EventBatch) -> Texts:
+    return Texts(
+        events.event_id.offsets,
+        events.event_id.data,
+        events.user_id.offsets,
+        events.user_id.data,
+        events.item_id.offsets,
+        events.item_id.data,
+    )
+
+
+def _counts(before: np.void, after: np.void, dead_letters: int) -> Counts:
+    def moved(name: str) -> Any:
+        return after[name] - before[name]
+
+    negative, positive = moved("settled").tolist()
+    return Counts(
+        weighted=tuple(moved("weighted").tolist()),
+        duplicates=tuple(moved("duplicates").tolist()),
+        heartbeats=int(moved("heartbeats")),
+        dead_letters=dead_letters,
+        settled_negative=negative,
+        settled_positive=positive,
+        settled_early=int(moved("settled_early")),
+    )
+
+
+def warm_up() -> None:
+    """Compile the kernels, or load them from the cache, by running a shard over an empty batch."""
+    shard = Shard(Settings(), 0)
+    for _ in shard.process(RecordBatch.of([], topic="", partition=0, epoch=0, start=0, end=0)):
+        pass
+    shard.snapshot()
+    shard.close()

@@ -1,0 +1,171 @@
+"""What becomes of open views: conversions make them positive, returns take that back, time settles them.
+
+Every change is a statement of its own (`revision`); the last one is `final`. A conversion counts for every view of the
+same user and item at most a window before it, in whichever order the two arrive.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sie_online.importance import delay
+from sie_online.importance.balance import class_log_weight
+from sie_online.importance.noise import reassess
+from sie_online.importance.scores import log_score
+from sie_online.importance.weight import compose, learning_weight
+from sie_online.jit import kernel
+from sie_online.recommender.kernels import TWINS, UNIFORM, learn, take_back
+from sie_online.shard.emit import ids_of_view, set_factors, write_settled, write_statement
+from sie_online.shard.output import has_room
+from sie_online.views import newest_of, next_older
+
+UNKNOWN, NEGATIVE, POSITIVE = -1, 0, 1
+
+
+@kernel
+def is_due(cfg: Any, state: Any) -> bool:
+    """Whether the oldest open view's window, and the wait for late events, have passed."""
+    counters = state.counters[0]
+    if counters.head >= counters.tail:
+        return False
+    oldest = state.views.hot[counters.head & (state.views.hot.shape[0] - 1)]
+    return bool(oldest.time_ms + cfg.window_ms + cfg.lateness_ms < counters.clock_ms)
+
+
+@kernel
+def settle_due(cfg: Any, state: Any, out: Any) -> bool:
+    """Settle every view that is due; False if the output filled up first."""
+    while is_due(cfg, state):
+        if not has_room(out, 1):
+            return False
+        settle_oldest(cfg, state, out)
+    return True
+
+
+@kernel
+def settle_oldest(cfg: Any, state: Any, out: Any) -> None:
+    """Publish the last statement about the oldest open view and forget it."""
+    counters = state.counters[0]
+    at = counters.head & (state.views.hot.shape[0] - 1)
+    overlay = state.views.overlay[at]
+    if overlay.label != POSITIVE:
+        overlay.noise_probability = _noise_now(cfg, state, at, NEGATIVE)
+        overlay.label = NEGATIVE
+    published_ms = state.views.hot[at].time_ms + cfg.window_ms + cfg.lateness_ms
+    state.world[0].labelled[overlay.label] += 1.0
+    _revise(cfg, state, out, counters.head, published_ms, 0.0, True)
+    write_settled(out, state.views.cold[at])
+    counters.settled[overlay.label] += 1
+    counters.head += 1
+
+
+@kernel
+def count_of_pair(state: Any, pair_key: Any) -> int:
+    """How many views of a pair are open."""
+    head = state.counters[0].head
+    n = 0
+    view = newest_of(state.views, pair_key, head)
+    while view >= 0:
+        n += 1
+        view = next_older(state.views, view, head)
+    return n
+
+
+@kernel
+def convert_pair(cfg: Any, state: Any, out: Any, pair_key: Any, time_ms: int) -> None:
+    """A conversion at ``time_ms``: every open view of the pair within the window before it becomes positive."""
+    head = state.counters[0].head
+    view = newest_of(state.views, pair_key, head)
+    while view >= 0:
+        convert_view(cfg, state, out, view, time_ms)
+        view = next_older(state.views, view, head)
+
+
+@kernel
+def convert_view(cfg: Any, state: Any, out: Any, view: int, time_ms: int) -> None:
+    """Make one view positive if the conversion at ``time_ms`` lies within its window and it is not positive yet."""
+    at = view & (state.views.hot.shape[0] - 1)
+    hot, cold, overlay = state.views.hot[at], state.views.cold[at], state.views.overlay[at]
+    waited = time_ms - hot.time_ms
+    if overlay.label == POSITIVE or waited < 0 or waited > cfg.window_ms:
+        return
+    first = overlay.label == UNKNOWN
+    overlay.label = POSITIVE
+    overlay.noise_probability = _noise_now(cfg, state, at, POSITIVE)
+    _revise(cfg, state, out, view, time_ms, delay.converted(hot.probability) if cfg.use_delay else 0.0, False)
+    if cfg.external:
+        return
+    for twin in range(TWINS):
+        if first:
+            p_then = cold.p_uniform if twin == UNIFORM else cold.p_weighted
+            take_back(cfg.model, state.model, twin, cold.features, p_then, _twin_weight(twin, cold.learn_weight))
+        weight = _twin_weight(twin, learning_weight(cfg.weight, state.world[0], state.scratch.factors))
+        learn(cfg.model, state.model, twin, cold.features, 1.0, weight)
+
+
+@kernel
+def revert_pair(cfg: Any, state: Any, out: Any, pair_key: Any, time_ms: int) -> None:
+    """A return at ``time_ms``: the pair's positive views that lie before it are negative again."""
+    head, mask = state.counters[0].head, state.views.hot.shape[0] - 1
+    view = newest_of(state.views, pair_key, head)
+    while view >= 0:
+        hot, cold, overlay = state.views.hot[view & mask], state.views.cold[view & mask], state.views.overlay[view & mask]
+        if overlay.label == POSITIVE and hot.time_ms <= time_ms:
+            overlay.label = NEGATIVE
+            _revise(cfg, state, out, view, time_ms, delay.provisional(hot.probability) if cfg.use_delay else 0.0, False)
+            if not cfg.external:
+                weight = learning_weight(cfg.weight, state.world[0], state.scratch.factors)
+                for twin in range(TWINS):
+                    learn(cfg.model, state.model, twin, cold.features, 0.0, _twin_weight(twin, weight))
+        view = next_older(state.views, view, head)
+
+
+@kernel
+def _twin_weight(twin: int, weight: float) -> float:
+    return 1.0 if twin == UNIFORM else weight
+
+
+@kernel
+def _noise_now(cfg: Any, state: Any, at: int, label: int) -> float:
+    """P(noise) of a view with what is known now; the last statement's where its user or item is forgotten."""
+    hot, cold = state.views.hot[at], state.views.cold[at]
+    if state.users.keys[hot.user_slot] != cold.user_key or state.items.keys[hot.item_slot] != cold.item_key:
+        return float(state.views.overlay[at].noise_probability)
+    user, item = state.users.rows[hot.user_slot], state.items.rows[hot.item_slot]
+    return float(reassess(cfg.noise, user, item, state.world[0], cold.evidence, label))
+
+
+@kernel
+def _revise(cfg: Any, state: Any, out: Any, view: int, published_ms: int, log_delay: float, final: bool) -> None:
+    """Publish the next revision of a view; its label and noise probability stand in the overlay."""
+    at = view & (state.views.hot.shape[0] - 1)
+    hot, cold, overlay = state.views.hot[at], state.views.cold[at], state.views.overlay[at]
+    world, factors = state.world[0], state.scratch.factors
+    p, label = hot.probability, overlay.label
+    set_factors(
+        factors,
+        math.log1p(-overlay.noise_probability) if cfg.use_noise else 0.0,
+        log_delay,
+        cold.group_log_weight + class_log_weight(world, label, cfg.class_power) if cfg.use_balance else 0.0,
+        log_score(cfg.combine, cfg.k, world, p, label - p, cold.feature_score),
+    )
+    overlay.revision += 1
+    ids_of_view(out, state.views, cold)
+    write_statement(
+        out,
+        factors,
+        view=view,
+        offset=hot.offset,
+        etype=cold.etype,
+        event_time_ms=hot.time_ms,
+        published_ms=published_ms,
+        revision=overlay.revision,
+        label=label,
+        final=final,
+        probability=p,
+        feature_score=cold.feature_score,
+        uncertainty=cold.uncertainty,
+        noise_probability=overlay.noise_probability,
+        weight=compose(cfg.weight, world, factors),
+    )

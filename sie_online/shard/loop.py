@@ -1,0 +1,350 @@
+"""The event loop: one pass over a batch, in event order, that turns events into statements.
+
+Per event: duplicates, clock, settlements that fall due, then features → predict → noise → weigh → learn → count.
+A result may depend on the records before it and on nothing else, least of all on where a batch begins.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sie_online.dedupe import contains, remember
+from sie_online.entities import CATEGORY, ITEM, USER, count, statement_due
+from sie_online.events import HEARTBEAT_CODE
+from sie_online.features import extract
+from sie_online.features import observe as observe_features
+from sie_online.hashing import combine
+from sie_online.importance import delay
+from sie_online.importance.balance import class_log_weight, group_log_weight
+from sie_online.importance.noise import assess
+from sie_online.importance.noise import observe as observe_noise
+from sie_online.importance.scores import log_score, observe_scores
+from sie_online.importance.weight import compose, learning_weight, observe_weight
+from sie_online.jit import kernel
+from sie_online.recommender.kernels import UNIFORM, WEIGHTED, learn, note_usage, predict
+from sie_online.shard.emit import ids_of_event, set_factors, write_statement
+from sie_online.shard.labels import (
+    POSITIVE,
+    UNKNOWN,
+    convert_pair,
+    convert_view,
+    count_of_pair,
+    revert_pair,
+    settle_due,
+    settle_oldest,
+)
+from sie_online.shard.output import DONE, GROW, has_room
+from sie_online.shard.state import WEIGHT_EDGES
+from sie_online.slots import slot_of
+from sie_online.views import link, store_text
+
+RETURN = 6
+NO_CATEGORY = np.uint64(1)
+"""Key of the slot that events without a category share."""
+
+
+class Texts(NamedTuple):
+    """The batch's ids in Arrow's layout (int32 offsets, uint8 bytes)."""
+
+    event_at: Any
+    event_ids: Any
+    user_at: Any
+    user_ids: Any
+    item_at: Any
+    item_ids: Any
+
+
+class Slots(NamedTuple):
+    """Where the records of one event's entities are."""
+
+    user: int
+    item: int
+    category: int
+    pair: int
+    interest: int
+    pair_key: Any
+
+
+class Verdict(NamedTuple):
+    """What is published of an event at once."""
+
+    p: float
+    p_uniform: float
+    p_weighted: float
+    feature_score: float
+    uncertainty: float
+    noise: float
+    weight: float
+    learn_weight: float
+    group_log_weight: float
+
+
+@kernel
+def run(cfg: Any, state: Any, events: Any, texts: Any, start: int, out: Any) -> int:
+    """Process ``events[start:]`` until the end or until the output is full; returns how far it came.
+
+    ``out.control[0].stop`` says why it stopped. Resuming at the returned row continues as if it had not.
+    """
+    counters, control = state.counters[0], out.control[0]
+    control.stop = DONE
+    for at in range(start, events.shape[0]):
+        event = events[at]
+        if event.etype == HEARTBEAT_CODE:
+            counters.clock_ms = max(counters.clock_ms, event.time_ms)
+            if not settle_due(cfg, state, out):
+                return at
+            counters.heartbeats += 1
+            continue
+        if contains(state.dedupe, event.event_key):
+            counters.duplicates[event.etype] += 1
+            continue
+        counters.clock_ms = max(counters.clock_ms, event.time_ms)
+        if not settle_due(cfg, state, out) or not _prepare(cfg, state, event, texts, at, out):
+            return at
+        _process(cfg, state, event, texts, at, out)
+    return int(events.shape[0])
+
+
+@kernel
+def _is(mask: int, etype: int) -> bool:
+    return (mask >> etype) & 1 == 1
+
+
+@kernel
+def _prepare(cfg: Any, state: Any, event: Any, texts: Any, at: int, out: Any) -> bool:
+    """Make sure that the event's statements, and its view if it is a sample, find room."""
+    if not _is(cfg.samples, event.etype):
+        return bool(has_room(out, 1 + count_of_pair(state, combine(event.user_key, event.item_key))))
+    counters, views = state.counters[0], state.views
+    size = _id_bytes(texts, at)
+    while _is_full(state, size):
+        if views.hot.shape[0] < cfg.max_open_views:
+            out.control[0].stop = GROW
+            return False
+        if not has_room(out, 1):
+            return False
+        settle_oldest(cfg, state, out)
+        counters.settled_early += 1
+    return bool(has_room(out, 2))
+
+
+@kernel
+def _id_bytes(texts: Any, at: int) -> int:
+    return int(
+        texts.event_at[at + 1] - texts.event_at[at]
+        + texts.user_at[at + 1] - texts.user_at[at]
+        + texts.item_at[at + 1] - texts.item_at[at]
+    )  # fmt: skip
+
+
+@kernel
+def _is_full(state: Any, size: int) -> bool:
+    counters, views = state.counters[0], state.views
+    if counters.tail == counters.head:
+        return False
+    oldest = views.cold[counters.head & (views.hot.shape[0] - 1)]
+    ids = counters.ids_tail + size - oldest.ids_at
+    return bool(counters.tail - counters.head == views.hot.shape[0] or ids > views.ids.shape[0])
+
+
+@kernel
+def _process(cfg: Any, state: Any, event: Any, texts: Any, at: int, out: Any) -> None:
+    counters = state.counters[0]
+    counters.events += 1
+    counters.weighted[event.etype] += 1
+    remember(state.dedupe, event.event_key, counters.events - 1)
+    slots = _find(state, event, counters.events)
+    verdict = _judge(cfg, state, event, slots)
+    sample = _is(cfg.samples, event.etype)
+    _count_weight(counters, verdict.weight)
+    ids_of_event(out, texts, at)
+    write_statement(
+        out,
+        state.scratch.factors,
+        view=counters.tail if sample else -1,
+        offset=event.offset,
+        etype=event.etype,
+        event_time_ms=event.time_ms,
+        published_ms=event.time_ms,
+        revision=0,
+        label=UNKNOWN,
+        final=not sample,
+        probability=verdict.p,
+        feature_score=verdict.feature_score,
+        uncertainty=verdict.uncertainty,
+        noise_probability=verdict.noise,
+        weight=verdict.weight,
+    )
+    if sample:
+        _learn_negative(cfg, state, verdict)
+        _open_view(state, event, texts, at, slots, verdict)
+    _count_event(cfg, state, event, at, slots, verdict, out)
+    _attribute(cfg, state, event, slots, sample, out)
+    _touch(state, slots, event.time_ms)
+
+
+@kernel
+def _find(state: Any, event: Any, ordinal: int) -> Slots:
+    category_key = max(event.category_key, NO_CATEGORY)
+    pair_key = combine(event.user_key, event.item_key)
+    return Slots(
+        slot_of(state.users, event.user_key, ordinal),
+        slot_of(state.items, event.item_key, ordinal),
+        slot_of(state.categories, category_key, ordinal),
+        slot_of(state.pairs, pair_key, ordinal),
+        slot_of(state.interests, combine(event.user_key, category_key), ordinal),
+        pair_key,
+    )
+
+
+@kernel
+def _judge(cfg: Any, state: Any, event: Any, slots: Slots) -> Verdict:
+    """Predict, assess and weigh an event before anything is learned from it."""
+    user, item, category = state.users.rows[slots.user], state.items.rows[slots.item], state.categories.rows[slots.category]
+    pair, interest, world = state.pairs.rows[slots.pair], state.interests.rows[slots.interest], state.world[0]
+    scratch, s = state.scratch, cfg.weight.strength
+    extract(cfg.features, user, item, category, pair, interest, world, event, scratch.features, scratch.dense)
+    uniform = predict(cfg.model, state.model, UNIFORM, scratch.features)
+    weighted = predict(cfg.model, state.model, WEIGHTED, scratch.features)
+    note_usage(state.model, UNIFORM)
+    note_usage(state.model, WEIGHTED)
+    p_uniform, p_weighted = uniform.probability, weighted.probability
+    if cfg.external:
+        p_uniform, p_weighted = scratch.external[UNIFORM], scratch.external[WEIGHTED]
+    p = (1.0 - s) * p_uniform + s * p_weighted
+    feature_score = (1.0 - s) * uniform.feature_score + s * weighted.feature_score
+    uncertainty = (1.0 - s) * uniform.uncertainty + s * weighted.uncertainty
+    noise = assess(cfg.noise, user, item, category, pair, interest, world, event, scratch.evidence)
+    group = group_log_weight(world, category, cfg.group_share) if cfg.use_balance else 0.0
+    converts = _is(cfg.conversions, event.etype)
+    log_delay = 0.0
+    if cfg.use_delay and converts:
+        log_delay = delay.converted(p)
+    elif cfg.use_delay and _is(cfg.samples, event.etype):
+        log_delay = delay.provisional(p)
+    by_class = class_log_weight(world, POSITIVE, cfg.class_power) if cfg.use_balance and converts else 0.0
+    error = 1.0 - p if converts else np.nan
+    set_factors(
+        scratch.factors,
+        math.log1p(-noise) if cfg.use_noise else 0.0,
+        log_delay,
+        group + by_class,
+        log_score(cfg.combine, cfg.k, world, p, error, feature_score),
+    )
+    weight = compose(cfg.weight, world, scratch.factors)
+    learn_weight = learning_weight(cfg.weight, world, scratch.factors)
+    if converts or _is(cfg.samples, event.etype):
+        observe_weight(world, scratch.factors)
+        observe_scores(cfg.combine, world, p, error, feature_score)
+    return Verdict(p, p_uniform, p_weighted, feature_score, uncertainty, noise, weight, learn_weight, group)
+
+
+@kernel
+def _learn_negative(cfg: Any, state: Any, verdict: Verdict) -> None:
+    """Every sample is learned at once as a negative; a conversion takes that back."""
+    if cfg.external:
+        return
+    learn(cfg.model, state.model, UNIFORM, state.scratch.features, 0.0, 1.0)
+    learn(cfg.model, state.model, WEIGHTED, state.scratch.features, 0.0, verdict.learn_weight)
+
+
+@kernel
+def _open_view(state: Any, event: Any, texts: Any, at: int, slots: Slots, verdict: Verdict) -> None:
+    counters, views, scratch = state.counters[0], state.views, state.scratch
+    place = counters.tail & (views.hot.shape[0] - 1)
+    hot, cold, overlay = views.hot[place], views.cold[place], views.overlay[place]
+    hot.time_ms, hot.offset, hot.pair_key = event.time_ms, event.offset, slots.pair_key
+    hot.probability, hot.weight = verdict.p, verdict.weight
+    hot.user_slot, hot.item_slot = slots.user, slots.item
+    cold.user_key, cold.item_key, cold.category_key = event.user_key, event.item_key, event.category_key
+    cold.etype = event.etype
+    cold.p_uniform, cold.p_weighted, cold.learn_weight = verdict.p_uniform, verdict.p_weighted, verdict.learn_weight
+    cold.feature_score, cold.uncertainty = verdict.feature_score, verdict.uncertainty
+    cold.group_log_weight = verdict.group_log_weight
+    for which in range(scratch.evidence.shape[0]):
+        cold.evidence[which] = scratch.evidence[which]
+    for which in range(scratch.features.shape[0]):
+        cold.features[which] = scratch.features[which]
+    for which in range(scratch.dense.shape[0]):
+        cold.dense[which] = scratch.dense[which]
+    overlay.revision, overlay.label, overlay.noise_probability = 0, UNKNOWN, verdict.noise
+    cold.ids_at = counters.ids_tail
+    cold.event_bytes = _keep_id(views.ids, counters, texts.event_at, texts.event_ids, at)
+    cold.user_bytes = _keep_id(views.ids, counters, texts.user_at, texts.user_ids, at)
+    cold.item_bytes = _keep_id(views.ids, counters, texts.item_at, texts.item_ids, at)
+    link(views, counters.tail)
+    counters.tail += 1
+
+
+@kernel
+def _keep_id(ids: Any, counters: Any, offsets: Any, data: Any, row: int) -> int:
+    first, last = offsets[row], offsets[row + 1]
+    store_text(ids, counters.ids_tail, data, first, last)
+    counters.ids_tail += last - first
+    return int(last - first)
+
+
+@kernel
+def _count_event(cfg: Any, state: Any, event: Any, at: int, slots: Slots, verdict: Verdict, out: Any) -> None:
+    """Move the counters of features, noise and entities by the event; state the entities that are due."""
+    user, item, category = state.users.rows[slots.user], state.items.rows[slots.item], state.categories.rows[slots.category]
+    pair, interest, world = state.pairs.rows[slots.pair], state.interests.rows[slots.interest], state.world[0]
+    observe_features(cfg.features, user, item, category, pair, interest, world, event)
+    observe_noise(cfg.noise, user, item, category, pair, interest, world, event, verdict.noise)
+    count(user, verdict.weight, verdict.noise, event.time_ms)
+    count(item, verdict.weight, verdict.noise, event.time_ms)
+    count(category, verdict.weight, verdict.noise, event.time_ms)
+    world.grouped += 1.0
+    if statement_due(cfg.statement, user, event.time_ms):
+        _state(out, USER, at, user, user.z_alpha, user.z_beta, event.offset)
+    if statement_due(cfg.statement, item, event.time_ms):
+        _state(out, ITEM, at, item, item.z_alpha, item.z_beta, event.offset)
+    if event.category_key != 0 and statement_due(cfg.statement, category, event.time_ms):
+        _state(out, CATEGORY, at, category, 0.0, 0.0, event.offset)
+
+
+@kernel
+def _state(out: Any, kind: int, at: int, entity: Any, alpha: float, beta: float, offset: int) -> None:
+    control = out.control[0]
+    row = out.entities[control.entities]
+    row.kind, row.event, row.offset = kind, at, offset
+    row.n_events, row.sum_weight = entity.n_events, entity.sum_weight
+    row.noise_alpha = entity.sum_noise + alpha
+    row.noise_beta = entity.n_events - entity.sum_noise + beta
+    control.entities += 1
+
+
+@kernel
+def _attribute(cfg: Any, state: Any, event: Any, slots: Slots, sample: bool, out: Any) -> None:
+    """Conversions and returns change what was said of earlier views; an early conversion meets its late view."""
+    pair = state.pairs.rows[slots.pair]
+    if sample:
+        if pair.converted_ms != 0:
+            convert_view(cfg, state, out, state.counters[0].tail - 1, pair.converted_ms)
+    elif _is(cfg.conversions, event.etype):
+        pair.converted_ms = max(pair.converted_ms, event.time_ms)
+        convert_pair(cfg, state, out, slots.pair_key, event.time_ms)
+    elif event.etype == RETURN:
+        pair.converted_ms = 0
+        revert_pair(cfg, state, out, slots.pair_key, event.time_ms)
+
+
+@kernel
+def _touch(state: Any, slots: Slots, time_ms: int) -> None:
+    """Note the event's time on its records, last of all: everything before reads the time of the one before."""
+    state.users.rows[slots.user].last_ms = time_ms
+    state.items.rows[slots.item].last_ms = time_ms
+    state.categories.rows[slots.category].last_ms = time_ms
+    state.pairs.rows[slots.pair].last_ms = time_ms
+    state.interests.rows[slots.interest].last_ms = time_ms
+
+
+@kernel
+def _count_weight(counters: Any, weight: float) -> None:
+    place = 0
+    while place < len(WEIGHT_EDGES) and weight > WEIGHT_EDGES[place]:
+        place += 1
+    counters.weight_bins[place] += 1

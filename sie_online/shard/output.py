@@ -1,0 +1,218 @@
+"""What one pass of the event loop has to say, first as the kernel's rows, then as Arrow batches.
+
+Owns the bounded output buffers of a shard and their translation into the topics' schemas.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from sie_online.contracts import BUILTIN_MODEL, EVENT_TYPES, FACTORS, samples_schema, weights_schema
+from sie_online.entities import KINDS
+from sie_online.events import EventBatch, Text
+from sie_online.features import N_DENSE, N_FEATURES, schema_hash
+from sie_online.jit import kernel
+from sie_online.statements import EntityState, encode
+
+MAX_ROWS = 2_048
+"""Rows per output, unless one event alone needs more."""
+MAX_ENTITIES = 3 * 1_024
+
+DONE, DRAIN, GROW, ENLARGE = range(4)
+"""Why the loop stopped: at the end; output full; ring of open views full; one event needs a larger output."""
+
+STATEMENT = np.dtype(
+    [
+        ("offset", "i8"),
+        ("event_time_ms", "i8"),
+        ("published_ms", "i8"),
+        ("view", "i8"),  # sequence number of the open view, -1 for a record that is no sample
+        ("revision", "i4"),
+        ("label", "i4"),  # -1 unknown
+        ("etype", "i4"),
+        ("final", "i4"),
+        ("probability", "f8"),
+        ("error", "f8"),  # NaN unknown
+        ("feature_score", "f8"),
+        ("noise_probability", "f8"),
+        ("weight", "f8"),
+        ("uncertainty", "f8"),
+        ("factors", "f8", (len(FACTORS),)),
+    ]
+)
+
+STATED_ENTITY = np.dtype(
+    [
+        ("kind", "i8"),
+        ("event", "i8"),  # row of the batch that carries the id
+        ("n_events", "f8"),
+        ("sum_weight", "f8"),
+        ("noise_alpha", "f8"),
+        ("noise_beta", "f8"),
+        ("offset", "i8"),
+    ]
+)
+
+SETTLED_KEYS = np.dtype([("user_key", "u8"), ("item_key", "u8"), ("category_key", "u8"), ("row", "i8")])
+
+CONTROL = np.dtype([("rows", "i8"), ("settled", "i8"), ("entities", "i8"), ("stop", "i8"), ("needed", "i8")])
+
+
+class Out(NamedTuple):
+    """Buffers that the event loop fills; ``control[0]`` counts what is in them."""
+
+    control: NDArray[np.void]
+    rows: NDArray[np.void]
+    event_ids: NDArray[np.uint8]
+    user_ids: NDArray[np.uint8]
+    item_ids: NDArray[np.uint8]
+    event_at: NDArray[np.int32]
+    user_at: NDArray[np.int32]
+    item_at: NDArray[np.int32]
+    settled: NDArray[np.void]
+    features: NDArray[np.uint32]
+    dense: NDArray[np.float32]
+    entities: NDArray[np.void]
+
+
+def new_out(rows: int, id_bytes: int) -> Out:
+    """Room for ``rows`` statements whose ids have at most ``id_bytes`` bytes each."""
+    return Out(
+        control=np.zeros(1, CONTROL),
+        rows=np.zeros(rows, STATEMENT),
+        event_ids=np.zeros(rows * id_bytes, np.uint8),
+        user_ids=np.zeros(rows * id_bytes, np.uint8),
+        item_ids=np.zeros(rows * id_bytes, np.uint8),
+        event_at=np.zeros(rows + 1, np.int32),
+        user_at=np.zeros(rows + 1, np.int32),
+        item_at=np.zeros(rows + 1, np.int32),
+        settled=np.zeros(rows, SETTLED_KEYS),
+        features=np.zeros((rows, N_FEATURES), np.uint32),
+        dense=np.zeros((rows, N_DENSE), np.float32),
+        entities=np.zeros(MAX_ENTITIES, STATED_ENTITY),
+    )
+
+
+@kernel
+def has_room(out: Any, rows: int) -> bool:
+    """Whether ``rows`` more statements and one event's entities fit; else notes why not."""
+    control = out.control[0]
+    if control.rows + rows <= out.rows.shape[0] and control.entities + 3 <= out.entities.shape[0]:
+        return True
+    control.stop = DRAIN if control.rows > 0 or control.entities > 0 else ENLARGE
+    control.needed = rows
+    return False
+
+
+class Renderer:
+    """Turns filled buffers into the topics' rows for one shard."""
+
+    def __init__(self, topic: str, partition: int) -> None:
+        self._partition = partition
+        self._weights = weights_schema(topic)
+        self._samples = samples_schema(topic, N_FEATURES, N_DENSE, schema_hash())
+
+    def weights(self, out: Out, generation: int) -> pa.RecordBatch:
+        """All statements in ``out``, in order of emission."""
+        n = int(out.control["rows"][0])
+        columns = self._shared(out, np.arange(n), generation)
+        rows = out.rows[:n]
+        columns |= {
+            "final": pa.array(rows["final"] != 0),
+            "model_version": _constant(BUILTIN_MODEL, n),
+            "published_ms": _plain(rows["published_ms"]),
+            "user_id": _text(out.user_at, out.user_ids, n),
+            "item_id": _text(out.item_at, out.item_ids, n),
+            "label": pa.array(rows["label"].astype(np.int8), mask=rows["label"] < 0),
+            "error": pa.array(rows["error"], mask=np.isnan(rows["error"])),
+            "uncertainty": _plain(rows["uncertainty"]),
+        }
+        return pa.RecordBatch.from_arrays([columns[name] for name in self._weights.names], schema=self._weights)
+
+    def samples(self, out: Out, generation: int) -> pa.RecordBatch:
+        """The settled samples in ``out``."""
+        settled = out.settled[: int(out.control["settled"][0])]
+        which = np.ascontiguousarray(settled["row"])
+        columns = self._shared(out, which, generation)
+        rows = out.rows[which]
+        columns |= {
+            "settled_ms": _plain(rows["published_ms"]),
+            "label": pa.array(rows["label"].astype(np.int8)),
+            "error": _plain(rows["error"]),
+            "user_hash": _plain(settled["user_key"]),
+            "item_hash": _plain(settled["item_key"]),
+            "category_hash": _plain(settled["category_key"]),
+            "features": _lists(out.features[: len(settled)]),
+            "dense": _lists(out.dense[: len(settled)]),
+        }
+        return pa.RecordBatch.from_arrays([columns[name] for name in self._samples.names], schema=self._samples)
+
+    def entities(self, out: Out, events: EventBatch) -> list[tuple[bytes, bytes]]:
+        """Key and value of every entity statement in ``out``."""
+        texts = (events.user_id, events.item_id, events.category_id)
+        return [
+            encode(
+                KINDS[stated["kind"]],  # type: ignore[arg-type]  # the same three names
+                _row_text(texts[stated["kind"]], stated["event"]),
+                self._partition,
+                EntityState(
+                    n_events=int(stated["n_events"]),
+                    sum_weight=float(stated["sum_weight"]),
+                    noise_alpha=float(stated["noise_alpha"]),
+                    noise_beta=float(stated["noise_beta"]),
+                    source_partition=self._partition,
+                    source_offset=int(stated["offset"]),
+                    model_version=BUILTIN_MODEL,
+                ),
+            )
+            for stated in out.entities[: int(out.control["entities"][0])]
+        ]
+
+    def _shared(self, out: Out, which: NDArray[np.int64], generation: int) -> dict[str, pa.Array]:
+        """The columns that weights and samples have in common, of statements ``which``."""
+        n, rows = len(which), out.rows[which]
+        event_id = _text(out.event_at, out.event_ids, int(out.control["rows"][0]))
+        return {
+            "event_id": event_id if n == len(event_id) else event_id.take(pa.array(which)),
+            "event_type": pa.DictionaryArray.from_arrays(
+                pa.array(rows["etype"].astype(np.int8)), pa.array(EVENT_TYPES, pa.string())
+            ),
+            "partition": pa.array(np.full(n, self._partition, np.int32)),
+            "offset": _plain(rows["offset"]),
+            "revision": _plain(rows["revision"]),
+            "generation": pa.array(np.full(n, generation, np.int64)),
+            "event_time_ms": _plain(rows["event_time_ms"]),
+            "probability": _plain(rows["probability"]),
+            "feature_score": _plain(rows["feature_score"]),
+            "noise_probability": _plain(rows["noise_probability"]),
+            "weight": _plain(rows["weight"]),
+            **{f"f_{name}": _plain(rows["factors"][:, at]) for at, name in enumerate(FACTORS)},
+        }
+
+
+def _plain(column: Any) -> pa.Array:
+    """An Arrow array of a strided column (copied: the buffers are used again)."""
+    return pa.array(column.copy())
+
+
+def _lists(matrix: Any) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(matrix.copy().reshape(-1)), matrix.shape[1])
+
+
+def _constant(value: str, n: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int8)), pa.array([value], pa.string()))
+
+
+def _text(offsets: Any, data: Any, n: int) -> pa.Array:
+    """An Arrow string array of the first ``n`` ids."""
+    return pa.StringArray.from_buffers(
+        n, pa.py_buffer(offsets[: n + 1].tobytes()), pa.py_buffer(data[: offsets[n]].tobytes())
+    )
+
+
+def _row_text(text: Text, row: int) -> str:
+    return bytes(text.data[text.offsets[row] : text.offsets[row + 1]]).decode()

@@ -1,0 +1,192 @@
+"""Saving a shard: the state as named, immutable pieces, of which only those that changed are handed out again.
+
+Two kinds of memory are saved in two ways:
+
+- *Tables* (users, model, counters, …) change in place. They are cut into blocks; ``Image`` keeps a copy of what was
+  last handed out, and a block that differs from it is a new piece. Comparing costs a scan of memory and, unlike marks
+  set by the kernels, cannot forget a change. Blocks that are still all zero are never pieces.
+- *Open views* are appended and never change, so a piece is a range of views. Neighbouring ranges are merged as they
+  pile up (sizes at least halve from one range to the next), so that there are few, and each view is rewritten a
+  logarithmic number of times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sie_online.dedupe import rebuild
+from sie_online.errors import CheckpointError
+from sie_online.jit import kernel
+from sie_online.shard.state import State
+from sie_online.views import COLD, HOT, FIRST_CAPACITY, Views, new_views, relink
+
+BLOCK_BYTES = 1 << 16
+"""Small enough that scattered updates stay cheap, large enough that a manifest stays small."""
+LARGEST_RANGE = 1 << 16
+"""Views per piece beyond which ranges are no longer merged."""
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A shard's state as of ``next_offset``.
+
+    ``changed`` holds the pieces that differ from the previous snapshot of the same shard object (all of them in the
+    first); ``live`` names every piece the state consists of. A name may return with other content.
+    """
+
+    next_offset: int
+    meta: dict[str, Any]
+    changed: dict[str, bytes]
+    live: frozenset[str]
+
+
+def tables_of(state: State) -> Iterator[tuple[str, Bytes]]:
+    """Name and bytes of every array that changes in place; derived ones are left out."""
+    named: dict[str, Any] = {"counters": state.counters, "world": state.world, "dedupe": state.dedupe.ring}
+    for name in ("users", "items", "categories", "pairs", "interests"):
+        table = getattr(state, name)
+        named |= {f"{name}.keys": table.keys, f"{name}.touched": table.touched, f"{name}.rows": table.raw}
+    for name in ("linear", "factors", "usage", "n_scored"):
+        named[f"model.{name}"] = getattr(state.model, name)
+    named[f"overlay.{len(state.views.overlay)}"] = state.views.overlay
+    for name, array in named.items():
+        yield name, array.reshape(-1).view(np.uint8)
+
+
+class Image:
+    """What was last handed out of a state."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, Bytes] = {}
+        self._live: dict[str, set[int]] = {}
+        self._ranges: list[tuple[int, int]] = []
+
+    def capture(self, state: State, meta: Mapping[str, Any]) -> Snapshot:
+        """The state's pieces; those that changed since the last call with their data."""
+        changed: dict[str, bytes] = {}
+        tables = dict(tables_of(state))
+        for gone in self._tables.keys() - tables.keys():
+            del self._tables[gone], self._live[gone]
+        for name, now in tables.items():
+            changed |= self._changed_blocks(name, now)
+        changed |= self._new_ranges(state)
+        live = {f"{name}/{block}" for name, blocks in self._live.items() for block in blocks}
+        live |= {_range_name(*bounds) for bounds in self._ranges}
+        head, tail = _bounds(state)
+        full = {**meta, "head": head, "tail": tail, "capacity": len(state.views.hot)}
+        return Snapshot(int(meta["next_offset"]), full, changed, frozenset(live))
+
+    def _changed_blocks(self, name: str, now: Bytes) -> dict[str, bytes]:
+        before = self._tables.setdefault(name, np.zeros(len(now), np.uint8))
+        live = self._live.setdefault(name, set())
+        flags = np.zeros(-(-len(now) // BLOCK_BYTES), np.bool_)
+        compare_and_copy(now, before, BLOCK_BYTES, flags)
+        blocks = np.flatnonzero(flags).tolist()
+        live.update(blocks)
+        return {f"{name}/{block}": before[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES].tobytes() for block in blocks}
+
+    def _new_ranges(self, state: State) -> dict[str, bytes]:
+        """Drop settled ranges, add one for the views since the last snapshot, merge what has piled up."""
+        head, tail = _bounds(state)
+        kept = [bounds for bounds in self._ranges if bounds[1] > head]
+        covered = kept[-1][1] if kept else head
+        ranges = [*kept, (covered, tail)] if tail > covered else list(kept)
+        while len(ranges) > 1 and _should_merge(*ranges[-2:], head):
+            last = ranges.pop()
+            ranges[-1] = (ranges[-1][0], last[1])
+        ranges = [(max(first, head), last) if (first, last) not in kept else (first, last) for first, last in ranges]
+        fresh = [bounds for bounds in ranges if bounds not in kept]
+        self._ranges = ranges
+        return {_range_name(*bounds): _pack_views(state.views, *bounds) for bounds in fresh}
+
+
+def _bounds(state: State) -> tuple[int, int]:
+    return int(state.counters["head"][0]), int(state.counters["tail"][0])
+
+
+def _should_merge(older: tuple[int, int], newer: tuple[int, int], head: int) -> bool:
+    size = older[1] - max(older[0], head)
+    return size < 2 * (newer[1] - newer[0]) and size < LARGEST_RANGE
+
+
+def _range_name(first: int, last: int) -> str:
+    return f"views/{first}-{last}"
+
+
+@kernel
+def compare_and_copy(now: Any, before: Any, block: int, changed: Any) -> None:
+    """Mark the blocks of ``now`` that differ from ``before`` and copy them there (uint8 arrays of equal length)."""
+    for which in range(changed.shape[0]):
+        first, last = which * block, min((which + 1) * block, now.shape[0])
+        differs = False
+        for at in range(first, last):
+            differs |= now[at] != before[at]
+        changed[which] = differs
+        if differs:
+            before[first:last] = now[first:last]
+
+
+def _pack_views(views: Views, first: int, last: int) -> bytes:
+    """Hot and cold parts and ids of views ``first`` to ``last``, end to end."""
+    at = np.arange(first, last) & (len(views.hot) - 1)
+    hot, cold = views.hot[at], views.cold[at]
+    end = int(cold[-1]["ids_at"]) + sum(int(cold[-1][part]) for part in ("event_bytes", "user_bytes", "item_bytes"))
+    ids = views.ids[np.arange(int(cold[0]["ids_at"]), end) & (len(views.ids) - 1)]
+    return hot.tobytes() + cold.tobytes() + ids.tobytes()
+
+
+def restored(empty: State, meta: Mapping[str, Any], pieces: Mapping[str, bytes], scratch: Path | None) -> State:
+    """``empty`` filled from the pieces of a snapshot.
+
+    Raises:
+        CheckpointError: a piece does not fit, or open views are missing.
+    """
+    capacity = int(meta["capacity"])
+    if capacity != FIRST_CAPACITY:
+        empty = empty._replace(views=new_views(capacity, scratch))
+    tables = dict(tables_of(empty))
+    covered = head = int(meta["head"])
+    ranges = []
+    for name, data in pieces.items():
+        table, _, part = name.rpartition("/")
+        if table == "views":
+            first, last = part.split("-")
+            ranges.append((int(first), int(last), data))
+            continue
+        target = tables.get(table)
+        at = int(part) * BLOCK_BYTES
+        if target is None or at + len(data) > len(target):
+            raise CheckpointError(f"piece {name} does not fit this state: the tables' sizes differ")
+        target[at : at + len(data)] = np.frombuffer(data, np.uint8)
+    for first, last, data in sorted(ranges, key=lambda item: item[0]):
+        if first > covered:
+            raise CheckpointError(f"open views {covered} to {first} are missing")
+        _unpack_views(empty.views, head, first, last, data)
+        covered = max(covered, last)
+    if covered != int(meta["tail"]):
+        raise CheckpointError(f"open views {covered} to {meta['tail']} are missing")
+    relink(empty.views, head, covered)
+    rebuild(empty.dedupe)
+    return empty
+
+
+def _unpack_views(views: Views, head: int, first: int, last: int, data: bytes) -> None:
+    """Put the still open views of a range back into the ring; settled ones would overwrite younger views."""
+    n = last - first
+    hot = np.frombuffer(data, HOT, n)
+    cold = np.frombuffer(data, COLD, n, offset=n * HOT.itemsize)
+    ids = np.frombuffer(data, np.uint8, offset=n * (HOT.itemsize + COLD.itemsize))
+    skip = max(head - first, 0)
+    at = np.arange(first + skip, last) & (len(views.hot) - 1)
+    views.hot[at], views.cold[at] = hot[skip:], cold[skip:]
+    start, origin = int(cold["ids_at"][skip]), int(cold["ids_at"][0])
+    where = (start + np.arange(len(ids) - (start - origin))) & (len(views.ids) - 1)
+    views.ids[where] = ids[start - origin :]

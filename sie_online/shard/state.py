@@ -1,0 +1,153 @@
+"""All that a shard knows, as arrays that the kernels walk, and the settings as the scalars they take.
+
+Owns the layout. What changes it: the event loop (`sie_online.shard.loop`). What saves it: `sie_online.shard.snapshot`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sie_online.contracts import EVENT_TYPES, FACTORS
+from sie_online.dedupe import Dedupe, new_dedupe
+from sie_online.entities import CATEGORIES, INTERESTS, ITEMS, PAIRS, USERS, WORLD, StatementConfig
+from sie_online.events import TYPE_CODES
+from sie_online.features import N_DENSE, N_FEATURES, FeatureConfig
+from sie_online.importance import scores
+from sie_online.importance.noise import N_EVIDENCE, NoiseConfig
+from sie_online.importance.weight import WeightConfig
+from sie_online.recommender.kernels import Model, RecommenderConfig, new_model
+from sie_online.settings import Settings
+from sie_online.slots import SlotTable, new_table
+from sie_online.views import FIRST_CAPACITY, Views, new_views
+
+COMBINE_CODES = {"off": scores.OFF, "sum": scores.SUM, "product": scores.PRODUCT}
+
+
+class Config(NamedTuple):
+    """Everything the kernels need of the settings; times in ms, event types as bit masks of their codes."""
+
+    samples: int
+    conversions: int
+    window_ms: int
+    lateness_ms: int
+    max_open_views: int
+    use_noise: bool
+    use_delay: bool
+    use_balance: bool
+    combine: int
+    k: float
+    class_power: float
+    group_share: float
+    external: bool
+    features: FeatureConfig
+    model: RecommenderConfig
+    noise: NoiseConfig
+    weight: WeightConfig
+    statement: StatementConfig
+
+
+COUNTERS = np.dtype(
+    [
+        ("clock_ms", "i8"),  # latest event time seen
+        ("events", "i8"),  # events weighed
+        ("head", "i8"),  # oldest open view
+        ("tail", "i8"),  # next view
+        ("ids_tail", "i8"),  # next free byte of the views' ids
+        ("heartbeats", "i8"),
+        ("settled_early", "i8"),  # views settled because no room was left
+        ("weighted", "i8", (len(EVENT_TYPES),)),
+        ("duplicates", "i8", (len(EVENT_TYPES),)),
+        ("settled", "i8", (2,)),  # by label
+        ("weight_bins", "i8", (24,)),  # of the weights at revision 0, by `WEIGHT_EDGES`
+    ]
+)
+"""The shard's clock and its counts since it began."""
+
+WEIGHT_EDGES = tuple(float(2.0 ** (step / 2)) for step in range(-16, 7))
+"""Upper edges of the weight histogram: from 1/256 to 8 in half octaves; the last bin is open."""
+
+
+class Scratch(NamedTuple):
+    """Working memory of one event; nothing in it outlives the event."""
+
+    features: NDArray[np.uint32]
+    dense: NDArray[np.float32]
+    evidence: NDArray[np.float64]
+    factors: NDArray[np.float64]
+    external: NDArray[np.float64]
+
+
+class State(NamedTuple):
+    """A shard's arrays. ``counters`` and ``world`` have one record each."""
+
+    counters: NDArray[np.void]
+    world: NDArray[np.void]
+    users: SlotTable
+    items: SlotTable
+    categories: SlotTable
+    pairs: SlotTable
+    interests: SlotTable
+    model: Model
+    dedupe: Dedupe
+    views: Views
+    scratch: Scratch
+
+
+def config_of(settings: Settings) -> Config:
+    """The kernels' scalars for ``settings``."""
+    labels, importance = settings.labels, settings.importance
+    return Config(
+        samples=sum(1 << TYPE_CODES[name] for name in set(labels.samples)),
+        conversions=sum(1 << TYPE_CODES[name] for name in set(labels.conversions)),
+        window_ms=round(labels.window_s * 1000),
+        lateness_ms=round(labels.lateness_s * 1000),
+        max_open_views=1 << (labels.max_open_views.bit_length() - 1),
+        use_noise="noise" in importance.factors,
+        use_delay="delay" in importance.factors,
+        use_balance="balance" in importance.factors,
+        combine=COMBINE_CODES[importance.combine],
+        k=importance.k,
+        class_power=importance.class_power,
+        group_share=importance.group_share,
+        external=bool(settings.recommender.classifier),
+        features=FeatureConfig(),
+        model=RecommenderConfig(),
+        noise=NoiseConfig(),
+        weight=WeightConfig(
+            strength=settings.guard.strength,
+            minimum=importance.weight_min,
+            maximum=importance.weight_max,
+            effective_share=importance.min_effective_share,
+        ),
+        statement=StatementConfig(
+            epsilon=settings.entities.publish_epsilon, max_age_ms=round(settings.entities.publish_max_age_s * 1000)
+        ),
+    )
+
+
+def new_state(settings: Settings, scratch: Path | None = None) -> State:
+    """The state of a shard that has seen nothing."""
+    bounds = settings.entities
+    return State(
+        counters=np.zeros(1, COUNTERS),
+        world=np.zeros(1, WORLD),
+        users=new_table(bounds.users, USERS),
+        items=new_table(bounds.items, ITEMS),
+        categories=new_table(bounds.categories, CATEGORIES),
+        pairs=new_table(bounds.pairs, PAIRS),
+        interests=new_table(bounds.interests, INTERESTS),
+        model=new_model(RecommenderConfig(), N_FEATURES, tuple(range(N_FEATURES)), dim=FeatureConfig().dim, seed=settings.recommender.seed),
+        dedupe=new_dedupe(settings.dedupe.events),
+        views=new_views(FIRST_CAPACITY, scratch),
+        scratch=Scratch(
+            features=np.zeros(N_FEATURES, np.uint32),
+            dense=np.zeros(N_DENSE, np.float32),
+            evidence=np.zeros(N_EVIDENCE, np.float64),
+            factors=np.zeros(len(FACTORS), np.float64),
+            external=np.zeros(2, np.float64),
+        ),
+    )
