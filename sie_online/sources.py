@@ -163,7 +163,7 @@ def _csv(path: Path, names: list[str] | None, adapt: Callable[[pa.Table, int], p
 def _csv_batches(path: Path, stream: BinaryIO, read: Any, convert: Any) -> Iterator[pa.RecordBatch]:
     ragged: list[Any] = []
 
-    def refuse(row: Any) -> str:
+    def refuse(row: Any) -> Literal["skip", "error"]:
         ragged.append(row)
         return "error"
 

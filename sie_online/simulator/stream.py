@@ -19,7 +19,7 @@ from sie_online.simulator.columns import CODE, KINDS, EventColumns
 from sie_online.simulator.malformed import malformed
 from sie_online.simulator.scenario import Scenario
 from sie_online.simulator.world import World, build
-from sie_online.wire import WireRecord
+from sie_online.wire import Chunk, WireRecord
 
 CHUNK = 4_096  # events turned into Python objects at a time
 RESEND_MEAN = 200.0  # records between an event and its duplicate
@@ -101,19 +101,35 @@ class Simulation:
         events = [msgspec.structs.asdict(event) for event in self._decoded(0, self.events)]
         return pa.Table.from_pylist(events)
 
+    def chunks(self) -> Iterator[Chunk]:
+        """``records`` with event times, as replay takes them."""
+        held: list[WireRecord] = []
+        times: list[int] = []
+        for done, (record, at) in enumerate(self._timed(), 1):
+            held.append(record)
+            times.append(at)
+            if len(held) == CHUNK or done == len(self):
+                yield Chunk(held, np.array(times, np.int64), done / len(self))
+                held, times = [], []
+
     def records(self) -> Iterator[WireRecord]:
         """Every record in the order it is sent: by event time, duplicates some records after their original."""
+        return (record for record, _ in self._timed())
+
+    def _timed(self) -> Iterator[tuple[WireRecord, int]]:
+        """Every record with the clock at which it is sent (event time, ms)."""
         again = _by_predecessor(self.resend_after, self.resent)
         broken = _by_predecessor(self.broken_after, np.arange(self.malformed))
         encode = msgspec.json.Encoder().encode
         for start in range(0, self.events, CHUNK):
             for i, event in enumerate(self._decoded(start, start + CHUNK), start):
-                yield WireRecord(event.user_id.encode(), encode(event))
+                at = event.timestamp_ms
+                yield WireRecord(event.user_id.encode(), encode(event)), at
                 for copy in again.get(i, ()):
                     original = next(self._decoded(copy, copy + 1))
-                    yield WireRecord(original.user_id.encode(), encode(original))
+                    yield WireRecord(original.user_id.encode(), encode(original)), at
                 for nth in broken.get(i, ()):
-                    yield malformed(nth, _as_fields(event, nth))
+                    yield malformed(nth, _as_fields(event, nth)), at
 
     def _decoded(self, start: int, stop: int) -> Iterator[_Event]:
         part = self.columns.take(np.arange(start, min(stop, self.events)))

@@ -43,11 +43,8 @@ def command(
     with progress("Replay") as report:
         done = asyncio.run(replay(settings, chunks, pace, flush=flush, on_progress=report))
     if done.disorder_ms > settings.labels.window_s * 1_000:
-        err.print(
-            f"Note: event time runs backwards by up to {done.disorder_ms / 3.6e6:.1f} h, more than the attribution window: "
-            "sort the file by time, or most events come late.",
-            markup=False,
-        )
+        hours = f"{done.disorder_ms / 3.6e6:.1f} h, more than the attribution window"
+        err.print(f"Note: event time runs backwards by up to {hours}: sort the file by time.", markup=False)
     if as_json:
         print_json(asdict(done) | {"events_per_s": done.events_per_s})
         return

@@ -1,0 +1,132 @@
+"""Writing events to the input topic fast: whole batches per partition, placed as Kafka's default partitioner would.
+
+Kafka timestamps are those of writing: retention would delete an old log at once if they were the events'.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
+
+from sie_online.client.connection import connection
+from sie_online.errors import TopicError, UnreachableError, UsageError
+from sie_online.partitioner import Placer
+from sie_online.settings import Settings
+from sie_online.wire import WireRecord
+
+BATCH_BYTES = 256 * 1024  # large enough to amortise a request, far below every broker's message limit
+MAX_REQUEST_BYTES = 16 << 20
+UNACKED_PER_PARTITION = 4
+
+
+class EventWriter:
+    """Appends records to ``sie.events`` in order, within each partition. Use ``open_writer``."""
+
+    def __init__(self, producer: AIOKafkaProducer, topic: str, partitions: int) -> None:
+        self.partitions = partitions
+        self._producer = producer
+        self._topic = topic
+        self._place = Placer(partitions)
+        self._open: dict[int, Any] = {}
+        self._unacked: list[asyncio.Future[Any]] = []
+
+    async def write(self, records: Sequence[WireRecord]) -> None:
+        """Append ``records``; full batches leave at once, others with ``flush``."""
+        now_ms = int(time.time() * 1_000)
+        for record in records:
+            partition = self._partition(record)
+            builder = self._open.get(partition)
+            if builder is None:
+                builder = self._open[partition] = self._producer.create_batch()
+            if builder.append(timestamp=now_ms, key=record.key, value=record.value) is None:
+                await self._send(partition)
+                builder = self._open[partition] = self._producer.create_batch()
+                builder.append(timestamp=now_ms, key=record.key, value=record.value)
+
+    async def flush(self) -> None:
+        """Hand every started batch to the sender."""
+        for partition in list(self._open):
+            await self._send(partition)
+
+    async def delivered(self) -> None:
+        """Flush and wait until the broker has acknowledged everything.
+
+        Raises:
+            UnreachableError: the broker did not, in time.
+            UsageError: a record is larger than the broker admits.
+        """
+        await self.flush()
+        while self._unacked:
+            await self._acknowledged(self._unacked.pop(0))
+
+    def _partition(self, record: WireRecord) -> int:
+        if record.partition is not None:
+            return record.partition % self.partitions
+        return 0 if record.key is None else self._place(record.key)
+
+    async def _send(self, partition: int) -> None:
+        builder = self._open.pop(partition)
+        builder.close()
+        while len(self._unacked) >= UNACKED_PER_PARTITION * self.partitions:
+            await self._acknowledged(self._unacked.pop(0))
+        sent = self._producer.send_batch(builder, self._topic, partition=partition)
+        self._unacked.append(await self._acknowledged(sent))
+
+    async def _acknowledged(self, delivery: Any) -> Any:
+        try:
+            return await delivery
+        except MessageSizeTooLargeError:
+            raise UsageError(
+                f"a record is larger than topic {self._topic} admits: raise its max.message.bytes"
+            ) from None
+        except KafkaError as error:
+            raise UnreachableError(f"writing to {self._topic} failed: {error!r}") from None
+
+
+@asynccontextmanager
+async def open_writer(settings: Settings) -> AsyncIterator[EventWriter]:
+    """A writer to ``settings.topics.events``; what it has not delivered when the block ends is lost.
+
+    Raises:
+        UnreachableError: no broker answers.
+        TopicError: the topic does not exist.
+    """
+    topic = settings.topics.events
+    await _require_topic(settings, topic)
+    compression = settings.kafka.compression
+    producer = AIOKafkaProducer(
+        **connection(settings),
+        acks="all",
+        max_batch_size=BATCH_BYTES,
+        max_request_size=MAX_REQUEST_BYTES,
+        compression_type=None if compression == "none" else compression,
+        request_timeout_ms=round(settings.kafka.request_timeout_s * 1_000),
+    )
+    try:
+        await producer.start()
+        yield EventWriter(producer, topic, len(await producer.partitions_for(topic)))
+    except KafkaConnectionError as error:
+        raise UnreachableError(f"no broker answers on {settings.broker}: {error}") from None
+    finally:
+        await producer.stop()
+
+
+async def _require_topic(settings: Settings, topic: str) -> None:
+    """Asking for one topic's metadata may create it, so all are listed."""
+    admin = AIOKafkaAdminClient(**connection(settings))
+    try:
+        await admin.start()
+        topics = await admin.list_topics()
+    except KafkaConnectionError as error:
+        raise UnreachableError(f"no broker answers on {settings.broker}: {error}") from None
+    finally:
+        await admin.close()
+    if topic not in topics:
+        raise TopicError(f"topic {topic} does not exist on {settings.broker}: run 'sie topics create' first")
