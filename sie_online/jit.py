@@ -1,15 +1,16 @@
 """Compilation of the hot loops: one decorator, one cache that can never serve stale code.
 
 Numba's on-disk cache watches only the file of the outermost function: a changed callee in another module, or a
-changed constant, would go unnoticed. The cache directory is therefore named after a digest of every source file of
-this package, so an edit anywhere in the core is a new cache.
+changed constant, would go unnoticed. The cache directory is therefore named after a digest of every source file that
+kernels are made of, so an edit anywhere in them is a new cache.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,16 +18,29 @@ import numba
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+PACKAGE = Path(__file__).parent
+OWN_IMPORT = re.compile(r"^(?:from|import) sie_online\.([\w.]+)", re.MULTILINE)
+
 
 def cache_directory() -> Path:
     """Where compiled kernels of exactly this source are kept (below ``SIE_CACHE_DIR``)."""
     home = os.environ.get("SIE_CACHE_DIR") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sie"
     digest = hashlib.sha256(numba.__version__.encode())
-    package = Path(__file__).parent
-    for source in sorted(package.rglob("*.py")):
-        digest.update(str(source.relative_to(package)).encode())
+    for source in sorted(set(kernel_sources())):
+        digest.update(str(source.relative_to(PACKAGE)).encode())
         digest.update(source.read_bytes())
     return Path(home) / f"kernels-{digest.hexdigest()[:16]}"
+
+
+def kernel_sources() -> Iterator[Path]:
+    """Files that define kernels, and the ones these import from this package: they hold the constants."""
+    for source in PACKAGE.rglob("*.py"):
+        text = source.read_text()
+        if "\n@kernel\n" in text:
+            yield source
+            for name in OWN_IMPORT.findall(text):
+                path = PACKAGE / name.replace(".", "/")
+                yield path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 numba.config.CACHE_DIR = str(cache_directory())
