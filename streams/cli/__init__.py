@@ -1,4 +1,4 @@
-"""The ``sie`` command. ``main`` is its entry point; ``main.py`` the root, every command a module of its own.
+"""The ``sie`` command. ``main`` is its entry point; ``root.py`` the root, every command a module of its own.
 
 This file imports nothing that a subscriber's install (``pip install sie-online``) lacks, so that ``sie`` can say there
 which extra is missing.
@@ -17,6 +17,6 @@ def main() -> None:
     if importlib.util.find_spec("typer") is None or importlib.util.find_spec("rich") is None:
         sys.stderr.write("sie: the command needs the extra 'worker': pip install 'sie-online[worker]'\n")
         sys.exit(2)
-    from streams.cli.main import run
+    from streams.cli.root import run
 
     sys.exit(run(sys.argv[1:]))

@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from sie_online.errors import SieError, UsageError
+from streams import logs
 from streams.cli.common import err, parse_overrides
 
 INTERNAL_ERROR = 70
@@ -174,7 +175,7 @@ def _wrong_use(error: typer.TyperException) -> int:
 
 def _internal_error() -> int:
     if not logging.getLogger().handlers:
-        logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logs.set_up("info")
     logger.exception("sie failed")
     err.print("sie: that is a fault of ours; the lines above say where.", markup=False, soft_wrap=True)
     return INTERNAL_ERROR
