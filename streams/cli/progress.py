@@ -15,35 +15,35 @@ PLAIN_EVERY_S = 5.0
 
 
 class _Pace(ProgressColumn):
-    """Events so far and per second."""
+    """Units (events) so far and per second."""
 
     def render(self, task: Task) -> Text:
-        events = int(task.fields["events"])
-        rate = events / task.elapsed if task.elapsed else 0.0
-        return Text(f"{events:,} events  {rate:,.0f}/s", style="cyan")
+        count = int(task.fields["count"])
+        rate = count / task.elapsed if task.elapsed else 0.0
+        return Text(f"{count:,} {task.fields['unit']}  {rate:,.0f}/s", style="cyan")
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[int, float], None]]:
-    """A function to call with (events so far, share done in [0, 1])."""
+def progress(what: str, unit: str = "events") -> Iterator[Callable[[int, float], None]]:
+    """A function to call with (units so far, share done in [0, 1])."""
     if not err.is_terminal:
-        yield _plain(what)
+        yield _plain(what, unit)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), _Pace())
     with Progress(*columns, TimeRemainingColumn(), console=err) as bars:
-        task = bars.add_task(what, total=1.0, events=0)
-        yield lambda events, share: bars.update(task, completed=share, events=events)
+        task = bars.add_task(what, total=1.0, count=0, unit=unit)
+        yield lambda count, share: bars.update(task, completed=share, count=count)
 
 
-def _plain(what: str) -> Callable[[int, float], None]:
+def _plain(what: str, unit: str) -> Callable[[int, float], None]:
     begin = last = time.monotonic()
 
-    def report(events: int, share: float) -> None:
+    def report(count: int, share: float) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= PLAIN_EVERY_S:
             last = now
-            rate = events / (now - begin)
-            err.print(f"{what}: {events:,} events, {share:.0%}, {rate:,.0f} events/s", markup=False)
+            rate = count / (now - begin)
+            err.print(f"{what}: {count:,} {unit}, {share:.0%}, {rate:,.0f} {unit}/s", markup=False)
 
     return report
