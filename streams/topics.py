@@ -1,0 +1,297 @@
+"""The topics: what shape each must have, making them, and refusing to start on those that have another.
+
+Owns shapes and checks; names and numbers come from the settings. Nothing here alters a topic's configuration: what a
+person has set, a person changes (the message carries the command).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+
+from sie_online.client.connection import connection
+from sie_online.errors import TopicError, UnreachableError
+from sie_online.settings import Settings
+
+log = logging.getLogger(__name__)
+
+HOUR_MS = 3_600_000
+
+KEPT_AFTER_WINDOW_MS = 7 * 24 * HOUR_MS
+"""Statements stay this long after the attribution window in which they may be revised."""
+
+BROKER_DEFAULT_BYTES = 1_048_588
+"""Kafka's default of ``max.message.bytes``, named so that a broker's own smaller default does not come through."""
+
+VISIBLE_POLL_S = 0.05
+"""Between looks whether new topics have reached the brokers' metadata (real Kafka: some 100 ms)."""
+
+Cleanup = Literal["delete", "compact"]
+Change = Literal["", "created", "grown"]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """What a topic must be. ``follows_events``: one partition for each of the input's, addressed by its number."""
+
+    name: str
+    partitions: int
+    cleanup: Cleanup
+    retention_ms: int | None
+    message_bytes: int
+    follows_events: bool = False
+
+    def config(self, replication: int) -> dict[str, str]:
+        """The topic's configuration on creation."""
+        config = {
+            "cleanup.policy": self.cleanup,
+            "max.message.bytes": str(max(BROKER_DEFAULT_BYTES, self.message_bytes)),
+        }
+        if self.retention_ms is not None:
+            config["retention.ms"] = str(self.retention_ms)
+        if replication >= 3:  # with fewer, the loss of one broker would already stop all writing
+            config["min.insync.replicas"] = str(replication - 1)
+        return config
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """What a topic is; ``change`` says what ``create_topics`` did to it."""
+
+    name: str
+    partitions: int
+    cleanup: str
+    retention_ms: int
+    message_bytes: int
+    change: Change = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All topics that exist, what forbids to start, and what merely deserves a look; full sentences."""
+
+    topics: dict[str, TopicState]
+    problems: list[str]
+    notes: list[str]
+
+
+def specs(settings: Settings, n_partitions: int | None = None) -> dict[str, TopicSpec]:
+    """The six topics by name; ``n_partitions`` is the input's where it exists already."""
+    topics = settings.topics
+    n = n_partitions or topics.partitions
+    events_ms = round(topics.events_retention_h * HOUR_MS)
+    statements_ms = round((settings.labels.window_s + settings.labels.lateness_s) * 1000) + KEPT_AFTER_WINDOW_MS
+    largest = settings.kafka.max_message_bytes
+    made = (
+        TopicSpec(topics.events, n, "delete", events_ms, settings.limits.value_bytes),
+        TopicSpec(topics.weights, n, "delete", statements_ms, largest, follows_events=True),
+        TopicSpec(topics.samples, n, "delete", statements_ms, largest, follows_events=True),
+        TopicSpec(topics.entities, n, "compact", None, largest),
+        TopicSpec(topics.models, 1, "compact", None, largest),
+        TopicSpec(topics.dead_letters, n, "delete", max(events_ms, KEPT_AFTER_WINDOW_MS), largest),
+    )
+    return {spec.name: spec for spec in made}
+
+
+def examine(settings: Settings, found: Mapping[str, TopicState]) -> Findings:
+    """Hold what there is against what must be; pure."""
+    events = found.get(settings.topics.events)
+    wanted = specs(settings, events.partitions if events else None)
+    problems: list[str] = []
+    notes: list[str] = []
+    if missing := [name for name in wanted if name not in found]:
+        verb = "does" if len(missing) == 1 else "do"
+        problems.append(f"{', '.join(missing)} {verb} not exist: run {create_line(settings)}")
+    for name in (name for name in wanted if name in found):
+        problems += _problems(settings, wanted[name], found[name])
+        notes += _notes(wanted[name], found[name])
+    return Findings({name: found[name] for name in wanted if name in found}, problems, notes)
+
+
+def create_line(settings: Settings) -> str:
+    """The command that makes what is missing."""
+    return f"SIE_BROKER={settings.broker} sie topics create"
+
+
+def _problems(settings: Settings, spec: TopicSpec, state: TopicState) -> Iterator[str]:
+    brokers = settings.broker
+    if spec.follows_events and state.partitions < spec.partitions:
+        yield (
+            f"topic {spec.name} has {state.partitions} partitions and {settings.topics.events} {spec.partitions}: it"
+            f" needs as many; run {create_line(settings)}"
+        )
+    if spec.name == settings.topics.models and state.partitions != 1:
+        yield (
+            f"topic {spec.name} has {state.partitions} partitions: announcements have an order, so it must have one;"
+            f" delete it (kafka-topics.sh --bootstrap-server {brokers} --delete --topic {spec.name}) and run"
+            f" {create_line(settings)}"
+        )
+    alter = f"kafka-configs.sh --bootstrap-server {brokers} --alter --entity-type topics --entity-name {spec.name}"
+    if state.cleanup != spec.cleanup:
+        yield (
+            f"topic {spec.name} has cleanup.policy={state.cleanup} and needs {spec.cleanup}:"
+            f" run {alter} --add-config cleanup.policy={spec.cleanup}"
+        )
+    if state.message_bytes < spec.message_bytes and spec.name != settings.topics.events:
+        yield (
+            f"topic {spec.name} admits messages of {state.message_bytes} bytes and ours have up to"
+            f" {spec.message_bytes}: run {alter} --add-config max.message.bytes={spec.config(1)['max.message.bytes']},"
+            " or lower SIE_KAFKA__MAX_MESSAGE_BYTES"
+        )
+
+
+def _notes(spec: TopicSpec, state: TopicState) -> Iterator[str]:
+    if spec.follows_events and state.partitions > spec.partitions:
+        yield (
+            f"topic {spec.name} has {state.partitions} partitions, more than the input's {spec.partitions}:"
+            " some stay empty"
+        )
+    if spec.follows_events and spec.retention_ms and 0 <= state.retention_ms < spec.retention_ms:
+        yield (
+            f"topic {spec.name} keeps rows for {state.retention_ms / HOUR_MS:g} h, less than the attribution window and"
+            f" 7 days ({spec.retention_ms / HOUR_MS:g} h): a subscriber that was away may miss rows"
+        )
+
+
+async def create_topics(settings: Settings) -> Findings:
+    """Make the topics that are missing, and give weights and samples as many partitions as the input has.
+
+    May be repeated: what exists stays as it is. Missing outputs get as many partitions as an existing input topic.
+
+    Raises:
+        TopicError: the broker refuses a topic; carries its reason.
+        UnreachableError: no answer within ``kafka.request_timeout_s``.
+    """
+    async with _admin(settings) as admin:
+        before = await _describe(admin, settings)
+        events = before.get(settings.topics.events)
+        wanted = specs(settings, events.partitions if events else None)
+        missing = [spec for spec in wanted.values() if spec.name not in before]
+        small = [
+            spec
+            for spec in wanted.values()
+            if spec.follows_events and spec.name in before and before[spec.name].partitions < spec.partitions
+        ]
+        await _create(admin, missing, settings.topics.replication)
+        await _grow(admin, small)
+        changes: dict[str, Change] = {spec.name: "created" for spec in missing}
+        changes |= {spec.name: "grown" for spec in small}
+        after = await _until_visible(admin, settings, {name: wanted[name].partitions for name in changes})
+    return examine(settings, {name: replace(state, change=changes.get(name, "")) for name, state in after.items()})
+
+
+async def check_topics(settings: Settings) -> dict[str, TopicState]:
+    """The topics by name, all as they must be; what merely deserves a look is logged.
+
+    Raises:
+        TopicError: a topic is missing or has the wrong shape; one line each, with the command that mends it.
+        UnreachableError: no answer within ``kafka.request_timeout_s``.
+    """
+    findings = await find_topics(settings)
+    if findings.problems:
+        raise TopicError("\n".join(findings.problems))
+    for note in findings.notes:
+        log.warning(note)
+    return findings.topics
+
+
+async def find_topics(settings: Settings) -> Findings:
+    """What there is, good or not.
+
+    Raises:
+        UnreachableError: no answer within ``kafka.request_timeout_s``.
+    """
+    async with _admin(settings) as admin:
+        return examine(settings, await _describe(admin, settings))
+
+
+@asynccontextmanager
+async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """An admin client, and one deadline for all that is done with it."""
+    limit_s = settings.kafka.request_timeout_s
+    admin = AIOKafkaAdminClient(**connection(settings), request_timeout_ms=round(limit_s * 1000))
+    try:
+        async with asyncio.timeout(limit_s):
+            await admin.start()
+            yield admin
+    except TimeoutError as error:
+        raise UnreachableError(f"broker {settings.broker} did not answer within {limit_s:g} s") from error
+    except KafkaConnectionError as error:  # what the client says holds no more than the addresses, as Python objects
+        hint = "is it up, and are the SIE_KAFKA__ security settings the right ones?"
+        raise UnreachableError(f"broker {settings.broker} cannot be reached: {hint}") from error
+    except (KafkaError, OSError) as error:
+        raise UnreachableError(f"broker {settings.broker} failed us: {error}") from error
+    finally:
+        await admin.close()
+
+
+async def _describe(admin: AIOKafkaAdminClient, settings: Settings) -> dict[str, TopicState]:
+    """Those of our topics that exist. Asks for all topics: asking for one by name may create it."""
+    ours = specs(settings).keys()
+    partitions = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics() if t["topic"] in ours}
+    if not partitions:
+        return {}
+    keys = dict.fromkeys(("cleanup.policy", "max.message.bytes", "retention.ms"), "")
+    wanted = [ConfigResource(ConfigResourceType.TOPIC, name, keys) for name in partitions]
+    found = {}
+    for response in await admin.describe_configs(wanted):
+        for code, message, _, name, entries in response.resources:
+            _raise_for(code, name, message)
+            found[name] = _state(name, partitions[name], {entry[0]: entry[1] for entry in entries})
+    return found
+
+
+def _state(name: str, partitions: int, config: Mapping[str, Any]) -> TopicState:
+    return TopicState(
+        name=name,
+        partitions=partitions,
+        cleanup=",".join(sorted(str(config["cleanup.policy"]).replace(" ", "").split(","))),
+        retention_ms=int(config["retention.ms"]),
+        message_bytes=int(config["max.message.bytes"]),
+    )
+
+
+async def _create(admin: AIOKafkaAdminClient, missing: list[TopicSpec], replication: int) -> None:
+    if not missing:
+        return
+    response = await admin.create_topics(
+        [NewTopic(t.name, t.partitions, replication, topic_configs=t.config(replication)) for t in missing]
+    )
+    for name, code, message in response.topic_errors:
+        if code != TopicAlreadyExistsError.errno:  # someone was faster: as good
+            _raise_for(code, name, message)
+
+
+async def _grow(admin: AIOKafkaAdminClient, small: list[TopicSpec]) -> None:
+    if not small:
+        return
+    response = await admin.create_partitions({spec.name: NewPartitions(spec.partitions) for spec in small})
+    for name, code, message in response.topic_errors:
+        _raise_for(code, name, message)
+
+
+async def _until_visible(
+    admin: AIOKafkaAdminClient, settings: Settings, partitions: Mapping[str, int]
+) -> dict[str, TopicState]:
+    """Wait until every broker we may ask tells of the change; the admin client's deadline bounds it."""
+    while True:
+        try:
+            found = await _describe(admin, settings)
+        except TopicError:  # listed already, but its configuration is not there yet
+            found = {}
+        if all(name in found and found[name].partitions >= n for name, n in partitions.items()):
+            return found
+        await asyncio.sleep(VISIBLE_POLL_S)
+
+
+def _raise_for(code: int, topic: str, message: str | None) -> None:
+    if code:
+        raise TopicError(f"topic {topic}: the broker refuses: {message or for_code(code).__name__}")
