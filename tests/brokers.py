@@ -73,6 +73,7 @@ class Broker:
     def __init__(self, command: Sequence[str], port: int, log: Path) -> None:
         self.address = f"127.0.0.1:{port}"
         self.log = log
+        self._port = port
         self._command = list(command)
         self._process: subprocess.Popen[bytes] | None = None
         atexit.register(self.kill)
@@ -86,8 +87,10 @@ class Broker:
         """Start and wait until it answers.
 
         Raises:
-            RuntimeError: it ended, or did not answer within ``READY_S``; carries the end of the log.
+            RuntimeError: the port is taken, or it ended, or did not answer within ``READY_S`` (with the end of the log).
         """
+        if not _is_free(self._port):  # or the other's answer would pass for ours
+            raise RuntimeError(f"{self.address} is taken: stop what listens there, or give another port")
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True

@@ -157,8 +157,11 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush complains
-        return PIPE_CLOSED
+        return _pipe_closed()
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # typer and rich leave with 1 then
+            return _pipe_closed()
+        raise
     except Exception:  # noqa: BLE001 - the outermost frame: the traceback is logged, the exit code says whose fault
         return _internal_error()
     return result if isinstance(result, int) else 0
@@ -171,6 +174,11 @@ def _wrong_use(error: typer.TyperException) -> int:
     if message := error.format_message():
         err.print(f"{path}: {message} ('{path} --help' explains.)", markup=False, soft_wrap=True)
     return UsageError.exit_code
+
+
+def _pipe_closed() -> int:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush complains
+    return PIPE_CLOSED
 
 
 def _internal_error() -> int:

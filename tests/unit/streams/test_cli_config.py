@@ -1,0 +1,74 @@
+"""``sie config``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sie_online.settings import load
+from streams.cli.config import effective
+from streams.cli.root import run
+
+
+def test_check_is_ok_with_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["config", "check"]) == 0
+    assert capsys.readouterr().out.startswith("OK: 0 settings differ from their defaults")
+
+
+def test_check_counts_what_differs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--set", "web.port=0", "--set", "web.host=127.0.0.1", "config", "check"]) == 0
+    assert capsys.readouterr().out.startswith("OK: 1 settings differ")
+
+
+def test_check_lists_the_problems_and_exits_2(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIE_WEB__PORT", "x")
+    assert run(["--set", "guard.strength=2", "config", "check"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "guard.strength" in printed.err
+    assert "web.port" in printed.err
+
+
+def test_check_as_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["config", "check", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"valid": True, "fingerprint": load().fingerprint()}
+
+
+def test_show_names_every_setting_with_its_variable(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--set", "labels.window_s=3600", "config", "show"]) == 0
+    printed = capsys.readouterr().out
+    assert "labels.window_s = 3600.0\n    SIE_LABELS__WINDOW_S: Attribution window" in printed
+    for setting in effective(load()):
+        assert f"{setting.name} = " in printed
+        assert f"    {setting.environment}: " in printed
+
+
+def test_show_as_json_carries_values_defaults_and_meanings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--set", "web.port=0", "config", "show", "--json"]) == 0
+    settings = {row["name"]: row for row in json.loads(capsys.readouterr().out)["settings"]}
+    assert settings["web.port"] == {
+        "name": "web.port",
+        "value": 0,
+        "default": 8080,
+        "environment": "SIE_WEB__PORT",
+        "description": "Port to listen on; 0 picks a free one.",
+    }
+
+
+def test_show_keeps_secrets(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["config", "show"], ["config", "show", "--json"]):
+        assert run(["--set", "kafka.sasl_password=hunter2", *arguments]) == 0
+        printed = capsys.readouterr()
+        assert "hunter2" not in printed.out + printed.err
+        assert "***" in printed.out
+
+
+def test_every_variable_of_show_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in effective(load()):
+        if setting.value is not None:
+            value = json.dumps(setting.value) if isinstance(setting.value, list) else str(setting.value)
+            monkeypatch.setenv(setting.environment, value)
+    assert load().fingerprint()

@@ -1,0 +1,186 @@
+"""The settings object: what it refuses and how it says so, what wins, what a fingerprint covers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sie_online.errors import SettingsError
+from sie_online.settings import ROW_SECTIONS, Settings, load
+
+REFUSALS: list[tuple[dict[str, Any], str]] = [
+    ({"broker": "kafka"}, "broker: 'kafka' is no address: write host:port"),
+    ({"broker": "a:9092,b:0"}, "broker: 'b:0' is no address"),
+    ({"broker": ""}, "broker: '' is no address"),
+    ({"store": "/var/lib/sie"}, "store: '/var/lib/sie' is no supported store: write file:///absolute/path"),
+    ({"store": "s3://bucket"}, "store: 's3://bucket' is no supported store"),
+    ({"topics": {"events": "sie events"}}, "topics.events: 'sie events' is no legal topic name"),
+    ({"topics": {"weights": ""}}, "topics.weights: '' is no legal topic name"),
+    ({"topics": {"partitions": 0}}, "topics.partitions: Input should be greater than or equal to 1"),
+    ({"kafka": {"heartbeat_interval_s": 3}}, "heartbeat_interval_s must be at most a third of session_timeout_s"),
+    ({"kafka": {"security_protocol": "SASL_SSL"}}, "security_protocol SASL_SSL needs sasl_username"),
+    ({"kafka": {"max_message_bytes": 2_000_000}}, "kafka.max_message_bytes: Input should be less than or equal to"),
+    ({"labels": {"samples": []}}, "samples and conversions need at least one event type each"),
+    ({"labels": {"conversions": ["view"]}}, "['view'] cannot be both a sample and a conversion"),
+    ({"labels": {"samples": ["vieww"]}}, "labels.samples: Input should be 'impression'"),
+    ({"labels": {"window_s": float("nan")}}, "labels.window_s: Input should be a finite number"),
+    ({"importance": {"k": 11}}, "importance.k: Input should be less than or equal to 10"),
+    ({"guard": {"strength": 1.5}}, "guard.strength: Input should be less than or equal to 1"),
+    ({"watchdog": {"checkpoint_s": 10}}, "watchdog.checkpoint_s must be at least three times checkpoint.interval_s"),
+    ({"web": {"port": 70_000}}, "web.port: Input should be less than or equal to 65535 (environment: SIE_WEB__PORT)"),
+    ({"web": {"prot": 1}}, "web.prot: there is no such setting; see 'sie config show'"),
+    ({"brokr": "a:1"}, "brokr: there is no such setting"),
+    ({"web": 8080}, "web: Input should be a valid dictionary"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "sentence"), REFUSALS, ids=[sentence[:40] for _, sentence in REFUSALS])
+def test_a_bad_value_is_refused_with_its_name(overrides: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        load(overrides)
+    assert sentence in str(refusal.value)
+    assert refusal.value.exit_code == 2
+
+
+def test_every_problem_gets_its_line() -> None:
+    with pytest.raises(SettingsError) as refusal:
+        load({"web": {"port": -1}, "guard": {"strength": 2}})
+    assert [line.partition(":")[0] for line in str(refusal.value).splitlines()] == ["guard.strength", "web.port"]
+
+
+def test_a_misspelt_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIE_BROKR", "kafka:9092")
+    with pytest.raises(SettingsError, match="SIE_BROKR is no setting"):
+        load()
+
+
+def test_a_misspelt_variable_of_a_section_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIE_WEB__PROT", "1")
+    with pytest.raises(SettingsError, match=r"web\.prot: there is no such setting.*SIE_WEB__PROT"):
+        load()
+
+
+@pytest.mark.parametrize("variable", ["SIE_IMPORTANCE__FACTORS", "SIE_KAFKA"])
+def test_text_where_a_list_or_a_section_stands_is_explained(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "noise,delay")
+    with pytest.raises(SettingsError, match="in the environment a list is JSON"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"broker = ", "is no TOML: Invalid value"),
+        (b'broker = "\xff"', "is no TOML: 'utf-8' codec"),
+        (b"[webb]\nport = 1", "webb: there is no such setting"),
+        (b"[web]\nport = 'x'", "web.port: Input should be a valid integer"),
+    ],
+)
+def test_a_bad_file_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None, sentence: str
+) -> None:
+    file = tmp_path / "sie.toml"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv("SIE_CONFIG", str(file))
+    with pytest.raises(SettingsError) as refusal:
+        load()
+    assert sentence in str(refusal.value)
+
+
+def test_code_wins_over_environment_over_file_over_defaults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "sie.toml"
+    file.write_text("group = 'file'\n[web]\nport = 1\nhost = 'file'\n[guard]\nstrength = 0.5\n")
+    monkeypatch.setenv("SIE_CONFIG", str(file))
+    monkeypatch.setenv("SIE_WEB__PORT", "2")
+    monkeypatch.setenv("SIE_GROUP", "environment")
+    settings = load({"group": "code"})
+    assert (settings.group, settings.web.port, settings.web.host) == ("code", 2, "file")
+    assert (settings.guard.strength, settings.topics.events) == (0.5, "sie.events")
+
+
+def test_lists_come_from_the_environment_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIE_IMPORTANCE__FACTORS", '["noise"]')
+    assert load().importance.factors == ("noise",)
+
+
+def test_an_empty_file_variable_means_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIE_KAFKA__SSL_CA_FILE", "")
+    assert load().kafka.ssl_ca_file is None
+
+
+def test_settings_cannot_be_changed_afterwards() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load().web.port = 1
+
+
+def changed(section: str) -> dict[str, Any]:
+    """An override that moves one setting of ``section`` away from its default."""
+    return {
+        "limits": {"future_s": 1},
+        "labels": {"window_s": 1},
+        "dedupe": {"events": 1},
+        "entities": {"users": 64},
+        "recommender": {"seed": 1},
+        "importance": {"k": 2},
+        "guard": {"strength": 0},
+        "privacy": {"hmac_key_file": "/key"},
+    }[section]
+
+
+@pytest.mark.parametrize("section", ROW_SECTIONS)
+def test_the_fingerprint_changes_with_what_changes_rows(section: str) -> None:
+    assert load({section: changed(section)}).fingerprint() != load().fingerprint()
+
+
+def test_the_fingerprint_ignores_what_changes_no_row() -> None:
+    elsewhere = {
+        "broker": "b:1",
+        "group": "g",
+        "instance_id": "i",
+        "store": "file:///s",
+        "log_level": "debug",
+        "kafka": {"max_poll_records": 7},
+        "topics": {"weights": "w"},
+        "checkpoint": {"interval_s": 1},
+        "watchdog": {"progress_s": 1},
+        "web": {"port": 0},
+    }
+    assert set(elsewhere) | set(ROW_SECTIONS) == set(Settings.model_fields), "say on which side a new section is"
+    assert load(elsewhere).fingerprint() == load().fingerprint()
+
+
+def test_the_fingerprint_is_of_values_not_of_their_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIE_LABELS__WINDOW_S", "3600")
+    assert load().fingerprint() == load({"labels": {"window_s": 3600.0}}).fingerprint()
+
+
+def test_secrets_are_never_printed() -> None:
+    settings = load({"kafka": {"sasl_password": "hunter2"}})
+    assert settings.kafka.sasl_password.get_secret_value() == "hunter2"
+    for text in (
+        str(settings),
+        repr(settings),
+        settings.model_dump_json(),
+        json.dumps(settings.model_dump(mode="json")),
+    ):
+        assert "hunter2" not in text
+
+
+def test_a_refused_secret_is_not_repeated() -> None:
+    with pytest.raises(SettingsError) as refusal:
+        load({"kafka": {"sasl_password": ["hunter2"]}})
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_every_setting_is_described() -> None:
+    sections = [
+        field.annotation for field in Settings.model_fields.values() if hasattr(field.annotation, "model_fields")
+    ]
+    for model in [Settings, *sections]:
+        for name, field in model.model_fields.items():  # type: ignore[union-attr]
+            assert field.description or hasattr(field.annotation, "model_fields"), f"{model}.{name}"
