@@ -87,7 +87,7 @@ class Broker:
         """Start and wait until it answers.
 
         Raises:
-            RuntimeError: the port is taken, or it ended, or did not answer within ``READY_S`` (with the end of the log).
+            RuntimeError: the port is taken, or it ended, or did not answer within ``READY_S``; carries the log's end.
         """
         if not _is_free(self._port):  # or the other's answer would pass for ours
             raise RuntimeError(f"{self.address} is taken: stop what listens there, or give another port")
