@@ -24,9 +24,12 @@ _NEWEST_FIRST: Any = [*((name, "ascending") for name in WEIGHT_KEY), ("generatio
 def newest_statements(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
     """One table of all rows: of each (partition, offset, revision) the highest generation, sorted by these three.
 
-    Text columns that messages carry as dictionaries of at most 127 values come as dictionaries without that limit.
+    Columns that only some messages have come last and are null elsewhere. Text that messages carry as dictionaries of
+    at most 127 values comes as dictionaries without that limit.
     """
-    table = pa.Table.from_batches(batches, schema)
+    table = pa.concat_tables(
+        [schema.empty_table(), *(pa.Table.from_batches([batch]) for batch in batches)], promote_options="default"
+    )
     table = _plain(table).take(_order(table))
     return _encoded(table.filter(pa.array(_first_of_identity(table))), schema)
 

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Self, get_type_hints
 
-from aiokafka import ConsumerRecord
-
 from sie_online.client.beta import beta_quantile
-from sie_online.client.reader import TopicReader
+from sie_online.client.reader import Message, TopicReader
 from sie_online.errors import MessageError
 from sie_online.settings import Settings, load
 
@@ -152,15 +150,15 @@ class EntityReader:
         Raises:
             MessageError: a record is no statement.
         """
-        ends = {number: span.end for number, span in (await self._reader.spans()).items()}
+        spans = await self._reader.spans()
         count = 0
-        while any(self._reader.positions.get(number, 0) < end for number, end in ends.items()):
+        while not await self._reader.reached(spans):
             for record in await self._reader.poll(timeout_s=1.0):
                 self._apply(record)
                 count += 1
         return count
 
-    def _apply(self, record: ConsumerRecord[bytes, bytes]) -> None:
+    def _apply(self, record: Message) -> None:
         try:
             self.table.apply(record.key, record.value)
         except ValueError as error:

@@ -6,11 +6,11 @@ Owns the connection and what has been fetched, not what has been handled: that i
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from sie_online.client.connection import connection
@@ -21,7 +21,19 @@ Start = Literal["earliest", "latest"] | Mapping[str, Any]
 """Where to begin: the log's start, its end, or what ``position()`` returned (JSON-able)."""
 
 _POLL_MS = 200  # how long one poll waits; also how soon a new partition is looked for
-_MAX_RECORDS = 64  # per poll: messages are up to 900 kB each
+_MAX_RECORDS = 500  # per poll; what is buffered is bounded by fetch_max_bytes per partition
+
+
+class Message(Protocol):
+    """The parts of an aiokafka ``ConsumerRecord`` that are read here."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
 
 
 class Span(NamedTuple):
@@ -87,7 +99,7 @@ class TopicReader:
         if consumer is not None:
             await consumer.stop()
 
-    async def poll(self, timeout_s: float | None = None) -> list[ConsumerRecord[bytes, bytes]]:
+    async def poll(self, timeout_s: float | None = None) -> list[Message]:
         """The next records, in offset order within each partition; empty once ``timeout_s`` is over (None: wait).
 
         Raises:
@@ -100,11 +112,37 @@ class TopicReader:
             if records or (deadline is not None and time.monotonic() >= deadline):
                 return records
 
+    async def read_on(self, idle_s: float | None = None) -> list[Message]:
+        """As ``poll``, but empty only if nothing came for ``idle_s`` *and* the broker says that there is nothing more.
+
+        Raises:
+            UnreachableError: nothing came, and the broker does not answer.
+        """
+        while True:
+            records = await self.poll(idle_s)
+            if records or await self.reached(await self.spans()):
+                return records
+
+    async def reached(self, spans: Mapping[int, Span]) -> bool:
+        """Whether everything up to the ends of ``spans`` has been handed over (gaps of compaction count as read)."""
+        for number, span in spans.items():
+            at = TopicPartition(self.topic, number)
+            if number not in self._next or await self._connected.position(at) < span.end:
+                return False
+        return True
+
     async def spans(self) -> dict[int, Span]:
-        """What each partition's log holds now."""
+        """What each partition's log holds now.
+
+        Raises:
+            UnreachableError: the broker does not answer.
+        """
         partitions = self._partitions()
-        firsts = await self._connected.beginning_offsets(partitions)
-        ends = await self._connected.end_offsets(partitions)
+        try:
+            firsts = await self._connected.beginning_offsets(partitions)
+            ends = await self._connected.end_offsets(partitions)
+        except KafkaError as error:
+            raise UnreachableError(f"{self.topic}: the broker at {self._settings.broker} says {error!r}") from error
         return {at.partition: Span(firsts[at], ends[at]) for at in partitions}
 
     async def seek_to_time(self, since_ms: int) -> None:
@@ -167,7 +205,7 @@ class TopicReader:
             firsts = await self._connected.beginning_offsets(new)
             self._seek(self._next | {at.partition: offset for at, offset in firsts.items()})
 
-    async def _fetch(self, deadline: float | None) -> list[ConsumerRecord[bytes, bytes]]:
+    async def _fetch(self, deadline: float | None) -> list[Message]:
         left_ms = _POLL_MS if deadline is None else min(_POLL_MS, max(0, int((deadline - time.monotonic()) * 1000)))
         try:
             fetched = await self._connected.getmany(timeout_ms=left_ms, max_records=_MAX_RECORDS)
@@ -177,7 +215,7 @@ class TopicReader:
                 "start again from 'earliest' to accept the gap, and raise the topic's retention"
             ) from None
         except KafkaError as error:
-            raise UnreachableError(f"{self.topic}: the broker answers with {error!r}") from error
+            raise UnreachableError(f"{self.topic}: the broker at {self._settings.broker} says {error!r}") from error
         for at, records in fetched.items():
             self._next[at.partition] = records[-1].offset + 1
         return [record for records in fetched.values() for record in records]

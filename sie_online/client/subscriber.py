@@ -9,10 +9,9 @@ from types import TracebackType
 from typing import Any, ClassVar, Self, TypedDict, Unpack
 
 import pyarrow as pa
-from aiokafka import ConsumerRecord
 
 from sie_online import contracts
-from sie_online.client.reader import Start, TopicReader
+from sie_online.client.reader import Message, Start, TopicReader
 from sie_online.client.revisions import OPEN_EVENTS, SETTLED_EVENTS, LatestRevisions
 from sie_online.client.rows import Source, WeightRow, read_batch, statements, weight_rows
 from sie_online.settings import Settings, load
@@ -53,7 +52,7 @@ class BatchSubscriber:
         broker: bootstrap servers, instead of the setting.
         topic: topic to read, instead of the setting.
         start: ``"earliest"``, ``"latest"``, or what ``position()`` returned.
-        idle_s: end the iteration when no message came for so many seconds; None: never.
+        idle_s: end the iteration at the log's end, when no message came for so many seconds; None: never.
         open_events: bound on remembered events that await their final row (see ``LatestRevisions``).
         settled_events: bound on remembered final rows.
     """
@@ -78,7 +77,7 @@ class BatchSubscriber:
         self.memory = LatestRevisions(open_events, settled_events)
         self._reader = TopicReader(settings, self.topic, start)
         self._idle_s = idle_s
-        self._fetched: deque[ConsumerRecord[bytes, bytes]] = deque()
+        self._fetched: deque[Message] = deque()
         self._handed: dict[int, int] = {}
         self._counts = Counts()
 
@@ -140,9 +139,9 @@ class BatchSubscriber:
             self._mark(source)
         return None
 
-    async def _next_record(self) -> ConsumerRecord[bytes, bytes] | None:
+    async def _next_record(self) -> Message | None:
         if not self._fetched:
-            self._fetched.extend(await self._reader.poll(self._idle_s))
+            self._fetched.extend(await self._reader.read_on(self._idle_s))
         return self._fetched.popleft() if self._fetched else None
 
     def _news(self, message: bytes | None, source: Source) -> pa.RecordBatch:
