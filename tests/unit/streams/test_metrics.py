@@ -1,0 +1,206 @@
+"""What Prometheus is told: conventional names, bounded labels, figures that add up."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from sie_online.contracts import EVENT_TYPES
+from sie_online.events import Reason
+from sie_online.settings import Settings
+from sie_online.shard import Counts, ShardStats
+from sie_online.shard.state import WEIGHT_EDGES
+from streams.histograms import BulkHistogram
+from streams.metrics import Metrics
+
+NOTHING = (0,) * len(EVENT_TYPES)
+
+
+def counts(**overrides: object) -> Counts:
+    fields = {
+        "weighted": NOTHING,
+        "duplicates": NOTHING,
+        "heartbeats": 0,
+        "dead_letters": 0,
+        "settled_negative": 0,
+        "settled_positive": 0,
+        "settled_early": 0,
+    }
+    return Counts(**(fields | overrides))  # type: ignore[arg-type]
+
+
+def stats(entities: dict[str, int] | None = None, weight: int = 0) -> ShardStats:
+    bins = [0] * (len(WEIGHT_EDGES) + 1)
+    bins[WEIGHT_EDGES.index(1.0)] = weight
+    return ShardStats(5_000, 7, entities or {"user": 3}, WEIGHT_EDGES, tuple(bins), 0.5, 0.25, counts())
+
+
+@pytest.fixture
+def metrics(settings: Callable[..., Settings]) -> Metrics:
+    return Metrics(settings())
+
+
+def busy(metrics: Metrics, partition: int = 0) -> None:
+    """Everything a worker tells, once."""
+    metrics.set_epoch(partition, 3)
+    metrics.observe_batch(partition, 100, 12_345, {"process": 0.01, "publish": 0.02})
+    metrics.observe_counts(
+        partition,
+        counts(weighted=(0, 90, 0, 4, 0, 2, 0, 0), duplicates=(0, 1, 0, 0, 0, 0, 0, 0), heartbeats=2, dead_letters=1),
+    )
+    metrics.observe_output(partition, 96, 0.3, 0.02)
+    metrics.observe_checkpoint(partition, 0.05, 4_096)
+    metrics.set_lag(partition, 17)
+    metrics.observe_shard(partition, stats(weight=96))
+    metrics.dead_letter(Reason.BAD_JSON)
+    metrics.watch_unacked_bytes(lambda: 99)
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def series(metrics: Metrics) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items())))
+        for family in metrics.registry.collect()
+        for sample in family.samples
+    }
+
+
+def test_events_in_are_accounted_for_by_type_and_outcome(metrics: Metrics) -> None:
+    busy(metrics)
+    assert value(metrics, "sie_events_total", partition="0", type="view", outcome="weighted") == 90
+    assert value(metrics, "sie_events_total", partition="0", type="view", outcome="duplicate") == 1
+    assert value(metrics, "sie_events_total", partition="0", type="heartbeat", outcome="heartbeat") == 2
+    assert value(metrics, "sie_events_total", partition="0", type="unknown", outcome="dead_letter") == 1
+    total = sum(s.value for f in metrics.registry.collect() for s in f.samples if s.name == "sie_events_total")
+    assert total == 100
+
+
+def test_every_figure_told_is_there_to_be_scraped(metrics: Metrics) -> None:
+    busy(metrics)
+    told = {
+        "sie_lag_records": 17,
+        "sie_epoch": 3,
+        "sie_open_views": 7,
+        "sie_event_time_seconds": 5,
+        "sie_effective_sample_ratio": 0.5,
+        "sie_guard_strength": 0.25,
+        "sie_checkpoint_bytes_total": 4_096,
+        "sie_consumed_bytes_total": 12_345,
+        "sie_published_rows_total": 96,
+        "sie_weight_count": 96,
+    }
+    assert {name: value(metrics, name, partition="0") for name in told} == told
+    assert value(metrics, "sie_entity_slots", partition="0", kind="user") == 3
+    assert value(metrics, "sie_entity_slots_limit", kind="user") == 1 << 16
+    assert value(metrics, "sie_stage_seconds_sum", stage="publish") == 0.02
+    assert value(metrics, "sie_dead_letters_total", reason="bad_json") == 1
+    assert value(metrics, "sie_dead_letters_total", reason="bad_id") == 0
+    assert value(metrics, "sie_unacked_bytes") == 99
+    assert value(metrics, "sie_event_to_publish_seconds_bucket", le="0.25") == 0
+    assert value(metrics, "sie_event_to_publish_seconds_bucket", le="0.5") == 96
+    assert value(metrics, "sie_weight_bucket", partition="0", le="1.0") == 96
+    assert value(metrics, "sie_build_info", version="0.1.0") == 1
+    assert (value(metrics, "process_resident_memory_bytes") or 0) > 1e6
+
+
+def test_a_checkpoint_ages_from_the_takeover_and_from_each_write(settings: Callable[..., Settings]) -> None:
+    now = 100.0
+    metrics = Metrics(settings(), clock=lambda: now)
+    metrics.set_epoch(1, 1)
+    now = 103.0
+    assert value(metrics, "sie_checkpoint_age_seconds", partition="1") == 3
+    metrics.observe_checkpoint(1, 0.1, 1)
+    now = 104.5
+    assert value(metrics, "sie_checkpoint_age_seconds", partition="1") == 1.5
+
+
+def test_a_revoked_partition_leaves_no_gauge_behind_and_keeps_its_counts(metrics: Metrics) -> None:
+    busy(metrics, 0)
+    busy(metrics, 5)
+    before = {name for name, labels in series(metrics) if ("partition", "5") in labels}
+    metrics.revoke(5)
+    metrics.revoke(77)  # never ours
+    left = {name for name, labels in series(metrics) if ("partition", "5") in labels}
+    assert left == {name for name in before if name.endswith("_total")}
+    assert value(metrics, "sie_lag_records", partition="0") == 17
+
+
+HOSTILE = ["\n# EOF", 'x"} 1', "", "ü" * 1000, "bad json", "BAD_JSON", "None", "../..", "1e3", "other"]
+
+
+def test_no_input_can_add_series(metrics: Metrics) -> None:
+    """Label values are closed sets: a hostile producer cannot fill Prometheus's memory."""
+    busy(metrics)
+    metrics.dead_letter("something new")
+    metrics.observe_stage("something new", 1.0)
+    metrics.observe_shard(0, stats({"user": 1, "something new": 1}))
+    metrics.set_lag(10**6, 1)
+    bounded = len(series(metrics))
+    for n in range(300):
+        for text in [*HOSTILE, f"made-up-{n}"]:
+            metrics.dead_letter(text)
+            metrics.observe_batch(0, 1, 1, {text: 0.1})
+            metrics.observe_shard(0, stats({text: 1, "user": 1}))
+        metrics.set_lag(10**6 + n, 1)
+        metrics.set_lag(-1 - n, 1)
+        metrics.set_lag(f"{n}'; drop", 1)  # type: ignore[arg-type]
+    assert len(series(metrics)) == bounded
+    assert value(metrics, "sie_dead_letters_total", reason="other") == 300 * (len(HOSTILE) + 1) + 1
+
+
+def test_all_reasons_of_all_event_types_are_known(metrics: Metrics) -> None:
+    for reason in Reason:
+        metrics.dead_letter(reason)
+        metrics.dead_letter(str(reason))
+        assert value(metrics, "sie_dead_letters_total", reason=str(reason)) == 2
+    assert value(metrics, "sie_dead_letters_total", reason="other") is None
+
+
+@pytest.mark.parametrize("nonsense", [float("nan"), float("inf"), -float("inf"), -3.0])
+def test_impossible_durations_spoil_no_histogram(metrics: Metrics, nonsense: float) -> None:
+    metrics.observe_output(0, 5, nonsense, 0.1)
+    metrics.observe_output(0, 0, 1.0, 0.1)
+    metrics.observe_output(0, 5, 1.0, 0.1)
+    assert value(metrics, "sie_event_to_publish_seconds_sum") in (5.0, None)
+    assert value(metrics, "sie_event_to_publish_seconds_count") in (5.0, 10.0)
+
+
+def test_two_workers_in_one_process_do_not_share_figures(settings: Callable[..., Settings]) -> None:
+    one, other = Metrics(settings()), Metrics(settings())
+    busy(one)
+    assert value(other, "sie_lag_records", partition="0") is None
+
+
+def test_the_last_bucket_edge_belongs_to_its_bucket_and_the_rest_is_open() -> None:
+    registry = CollectorRegistry()
+    histogram = BulkHistogram("x_seconds", "X.", (1, 2), ("a",), registry)
+    for seconds, times in ((1.0, 2), (1.5, 3), (2.0, 5), (9.0, 7)):
+        histogram.observe(seconds, times, ("v",))
+    read = {le: registry.get_sample_value("x_seconds_bucket", {"a": "v", "le": le}) for le in ("1.0", "2.0", "+Inf")}
+    assert read == {"1.0": 2, "2.0": 10, "+Inf": 17}
+    assert registry.get_sample_value("x_seconds_sum", {"a": "v"}) == 2 + 4.5 + 10 + 63
+    with pytest.raises(ValueError, match="3 buckets, not 2"):
+        histogram.replace([1, 2], 0.0, ("v",))
+
+
+def test_names_are_registered_once() -> None:
+    registry = CollectorRegistry()
+    BulkHistogram("x_seconds", "X.", (1,), (), registry)
+    with pytest.raises(ValueError, match="Duplicated"):
+        BulkHistogram("x_seconds", "X.", (1,), (), registry)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="apt-get install --no-install-recommends prometheus")
+def test_promtool_finds_nothing_to_say(metrics: Metrics) -> None:
+    busy(metrics)
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=generate_latest(metrics.registry), capture_output=True, timeout=60
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
