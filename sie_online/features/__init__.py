@@ -1,0 +1,47 @@
+"""What the recommender knows about an event: binned behavioural features from counters that move as events pass.
+
+Owns the counters' record fields, the bins, the hashing and the dense columns; owns no slots and no `last_ms`
+(`sie_online.entities` does). `extract` reads before the event is learned, `observe` updates after it.
+"""
+
+from sie_online.features.extract import (
+    DENSE_NAMES,
+    FACTOR_COLUMNS,
+    FEATURE_NAMES,
+    ID_FEATURES,
+    N_DENSE,
+    N_FEATURES,
+    as_dict,
+    extract,
+    schema_hash,
+)
+from sie_online.features.fields import (
+    CATEGORY_FIELDS,
+    GLOBAL_FIELDS,
+    INTEREST_FIELDS,
+    ITEM_FIELDS,
+    PAIR_FIELDS,
+    USER_FIELDS,
+    FeatureConfig,
+)
+from sie_online.features.observe import observe
+
+__all__ = [
+    "CATEGORY_FIELDS",
+    "DENSE_NAMES",
+    "FACTOR_COLUMNS",
+    "FEATURE_NAMES",
+    "GLOBAL_FIELDS",
+    "ID_FEATURES",
+    "INTEREST_FIELDS",
+    "ITEM_FIELDS",
+    "N_DENSE",
+    "N_FEATURES",
+    "PAIR_FIELDS",
+    "USER_FIELDS",
+    "FeatureConfig",
+    "as_dict",
+    "extract",
+    "observe",
+    "schema_hash",
+]

@@ -1,0 +1,112 @@
+"""Updating: what an event adds to the counters, after it was scored and learned."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from sie_online.features.bins import decayed, elapsed_ms
+from sie_online.features.fields import CART, FAVORITE, RETURN
+from sie_online.jit import kernel
+
+U2_MAX = 65_535
+PRICE_MEMORY = 1_000  # events that a category's running mean price looks back
+
+
+@kernel
+def has(mask: int, etype: int) -> Any:
+    """Whether an event type is in a bit mask."""
+    return (mask >> np.int64(etype)) & 1 == 1
+
+
+@kernel
+def _decay(cfg: Any, user: Any, item: Any, category: Any, world: Any, now: int) -> None:
+    """Bring every decayed counter forward to ``now``."""
+    half_life = cfg.popularity_half_life_ms
+    gap = elapsed_ms(now, user.last_ms)
+    user.pace = decayed(user.pace, gap, cfg.pace_half_life_ms)
+    user.activity = decayed(user.activity, gap, cfg.activity_half_life_ms)
+    if gap >= cfg.session_gap_ms:
+        user.session_events = 0
+    age = elapsed_ms(now, item.last_ms)
+    item.views = decayed(item.views, age, half_life)
+    item.carts = decayed(item.carts, age, half_life)
+    item.buys = decayed(item.buys, age, half_life)
+    age = elapsed_ms(now, category.last_ms)
+    category.views = decayed(category.views, age, half_life)
+    category.buys = decayed(category.buys, age, half_life)
+    age = elapsed_ms(now, world.clock_ms)
+    world.views = decayed(world.views, age, half_life)
+    world.buys = decayed(world.buys, age, half_life)
+    world.clock_ms = max(world.clock_ms, now)
+
+
+@kernel
+def _expose(user: Any, item: Any, category: Any, pair: Any, interest: Any, world: Any, now_s: int) -> None:
+    if pair.n_views == 0:
+        pair.first_s = now_s
+        item.n_users += 1
+        interest.n_items = min(np.int64(interest.n_items) + 1, U2_MAX)
+    else:
+        item.n_repeats += 1
+    pair.n_views = min(np.int64(pair.n_views) + 1, U2_MAX)
+    interest.n_views = min(np.int64(interest.n_views) + 1, U2_MAX)
+    user.n_views += 1
+    user.activity += 1.0
+    item.views += 1.0
+    category.views += 1.0
+    world.views += 1.0
+
+
+@kernel
+def _buy(user: Any, item: Any, category: Any, pair: Any, interest: Any, world: Any, now_s: int) -> None:
+    pair.buy_s = now_s
+    interest.buy_s = now_s
+    user.n_buys += 1
+    item.buys += 1.0
+    category.buys += 1.0
+    world.buys += 1.0
+
+
+@kernel
+def _give_back(user: Any, item: Any, category: Any, world: Any) -> None:
+    """A return undoes a purchase in the rates; that the pair was bought once stays known."""
+    user.n_buys = max(np.int64(user.n_buys) - 1, 0)
+    item.buys = max(item.buys - 1.0, 0.0)
+    category.buys = max(category.buys - 1.0, 0.0)
+    world.buys = max(world.buys - 1.0, 0.0)
+
+
+@kernel
+def _note_price(category: Any, price: float) -> None:
+    if 0.0 < price < math.inf:
+        category.n_priced = min(np.int64(category.n_priced) + 1, PRICE_MEMORY)
+        category.log_price += (math.log(price) - category.log_price) / category.n_priced
+
+
+@kernel
+def observe(cfg: Any, user: Any, item: Any, category: Any, pair: Any, interest: Any, world: Any, event: Any) -> None:
+    """Add ``event`` to the counters. Call it after learning and before ``last_ms`` of the records is moved."""
+    now = event.time_ms
+    now_s = max(now // 1000, 1)
+    etype = event.etype
+    _decay(cfg, user, item, category, world, now)
+    user.pace += 1.0
+    user.session_events += 1
+    if has(cfg.conversions, etype):
+        _buy(user, item, category, pair, interest, world, now_s)
+    elif has(cfg.samples, etype):
+        _expose(user, item, category, pair, interest, world, now_s)
+    if etype == CART:
+        pair.cart_s = now_s
+        item.carts += 1.0
+    elif etype == FAVORITE:
+        pair.favorite_s = now_s
+    elif etype == RETURN:
+        _give_back(user, item, category, world)
+    _note_price(category, event.price)
+    user.last_item = event.item_key
+    user.last_category = event.category_key
+    user.last_etype = etype
