@@ -134,10 +134,12 @@ class Text:
             column = pa.array([v if v is None or isinstance(v, str) else str(v) for v in values], pa.string())
         _, offsets, data = column.buffers()
         n = len(values)
-        return cls(
+        text = cls(
             np.frombuffer(offsets if n else bytes(4), np.int32, n + 1),
             np.frombuffer(data if data is not None and data.size else b"\0", np.uint8),
         )
+        text.offsets.flags.writeable = text.data.flags.writeable = False  # one type for the kernels, one compilation
+        return text
 
     def lengths(self) -> NDArray[np.int32]:
         """Bytes of each row."""

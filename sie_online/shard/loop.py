@@ -209,8 +209,9 @@ def _judge(cfg: Any, state: Any, event: Any, slots: Slots) -> Verdict:
     extract(cfg.features, user, item, category, pair, interest, world, event, scratch.features, scratch.dense)
     uniform = predict(cfg.model, state.model, UNIFORM, scratch.features)
     weighted = predict(cfg.model, state.model, WEIGHTED, scratch.features)
-    note_usage(state.model, UNIFORM)
-    note_usage(state.model, WEIGHTED)
+    if _is(cfg.samples, event.etype):
+        note_usage(state.model, UNIFORM)
+        note_usage(state.model, WEIGHTED)
     p_uniform, p_weighted = uniform.probability, weighted.probability
     if cfg.external:
         p_uniform, p_weighted = scratch.external[UNIFORM], scratch.external[WEIGHTED]
