@@ -1,0 +1,200 @@
+"""The worker's site: what probes, Prometheus and people get from it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+import pytest
+
+from sie_online.errors import UsageError
+from sie_online.settings import Settings
+from streams.metrics import Metrics
+from streams.status import quantile
+from streams.web import Health, Site
+from tests.unit.streams.test_metrics import busy
+
+SettingsFactory = Callable[..., Settings]
+WELL = Health(stalled_s=lambda: 0.0, assigned=lambda: True, recovered=lambda: True, agents_running=lambda: True)
+
+
+def serving(
+    settings: Settings, ask: Callable[[aiohttp.ClientSession, Site], Awaitable[Any]], health: Health = WELL
+) -> Any:
+    """Run a site, and ``ask`` it, with a busy worker's metrics."""
+
+    async def run() -> Any:
+        metrics = Metrics(settings)
+        busy(metrics, 0)
+        busy(metrics, 3)
+        site = Site(settings, metrics.registry, health)
+        async with site, aiohttp.ClientSession(site.url) as session:
+            return await ask(session, site)
+
+    return asyncio.run(run())
+
+
+def get(path: str, **headers: str) -> Callable[[aiohttp.ClientSession, Site], Awaitable[tuple[int, Any, str]]]:
+    async def ask(session: aiohttp.ClientSession, _: Site) -> tuple[int, Any, str]:
+        async with session.get(path, headers=headers) as answer:
+            return answer.status, answer.headers, await answer.text()
+
+    return ask
+
+
+def broken() -> bool:
+    raise RuntimeError("a fault in the check itself")
+
+
+@pytest.mark.parametrize(("stalled_s", "expected"), [(0.0, 200), (60.0, 200), (60.5, 503), (1e9, 503)])
+def test_a_worker_without_progress_is_not_alive(settings: SettingsFactory, stalled_s: float, expected: int) -> None:
+    code, _, body = serving(settings(), get("/healthz"), replace(WELL, stalled_s=lambda: stalled_s))
+    assert code == expected
+    assert json.loads(body)["alive"] is (expected == 200)
+
+
+@pytest.mark.parametrize("missing", ["assigned", "recovered", "agents_running"])
+@pytest.mark.parametrize("check", [lambda: False, broken])
+def test_readiness_names_what_is_missing_while_liveness_holds(
+    settings: SettingsFactory, missing: str, check: Callable[[], bool]
+) -> None:
+    health = replace(WELL, **{missing: check})
+    code, _, body = serving(settings(), get("/readyz"), health)
+    assert code == 503
+    assert [name for name, good in json.loads(body).items() if not good] == ["ready", missing]
+    assert serving(settings(), get("/healthz"), health)[0] == 200
+
+
+def test_a_worker_that_has_all_is_ready(settings: SettingsFactory) -> None:
+    code, _, body = serving(settings(), get("/readyz"))
+    assert (code, json.loads(body)["ready"]) == (200, True)
+
+
+def test_prometheus_gets_the_format_it_asks_for(settings: SettingsFactory) -> None:
+    code, headers, text = serving(settings(), get("/metrics"))
+    assert code == 200
+    assert headers["Content-Type"].startswith("text/plain; version=")
+    assert 'sie_lag_records{partition="0"} 17.0' in text
+    _, headers, text = serving(settings(), get("/metrics", Accept="application/openmetrics-text; version=1.0.0"))
+    assert headers["Content-Type"].startswith("application/openmetrics-text")
+    assert text.endswith("# EOF\n")
+
+
+def test_the_status_sums_up_what_the_metrics_say(settings: SettingsFactory) -> None:
+    code, _, body = serving(settings(), get("/status.json"), replace(WELL, recovered=lambda: False))
+    status = json.loads(body)
+    assert code == 200
+    assert (status["alive"], status["ready"], status["checks"]["recovered"]) == (True, False, False)
+    assert status["events"] == {"weighted": 192, "duplicate": 2, "heartbeat": 4, "dead_letter": 2}
+    assert status["dead_letters"] == {"bad_json": 2}
+    assert (status["lag"], status["rows"], status["unacked_bytes"]) == (34, 192, 99)
+    assert [shard["partition"] for shard in status["partitions"]] == [0, 3]
+    assert status["partitions"][1]["epoch"] == 3
+    assert sum(status["weights"]["counts"]) == 192
+    assert len(status["weights"]["counts"]) == len(status["weights"]["edges"]) + 1
+    assert 0.25 < status["since_known"]["p50_s"] <= 0.5
+
+
+def test_a_worker_that_has_just_started_has_a_status_too(settings: SettingsFactory) -> None:
+    async def run() -> Any:
+        async with (
+            Site(settings(), Metrics(settings()).registry, WELL) as site,
+            aiohttp.ClientSession() as session,
+            session.get(f"{site.url}/status.json") as answer,
+        ):
+            return await answer.json()
+
+    status = asyncio.run(run())
+    assert status["partitions"] == []
+    assert status["since_arrival"] == {"p50_s": None, "p99_s": None}
+
+
+def test_the_page_is_whole_in_itself(settings: SettingsFactory) -> None:
+    code, headers, page = serving(settings(), get("/"))
+    assert code == 200
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert re.findall(r"""(?:src|href)=["'](?!/|data:)""", page) == []
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "innerHTML" not in page  # what the worker was fed must never become markup
+
+
+def test_the_page_reads_only_fields_that_the_status_has(settings: SettingsFactory) -> None:
+    page = serving(settings(), get("/"))[2]
+    status = json.loads(serving(settings(), get("/status.json"))[2])
+    read = set(re.findall(r"\bs\.([a-z_0-9]+)", page))
+    assert "partitions" in read
+    assert read <= status.keys()
+    assert set(re.findall(r"\bp\.([a-z_0-9]+)", page)) <= status["partitions"][0].keys()
+
+
+def test_answers_tell_nothing_of_what_runs_here_and_may_not_be_framed(settings: SettingsFactory) -> None:
+    for path in ("/", "/metrics", "/healthz", "/nothing-here"):
+        _, headers, _ = serving(settings(), get(path))
+        assert headers["Server"] == "sie-online"
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_nothing_can_be_changed_through_the_site(settings: SettingsFactory) -> None:
+    async def ask(session: aiohttp.ClientSession, _: Site) -> set[int]:
+        codes = set()
+        for path in ("/", "/metrics", "/healthz", "/readyz", "/status.json"):
+            for method in ("POST", "PUT", "DELETE", "PATCH"):
+                async with session.request(method, path) as answer:
+                    codes.add(answer.status)
+        return codes
+
+    assert serving(settings(), ask) == {405}
+
+
+def test_it_listens_on_loopback_unless_told_otherwise(settings: SettingsFactory) -> None:
+    async def ask(_: aiohttp.ClientSession, site: Site) -> str:
+        return site.url
+
+    assert serving(settings(), ask).startswith("http://127.0.0.1:")
+
+
+def test_a_taken_port_is_told_with_the_setting_to_change(settings: SettingsFactory) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(
+            UsageError, match=rf"web\.port: {port} on 127\.0\.0\.1 is taken: set SIE_WEB__PORT"
+        ) as refusal:
+            serving(settings(web={"port": port}), get("/"))
+    assert refusal.value.exit_code == 2
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+def test_an_address_that_is_not_ours_is_told_as_such(settings: SettingsFactory, host: str) -> None:
+    with pytest.raises(UsageError, match="SIE_WEB__HOST"):
+        serving(settings(web={"host": host}), get("/"))
+
+
+def test_the_port_is_free_again_after_the_stop(settings: SettingsFactory) -> None:
+    async def ask(_: aiohttp.ClientSession, site: Site) -> int:
+        return int(site.url.rpartition(":")[2])
+
+    port = serving(settings(), ask)
+    assert serving(settings(web={"port": port}), ask) == port
+
+
+@pytest.mark.parametrize(
+    ("share", "counts", "expected"),
+    [
+        (0.5, [0, 0, 0], None),
+        (0.5, [4, 0, 0], 0.5),
+        (0.5, [0, 10, 0], 1.5),
+        (0.99, [50, 50, 0], 1.98),
+        (0.99, [0, 0, 9], 2.0),
+        (0.75, [50, 0, 50], 2.0),
+    ],
+)
+def test_quantiles_are_those_of_prometheus(share: float, counts: list[float], expected: float | None) -> None:
+    assert quantile(share, [1.0, 2.0], counts) == (None if expected is None else pytest.approx(expected))
