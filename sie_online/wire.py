@@ -11,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sie_online.contracts import HEARTBEAT
+from sie_online.settings import Settings
+
+MATURITY_MARGIN_MS = 1_000
 
 
 class WireRecord(NamedTuple):
@@ -41,3 +44,14 @@ def heartbeat(timestamp_ms: int, partition: int) -> WireRecord:
     """The record that moves the clock of ``partition`` to ``timestamp_ms`` (event time, ms)."""
     value = msgspec.json.encode({"event_type": HEARTBEAT, "timestamp_ms": timestamp_ms})
     return WireRecord(None, value, partition)
+
+
+def maturity_ms(settings: Settings, last_event_ms: int) -> int:
+    """Event time at which every sample up to ``last_event_ms`` has its final label."""
+    window = round((settings.labels.window_s + settings.labels.lateness_s) * 1_000)
+    return last_event_ms + window + MATURITY_MARGIN_MS
+
+
+def final_heartbeats(settings: Settings, last_event_ms: int, partitions: int) -> list[WireRecord]:
+    """What ends a log that is read to its end: one heartbeat per partition, so that all windows mature."""
+    return [heartbeat(maturity_ms(settings, last_event_ms), partition) for partition in range(partitions)]

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from sie_online.settings import Settings
-from sie_online.wire import Chunk, heartbeat
+from sie_online.wire import Chunk, final_heartbeats
 from streams.pacing import Pacer, Rate
 from streams.writer import EventWriter, open_writer
 
 Progress = Callable[[int, float], None]
 """Told after every slice: records written so far, and the share of the source in [0, 1]."""
-
-MATURITY_MARGIN_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +34,11 @@ class Replayed:
         return self.records / max(self.seconds, 1e-9)
 
 
-def maturity_ms(settings: Settings, last_event_ms: int) -> int:
-    """Event time at which every sample up to ``last_event_ms`` has its final label."""
-    window = round((settings.labels.window_s + settings.labels.lateness_s) * 1_000)
-    return last_event_ms + window + MATURITY_MARGIN_MS
-
-
 async def replay(
     settings: Settings, chunks: Iterable[Chunk], rate: Rate, *, flush: bool = True, on_progress: Progress | None = None
 ) -> Replayed:
-    """Write ``chunks``; with ``flush``, end with a heartbeat to every partition at ``maturity_ms``.
+    """Write ``chunks``; with ``flush``, end with a heartbeat to every partition at
+    ``sie_online.wire.maturity_ms``.
 
     Raises:
         UnreachableError: no broker answers, or one stopped answering.
@@ -72,7 +65,7 @@ async def _write(
             clock = np.maximum.accumulate(np.maximum(chunk.times_ms, clock_ms))
             clock_ms, disorder_ms = int(clock[-1]), max(disorder_ms, int((clock - chunk.times_ms).max()))
         written, before = written + len(chunk), chunk.progress
-    beats = writer.partitions if flush and written else 0
-    await writer.write([heartbeat(maturity_ms(settings, clock_ms), partition) for partition in range(beats)])
+    beats = final_heartbeats(settings, clock_ms, writer.partitions) if flush and written else []
+    await writer.write(beats)
     await writer.delivered()
-    return Replayed(written, beats, writer.partitions, time.monotonic() - begin, clock_ms, disorder_ms)
+    return Replayed(written, len(beats), writer.partitions, time.monotonic() - begin, clock_ms, disorder_ms)

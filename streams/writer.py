@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
 
 from sie_online.client.connection import connection
@@ -20,6 +19,7 @@ from sie_online.errors import TopicError, UnreachableError, UsageError
 from sie_online.partitioner import Placer
 from sie_online.settings import Settings
 from sie_online.wire import WireRecord
+from streams.topics import create_line, find_topics
 
 BATCH_BYTES = 256 * 1024  # large enough to amortise a request, far below every broker's message limit
 MAX_REQUEST_BYTES = 16 << 20
@@ -99,7 +99,8 @@ async def open_writer(settings: Settings) -> AsyncIterator[EventWriter]:
         TopicError: the topic does not exist.
     """
     topic = settings.topics.events
-    await _require_topic(settings, topic)
+    if topic not in (await find_topics(settings)).topics:  # asking for this one's metadata alone might create it
+        raise TopicError(f"{topic} does not exist: run {create_line(settings)}")
     compression = settings.kafka.compression
     producer = AIOKafkaProducer(
         **connection(settings),
@@ -116,17 +117,3 @@ async def open_writer(settings: Settings) -> AsyncIterator[EventWriter]:
         raise UnreachableError(f"no broker answers on {settings.broker}: {error}") from None
     finally:
         await producer.stop()
-
-
-async def _require_topic(settings: Settings, topic: str) -> None:
-    """Asking for one topic's metadata may create it, so all are listed."""
-    admin = AIOKafkaAdminClient(**connection(settings))
-    try:
-        await admin.start()
-        topics = await admin.list_topics()
-    except KafkaConnectionError as error:
-        raise UnreachableError(f"no broker answers on {settings.broker}: {error}") from None
-    finally:
-        await admin.close()
-    if topic not in topics:
-        raise TopicError(f"topic {topic} does not exist on {settings.broker}: run 'sie topics create' first")

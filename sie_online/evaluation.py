@@ -1,0 +1,241 @@
+"""The same core without a broker: the records of a file through shards, and what they say as tables.
+
+Owns the loop that stands in for Kafka (placement, offsets, batches) and the order of the tables; knows no clock, so
+the caller says what time the records carry. Rows go through a spill file per partition: memory holds the rows of
+one partition at a time, when they are sorted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from river.metrics import LogLoss
+
+from sie_online.contracts import CODE_VERSION, WEIGHTS, weights_schema
+from sie_online.errors import UsageError
+from sie_online.partitioner import Placer
+from sie_online.ranking import auc
+from sie_online.records import Headers, RecordBatch
+from sie_online.settings import Settings
+from sie_online.shard import Shard
+from sie_online.wire import Chunk, WireRecord, final_heartbeats
+
+BATCH_RECORDS = 4_000  # as a worker is handed by default; rows do not depend on it
+QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
+PREDICTIONS = pa.schema([WEIGHTS.field("event_id"), WEIGHTS.field("probability")])
+
+Progress = Callable[[int, float], None]
+"""Told after every chunk: records processed so far, and the share of the source in [0, 1]."""
+
+
+@dataclass
+class Report:
+    """What an evaluation found. ``auc`` and ``log_loss`` are progressive: of revision 0 against the final label.
+
+    ``events_in = events_weighted + duplicates + heartbeats + dead_letters``. Weights are those of each event's last
+    revision. AUC and log loss are None where no sample, or only one class, has matured.
+    """
+
+    partitions: int
+    settings_fingerprint: str
+    code_version: str = CODE_VERSION
+    events_in: int = 0
+    events_weighted: int = 0
+    duplicates: int = 0
+    heartbeats: int = 0
+    dead_letters: int = 0
+    dead_letters_by_reason: dict[str, int] = field(default_factory=dict)
+    rows: int = 0
+    samples_matured: int = 0
+    samples_positive: int = 0
+    log_loss: float | None = None
+    auc: float | None = None
+    calibration: float | None = None
+    weight_mean: float | None = None
+    weight_quantiles: dict[str, float] = field(default_factory=dict)
+
+
+def evaluate(
+    chunks: Iterable[Chunk],
+    settings: Settings,
+    out: Path,
+    *,
+    partitions: int,
+    started_ms: int,
+    on_progress: Progress | None = None,
+) -> Report:
+    """Run ``chunks`` through ``partitions`` shards, then a heartbeat to each; write the tables into ``out``.
+
+    ``out/weights.parquet`` has the columns of ``sie.weights.v1``, sorted by partition, offset and revision, and
+    ``out/predictions.parquet`` the probability of revision 0. ``started_ms`` is every record's Kafka timestamp.
+
+    Raises:
+        UsageError: the source is empty or has a bad row.
+    """
+    report = Report(partitions=partitions, settings_fingerprint=settings.fingerprint())
+    out.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".spill-", dir=out) as spill, ExitStack() as open_lines:
+        lines = [_Line(settings, number, started_ms, Path(spill)) for number in range(partitions)]
+        for line in lines:
+            open_lines.callback(line.close)
+        _feed(lines, chunks, settings, report, on_progress or (lambda _records, _share: None))
+        open_lines.close()
+        _write_tables(lines, settings, out, report)
+    return report
+
+
+class _Record(NamedTuple):
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+class _Line:
+    """One partition: its log so far, its shard, and the rows it has said, in a file."""
+
+    def __init__(self, settings: Settings, partition: int, started_ms: int, spill: Path) -> None:
+        self.path = spill / f"{partition}.arrow"
+        self._topic = settings.topics.events
+        self._partition = partition
+        self._started_ms = started_ms
+        self._shard = Shard(settings, partition, scratch=spill)
+        self._pending: list[WireRecord] = []
+        self._sink = pa.OSFile(str(self.path), "wb")
+        self._rows = pa.ipc.new_stream(self._sink, weights_schema(self._topic))
+
+    def append(self, record: WireRecord) -> bool:
+        """Add a record to the log; whether a batch is full."""
+        self._pending.append(record)
+        return len(self._pending) >= BATCH_RECORDS
+
+    def process(self, report: Report) -> None:
+        """Process what is pending."""
+        start, records = self._shard.next_offset, self._pending
+        self._pending = []
+        batch = RecordBatch.of(
+            [_Record(offset, self._started_ms, key, value) for offset, (key, value, _) in enumerate(records, start)],
+            topic=self._topic,
+            partition=self._partition,
+            epoch=0,
+            start=start,
+            end=start + len(records),
+        )
+        reasons: Counter[str] = Counter(report.dead_letters_by_reason)
+        for output in self._shard.process(batch):
+            self._rows.write_batch(output.weights)
+            report.events_in += output.counts.events_in
+            report.events_weighted += sum(output.counts.weighted)
+            report.duplicates += sum(output.counts.duplicates)
+            report.heartbeats += output.counts.heartbeats
+            report.dead_letters += output.counts.dead_letters
+            report.rows += len(output.weights)
+            reasons.update(str(letter.reason) for letter in output.dead_letters)
+        report.dead_letters_by_reason = dict(sorted(reasons.items()))
+
+    def close(self) -> None:
+        """End the file and release the shard."""
+        self._rows.close()
+        self._sink.close()
+        self._shard.close()
+
+    def sorted_rows(self) -> pa.Table:
+        """All rows, by offset and revision."""
+        with pa.memory_map(str(self.path)) as source, pa.ipc.open_stream(source) as reader:
+            rows = reader.read_all().unify_dictionaries()
+            return rows.sort_by([("offset", "ascending"), ("revision", "ascending")]).combine_chunks()
+
+
+def _feed(
+    lines: list[_Line], chunks: Iterable[Chunk], settings: Settings, report: Report, on_progress: Progress
+) -> None:
+    place, last_ms, seen = Placer(len(lines)), 0, 0
+    for chunk in chunks:
+        for record in chunk.records:
+            line = lines[_partition(record, place)]
+            if line.append(record):
+                line.process(report)
+        last_ms = max(last_ms, int(chunk.times_ms.max(initial=0)))
+        seen += len(chunk)
+        on_progress(seen, chunk.progress)
+    if not seen:
+        raise UsageError("the source holds no event: nothing to evaluate")
+    for line, beat in zip(lines, final_heartbeats(settings, last_ms, len(lines)), strict=True):
+        line.append(beat)
+        line.process(report)
+
+
+def _partition(record: WireRecord, place: Placer) -> int:
+    if record.partition is not None:
+        return record.partition % place.partitions
+    return 0 if record.key is None else place(record.key)
+
+
+def _write_tables(lines: list[_Line], settings: Settings, out: Path, report: Report) -> None:
+    found: list[_Progressive] = []
+    schema = weights_schema(settings.topics.events)
+    with (
+        pq.ParquetWriter(out / "weights.parquet", schema) as weights,
+        pq.ParquetWriter(out / "predictions.parquet", PREDICTIONS) as predictions,
+    ):
+        for line in lines:
+            rows = line.sorted_rows()
+            weights.write_table(rows)
+            first = rows.filter(pa.array(_numpy(rows, "revision") == 0)).select(PREDICTIONS.names)
+            predictions.write_table(first.cast(PREDICTIONS))
+            found.append(_Progressive.of(rows))
+    _conclude(report, found)
+
+
+class _Progressive(NamedTuple):
+    """Of matured samples the first probability and the final label; of all events the last weight."""
+
+    probability: NDArray[np.float64]
+    label: NDArray[np.int8]
+    weight: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, rows: pa.Table) -> _Progressive:
+        """From one partition's rows, sorted by offset and revision."""
+        offset, probability, weight = (_numpy(rows, name) for name in ("offset", "probability", "weight"))
+        begins = np.diff(offset, prepend=-1) != 0
+        first = np.flatnonzero(begins)[np.cumsum(begins) - 1] if len(offset) else np.empty(0, np.int64)
+        matured = _numpy(rows, "final").astype(np.bool_) & rows["label"].is_valid().to_numpy()
+        label = np.nan_to_num(_numpy(rows, "label")).astype(np.int8)
+        last = np.append(begins[1:], True) if len(offset) else begins
+        return cls(probability[first][matured], label[matured], weight[last])
+
+
+def _numpy(rows: pa.Table, name: str) -> Any:
+    return rows[name].to_numpy()
+
+
+def _conclude(report: Report, found: list[_Progressive]) -> None:
+    probability, label, weight = (np.concatenate(column) for column in zip(*found, strict=True))
+    report.samples_matured, report.samples_positive = len(label), int(label.sum())
+    if len(weight):
+        report.weight_mean = float(weight.mean())
+        report.weight_quantiles = {f"{q:g}": float(np.quantile(weight, q)) for q in QUANTILES}
+    if len(label):
+        report.log_loss = _log_loss(label, probability)
+    if 0 < report.samples_positive < len(label):
+        report.auc = auc(label, probability)
+        report.calibration = float(probability.sum() / label.sum())
+
+
+def _log_loss(label: NDArray[np.int8], probability: NDArray[np.float64]) -> float:
+    loss: Any = LogLoss()  # type: ignore[no-untyped-call]
+    for y, p in zip(label.astype(np.bool_).tolist(), probability.tolist(), strict=True):
+        loss.update(y, p)
+    return float(loss.get())

@@ -1,0 +1,89 @@
+"""``sie demo``: a generated event stream through broker and worker on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sie_online.errors import SieError
+from streams.cli.common import Json, err, get_settings, out, print_json
+from streams.demo import Plan, Report, run_demo
+
+NEXT = """What to try next
+  sie demo --rate 10000                 the same stream, faster
+  sie demo --seed 7                     other people, other noise
+  sie --set guard.strength=0 demo       uniform weights: what weighting is worth
+  sie evaluate FILE --out results       your own events, without a broker
+  sie topics create && sie worker       on your own Kafka (SIE_BROKER=host:port)"""
+
+
+def command(
+    ctx: typer.Context,
+    rate: Annotated[float | None, typer.Option(min=1, help="Events per second.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="How long to stream; default 40.")] = None,
+    events: Annotated[int | None, typer.Option(min=1_000, help="How many events; default 60,000.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, another stream.")] = 0,
+    directory: Annotated[Path, typer.Option("--out", help="Folder for everything it writes.")] = Path("build/demo"),
+    as_json: Json = False,
+) -> None:
+    """A generated e-commerce stream through an embedded broker and a worker, on this machine; ends by itself.
+
+    People browse and buy; crawlers, brushed orders and misclicks pollute the log. You see how well they are found,
+    and what the weights do for a recommender. Ctrl-C ends it cleanly at any point.
+
+    [bold]Examples[/bold]
+      sie demo
+      sie demo --rate 5000 --seed 7
+    """
+    plan = Plan.of(rate, seconds, events, seed, directory)
+    report = run_demo(plan, get_settings(ctx), err)
+    if as_json:
+        print_json(report.document())
+    else:
+        _tell(report, plan.directory, out)
+    if report.problems:
+        raise SieError("the demo's books do not balance: " + "; ".join(report.problems))
+
+
+def _tell(report: Report, directory: Path, console: Console) -> None:
+    console.print(_books(report))
+    console.print()
+    console.print(_models(report))
+    console.print(f"\nPicture and figures: {directory / 'report.png'}, {directory / 'report.json'}", markup=False)
+    console.print(f"\n{NEXT}", markup=False)
+
+
+def _books(report: Report) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    found = {f"  {kind}": value for kind, value in report.noise_auc_by_kind.items()}
+    for name, value in {
+        "events in": report.events_in,
+        "  weighed": report.events_weighted,
+        "  duplicates": report.duplicates,
+        "  heartbeats": report.heartbeats,
+        "  dead letters": report.dead_letters,
+        "lag at the end": report.lag_end,
+        "events/s": round(report.events_per_s),
+        "noise found (AUC, bots and brushing)": report.noise_auc,
+        **found,
+    }.items():
+        table.add_row(name, "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.3f}")
+    return table
+
+
+def _models(report: Report) -> Table:
+    names = {"uniform": "without weights", "weighted": "with the weights", "oracle": "all noise left out (truth)"}
+    views = next(iter(report.models.values())).views
+    table = Table(f"A small recommender, {views:,} clean held-out views", box=None, header_style="bold", pad_edge=False)
+    for measure in ("accuracy", "precision", "recall", "AUC"):
+        table.add_column(measure, justify="right")
+    for name, score in report.models.items():
+        values = (score.accuracy, score.precision, score.recall, score.auc)
+        table.add_row(names[name], *(f"{value:.4f}" for value in values))
+    return table

@@ -1,0 +1,19 @@
+"""``sie demo``: the whole line on this machine, on a generated stream whose truth is known.
+
+plan        what is asked for, and the settings it runs under
+children    broker and worker as processes of ours, each with its log
+broker_side what Kafka says: lag and dead letters
+site        what the worker's site says: ready, counts
+observer    what a subscriber sees, held against the truth
+view        the live picture in the terminal
+learners    a small recommender trained with and without the weights
+report      the figures at the end, and whether the books balance
+picture     the same as an image
+stage       the order of it all (``run_demo``)
+"""
+
+from streams.demo.plan import Plan
+from streams.demo.report import Report
+from streams.demo.stage import run_demo
+
+__all__ = ["Plan", "Report", "run_demo"]

@@ -1,0 +1,145 @@
+"""A subscriber's job in small: a recommender that learns from the stream, with and without the published weights.
+
+One pass in time order. A view is learned at once as negative, with the weight first published for it; a purchase
+teaches its pair's last view as positive, with the purchase's own weight. Nothing is known before it happened. What is
+scored are clean views of the last part of the stream, predicted before they are learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sie_online.ranking import auc
+from sie_online.recommender import CurvatureLogisticRegression
+from sie_online.simulator import Simulation
+from sie_online.simulator.columns import CODE, KINDS
+
+BLOCK = 100  # events predicted before any of them is learned
+HELD_OUT = 0.3  # last share of the stream that is scored
+CALIBRATION = 0.3  # share before that, in which the threshold is chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """On clean held-out views. A view counts as predicted positive above the threshold that, before the held-out
+    part, would have named as many positives as there were."""
+
+    accuracy: float
+    precision: float
+    recall: float
+    auc: float
+    views: int
+    positives: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Lessons:
+    """Every view's features (n, columns), and what is learned when: ``row`` teaches ``label`` at ``event``."""
+
+    rows: NDArray[np.uint32]
+    view_event: NDArray[np.int64]
+    row: NDArray[np.int64]
+    label: NDArray[np.float64]
+    event: NDArray[np.int64]
+
+
+def compare(simulation: Simulation, weight: NDArray[np.float64], label: NDArray[np.float64]) -> dict[str, Score]:
+    """Scores of ``uniform`` and ``weighted`` training, and of ``oracle`` training that leaves out all noise.
+
+    ``weight`` and ``label`` are by event, NaN where there is none (it is then learned with weight 1; not scored).
+    """
+    lessons = _lessons(simulation)
+    clean = simulation.columns.kind == KINDS.index("clean")
+    weights = {
+        "uniform": np.ones(len(clean)),
+        "weighted": np.nan_to_num(weight, nan=1.0),
+        "oracle": clean.astype(np.float64),
+    }
+    return {name: _score(lessons, _one_pass(lessons, w), label, clean) for name, w in weights.items()}
+
+
+def _one_pass(lessons: _Lessons, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probability of every view, predicted before it is learned."""
+    model = CurvatureLogisticRegression(prior_logit=-3.0)
+    predicted = np.empty(len(lessons.rows))
+    for start in range(0, int(lessons.event[-1]) + 1, BLOCK):
+        views = slice(*np.searchsorted(lessons.view_event, (start, start + BLOCK)))
+        taught = slice(*np.searchsorted(lessons.event, (start, start + BLOCK)))
+        if views.stop > views.start:
+            predicted[views] = model.predict_columns(lessons.rows[views])
+        if taught.stop > taught.start:
+            rows = lessons.rows[lessons.row[taught]]
+            model.learn_columns(rows, lessons.label[taught], w=weight[lessons.event[taught]])
+    return predicted
+
+
+def _score(
+    lessons: _Lessons, predicted: NDArray[np.float64], label: NDArray[np.float64], clean: NDArray[np.bool_]
+) -> Score:
+    n = len(label)
+    y = label[lessons.view_event]
+    usable = clean[lessons.view_event] & ~np.isnan(y)
+    held_out = usable & (lessons.view_event >= n * (1 - HELD_OUT))
+    before = usable & ~held_out & (lessons.view_event >= n * (1 - HELD_OUT - CALIBRATION))
+    threshold = np.quantile(predicted[before], 1 - y[before].mean()) if before.any() else 0.5
+    named, truly = predicted[held_out] > threshold, y[held_out] == 1
+    hits = float((named & truly).sum())
+    return Score(
+        accuracy=float((named == truly).mean()),
+        precision=hits / max(float(named.sum()), 1.0),
+        recall=hits / max(float(truly.sum()), 1.0),
+        auc=auc(truly, predicted[held_out]),
+        views=int(held_out.sum()),
+        positives=int(truly.sum()),
+    )
+
+
+def _lessons(simulation: Simulation) -> _Lessons:
+    encode = CurvatureLogisticRegression().encode
+    rows: list[Any] = []
+    view_event: list[int] = []
+    taught: list[tuple[int, float, int]] = []
+    last_view: dict[tuple[int, int], int] = {}
+    for event, (pair, etype, features) in enumerate(_behaviour(simulation)):
+        if etype == CODE["view"]:
+            last_view[pair] = len(rows)
+            taught.append((len(rows), 0.0, event))
+            view_event.append(event)
+            rows.append(encode(features)[0])
+        elif etype == CODE["purchase"] and pair in last_view:
+            taught.append((last_view[pair], 1.0, event))
+    row, label, at = (np.array(column) for column in zip(*taught, strict=True))
+    return _Lessons(np.stack(rows), np.array(view_event), row, label, at)
+
+
+def _behaviour(simulation: Simulation) -> Iterator[tuple[tuple[int, int], int, dict[Any, str]]]:
+    """Pair, type and features of every event in time order; features are what any subscriber could count."""
+    columns, category = simulation.columns, simulation.world.category
+    seen: dict[tuple[int, int], int] = {}
+    carted: set[tuple[int, int]] = set()
+    last_ms: dict[int, int] = {}
+    rows = zip(*(c.tolist() for c in (columns.user, columns.item, columns.etype, columns.time_ms)), strict=True)
+    for user, item, etype, at in rows:
+        pair = (user, item)
+        pause_s = (at - last_ms.get(user, 0)) / 1_000
+        yield (
+            pair,
+            etype,
+            {
+                "item": str(item),
+                "category": str(category[item]),
+                "seen": str(min(seen.get(pair, 0), 5)),
+                "carted": str(pair in carted),
+                "pause": str(int(np.log2(max(pause_s, 1.0)))),
+            },
+        )
+        last_ms[user] = at
+        if etype == CODE["view"]:
+            seen[pair] = seen.get(pair, 0) + 1
+        elif etype == CODE["cart"]:
+            carted.add(pair)

@@ -1,0 +1,69 @@
+"""What a subscriber sees of the stream, held against the truth that only the generator knows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from sie_online.ranking import auc
+
+KIND_TYPES = {"bots": "view", "brushing": "purchase", "misclick": "view"}
+"""Kinds of noise, each judged among the events of its own type: views by bots among views, and so on."""
+HEADLINE = ("bots", "brushing")
+HISTOGRAM_EDGES = np.array([0, 0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.1, 1.4, 2, 3, 5, np.inf])
+
+
+class Observer:
+    """Takes batches of weights as they are published. Columns are by place of the event in the truth table.
+
+    ``weight``, ``noise`` are those of revision 0 (NaN: not seen yet), ``label`` the final one (NaN: none).
+    ``weighted`` counts revisions 0, events unknown to the generator included.
+    """
+
+    def __init__(self, truth: pa.Table) -> None:
+        n = len(truth)
+        self._ids = truth["event_id"].combine_chunks()
+        self._kind = np.array(truth["kind"].to_pylist())
+        self._type = np.array(truth["event_type"].to_pylist())
+        self.weight, self.noise, self.label = (np.full(n, np.nan) for _ in range(3))
+        self.weighted = 0
+        self.final = 0
+
+    def take(self, batch: pa.RecordBatch) -> None:
+        """Note what ``batch`` (columns of ``sie.weights.v1``) says."""
+        place = pc.index_in(batch.column("event_id"), self._ids)
+        known = place.is_valid().to_numpy(zero_copy_only=False)
+        at = place.fill_null(0).to_numpy(zero_copy_only=False)
+        first = batch.column("revision").to_numpy(zero_copy_only=False) == 0
+        final = batch.column("final").to_numpy(zero_copy_only=False)
+        self.weighted += int(first.sum())
+        self.final += int(final.sum())
+        for column, name in ((self.weight, "weight"), (self.noise, "noise_probability")):
+            column[at[first & known]] = batch.column(name).to_numpy(zero_copy_only=False)[first & known]
+        label = batch.column("label").cast(pa.float64()).to_numpy(zero_copy_only=False)
+        self.label[at[final & known]] = label[final & known]
+
+    def histogram(self) -> NDArray[np.int64]:
+        """Weights at first statement, counted between ``HISTOGRAM_EDGES``."""
+        seen = self.weight[~np.isnan(self.weight)]
+        counts: NDArray[np.int64] = np.histogram(seen, HISTOGRAM_EDGES)[0]
+        return counts
+
+    def found(self, *kinds: str) -> float | None:
+        """AUC of noise_probability: noise of ``kinds`` against clean events of the same types, as seen so far."""
+        noisy, compared = np.zeros(len(self._kind), np.bool_), np.zeros(len(self._kind), np.bool_)
+        for kind in kinds:
+            same_type = self._type == KIND_TYPES[kind]
+            noisy |= same_type & (self._kind == kind)
+            compared |= same_type & ((self._kind == kind) | (self._kind == "clean"))
+        compared &= ~np.isnan(self.noise)
+        value = auc(noisy[compared], self.noise[compared])
+        return None if math.isnan(value) else value
+
+    def found_by_kind(self) -> dict[str, float | None]:
+        """``found`` for each kind."""
+        return {kind: self.found(kind) for kind in KIND_TYPES}

@@ -1,0 +1,242 @@
+"""The order of a demo: broker, topics, worker, stream, and when all is weighed, the figures.
+
+The processes end with the demo, whatever happens, and everything it writes lies in one folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import shutil
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich.console import Console
+
+from sie_online.client.subscriber import WeightSubscriber
+from sie_online.errors import UnreachableError, UsageError
+from sie_online.settings import Settings
+from sie_online.simulator import Simulation, simulate
+from streams.demo.broker_side import Log, open_log
+from streams.demo.children import ChildError, Children, broker_command, free_port, worker_command
+from streams.demo.learners import compare
+from streams.demo.observer import HEADLINE, Observer
+from streams.demo.picture import draw
+from streams.demo.plan import Plan, environment
+from streams.demo.report import Report, quantiles
+from streams.demo.site import Site
+from streams.demo.view import State, View
+from streams.pacing import Rate
+from streams.replay import Replayed, replay
+from streams.topics import create_topics
+
+BROKER_READY_S = 30.0
+WORKER_READY_S = 300.0  # the first start compiles the kernels
+STALLED_S = 60.0  # after the last record, without any progress
+LOOK_EVERY_S = 0.5
+
+T = TypeVar("T")
+
+
+def run_demo(plan: Plan, own: Settings, console: Console) -> Report:
+    """Run a demo in ``plan.directory`` and write ``report.json`` and ``report.png`` there.
+
+    ``own`` are the person's settings; those that shape rows apply.
+
+    Raises:
+        ChildError: broker or worker ended by itself, or stopped working; the message carries the end of its log.
+        UsageError: another demo runs in the same folder, or the embedded broker is not installed.
+    """
+    with _folder(plan.directory), Children() as children:
+        stage = _Stage(plan, own, children, console)
+        return asyncio.run(stage.play())
+
+
+class _Stage:
+    """The parts of one demo and what they know of each other."""
+
+    def __init__(self, plan: Plan, own: Settings, children: Children, console: Console) -> None:
+        port = free_port()
+        self._plan = plan
+        self._children = children
+        self._settings = plan.settings(own, f"127.0.0.1:{port}", free_port())
+        self._port = port
+        self._site = Site(self._settings)
+        self._state = State(total=plan.events)
+        self._view = View(console, self._state)
+
+    async def play(self) -> Report:
+        """From nothing to the report."""
+        with self._view.shown():
+            return await _while_well(self._act(), self._watch_children())
+
+    async def _act(self) -> Report:
+        simulating = asyncio.create_task(asyncio.to_thread(simulate, self._plan.scenario))
+        await self._start_broker()
+        await self._start_worker()
+        simulation = await simulating
+        self._state.total = len(simulation)
+        observer = Observer(simulation.truth)
+        begin = time.monotonic()
+        async with open_log(self._settings) as log:
+            stream = self._stream(simulation)
+            sent = await _while_well(stream, self._subscribe(observer), self._look(observer, log))
+            seconds = time.monotonic() - begin
+            self._phase("Training a small recommender with and without the weights")
+            report = await self._conclude(simulation, observer, log, sent, seconds)
+        await asyncio.to_thread(draw, report, observer, self._plan.directory / "report.png")
+        report.write(self._plan.directory / "report.json")
+        return report
+
+    # -- set-up
+
+    async def _start_broker(self) -> None:
+        self._phase("Starting the embedded broker")
+        folder = self._plan.directory
+        self._children.start("broker", broker_command(self._port, folder / "broker"), folder / "broker.log")
+
+        async def created() -> bool:
+            try:
+                await create_topics(self._settings)
+            except UnreachableError:
+                return False
+            return True
+
+        await self._until(created, BROKER_READY_S, "the broker does not answer")
+
+    async def _start_worker(self) -> None:
+        self._phase("Starting the worker (the first time it compiles its kernels: up to a minute or two)")
+        log = self._plan.directory / "worker.log"
+        self._children.start("worker", worker_command(), log, environment(self._settings))
+        await self._until(self._site.ready, WORKER_READY_S, "the worker does not get ready")
+
+    async def _until(self, holds: Callable[[], Awaitable[bool]], limit_s: float, otherwise: str) -> None:
+        deadline = time.monotonic() + limit_s
+        while not await holds():
+            if time.monotonic() > deadline:
+                raise ChildError(f"{otherwise} within {limit_s:g} s; its log is in {self._plan.directory}")
+            self._view.tick()
+            await asyncio.sleep(LOOK_EVERY_S / 2)
+
+    # -- the stream
+
+    async def _stream(self, simulation: Simulation) -> Replayed:
+        sent = await self._send(simulation)
+        await self._until_weighed(sent)
+        return sent
+
+    async def _send(self, simulation: Simulation) -> Replayed:
+        self._phase("Streaming")
+        self._state.sending_since = time.monotonic()
+
+        def note(records: int, _share: float) -> None:
+            self._state.sent = records
+
+        sent = await replay(self._settings, simulation.chunks(), Rate(self._plan.rate), on_progress=note)
+        self._state.sending_until = time.monotonic()
+        return sent
+
+    async def _subscribe(self, observer: Observer) -> None:
+        """What a training job would do."""
+        async with WeightSubscriber(self._settings) as subscriber:
+            async for batch in subscriber.batches():
+                observer.take(batch)
+
+    async def _look(self, observer: Observer, log: Log) -> None:
+        state = self._state
+        while True:
+            state.weighted, state.final = observer.weighted, observer.final
+            state.histogram = observer.histogram().tolist()
+            state.found = observer.found_by_kind()
+            state.lag = await log.lag()
+            state.dead_letters = await log.dead_letters()
+            self._view.tick()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _until_weighed(self, sent: Replayed) -> None:
+        """Until the group has no lag and the subscriber has caught up with what the worker counts."""
+        self._phase("Letting the last windows mature")
+        moved, before = time.monotonic(), (-1, -1, -1)
+        while True:
+            counted = await self._site.outcomes()
+            now = (counted.total(), self._state.weighted, self._state.final)
+            done = counted.total() >= sent.records + sent.heartbeats and self._state.lag == 0
+            if done and self._state.weighted >= counted["weighted"] and now == before:
+                return
+            if now != before:
+                moved, before = time.monotonic(), now
+            if time.monotonic() - moved > STALLED_S:
+                raise ChildError(f"nothing has moved for {STALLED_S:g} s; logs are in {self._plan.directory}")
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    # -- the end
+
+    async def _conclude(
+        self, simulation: Simulation, observer: Observer, log: Log, sent: Replayed, seconds: float
+    ) -> Report:
+        counted, planted = await self._site.outcomes(), simulation.counts_by_kind()
+        events_in = sent.records + sent.heartbeats
+        return Report(
+            events_in=events_in,
+            events_weighted=observer.weighted,
+            duplicates=counted["duplicate"],
+            duplicates_planted=simulation.duplicates,
+            heartbeats=counted["heartbeat"],
+            dead_letters=await log.dead_letters(),
+            dead_letters_planted=simulation.malformed,
+            noise_auc=observer.found(*HEADLINE),
+            noise_auc_by_kind=observer.found_by_kind(),
+            noise_planted_by_kind={kind: count for kind, count in planted.items() if kind != "clean"},
+            lag_end=await log.lag() or 0,
+            events_per_s=events_in / seconds,
+            seconds=seconds,
+            rate_asked=self._plan.rate,
+            seed=self._plan.seed,
+            weight_quantiles=quantiles(observer.weight),
+            models=await asyncio.to_thread(compare, simulation, observer.weight, observer.label),
+            settings_fingerprint=self._settings.fingerprint(),
+        )
+
+    def _phase(self, name: str) -> None:
+        self._state.phase = name
+        self._view.tick()
+
+    async def _watch_children(self) -> None:
+        """Raise ChildError as soon as one has ended."""
+        while True:
+            self._children.check()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _while_well(main: Coroutine[Any, Any, T], *beside: Coroutine[Any, Any, None]) -> T:
+    """The result of ``main``; whatever one of ``beside`` raises before that is raised at once."""
+    task, others = asyncio.create_task(main), [asyncio.create_task(each) for each in beside]
+    try:
+        await asyncio.wait([task, *others], return_when=asyncio.FIRST_COMPLETED)
+        for other in others:
+            if other.done():
+                other.result()
+        return await task
+    finally:
+        for each in (task, *others):
+            each.cancel()
+        await asyncio.gather(task, *others, return_exceptions=True)
+
+
+@contextmanager
+def _folder(directory: Path) -> Iterator[None]:
+    """An empty folder for one demo at a time; what an earlier one left there goes."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"another demo runs in {directory}: end it, or name another folder with --out") from None
+        for name in ("broker", "store"):
+            shutil.rmtree(directory / name, ignore_errors=True)
+        for name in ("report.json", "report.png", "broker.log", "worker.log"):
+            (directory / name).unlink(missing_ok=True)
+        yield
