@@ -1,0 +1,80 @@
+"""The READMEs show only what exists: commands, options, settings, targets, names, files."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from sie_online import settings as settings_module
+from streams.cli.config import effective
+from streams.cli.root import COMMANDS
+from tests.brokers import ROOT
+
+READMES = [file for file in (ROOT / "README.md", ROOT / "README.zh.md") if file.exists()]
+readme = pytest.mark.parametrize("file", READMES, ids=lambda file: file.name)
+
+
+def blocks(file: Path, language: str) -> list[str]:
+    """The fenced code of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", file.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def command_lines(file: Path) -> list[list[str]]:
+    """Every ``sie …`` line of the shell blocks, as words."""
+    lines = (line for block in blocks(file, "sh") for line in block.splitlines())
+    return [shlex.split(line, comments=True) for line in lines if line.startswith("sie ")]
+
+
+@readme
+def test_commands_and_options_exist(file: Path) -> None:
+    assert command_lines(file)
+    for _, name, *words in command_lines(file):
+        command: Any = COMMANDS[name].load()
+        if hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        context = typer.Context(command, info_name=name)
+        command.parse_args(context, words)  # raises on unknown options and bad values
+
+
+@readme
+def test_python_examples_import_what_exists(file: Path) -> None:
+    assert blocks(file, "python")
+    for block in blocks(file, "python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and node.module == "sie_online":
+                for alias in node.names:
+                    assert getattr(importlib.import_module(node.module), alias.name)
+
+
+@readme
+def test_settings_exist_with_the_defaults_given(file: Path) -> None:
+    text = file.read_text("utf-8")
+    known = {setting.environment: setting for setting in effective(settings_module.load())}
+    for variable in re.findall(r"\bSIE_[A-Z_]+[A-Z]\b", text):
+        section = any(name.startswith(f"{variable}__") for name in known)
+        assert variable in known or variable in settings_module.KNOWN_ELSEWHERE or section, variable
+    for variable, default in re.findall(r"^\| `(SIE_\w+)` \| `([^`]+)` \|", text, flags=re.MULTILINE):
+        if variable in known:
+            value = known[variable].default
+            assert default in {str(value), f"{value:g}" if isinstance(value, float) else ""}, variable
+
+
+@readme
+def test_make_targets_exist(file: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), flags=re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z-]+)`", file.read_text("utf-8")))
+    assert named
+    assert named <= targets
+
+
+@readme
+def test_linked_files_exist(file: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", file.read_text("utf-8")):
+        assert (ROOT / target).exists(), target
