@@ -1,0 +1,130 @@
+"""What topics held yesterday must read the same for ever; what we write today must read like it."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from sie_online import contracts, statements
+from sie_online.client.entities import EntityTable, Name, parse_key, parse_statement
+from sie_online.client.rows import Source, read_batch, weight_rows
+from streams.cli.views import DeadLetters
+from tests.contract import golden_files
+from tests.contract.golden_files import BUILDERS, DIRECTORY, build, rows
+
+ANYWHERE = Source("topic", 0, 0)
+ARROW = sorted(name for name in BUILDERS if name.endswith(".arrow"))
+TEXT = sorted(set(BUILDERS) - set(ARROW))
+
+
+def _current(name: str) -> pa.Schema:
+    first = rows(name)[0]
+    if name.startswith("weights"):
+        return contracts.WEIGHTS
+    return contracts.samples_schema("sie.events", len(first["features"]), len(first["dense"]), "any")
+
+
+@pytest.mark.parametrize("name", ARROW)
+def test_an_arrow_golden_file_decodes_to_its_rows(name: str) -> None:
+    batch = read_batch((DIRECTORY / name).read_bytes(), ANYWHERE)
+    assert batch.to_pylist() == rows(name.removesuffix(".arrow"))
+
+
+@pytest.mark.parametrize("name", ARROW)
+def test_an_arrow_golden_file_names_its_source_and_code(name: str) -> None:
+    metadata = read_batch((DIRECTORY / name).read_bytes(), ANYWHERE).schema.metadata
+    assert metadata[b"source_topic"] == b"sie.events"
+    assert metadata[b"code_version"] == b"0.1.0"
+
+
+@pytest.mark.parametrize("name", ARROW)
+def test_todays_message_of_the_same_rows_decodes_to_the_same_table(name: str) -> None:
+    golden = contracts.from_message((DIRECTORY / name).read_bytes())
+    assert contracts.from_message(build(name)).equals(golden)
+
+
+@pytest.mark.parametrize("name", ARROW)
+def test_columns_are_only_added_at_the_end(name: str) -> None:
+    golden = read_batch((DIRECTORY / name).read_bytes(), ANYWHERE).schema
+    current = _current(name.removesuffix(".arrow"))
+    assert list(current)[: len(golden)] == list(golden)
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_a_text_golden_file_is_written_the_same_today(name: str) -> None:
+    assert build(name) == (DIRECTORY / name).read_bytes()
+
+
+def test_golden_weights_are_the_exponential_of_their_parts() -> None:
+    batch = read_batch((DIRECTORY / "weights-1.arrow").read_bytes(), ANYWHERE, contracts.WEIGHTS)
+    for row in weight_rows(batch):
+        assert sum(row.factors.values()) == pytest.approx(math.log(row.weight), abs=1e-6)
+
+
+def _entities() -> list[tuple[bytes, bytes]]:
+    lines = (DIRECTORY / "entities-1.tsv").read_bytes().splitlines()
+    return [(key, value) for key, _, value in (line.partition(b"\t") for line in lines)]
+
+
+def test_golden_entities_are_read_alike_by_shard_and_client() -> None:
+    for (key, value), row in zip(_entities(), rows("entities-1"), strict=True):
+        name, partition = parse_key(key)
+        assert (partition is None) == (name.kind == "user")
+        if value:
+            state = statements.decode(value)
+            assert parse_statement(value)._asdict() == row["value"]
+            assert {field: getattr(state, field) for field in state.__struct_fields__} == row["value"]
+
+
+def test_golden_entities_make_a_table() -> None:
+    table = EntityTable()
+    for key, value in _entities():
+        table.apply(key, value or None)
+    assert {(entity.kind, entity.id) for entity in table} == {
+        ("user", "ann"),
+        ("item", "42"),
+        ("item", "a#1"),
+        ("category", "été"),
+    }
+    assert table[Name("user", "ann")].mean_weight == 1.5
+
+
+def test_golden_events_decode_to_their_table() -> None:
+    values = (DIRECTORY / "events-1.jsonl").read_bytes().splitlines()
+    expected = [json.loads(line) for line in (DIRECTORY / "events-1.table.jsonl").read_bytes().splitlines()]
+    assert golden_files.event_table(values) == expected
+
+
+class _Letter:
+    """A consumer's record of a golden dead letter."""
+
+    topic, partition, offset, timestamp = "sie.dead-letters.v1", 0, 0, 0
+
+    def __init__(self, line: dict[str, Any]) -> None:
+        self.key = None if line["key"] is None else line["key"].encode()
+        self.value = None if line["value"] is None else line["value"].encode()
+        self.headers = [(name, text.encode()) for name, text in line["headers"]]
+
+
+def test_golden_dead_letters_decode_to_their_rows(settings: Any) -> None:
+    lines = (DIRECTORY / "dead-letters-1.jsonl").read_bytes().splitlines()
+    (batch,) = DeadLetters(settings()).read([_Letter(json.loads(line)) for line in lines])
+    read = [
+        (row["source_partition"], row["source_offset"], row["source_timestamp_ms"], row["reason"], row["exception"])
+        for row in batch.to_pylist()
+    ]
+    expected = [
+        (row["partition"], row["offset"], row["timestamp_ms"], row["reason"], row["detail"])
+        for row in rows("dead-letters-1")
+    ]
+    assert read == expected
+
+
+def test_golden_dead_letters_carry_every_promised_header() -> None:
+    for line in (DIRECTORY / "dead-letters-1.jsonl").read_bytes().splitlines():
+        names = [name for name, _ in json.loads(line)["headers"]]
+        assert [name for name in names if name in contracts.DEAD_LETTER_HEADERS] == list(contracts.DEAD_LETTER_HEADERS)
