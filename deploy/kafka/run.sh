@@ -41,6 +41,8 @@ java_with_kafka() {
 }
 
 if [ ! -e "$data/log/meta.properties" ]; then
-    (java_with_kafka kafka.tools.StorageTool format --standalone --cluster-id sie-online-for-tests-0 --config "$properties") >&2
+    (java_with_kafka kafka.tools.StorageTool format --standalone --cluster-id sie-online-for-tests-0 \
+        --config "$properties") > "$data/format.log" 2>&1 || { cat "$data/format.log" >&2; exit 1; }
 fi
+echo "Apache Kafka on 127.0.0.1:$port, data in $data; Ctrl-C ends it" >&2
 java_with_kafka kafka.Kafka "$properties"
