@@ -91,6 +91,7 @@ N_DENSE = len(DENSE_NAMES)
 # Views' worth of the population's rate that a user's, category's or item's own rate starts from.
 RATE_PRIOR = 30.0
 ITEM_PRIOR = 20.0
+POSITION_MAX = 1e9  # no list is as long
 NEVER_S = 30.0 * 86_400.0  # a dense gap that never ended: longer than any attribution window
 
 
@@ -138,6 +139,12 @@ def as_dict(idx: npt.NDArray[np.uint32], dense: npt.NDArray[np.float32]) -> dict
 
 
 @kernel
+def _slot_number(position: float) -> float:
+    """The logged position; NaN where there is none that makes sense."""
+    return position if 0.0 <= position < POSITION_MAX else math.nan
+
+
+@kernel
 def _relative_price(price: float, category: Any) -> float:
     """Log of the price against the category's running mean; NaN where either is unknown."""
     if not (0.0 < price < math.inf) or category.n_priced == 0:
@@ -179,7 +186,7 @@ def _context(cfg: Any, user: Any, item: Any, category: Any, pair: Any, world: An
         decayed(user.pace, gap, cfg.pace_half_life_ms),
         decayed(user.activity, gap, cfg.activity_half_life_ms),
         session_events,
-        event.position,
+        _slot_number(event.position),
         _relative_price(event.price, category),
     )
 
@@ -246,7 +253,7 @@ def _dense_columns(c: Any, user: Any, pair: Any, interest: Any, now: int, out: A
     out[11] = math.log1p(float(user.n_views))
     out[12] = math.log1p(c.item_views)
     out[13] = math.log1p(float(interest.n_views))
-    out[14] = math.log1p(c.position) if c.position >= 0.0 else 0.0
+    out[14] = math.log1p(c.position) if c.position == c.position else 0.0
     out[15] = c.price if c.price == c.price else 0.0
 
 
@@ -275,6 +282,6 @@ def extract(
     _pair_columns(c, pair, now, dim, idx_out)
     _user_columns(c, user, interest, now, dim, idx_out)
     _item_columns(c, item, event.category_key, dim, idx_out)
-    idx_out[23] = slot(23, min(np.int64(c.position), POSITION_CAP), dim) if 0.0 <= c.position < 1e9 else 0
+    idx_out[23] = slot(23, min(np.int64(c.position), POSITION_CAP), dim) if c.position == c.position else 0
     idx_out[24] = slot(24, bin_of(c.price, PRICE), dim) if c.price == c.price else 0
     _dense_columns(c, user, pair, interest, now, dense_out)

@@ -6,7 +6,7 @@ share one table of linear weights; the machine adds pairwise terms (Rendle, ICDM
     z_lr = prior + sum_j w_j x_j        z_fm = z_lr + sum_{i<j} <v_i, v_j> x_i x_j        p = (s(z_lr) + s(z_fm)) / 2
 
 A step divides by the curvature gathered so far (diagonal online Newton; McMahan & Streeter, COLT'10 use squared
-gradients instead, which stop learning from rare positives: AUC .73 against .77 on a shop log with 2 % purchases):
+gradients instead, and a few surprises by rare positives then use up a weight's learning rate):
 
     w <- w - step * g x / Q,    Q <- Q + h p (1 - p) x^2,    Q_0 = 3
 
@@ -27,21 +27,25 @@ import numpy.typing as npt
 
 from sie_online.features.bins import GOLDEN, mixed
 from sie_online.jit import kernel
+from sie_online.recommender.linear import linear_contributions, linear_logit, linear_rate, move_linear
+from sie_online.recommender.loss import bounded, pull_of, sigmoid
+from sie_online.recommender.machine import (
+    N_FACTORS,
+    add_pairwise_contributions,
+    factor_rate,
+    move_factors,
+    pairwise,
+)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Array = npt.NDArray[np.float64]
 
 TWINS = 2
-N_FACTORS = 4  # a true constant, so that its loops unroll; more of them fit noise (measured)
 UNIFORM, WEIGHTED = 0, 1
 PROBABILITY_FLOOR = 1e-6
-LOGIT_CAP = 35.0  # exp(35) is far from overflow, 1 - s(35) far below the floor
 VALUE_CAP = 1e6  # larger values of a column are cut by the classifier
 WEIGHT_CAP = 1e6  # no sample is worth more
-FACTOR_CAP = 4.0  # pairwise terms grow with the square
 USAGE_MEMORY = 100_000.0  # predictions that a column's running mean contribution looks back
-SOLVER_STEPS = 30  # Newton needs 2 to 6; the bound is for odd numbers
-SOLVER_TOLERANCE = 1e-9  # Newton squares its error: the step after this one would change nothing
 
 
 class RecommenderConfig(NamedTuple):
@@ -132,81 +136,6 @@ def new_model(
 
 
 @kernel
-def sigmoid(z: float) -> float:
-    """Logistic function, without overflow."""
-    if z >= 0.0:
-        return 1.0 / (1.0 + math.exp(-z))
-    e = math.exp(z)
-    return e / (1.0 + e)
-
-
-@kernel
-def _bounded(z: float) -> float:
-    if not math.isfinite(z):
-        return 0.0
-    return min(max(z, -LOGIT_CAP), LOGIT_CAP)
-
-
-@kernel
-def _linear_logit(prior: float, linear: Any, idx: Any, x: Any) -> float:
-    z = prior
-    for j in range(len(idx)):
-        i = idx[j]
-        if i != 0:
-            z += linear[i, 0] * x[j]
-    return z
-
-
-@kernel
-def _pairwise(factors: Any, fields: Any, sums: Any, idx: Any, x: Any) -> float:
-    """Sum of the pairwise terms; leaves the factor sums in ``sums``."""
-    mask = np.uint32(len(factors) - 1)
-    squares = 0.0
-    for f in range(N_FACTORS):
-        sums[f] = 0.0
-    for n in range(len(fields)):
-        j = fields[n]
-        if idx[j] != 0:
-            row = idx[j] & mask
-            for f in range(N_FACTORS):
-                v = factors[row, f] * x[j]
-                sums[f] += v
-                squares += v * v
-    total = 0.0
-    for f in range(N_FACTORS):
-        total += sums[f] * sums[f]
-    return 0.5 * (total - squares)
-
-
-@kernel
-def _linear_contributions(linear: Any, idx: Any, x: Any, out: Any) -> float:
-    """Write each column's part of z_lr; return the variance of z_lr."""
-    variance = 0.0
-    for j in range(len(idx)):
-        i = idx[j]
-        out[j] = 0.0
-        if i != 0:
-            out[j] = linear[i, 0] * x[j]
-            variance += x[j] * x[j] / linear[i, 1]
-    return variance
-
-
-@kernel
-def _add_pairwise_contributions(factors: Any, fields: Any, sums: Any, idx: Any, x: Any, out: Any) -> None:
-    """Add each column's part of the mean logit's pairwise terms: half the machine's vote, half of each pair."""
-    mask = np.uint32(len(factors) - 1)
-    for n in range(len(fields)):
-        j = fields[n]
-        if idx[j] != 0:
-            row = idx[j] & mask
-            part = 0.0
-            for f in range(N_FACTORS):
-                v = factors[row, f] * x[j]
-                part += v * (sums[f] - v)
-            out[j] += 0.25 * part
-
-
-@kernel
 def _feature_score(usage: Any, contribution: Any) -> float:
     """Sum over columns of |contribution|, weighted by its share of the running means (0 before any are known)."""
     score = 0.0
@@ -222,13 +151,13 @@ def predict_values(cfg: Any, model: Any, twin: int, idx: Any, x: Any) -> Any:
     """`predict` for columns with values ``x`` (float64, one per index)."""
     linear, factors, fields = model.linear[twin], model.factors[twin], model.fields
     sums, contribution = model.sums[twin], model.contribution[twin]
-    variance = _linear_contributions(linear, idx, x, contribution)
+    variance = linear_contributions(linear, idx, x, contribution)
     z = cfg.prior_logit
     for j in range(len(idx)):
         z += contribution[j]
-    p_lr = sigmoid(_bounded(z))
-    p = 0.5 * (p_lr + sigmoid(_bounded(z + _pairwise(factors, fields, sums, idx, x))))
-    _add_pairwise_contributions(factors, fields, sums, idx, x, contribution)
+    p_lr = sigmoid(bounded(z))
+    p = 0.5 * (p_lr + sigmoid(bounded(z + pairwise(factors, fields, sums, idx, x))))
+    add_pairwise_contributions(factors, fields, sums, idx, x, contribution)
     spread = p_lr * (1.0 - p_lr) * math.sqrt(variance)
     return Prediction(
         min(max(p, PROBABILITY_FLOOR), 1.0 - PROBABILITY_FLOOR),
@@ -255,96 +184,6 @@ def note_usage(model: Any, twin: int) -> None:
             usage[j] += (size - usage[j]) / n
 
 
-@kernel
-def _flow(z: float, area: float) -> float:
-    """The u >= z with u + exp(u) = z + exp(z) + area: where the logistic loss drives z after ``area`` of steps."""
-    e = math.exp(z)
-    target = z + e + area
-    u = z + area / (1.0 + e)
-    if area > 1.0:
-        u = min(u, math.log(target) if target > 1.0 else target)
-    for _ in range(SOLVER_STEPS):
-        e = math.exp(u)
-        change = (u + e - target) / (1.0 + e)
-        u -= change
-        if abs(change) < SOLVER_TOLERANCE:
-            break
-    return max(u, z)
-
-
-@kernel
-def _pull(z: float, y: float, h: float, rate: float) -> float:
-    """Total gradient factor of weight ``h`` when one unit of it moves z by ``rate``; about h (y - p) for small ones."""
-    if not (rate > 0.0 and math.isfinite(rate)):
-        return 0.0
-    z = _bounded(z)
-    if y > 0.5:
-        return (_flow(z, h * rate) - z) / rate
-    return -(_flow(-z, h * rate) + z) / rate
-
-
-@kernel
-def _linear_rate(step: float, linear: Any, idx: Any, x: Any) -> float:
-    rate = 0.0
-    for j in range(len(idx)):
-        i = idx[j]
-        if i != 0:
-            rate += x[j] * x[j] / linear[i, 1]
-    return step * rate
-
-
-@kernel
-def _move_linear(cfg: Any, linear: Any, idx: Any, x: Any, pull: float, curvature: float) -> None:
-    if not math.isfinite(pull):
-        return
-    fade = cfg.forgetting if curvature > 0.0 else 0.0
-    for j in range(len(idx)):
-        i = idx[j]
-        if i != 0:
-            q = linear[i, 1]
-            w = linear[i, 0] + cfg.step * pull * x[j] / q
-            q += curvature * x[j] * x[j] - fade * (q - cfg.curvature)
-            linear[i, 0] = w
-            linear[i, 1] = q
-
-
-@kernel
-def _factor_rate(step: float, factors: Any, fields: Any, sums: Any, idx: Any, x: Any) -> float:
-    mask = np.uint32(len(factors) - 1)
-    rate = 0.0
-    for n in range(len(fields)):
-        j = fields[n]
-        if idx[j] != 0:
-            row = idx[j] & mask
-            for f in range(N_FACTORS):
-                slope = (sums[f] - factors[row, f] * x[j]) * x[j]
-                rate += slope * slope / factors[row, N_FACTORS + f]
-    return step * rate
-
-
-@kernel
-def _move_factors(
-    cfg: Any, factors: Any, fields: Any, sums: Any, idx: Any, x: Any, pull: float, curvature: float
-) -> None:
-    """Move all factors at once: slopes come from ``sums``, taken before the first of them moved."""
-    if not math.isfinite(pull):
-        return
-    mask = np.uint32(len(factors) - 1)
-    fade = cfg.forgetting if curvature > 0.0 else 0.0
-    for n in range(len(fields)):
-        j = fields[n]
-        if idx[j] != 0:
-            row = idx[j] & mask
-            for f in range(N_FACTORS):
-                v = factors[row, f]
-                q = factors[row, N_FACTORS + f]
-                slope = (sums[f] - v * x[j]) * x[j]
-                v += cfg.factor_step * pull * slope / q
-                q += curvature * slope * slope - fade * (q - cfg.factor_curvature)
-                factors[row, f] = min(max(v, -FACTOR_CAP), FACTOR_CAP)
-                factors[row, N_FACTORS + f] = q
-
-
 @inlined
 def learn_values(cfg: Any, model: Any, twin: int, idx: Any, x: Any, y: float, weight: float) -> None:
     """`learn` for columns with values ``x`` (float64, one per index)."""
@@ -352,14 +191,14 @@ def learn_values(cfg: Any, model: Any, twin: int, idx: Any, x: Any, y: float, we
         return
     h = min(weight, WEIGHT_CAP)
     linear, factors, fields, sums = model.linear[twin], model.factors[twin], model.fields, model.sums[twin]
-    z = _linear_logit(cfg.prior_logit, linear, idx, x)
-    z_fm = z + _pairwise(factors, fields, sums, idx, x)
-    p = sigmoid(_bounded(z))
-    p_fm = sigmoid(_bounded(z_fm))
-    pull = _pull(z, y, h, _linear_rate(cfg.step, linear, idx, x))
-    pull_fm = _pull(z_fm, y, h, _factor_rate(cfg.factor_step, factors, fields, sums, idx, x))
-    _move_linear(cfg, linear, idx, x, pull, h * p * (1.0 - p))
-    _move_factors(cfg, factors, fields, sums, idx, x, pull_fm, h * p_fm * (1.0 - p_fm))
+    z = linear_logit(cfg.prior_logit, linear, idx, x)
+    z_fm = z + pairwise(factors, fields, sums, idx, x)
+    p = sigmoid(bounded(z))
+    p_fm = sigmoid(bounded(z_fm))
+    pull = pull_of(z, y, h, linear_rate(cfg.step, linear, idx, x))
+    pull_fm = pull_of(z_fm, y, h, factor_rate(cfg.factor_step, factors, fields, sums, idx, x))
+    move_linear(cfg, linear, idx, x, pull, h * p * (1.0 - p))
+    move_factors(cfg, factors, fields, sums, idx, x, pull_fm, h * p_fm * (1.0 - p_fm))
 
 
 @inlined
@@ -380,11 +219,11 @@ def take_back(cfg: Any, model: Any, twin: int, idx: Any, p_then: float, weight_t
     x = model.ones
     h = min(weight_then, WEIGHT_CAP)
     z = math.log(p_then / (1.0 - p_then))
-    _pairwise(factors, fields, sums, idx, x)
-    pull = _pull(z, 0.0, h, _linear_rate(cfg.step, linear, idx, x))
-    pull_fm = _pull(z, 0.0, h, _factor_rate(cfg.factor_step, factors, fields, sums, idx, x))
-    _move_linear(cfg, linear, idx, x, -pull, 0.0)
-    _move_factors(cfg, factors, fields, sums, idx, x, -pull_fm, 0.0)
+    pairwise(factors, fields, sums, idx, x)
+    pull = pull_of(z, 0.0, h, linear_rate(cfg.step, linear, idx, x))
+    pull_fm = pull_of(z, 0.0, h, factor_rate(cfg.factor_step, factors, fields, sums, idx, x))
+    move_linear(cfg, linear, idx, x, -pull, 0.0)
+    move_factors(cfg, factors, fields, sums, idx, x, -pull_fm, 0.0)
 
 
 @kernel

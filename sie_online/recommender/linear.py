@@ -1,0 +1,56 @@
+"""The linear part: one weight and one curvature per hashed feature, `linear` of shape (dim, 2)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sie_online.jit import kernel
+
+
+@kernel
+def linear_logit(prior: float, linear: Any, idx: Any, x: Any) -> float:
+    z = prior
+    for j in range(len(idx)):
+        i = idx[j]
+        if i != 0:
+            z += linear[i, 0] * x[j]
+    return z
+
+
+@kernel
+def linear_contributions(linear: Any, idx: Any, x: Any, out: Any) -> float:
+    """Write each column's part of z_lr; return the variance of z_lr."""
+    variance = 0.0
+    for j in range(len(idx)):
+        i = idx[j]
+        out[j] = 0.0
+        if i != 0:
+            out[j] = linear[i, 0] * x[j]
+            variance += x[j] * x[j] / linear[i, 1]
+    return variance
+
+
+@kernel
+def linear_rate(step: float, linear: Any, idx: Any, x: Any) -> float:
+    rate = 0.0
+    for j in range(len(idx)):
+        i = idx[j]
+        if i != 0:
+            rate += x[j] * x[j] / linear[i, 1]
+    return step * rate
+
+
+@kernel
+def move_linear(cfg: Any, linear: Any, idx: Any, x: Any, pull: float, curvature: float) -> None:
+    if not math.isfinite(pull):
+        return
+    fade = cfg.forgetting if curvature > 0.0 else 0.0
+    for j in range(len(idx)):
+        i = idx[j]
+        if i != 0:
+            q = linear[i, 1]
+            w = linear[i, 0] + cfg.step * pull * x[j] / q
+            q += curvature * x[j] * x[j] - fade * (q - cfg.curvature)
+            linear[i, 0] = w
+            linear[i, 1] = q
