@@ -1,0 +1,210 @@
+"""The Faust app of a worker: ``faust -A streams.app worker``, or ``sie worker``.
+
+Owns the wiring and Faust's settings, each on purpose; what is processed, and when it is durable, is ``Worker``'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Iterable
+from typing import Any, cast
+
+import faust
+from faust.app.base import BootStrategy
+from faust.types import AppT
+from mode import ServiceT
+
+from sie_online.errors import SieError
+from sie_online.settings import Settings, load
+from streams import logs
+from streams.checkpoint import CheckpointStore
+from streams.checkpoint.decisions import Overrides
+from streams.exits import FAULT, die
+from streams.metrics import Metrics
+from streams.ownership import Ownership
+from streams.publisher import Publisher
+from streams.startup import prepare
+from streams.transport import SCHEME, Consumer
+from streams.transport.schema import BatchSchema
+from streams.watchdog import Vitals, Watchdog
+from streams.worker import Worker
+
+log = logging.getLogger(__name__)
+
+BUFFERED_BATCHES = 1024  # batches are bounded in bytes; a small number here would starve partitions
+NEVER_S = 86_400.0  # for limits of Faust's that we have our own watchdog for
+
+
+class Boot(BootStrategy):
+    """What Faust starts: the consumer, the agent and what they need. No web, no producer, no topics of its own."""
+
+    enable_web = False  # wins over the CLI, which switches the web on by itself: 0.0.0.0:6066, unauthenticated
+    enable_kafka_producer = False  # ours is ``Publisher``; Faust's keeps no delivery we could wait for
+
+    def kafka_consumer(self) -> Iterable[ServiceT]:
+        """The consumer alone: no leader election and no replies, whose topics nobody asked for."""
+        return [self.app.consumer]
+
+
+class FaustWorker(faust.Worker):
+    """Faust's process wrapper, with our log and a hard limit on the shutdown."""
+
+    def __init__(self, app: AppT, *services: ServiceT, **kwargs: Any) -> None:
+        kwargs |= {"override_logging": False, "redirect_stdouts": False, "quiet": True}
+        super().__init__(app, *services, **kwargs)
+        self.spinner = None
+
+    def _schedule_shutdown(self, signal: signal.Signals) -> None:
+        cast(App, self.app).shutting_down()
+        super()._schedule_shutdown(signal)
+
+    def _setproctitle(self, info: str, *, ident: str = "") -> None:
+        """Leave the process's name alone."""
+
+
+class App(faust.App):
+    """The worker's app. ``settings`` are the deployment's; Faust's own are derived from them."""
+
+    BootStrategy = Boot
+
+    def __init__(self, settings: Settings, overrides: Overrides) -> None:
+        super().__init__(settings.group, **faust_settings(settings))
+        self.settings = settings
+        self.overrides = overrides
+        self.vitals = Vitals()
+        self.metrics = Metrics(settings)
+        store = CheckpointStore(settings, settings.topics.events)
+        self.publisher = Publisher(settings)
+        self.owner = Worker(
+            settings,
+            store=store,
+            ownership=Ownership(settings, store, overrides),
+            publisher=self.publisher,
+            metrics=self.metrics,
+            vitals=self.vitals,
+        )
+        self.prepared = False
+        self.on_before_shutdown.connect(self._finish)
+
+    # -- life
+
+    def on_init_dependencies(self) -> Iterable[ServiceT]:
+        """The publisher first: it starts before, and stops after, everything that has something to say."""
+        self.owner.attach(cast(Consumer, self.consumer))
+        return [self.publisher, self.owner, *super().on_init_dependencies()]
+
+    async def on_first_start(self) -> None:
+        """Check everything there is to check before the group is joined."""
+        logs.set_up(self.settings.log_level)
+        try:
+            if not self.prepared:
+                await asyncio.to_thread(prepare, self.settings)
+        except SieError as error:
+            die(error.exit_code, str(error))
+        Watchdog(self.vitals, self.settings.watchdog).start()
+
+    async def _finish(self, *_: Any, **__: Any) -> None:
+        """Faust has stopped the flow and not yet left the group: the last checkpoints."""
+        if self.crash_reason is None:
+            await self.owner.finish()
+
+    def shutting_down(self) -> None:
+        """From now on the watchdog counts."""
+        if self.vitals.stopping_since is None:
+            self.vitals.stopping_since = self.vitals.now
+
+    def _crash(self, reason: BaseException) -> None:
+        """A service has failed. Faust would take its time, run every ``on_stop`` and perhaps restart it: end it here."""
+        log.error("a service failed", exc_info=reason)
+        die(FAULT, f"a service failed: {reason!r}")
+
+    def _create_directories(self) -> None:
+        """None: our state is in the store."""
+
+
+def faust_settings(settings: Settings) -> dict[str, Any]:
+    """Faust's settings. Its defaults are for another kind of job: tables, one event at a time, topics of its own."""
+    kafka = settings.kafka
+    return {
+        "broker": [f"{SCHEME}://{address.strip()}" for address in settings.broker.split(",")],
+        "autodiscover": False,
+        "origin": "streams.app",
+        "Worker": FaustWorker,
+        "logging_config": logs.config(settings.log_level),
+        "worker_redirect_stdouts": False,
+        # the consumer is built from our settings (FetchThread); these are what Faust itself reads of them
+        "broker_session_timeout": kafka.session_timeout_s,
+        "broker_heartbeat_interval": kafka.heartbeat_interval_s,
+        "broker_rebalance_timeout": kafka.rebalance_timeout_s,
+        # Faust bounds a restore by this, and past it idles without a word; the watchdog's deadline comes first
+        "broker_request_timeout": settings.watchdog.restore_s + settings.watchdog.progress_s,
+        "broker_max_poll_records": kafka.max_poll_records,
+        "broker_commit_interval": NEVER_S,  # we commit at checkpoints
+        "broker_commit_livelock_soft_timeout": NEVER_S,  # the detector only logs; ours ends the process
+        "stream_processing_timeout": NEVER_S,
+        "consumer_auto_offset_reset": "none",
+        "consumer_group_instance_id": settings.instance_id or None,
+        "stream_buffer_maxsize": BUFFERED_BATCHES,
+        "stream_wait_empty": False,  # batches of a lost epoch are dropped, not waited for
+        "stream_recovery_delay": 0.0,
+        "table_standby_replicas": 0,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "topic_replication_factor": settings.topics.replication,
+        "topic_partitions": settings.topics.partitions,
+        "reply_create_topic": False,
+        "producer_request_timeout": kafka.request_timeout_s,  # 1,200 s by default
+        "web_enabled": False,
+    }
+
+
+def create_app(settings: Settings, overrides: Overrides | None = None) -> App:
+    """The app of one worker process; nothing is connected, opened or started yet.
+
+    Raises:
+        SettingsError: a setting is refused.
+    """
+    app = App(settings, overrides or Overrides())
+    topic = app.topic(
+        settings.topics.events,
+        schema=BatchSchema(),
+        acks=False,  # Faust must neither acknowledge nor commit: what is done is what a checkpoint covers
+        internal=False,
+    )
+    app.agent(topic, name="shards", concurrency=1)(app.owner.run)
+    return app
+
+
+def serve(settings: Settings, overrides: Overrides) -> None:
+    """Run one worker in this process, until it is told to stop.
+
+    Raises:
+        SieError: it cannot start.
+    """
+    logs.set_up(settings.log_level)
+    prepare(settings)
+    app = create_app(settings, overrides)
+    app.prepared = True
+    app.finalize()
+    app.worker_init()
+    worker = FaustWorker(app, loglevel=settings.log_level)
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as ended:
+        if ended.code:
+            die(FAULT, "Faust's worker failed; the lines above say where")
+
+
+_app: App | None = None
+
+
+def __getattr__(name: str) -> Any:
+    """``app``, made when it is first asked for, so that importing this module reads no settings."""
+    global _app
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if _app is None:
+        _app = create_app(load())
+    return _app

@@ -1,0 +1,27 @@
+"""How a worker ends itself: at once, with a code an operator's script can act on and one log line that says why.
+
+No clean-up: the state is in the last checkpoint, and whatever runs on after a fault can only do harm (Faust would
+restart the agent and go on as if the failed batch had been processed).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import NoReturn
+
+log = logging.getLogger(__name__)
+
+FAULT = 70
+"""Our own fault, or a state we cannot leave alive: restart me."""
+
+
+def die(code: int, reason: str) -> NoReturn:
+    """Log ``reason`` and end the process with ``code``, from any thread."""
+    log.critical("worker ends: %s", reason, extra={"exit_code": code})
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,43 @@
+"""How far the shards are behind the log. Asked for on its own, since a consumer that has died reports no lag at all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from aiokafka.errors import KafkaError
+
+from streams.metrics import Metrics
+from streams.watchdog import Vitals
+
+if TYPE_CHECKING:
+    from streams.worker import Worker
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 2.0
+
+
+async def watch_lag(worker: Worker, vitals: Vitals, metrics: Metrics) -> None:
+    """Look every ``EVERY_S`` seconds until the worker stops."""
+    while not worker.should_stop:
+        await worker.sleep(EVERY_S)
+        if not worker.partitions:
+            continue
+        for partition, end in (await _log_ends(worker)).items():
+            for held in worker.held():
+                if held.partition == partition:
+                    lag = max(0, end - held.shard.next_offset)
+                    vitals.lags(partition, lag)
+                    metrics.set_lag(partition, lag)
+
+
+async def _log_ends(worker: Worker) -> dict[int, int]:
+    """Offset after the last record of each owned partition; nothing while the broker does not tell."""
+    thread, limit = worker.consumer.thread, worker.settings.kafka.request_timeout_s
+    try:
+        return await asyncio.wait_for(thread.ask(thread.log_ends, worker.partitions), limit)
+    except (KafkaError, TimeoutError) as error:
+        log.warning("the log's end is unknown", extra={"error": repr(error)})
+        return {}

@@ -1,0 +1,47 @@
+"""The worker's log: one line per message on stderr, ``time level logger message key=value …``.
+
+No payloads and no secrets: records' keys and values and connection arguments are never logged.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+import time
+from typing import Any
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "data", "stack"}
+
+QUIET = ("aiokafka", "faust", "mode", "asyncio", "numba")
+"""Chatty libraries: warnings and worse only, unless the level is ``debug``."""
+
+
+class LineFormatter(logging.Formatter):
+    """Appends whatever was passed as ``extra`` as ``key=value``; a traceback follows on lines of its own."""
+
+    converter = time.gmtime
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
+        extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        return " ".join([super().formatMessage(record), *(f"{name}={value}" for name, value in extra.items())])
+
+
+def config(level: str) -> dict[str, Any]:
+    """Argument for ``logging.config.dictConfig``."""
+    libraries = level if level == "debug" else "error" if level == "error" else "warning"
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"()": LineFormatter}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"level": level.upper(), "handlers": ["stderr"]},
+        "loggers": {name: {"level": libraries.upper()} for name in QUIET},
+    }
+
+
+def set_up(level: str) -> None:
+    """Log to stderr from now on."""
+    logging.config.dictConfig(config(level))

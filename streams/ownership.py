@@ -1,0 +1,125 @@
+"""Taking over a shard: claim its next epoch, load its newest checkpoint, check it against the log, put the state up.
+
+Synchronous; runs in threads. Kafka's assignment says who should own a partition, the claim in the store says who does:
+Kafka's own generation is no fence (a replaced static member came back with the same one).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+
+from sie_online.settings import Settings
+from sie_online.shard import Shard
+from streams.checkpoint import CheckpointStore
+from streams.checkpoint.decisions import Overrides, check_restore
+from streams.checkpoint.manifest import Position
+from streams.publisher import Deliveries
+from streams.transport import Claim
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LogPlace:
+    """What the log says of one partition: the first offset there is, the one after the last, the group's commit."""
+
+    first: int
+    end: int
+    committed: int | None
+    n_partitions: int
+
+
+@dataclass(slots=True)
+class Held:
+    """A shard in this process's memory.
+
+    ``processing`` is held while the state changes, ``saving`` while a checkpoint is being made: the snapshot is taken
+    under both, the slow rest (deliveries, fsync) under ``saving`` alone.
+    """
+
+    shard: Shard
+    epoch: int
+    saved: Position | None
+    """Epoch and next offset of the newest durable checkpoint, None if there is none."""
+    n_partitions: int
+    begin: int
+    """Next offset when it was put up."""
+    deliveries: Deliveries = field(default_factory=Deliveries)
+    processing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    saving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    checked_at: float = 0.0
+
+    @property
+    def partition(self) -> int:
+        return self.shard.partition
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether something was processed that no durable checkpoint covers."""
+        return self.shard.next_offset != (self.begin if self.saved is None else self.saved.offset)
+
+    def claim(self) -> Claim:
+        """Where consumption begins."""
+        durable = 0 if self.saved is None else self.saved.offset
+        return Claim(epoch=self.epoch, offset=self.shard.next_offset, durable=durable)
+
+
+class Ownership:
+    """Takes shards over for this process."""
+
+    def __init__(self, settings: Settings, store: CheckpointStore, overrides: Overrides) -> None:
+        self._settings = settings
+        self._store = store
+        self._overrides = overrides
+
+    def take(self, partition: int, generation: int, place: LogPlace) -> Held:
+        """Own a shard that is not in memory.
+
+        Raises:
+            DecisionError: state and log disagree.
+            CheckpointError: there are checkpoints, but none can be read.
+            UnreachableError: the store does not answer.
+        """
+        # The claim comes first: from here on no former owner's checkpoint can appear that the load has missed.
+        return self._restore(partition, self._store.claim(partition, generation), place)
+
+    def take_again(self, held: Held, place: LogPlace) -> Held:
+        """Own a shard again whose state stayed in memory: as it is if nobody else has written, else from the store."""
+        epoch = self._store.claim(held.partition, held.epoch + 1)
+        newest = self._store.newest(held.partition)
+        if newest != held.saved or place.n_partitions != held.n_partitions:
+            held.shard.close()
+            return self._restore(held.partition, epoch, place)
+        held.epoch = held.shard.generation = epoch
+        log.info("shard kept", extra=_told(held))
+        return held
+
+    def _restore(self, partition: int, epoch: int, place: LogPlace) -> Held:
+        started = time.monotonic()
+        loaded = self._store.load(partition)
+        offset = check_restore(
+            loaded,
+            self._settings,
+            begin_offset=place.first,
+            end_offset=place.end,
+            committed=place.committed,
+            n_partitions=place.n_partitions,
+            overrides=self._overrides,
+        )
+        if loaded is None:
+            shard = Shard(self._settings, partition, generation=epoch, offset=offset)
+            saved = None
+        else:
+            shard = Shard.restore(self._settings, partition, loaded.meta, loaded.pieces, generation=epoch)
+            shard.next_offset = offset  # an accepted gap moves it
+            saved = Position(loaded.epoch, loaded.next_offset)
+        held = Held(shard=shard, epoch=epoch, saved=saved, n_partitions=place.n_partitions, begin=offset)
+        log.info("shard restored", extra=_told(held) | {"seconds": round(time.monotonic() - started, 3)})
+        return held
+
+
+def _told(held: Held) -> dict[str, int]:
+    return {"partition": held.partition, "epoch": held.epoch, "offset": held.shard.next_offset}

@@ -1,0 +1,213 @@
+"""What a shard says, on its way to Kafka: framing, sending, and knowing when it has arrived.
+
+Rows go to the input's partition number, in order. A checkpoint waits for the deliveries of everything before it; until
+then an output is only in memory, bounded in bytes, and the replay after a crash says it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import mode
+import pyarrow as pa
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, KafkaTimeoutError
+
+from sie_online.client.connection import connection
+from sie_online.contracts import DEAD_LETTER_VALUE_BYTES, to_message
+from sie_online.errors import UnreachableError
+from sie_online.events import DeadLetter
+from sie_online.settings import Settings
+from sie_online.shard import ShardOutput
+from streams.exits import FAULT, die
+
+log = logging.getLogger(__name__)
+
+LINGER_MS = 5  # joins the small messages (entities) of one output; far below what a reader notices
+MESSAGE_BYTES = 128  # what a record costs beside key and value
+DEAD_LETTER_KEY_BYTES = 65_536  # a key that is itself the fault (an id of 100 kB) must not break the dead letter
+
+Header = tuple[str, bytes]
+
+
+class Deliveries:
+    """Messages of one shard that the brokers have not confirmed yet."""
+
+    def __init__(self) -> None:
+        self._open: set[asyncio.Future[Any]] = set()
+
+    def add(self, delivery: asyncio.Future[Any]) -> None:
+        """Watch ``delivery`` until it is confirmed."""
+        self._open.add(delivery)
+        delivery.add_done_callback(self._open.discard)
+
+    def open(self) -> frozenset[asyncio.Future[Any]]:
+        """Those that are not confirmed at this moment."""
+        return frozenset(self._open)
+
+
+async def confirmed(deliveries: frozenset[asyncio.Future[Any]]) -> None:
+    """Return when all are confirmed; raises what one failed with. Cancelling this cancels none of them."""
+    if deliveries:
+        done, _ = await asyncio.wait(deliveries)
+        for delivery in done:
+            delivery.result()
+
+
+class Publisher(mode.Service):
+    """Sends what shards say. Starts before and stops after everything that could have something to say."""
+
+    def __init__(self, settings: Settings, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._settings = settings
+        self._producer: AIOKafkaProducer | None = None
+        self._unacked = 0
+        self._room = asyncio.Event()
+
+    async def on_start(self) -> None:
+        """Connect.
+
+        Raises:
+            UnreachableError: no broker answers.
+        """
+        kafka = self._settings.kafka
+        producer = AIOKafkaProducer(
+            **connection(self._settings),
+            client_id=f"sie-worker-{self._settings.group}",
+            acks="all",
+            # a retry must neither double nor reorder a shard's rows
+            enable_idempotence=True,
+            compression_type=None if kafka.compression == "none" else kafka.compression,
+            linger_ms=LINGER_MS,
+            max_batch_size=kafka.max_message_bytes,
+            max_request_size=kafka.max_message_bytes + 100_000,
+            request_timeout_ms=int(kafka.request_timeout_s * 1000),
+            metadata_max_age_ms=int(kafka.metadata_max_age_s * 1000),
+        )
+        try:
+            await producer.start()
+        except KafkaError as error:
+            await producer.stop()
+            raise UnreachableError(f"broker {self._settings.broker} does not answer: {error}") from error
+        self._producer = producer
+
+    async def on_stop(self) -> None:
+        """Disconnect; what is not confirmed by now is said again after the next start."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await producer.stop()
+
+    async def publish(self, partition: int, output: ShardOutput, deliveries: Deliveries) -> asyncio.Future[Any] | None:
+        """Send everything in ``output``; returns when it is under way, waiting while too much is unconfirmed.
+
+        Returns:
+            The delivery of the last of the weights, None if there are none.
+        """
+        topics, limit = self._settings.topics, self._settings.kafka.max_message_bytes
+        last = None
+        for message in messages(output.weights, limit):
+            last = await self._send(deliveries, topics.weights, value=message, partition=partition)
+        for message in messages(output.samples, limit):
+            await self._send(deliveries, topics.samples, value=message, partition=partition)
+        for key, value in output.entities:
+            await self._send(deliveries, topics.entities, key=key, value=value)
+        for letter in output.dead_letters:
+            await self._send_dead_letter(partition, letter, deliveries)
+        return last
+
+    async def _send_dead_letter(self, partition: int, letter: DeadLetter, deliveries: Deliveries) -> None:
+        key, value, headers = dead_letter(self._settings.topics.events, partition, letter)
+        await self._send(deliveries, self._settings.topics.dead_letters, key=key, value=value, headers=headers)
+
+    async def _send(
+        self,
+        deliveries: Deliveries,
+        topic: str,
+        *,
+        value: bytes | None,
+        key: bytes | None = None,
+        partition: int | None = None,
+        headers: Sequence[Header] = (),
+    ) -> asyncio.Future[Any]:
+        size = len(value or b"") + len(key or b"") + MESSAGE_BYTES
+        await self._wait_for_room(size)
+        delivery = await self._enqueue(topic, value, key, partition, headers)
+        self._unacked += size
+        deliveries.add(delivery)
+        delivery.add_done_callback(lambda done: self._settle(topic, size, done))
+        return delivery
+
+    async def _wait_for_room(self, size: int) -> None:
+        while self._unacked and self._unacked + size > self._settings.kafka.max_unacked_bytes:
+            self._room.clear()
+            await self._room.wait()
+
+    async def _enqueue(
+        self, topic: str, value: bytes | None, key: bytes | None, partition: int | None, headers: Sequence[Header]
+    ) -> asyncio.Future[Any]:
+        while True:
+            producer = self._producer
+            if producer is None:
+                raise asyncio.CancelledError  # stopping: nobody will confirm anything any more
+            try:
+                delivery: asyncio.Future[Any] = await producer.send(
+                    topic, value, key=key, partition=partition, headers=list(headers)
+                )
+            except KafkaTimeoutError:
+                # the partition's queue is full and the broker away; nothing was taken, so trying again is safe
+                log.warning("broker takes no messages", extra={"topic": topic})
+            else:
+                return delivery
+
+    def _settle(self, topic: str, size: int, delivery: asyncio.Future[Any]) -> None:
+        self._unacked -= size
+        self._room.set()
+        if self._producer is not None and not delivery.cancelled() and (error := delivery.exception()):
+            die(FAULT, f"a message to {topic} was refused: {error!r}")
+
+
+def messages(rows: pa.RecordBatch, limit: int) -> Iterator[bytes]:
+    """``rows`` as messages of at most ``limit`` bytes each, in order; none where there are no rows."""
+    if not rows.num_rows:
+        return
+    message = to_message(rows)
+    if len(message) <= limit or rows.num_rows == 1:
+        yield message
+        return
+    half = rows.num_rows // 2
+    yield from messages(rows.slice(0, half), limit)
+    yield from messages(rows.slice(half), limit)
+
+
+def dead_letter(topic: str, partition: int, letter: DeadLetter) -> tuple[bytes | None, bytes | None, list[Header]]:
+    """Key, value and headers of the record that carries ``letter``; what is cut is named by size and digest."""
+    added: list[tuple[str, str]] = [
+        ("sie-reason", str(letter.reason)),
+        ("sie-exception", letter.detail),
+        ("sie-source-topic", topic),
+        ("sie-source-partition", str(partition)),
+        ("sie-source-offset", str(letter.offset)),
+        ("sie-source-timestamp-ms", str(letter.timestamp_ms)),
+    ]
+    key, value = letter.key, letter.value
+    if value is not None and len(value) > DEAD_LETTER_VALUE_BYTES:
+        added += [("sie-value-bytes", str(len(value))), ("sie-value-sha256", hashlib.sha256(value).hexdigest())]
+        value = value[:DEAD_LETTER_VALUE_BYTES]
+    if key is not None and len(key) > DEAD_LETTER_KEY_BYTES:
+        added += [("sie-key-bytes", str(len(key))), ("sie-key-sha256", hashlib.sha256(key).hexdigest())]
+        key = key[:DEAD_LETTER_KEY_BYTES]
+    return key, value, [*_original(letter), *((name, text.encode()) for name, text in added)]
+
+
+def _original(letter: DeadLetter) -> Iterator[Header]:
+    """The record's own headers, as long as they leave room for ours."""
+    room = DEAD_LETTER_KEY_BYTES
+    for name, value in letter.headers:
+        room -= len(name) + len(value or b"")
+        if room < 0:
+            return
+        yield name, value

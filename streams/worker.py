@@ -1,0 +1,256 @@
+"""The worker: runs record batches through their shards, publishes what they say, and checkpoints them.
+
+Who owns which truth: a shard its state and next offset; the store the durable state and who may write it; the
+transport's ``Positions`` what is owned at this moment. The worker keeps them in step:
+
+1. A batch is processed only under the epoch it was fetched under, and only if it continues the shard exactly.
+2. A checkpoint is a snapshot at offset o, made durable only after everything said up to o is confirmed by the brokers.
+3. Only then is o committed to Kafka, which nobody reads to find a place.
+
+So whatever kills the process, the next owner starts from a state and an offset that belong together, and says again
+only what this one may have said already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterable, Iterable, Mapping
+from functools import partial
+from typing import Any, NoReturn
+
+import mode
+import pyarrow as pa
+from aiokafka.errors import KafkaError
+
+from sie_online.errors import SieError, StaleEpochError
+from sie_online.records import RecordBatch
+from sie_online.settings import Settings
+from streams.checkpoint import CheckpointStore
+from streams.checkpointer import Checkpointer
+from streams.exits import FAULT, die
+from streams.lag import watch_lag
+from streams.metrics import Metrics
+from streams.ownership import Held, LogPlace, Ownership
+from streams.publisher import Publisher
+from streams.transport import Claim, Consumer
+from streams.watchdog import Vitals
+
+log = logging.getLogger(__name__)
+
+LAST_COMMIT_S = 2.0  # a shutdown waits so long for Kafka to take the last commit; it is for lag tools only
+
+
+class Worker(mode.Service):
+    """All shards of this process. The transport calls ``acquire``, ``release`` and ``keep``, the agent ``process``."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: CheckpointStore,
+        ownership: Ownership,
+        publisher: Publisher,
+        metrics: Metrics,
+        vitals: Vitals,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.settings = settings
+        self._store = store
+        self._ownership = ownership
+        self._publisher = publisher
+        self._metrics = metrics
+        self._vitals = vitals
+        self._held: dict[int, Held] = {}
+        self._acquiring: asyncio.Task[Mapping[int, Claim]] | None = None
+        self._stopping = False
+        self._consumer: Consumer | None = None
+        self._checkpointer = Checkpointer(self, store, vitals, metrics)
+
+    def attach(self, consumer: Consumer) -> None:
+        """Work with ``consumer``, which needs the worker and is needed by it."""
+        self._consumer = consumer
+
+    @property
+    def consumer(self) -> Consumer:
+        """The transport's consumer."""
+        if self._consumer is None:
+            raise RuntimeError("the worker has no consumer yet")
+        return self._consumer
+
+    @property
+    def partitions(self) -> set[int]:
+        """Partitions that are owned, restored and being processed."""
+        return set() if self._stopping or self._consumer is None else self._consumer.positions.partitions()
+
+    def owns(self, partition: int, epoch: int) -> bool:
+        """Whether ``partition`` is being processed under exactly this ``epoch``."""
+        return not self._stopping and self.consumer.positions.owns(partition, epoch)
+
+    def held(self) -> Iterable[Held]:
+        """The shards in memory, owned or waiting whether they will be again."""
+        return tuple(self._held.values())
+
+    def holds(self, held: Held) -> bool:
+        """Whether ``held`` has not been given up."""
+        return self._held.get(held.partition) is held
+
+    async def on_start(self) -> None:
+        """Begin to checkpoint and to watch the lag."""
+        self._vitals.unassigned_since = self._vitals.now
+        self.add_future(self._checkpointer.run())
+        self.add_future(watch_lag(self, self._vitals, self._metrics))
+
+    # -- processing
+
+    async def run(self, batches: AsyncIterable[RecordBatch]) -> None:
+        """The agent: every batch there is, one after the other."""
+        async for batch in batches:
+            await self.process(batch)
+
+    async def process(self, batch: RecordBatch) -> None:
+        """Run ``batch`` through its shard and publish what comes out; a batch of a lost epoch is dropped."""
+        try:
+            held = self._held.get(batch.partition)
+            if held is not None and self.owns(batch.partition, batch.epoch):
+                async with held.processing:
+                    if self.owns(batch.partition, batch.epoch):  # it may have been lost while we waited
+                        await self._process(held, batch)
+        except Exception as error:  # noqa: BLE001 - whatever it is, going on would lose records
+            self._fail(error, batch)
+        finally:
+            self.consumer.done(batch)
+
+    async def _process(self, held: Held, batch: RecordBatch) -> None:
+        shard = held.shard
+        if batch.start != shard.next_offset:
+            raise RuntimeError(f"the batch begins at {batch.start}, the shard expects {shard.next_offset}")
+        await self._stop_if_superseded(held)
+        arrived_ms = time.time() * 1000
+        seconds = {"process": 0.0, "publish": 0.0}
+        outputs = shard.process(batch)
+        while True:
+            started = time.perf_counter()
+            output = next(outputs, None)
+            processed = time.perf_counter()
+            seconds["process"] += processed - started
+            if output is None:
+                break
+            delivery = await self._publisher.publish(batch.partition, output, held.deliveries)
+            if delivery is not None:
+                delivery.add_done_callback(partial(self._measure, output.weights, arrived_ms))
+            await asyncio.sleep(0)  # timers, heartbeats and deliveries have their turn between outputs
+            seconds["publish"] += time.perf_counter() - processed
+            self._metrics.observe_counts(batch.partition, output.counts)
+            for letter in output.dead_letters:
+                self._metrics.dead_letter(letter.reason)
+        if shard.next_offset != batch.end:
+            raise RuntimeError(f"the shard stands at {shard.next_offset} after a batch that ends at {batch.end}")
+        self._vitals.progressed(batch.partition)
+        self._metrics.observe_batch(batch.partition, len(batch), len(batch.buffer), seconds)
+
+    def _measure(self, rows: pa.RecordBatch, arrived_ms: float, delivery: asyncio.Future[Any]) -> None:
+        """Note how long ago the newest of ``rows``, confirmed now, became known and was fetched."""
+        if delivery.cancelled() or delivery.exception():
+            return
+        now_ms = time.time() * 1000
+        known_ms, partition = rows.column("published_ms")[-1].as_py(), rows.column("partition")[0].as_py()
+        seconds = ((now_ms - known_ms) / 1000, (now_ms - arrived_ms) / 1000)
+        self._metrics.observe_output(partition, rows.num_rows, *seconds)
+
+    async def _stop_if_superseded(self, held: Held) -> None:
+        """Ask the store now and then: a process that was suspended for a while is the last to learn of a new owner."""
+        now = time.monotonic()
+        if now - held.checked_at > self.settings.kafka.session_timeout_s / 2:
+            await asyncio.to_thread(self._store.check_current, held.partition, held.epoch)
+            held.checked_at = now
+
+    def _fail(self, error: Exception, batch: RecordBatch) -> NoReturn:
+        if isinstance(error, StaleEpochError):
+            die(FAULT, str(error))
+        at = {"topic": batch.topic, "partition": batch.partition, "start": batch.start, "end": batch.end}
+        log.error("processing failed", exc_info=error, extra=at)
+        die(FAULT, f"processing failed at {batch.topic}[{batch.partition}] {batch.start}..{batch.end}: {error!r}")
+
+    # -- ownership: called by the transport, in this order, at every rebalance
+
+    async def release(self) -> None:
+        """The partitions are lost: checkpoint what can be, so that the next owner has nothing to replay."""
+        self._vitals.lost()
+        self._vitals.unassigned_since, self._vitals.restoring_since = self._vitals.now, None
+        # the group waits for us: whoever cannot save in time leaves it to the next owner's replay
+        for partition in await self._checkpointer.save_all(self.settings.kafka.rebalance_timeout_s / 2):
+            self._forget(partition)
+
+    def keep(self, partitions: set[int]) -> None:
+        """Drop the state of every other shard."""
+        for partition in self._held.keys() - partitions:
+            self._forget(partition)
+        if not partitions:
+            self._vitals.unassigned_since = None  # more workers than partitions: nothing to do is all right
+
+    def _forget(self, partition: int) -> None:
+        self._held.pop(partition).shard.close()
+        self._metrics.revoke(partition)
+
+    async def acquire(self, partitions: set[int], generation: int) -> Mapping[int, Claim]:
+        """Claim and restore the shards of ``partitions``; the process ends if that fails or takes too long."""
+        self._vitals.restoring_since = self._vitals.now
+        self._vitals.unassigned_since = None
+        if self._acquiring is not None:
+            await asyncio.wait([self._acquiring])  # of a rebalance that was overtaken by this one; it cannot be stopped
+        term = self.consumer.positions.term
+        self._acquiring = asyncio.create_task(self._acquire(partitions, generation, term))
+        claims = await asyncio.shield(self._acquiring)
+        self._vitals.restoring_since = None
+        return claims
+
+    async def _acquire(self, partitions: set[int], generation: int, term: int) -> Mapping[int, Claim]:
+        try:
+            places = await self._places(partitions)
+            claims = {}
+            for partition in sorted(partitions):
+                held = await self._take(partition, generation, places[partition])
+                if term != self.consumer.positions.term:
+                    held.shard.close()  # lost again meanwhile
+                    break
+                self._held[partition] = held
+                claims[partition] = held.claim()
+        except SieError as error:
+            die(error.exit_code, str(error))
+        except Exception as error:
+            log.exception("restore failed")
+            die(FAULT, f"restore failed: {error!r}")
+        if term == self.consumer.positions.term:
+            for partition, claim in claims.items():
+                self._vitals.owned(partition)
+                self._metrics.set_epoch(partition, claim.epoch)
+        return claims
+
+    async def _take(self, partition: int, generation: int, place: LogPlace) -> Held:
+        held = self._held.pop(partition, None)
+        if held is not None:
+            return await asyncio.to_thread(self._ownership.take_again, held, place)
+        return await asyncio.to_thread(self._ownership.take, partition, generation, place)
+
+    async def _places(self, partitions: set[int]) -> dict[int, LogPlace]:
+        thread = self.consumer.thread
+        ranges = await thread.ask(thread.log_range, partitions)
+        committed = await thread.ask(thread.committed, partitions)
+        n_partitions = await thread.ask(thread.partition_count, ())
+        self._store.input_partitions = n_partitions
+        return {p: LogPlace(*ranges[p], committed[p], n_partitions) for p in partitions}
+
+    # -- shutdown
+
+    async def finish(self) -> None:
+        """Process nothing more and checkpoint what was; after a crash nothing is saved, the last checkpoint stands."""
+        self._stopping = True
+        await self._checkpointer.save_all(self.settings.watchdog.shutdown_s / 2)
+        try:
+            thread = self.consumer.thread
+            await asyncio.wait_for(thread.ask(thread.committed_all, ()), LAST_COMMIT_S)
+        except (KafkaError, TimeoutError):
+            log.warning("the last commit was not confirmed")
