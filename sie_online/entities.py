@@ -50,7 +50,7 @@ PRIOR_NOISE = 0.1
 
 
 class StatementConfig(NamedTuple):
-    """When a statement is due: a derived value moved by more than ``epsilon``, or the last one is ``max_age_ms`` old."""
+    """A statement is due when a derived value moved by more than ``epsilon``, or at an age of ``max_age_ms``."""
 
     epsilon: float
     max_age_ms: int

@@ -257,7 +257,7 @@ class Decoder:
                 faults.setdefault(int(at), (Reason.BAD_ID, detail))
         horizon = batch.timestamps_ms[rows] + round(self._limits.future_s * 1000)
         for at in np.flatnonzero(real & (columns["time_ms"] > horizon)):
-            detail = f"timestamp_ms {columns['time_ms'][at]} lies more than {self._limits.future_s:g} s after its record"
+            detail = f"timestamp_ms {columns['time_ms'][at]} is over {self._limits.future_s:g} s later than its record"
             faults.setdefault(int(at), (Reason.BAD_TIMESTAMP, detail))
         mismatch = np.zeros(len(rows), np.bool_)
         data = np.frombuffer(batch.buffer, np.uint8)

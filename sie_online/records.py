@@ -68,9 +68,7 @@ class RecordBatch:
         return None if first < 0 else self.buffer[first:last]
 
     @classmethod
-    def of(
-        cls, records: Iterable[Any], *, topic: str, partition: int, epoch: int, start: int, end: int
-    ) -> RecordBatch:
+    def of(cls, records: Iterable[Any], *, topic: str, partition: int, epoch: int, start: int, end: int) -> RecordBatch:
         """Lay ``records`` (see ``Record``) out in one buffer, values first and then keys."""
         rows = list(records)
         values, at = _spans([row.value for row in rows], 0)

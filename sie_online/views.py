@@ -65,7 +65,7 @@ COLD = np.dtype(
 OVERLAY = np.dtype([("revision", "i4"), ("label", "i4"), ("noise_probability", "f8")])
 """The mutable part: last published revision and P(noise), and label (-1 unknown, 0, 1)."""
 
-FIRST_CAPACITY = 1 << 12
+FIRST_CAPACITY = 1 << 10
 ID_BYTES_PER_VIEW = 128
 """Room for ids per view of capacity; the ring grows, or settles early, when either part is full."""
 
@@ -81,7 +81,7 @@ class Views(NamedTuple):
 
 
 def new_views(capacity: int, scratch: Path | None) -> Views:
-    """An empty ring of ``capacity`` views (a power of two), its cold part below ``scratch`` (default: the temporary folder).
+    """An empty ring of ``capacity`` views (a power of two); its cold part lies below ``scratch``, or the temp folder.
 
     Raises:
         CheckpointError: the disk has no room for the cold part.

@@ -32,7 +32,7 @@ def log_score(mode: int, k: float, world: Any, p: float, error: float, feature_s
 
 @kernel
 def observe_scores(mode: int, world: Any, p: float, error: float, feature_score: float) -> None:
-    """Move the running means by one sample at its first statement; the expected |error| stands in for an unknown one."""
+    """Move the running means by one sample's first statement; for an unknown |error| the expected one counts."""
     if mode == OFF:
         return
     keep = 1.0 if world.score_n < MEMORY else 1.0 - 1.0 / MEMORY

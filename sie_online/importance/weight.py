@@ -26,7 +26,7 @@ MEMORY = 100_000.0
 PRIOR = 50.0
 """Samples' worth of weight 1 that the running mean starts with."""
 LOG_BOUND = 20.0
-"""The sum of factors is cut here: exp(20) is beyond any clip bound."""
+"""The sum of factors is cut here (`clip` takes the difference): exp(20) is beyond any clip bound."""
 
 
 class WeightConfig(NamedTuple):
@@ -42,6 +42,7 @@ class WeightConfig(NamedTuple):
 def compose(cfg: WeightConfig, world: Any, factors: Any) -> float:
     """Complete ``factors`` (float64, one per column; the raw ones given) and return the weight."""
     total = _raw(factors)
+    cut = total - _sum(factors)
     factors[NORMALISER] = -math.log((world.raw_sum + PRIOR) / (world.raw_n + PRIOR))
     total += factors[NORMALISER]
     factors[GUARD] = 0.0
@@ -50,8 +51,8 @@ def compose(cfg: WeightConfig, world: Any, factors: Any) -> float:
     total += factors[GUARD]
     weight = math.exp(total)
     clipped = min(cfg.maximum, max(cfg.minimum, 1.0 + _temper(cfg, world) * (weight - 1.0)))
-    factors[CLIP] = math.log(clipped) - total if clipped != weight else 0.0
-    return math.exp(total + factors[CLIP])
+    factors[CLIP] = cut + (math.log(clipped) - total if clipped != weight else 0.0)
+    return clipped
 
 
 @kernel
@@ -91,8 +92,14 @@ def _temper(cfg: WeightConfig, world: Any) -> float:
 
 
 @kernel
-def _raw(factors: Any) -> float:
+def _sum(factors: Any) -> float:
     total = 0.0
     for which in range(N_RAW):
         total += factors[which]
-    return min(LOG_BOUND, max(-LOG_BOUND, total))
+    return total
+
+
+@kernel
+def _raw(factors: Any) -> float:
+    """The sum of the factors proper, cut to a range whose exponential is harmless."""
+    return min(LOG_BOUND, max(-LOG_BOUND, _sum(factors)))

@@ -15,6 +15,7 @@ from sie_online.importance.weight import effective_share
 from sie_online.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import snapshot
+from sie_online.shard.external import External
 from sie_online.shard.loop import Texts, run
 from sie_online.shard.output import DONE, ENLARGE, GROW, MAX_ROWS, Out, Renderer, new_out
 from sie_online.shard.snapshot import Image, Snapshot
@@ -103,6 +104,7 @@ class Shard:
         self._id_bytes = max(settings.limits.id_bytes, HMAC_HEX_BYTES)
         self._out = new_out(MAX_ROWS, self._id_bytes)
         self._image = Image()
+        self._external = External(settings.recommender) if settings.recommender.classifier else None
 
     @classmethod
     def restore(
@@ -123,6 +125,8 @@ class Shard:
         shard = cls(settings, partition, generation=generation, scratch=scratch, offset=int(meta["next_offset"]))
         shard.dead_letters = int(meta["dead_letters"])
         shard._state = snapshot.restored(shard._state, meta, pieces, scratch)
+        if shard._external:
+            shard._external.restore(pieces)
         return shard
 
     @property
@@ -152,7 +156,7 @@ class Shard:
     def snapshot(self) -> Snapshot:
         """The state as of ``next_offset``, as named pieces; only those that changed since the last call carry data."""
         meta = {"next_offset": self.next_offset, "dead_letters": self.dead_letters}
-        return self._image.capture(self._state, meta)
+        return self._image.capture(self._state, meta, self._external.pieces() if self._external else {})
 
     def stats(self) -> ShardStats:
         """Figures for metrics."""
@@ -178,7 +182,7 @@ class Shard:
         control = self._out.control[0]
         control["rows"] = control["settled"] = control["entities"] = 0
         while True:
-            at = run(self._config, self._state, events.columns, texts, at, self._out)
+            at = self._run(events, texts, at)
             if control["stop"] == GROW:
                 self._grow_views()
             elif control["stop"] == ENLARGE:
@@ -186,6 +190,11 @@ class Shard:
                 control = self._out.control[0]
             else:
                 return at
+
+    def _run(self, events: EventBatch, texts: Texts, at: int) -> int:
+        if self._external:
+            return self._external.run(self._config, self._state, events.columns, texts, at, self._out)
+        return int(run(self._config, self._state, events.columns, texts, at, self._out))
 
     def _grow_views(self) -> None:
         counters, views = self._state.counters[0], self._state.views

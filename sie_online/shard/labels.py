@@ -110,7 +110,8 @@ def revert_pair(cfg: Any, state: Any, out: Any, pair_key: Any, time_ms: int) -> 
     head, mask = state.counters[0].head, state.views.hot.shape[0] - 1
     view = newest_of(state.views, pair_key, head)
     while view >= 0:
-        hot, cold, overlay = state.views.hot[view & mask], state.views.cold[view & mask], state.views.overlay[view & mask]
+        at = view & mask
+        hot, cold, overlay = state.views.hot[at], state.views.cold[at], state.views.overlay[at]
         if overlay.label == POSITIVE and hot.time_ms <= time_ms:
             overlay.label = NEGATIVE
             _revise(cfg, state, out, view, time_ms, delay.provisional(hot.probability) if cfg.use_delay else 0.0, False)

@@ -109,6 +109,32 @@ def run(cfg: Any, state: Any, events: Any, texts: Any, start: int, out: Any) -> 
 
 
 @kernel
+def features_of(cfg: Any, state: Any, event: Any) -> bool:
+    """Leave the features that `run` will see at ``event`` in the scratch; False if it will not look at it."""
+    if event.etype == HEARTBEAT_CODE or contains(state.dedupe, event.event_key):
+        return False
+    slots = _find(state, event, state.counters[0].events + 1)
+    _extract(cfg, state, event, slots)
+    return True
+
+
+@kernel
+def _extract(cfg: Any, state: Any, event: Any, slots: Slots) -> None:
+    extract(
+        cfg.features,
+        state.users.rows[slots.user],
+        state.items.rows[slots.item],
+        state.categories.rows[slots.category],
+        state.pairs.rows[slots.pair],
+        state.interests.rows[slots.interest],
+        state.world[0],
+        event,
+        state.scratch.features,
+        state.scratch.dense,
+    )
+
+
+@kernel
 def _is(mask: int, etype: int) -> bool:
     return (mask >> etype) & 1 == 1
 
@@ -203,10 +229,11 @@ def _find(state: Any, event: Any, ordinal: int) -> Slots:
 @kernel
 def _judge(cfg: Any, state: Any, event: Any, slots: Slots) -> Verdict:
     """Predict, assess and weigh an event before anything is learned from it."""
-    user, item, category = state.users.rows[slots.user], state.items.rows[slots.item], state.categories.rows[slots.category]
+    user, item = state.users.rows[slots.user], state.items.rows[slots.item]
+    category = state.categories.rows[slots.category]
     pair, interest, world = state.pairs.rows[slots.pair], state.interests.rows[slots.interest], state.world[0]
     scratch, s = state.scratch, cfg.weight.strength
-    extract(cfg.features, user, item, category, pair, interest, world, event, scratch.features, scratch.dense)
+    _extract(cfg, state, event, slots)
     uniform = predict(cfg.model, state.model, UNIFORM, scratch.features)
     weighted = predict(cfg.model, state.model, WEIGHTED, scratch.features)
     if _is(cfg.samples, event.etype):
@@ -291,7 +318,8 @@ def _keep_id(ids: Any, counters: Any, offsets: Any, data: Any, row: int) -> int:
 @kernel
 def _count_event(cfg: Any, state: Any, event: Any, at: int, slots: Slots, verdict: Verdict, out: Any) -> None:
     """Move the counters of features, noise and entities by the event; state the entities that are due."""
-    user, item, category = state.users.rows[slots.user], state.items.rows[slots.item], state.categories.rows[slots.category]
+    user, item = state.users.rows[slots.user], state.items.rows[slots.item]
+    category = state.categories.rows[slots.category]
     pair, interest, world = state.pairs.rows[slots.pair], state.interests.rows[slots.interest], state.world[0]
     observe_features(cfg.features, user, item, category, pair, interest, world, event)
     observe_noise(cfg.noise, user, item, category, pair, interest, world, event, verdict.noise)

@@ -24,12 +24,15 @@ from sie_online.dedupe import rebuild
 from sie_online.errors import CheckpointError
 from sie_online.jit import kernel
 from sie_online.shard.state import State
-from sie_online.views import COLD, HOT, FIRST_CAPACITY, Views, new_views, relink
+from sie_online.views import COLD, FIRST_CAPACITY, HOT, Views, new_views, relink
 
 BLOCK_BYTES = 1 << 16
 """Small enough that scattered updates stay cheap, large enough that a manifest stays small."""
 LARGEST_RANGE = 1 << 16
 """Views per piece beyond which ranges are no longer merged."""
+
+EXTRA = "extra"
+"""Folder of the pieces that are none of ours to read."""
 
 Bytes = NDArray[np.uint8]
 
@@ -68,9 +71,10 @@ class Image:
         self._tables: dict[str, Bytes] = {}
         self._live: dict[str, set[int]] = {}
         self._ranges: list[tuple[int, int]] = []
+        self._extra: dict[str, bytes] = {}
 
-    def capture(self, state: State, meta: Mapping[str, Any]) -> Snapshot:
-        """The state's pieces; those that changed since the last call with their data."""
+    def capture(self, state: State, meta: Mapping[str, Any], extra: Mapping[str, bytes]) -> Snapshot:
+        """The state's pieces, and whole ``extra`` ones; those that changed since the last call with their data."""
         changed: dict[str, bytes] = {}
         tables = dict(tables_of(state))
         for gone in self._tables.keys() - tables.keys():
@@ -78,8 +82,10 @@ class Image:
         for name, now in tables.items():
             changed |= self._changed_blocks(name, now)
         changed |= self._new_ranges(state)
+        changed |= {name: data for name, data in extra.items() if self._extra.get(name) != data}
+        self._extra = dict(extra)
         live = {f"{name}/{block}" for name, blocks in self._live.items() for block in blocks}
-        live |= {_range_name(*bounds) for bounds in self._ranges}
+        live |= {_range_name(*bounds) for bounds in self._ranges} | extra.keys()
         head, tail = _bounds(state)
         full = {**meta, "head": head, "tail": tail, "capacity": len(state.views.hot)}
         return Snapshot(int(meta["next_offset"]), full, changed, frozenset(live))
@@ -91,7 +97,8 @@ class Image:
         compare_and_copy(now, before, BLOCK_BYTES, flags)
         blocks = np.flatnonzero(flags).tolist()
         live.update(blocks)
-        return {f"{name}/{block}": before[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES].tobytes() for block in blocks}
+        spans = {block: slice(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES) for block in blocks}
+        return {f"{name}/{block}": before[span].tobytes() for block, span in spans.items()}
 
     def _new_ranges(self, state: State) -> dict[str, bytes]:
         """Drop settled ranges, add one for the views since the last snapshot, merge what has piled up."""
@@ -160,6 +167,8 @@ def restored(empty: State, meta: Mapping[str, Any], pieces: Mapping[str, bytes],
         if table == "views":
             first, last = part.split("-")
             ranges.append((int(first), int(last), data))
+            continue
+        if table == EXTRA:
             continue
         target = tables.get(table)
         at = int(part) * BLOCK_BYTES

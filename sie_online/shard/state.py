@@ -15,7 +15,7 @@ from sie_online.contracts import EVENT_TYPES, FACTORS
 from sie_online.dedupe import Dedupe, new_dedupe
 from sie_online.entities import CATEGORIES, INTERESTS, ITEMS, PAIRS, USERS, WORLD, StatementConfig
 from sie_online.events import TYPE_CODES
-from sie_online.features import N_DENSE, N_FEATURES, FeatureConfig
+from sie_online.features import FACTOR_COLUMNS, N_DENSE, N_FEATURES, FeatureConfig
 from sie_online.importance import scores
 from sie_online.importance.noise import N_EVIDENCE, NoiseConfig
 from sie_online.importance.weight import WeightConfig
@@ -140,7 +140,13 @@ def new_state(settings: Settings, scratch: Path | None = None) -> State:
         categories=new_table(bounds.categories, CATEGORIES),
         pairs=new_table(bounds.pairs, PAIRS),
         interests=new_table(bounds.interests, INTERESTS),
-        model=new_model(RecommenderConfig(), N_FEATURES, tuple(range(N_FEATURES)), dim=FeatureConfig().dim, seed=settings.recommender.seed),
+        model=new_model(
+            RecommenderConfig(),
+            N_FEATURES,
+            FACTOR_COLUMNS,
+            dim=FeatureConfig().dim,
+            seed=settings.recommender.seed,
+        ),
         dedupe=new_dedupe(settings.dedupe.events),
         views=new_views(FIRST_CAPACITY, scratch),
         scratch=Scratch(
