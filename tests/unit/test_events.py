@@ -1,0 +1,144 @@
+"""Every bad record is one dead letter with a usable reason, and leaves no trace."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sie_online.contracts import EVENT_TYPES
+from sie_online.errors import SettingsError
+from sie_online.events import Decoder, Reason
+from sie_online.settings import Settings, load
+from sie_online.shard import Shard
+from tests.events import ARRIVAL_MS, START_MS, Record, batch, event, heartbeat, run, small_settings, weights
+
+
+def encoded(**changes: Any) -> bytes:
+    """A valid event with some fields changed; a field set to ... is left out."""
+    return json.dumps({k: v for k, v in (event(1) | changes).items() if v is not ...}).encode()
+
+
+DEEP = b"[" * 300 + b"]" * 300
+POISON: dict[str, tuple[bytes | None, Reason]] = {
+    "null value": (None, Reason.NULL_VALUE),
+    "empty value": (b"", Reason.BAD_JSON),
+    "bad UTF-8": (encoded(event_id="X").replace(b"X", b"\xff\xfe"), Reason.BAD_UTF8),
+    "bad JSON": (b'{"event_id": ', Reason.BAD_JSON),
+    "not an object": (b"[1]", Reason.WRONG_TYPE),
+    "trailing text": (encoded() + b" x", Reason.BAD_JSON),
+    "missing field": (encoded(item_id=...), Reason.MISSING_FIELD),
+    "wrong type": (encoded(timestamp_ms="yesterday"), Reason.WRONG_TYPE),
+    "id is a float": (encoded(item_id=1.5), Reason.WRONG_TYPE),
+    "id is null": (encoded(item_id=None), Reason.WRONG_TYPE),
+    "unknown event type": (encoded(event_type="stare"), Reason.WRONG_TYPE),
+    "NaN": (encoded(price=float("nan")), Reason.BAD_JSON),
+    "infinity": (encoded(price=float("inf")), Reason.BAD_JSON),
+    "number beyond float": (encoded(price=1).replace(b'"price": 1', b'"price": 1e999'), Reason.OUT_OF_RANGE),
+    "negative price": (encoded(price=-1), Reason.OUT_OF_RANGE),
+    "propensity above 1": (encoded(propensity=1.5), Reason.OUT_OF_RANGE),
+    "10 MB value": (encoded(query="x" * 10_000_000), Reason.TOO_LARGE),
+    "deep nesting": (b"[" * 100_000 + b"]" * 100_000, Reason.TOO_DEEP),
+    "deep nesting in an unknown field": (encoded(z=0).replace(b": 0}", b": " + DEEP + b"}"), Reason.TOO_DEEP),
+    "nested attributes": (encoded(attributes={"a": {"b": 1}}), Reason.WRONG_TYPE),
+    "too many attributes": (encoded(attributes={f"a{n}": n for n in range(99)}), Reason.OUT_OF_RANGE),
+    "timestamp in seconds": (encoded(timestamp_ms=START_MS // 1000), Reason.BAD_TIMESTAMP),
+    "timestamp in microseconds": (encoded(timestamp_ms=START_MS * 1000), Reason.BAD_TIMESTAMP),
+    "timestamp in the future": (encoded(timestamp_ms=ARRIVAL_MS + 600_001), Reason.BAD_TIMESTAMP),
+    "timestamp beyond int64": (encoded(timestamp_ms=10**30), Reason.BAD_TIMESTAMP),
+    "id of 100 KB": (encoded(item_id="i" * 100_000), Reason.BAD_ID),
+    "empty id": (encoded(event_id=""), Reason.BAD_ID),
+    "lone surrogate": (encoded(event_id="X").replace(b"X", b"\\ud800"), Reason.BAD_JSON),
+    "key is another user": (encoded(user_id="u2"), Reason.KEY_MISMATCH),
+    "heartbeat without time": (b'{"event_type": "heartbeat"}', Reason.MISSING_FIELD),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", POISON)
+def test_poison_becomes_one_dead_letter_and_the_stream_goes_on(name: str) -> None:
+    value, reason = POISON[name]
+    rows = [Record(0, encoded(), b"u1"), Record(1, value, b"u1"), Record(2, encoded(event_id="e2"), b"u1")]
+    shard = Shard(small_settings(), 0)
+    outputs = run(shard, rows)
+    (letter,) = [letter for one in outputs for letter in one.dead_letters]
+    assert (letter.offset, letter.reason, letter.value, letter.key) == (1, reason, value, b"u1")
+    assert letter.detail
+    assert len(letter.detail) < 200
+    assert weights(outputs)["event_id"].to_pylist() == ["e1", "e2"]
+    assert shard.clock_ms == START_MS
+
+
+def test_poison_all_at_once_is_reported_in_order_of_offset() -> None:
+    rows = [Record(n, value, b"u1") for n, (value, _) in enumerate(POISON.values())]
+    decoded, dead = Decoder(load()).decode(batch(rows))
+    assert len(decoded) == 0
+    assert [letter.reason for letter in dead] == [reason for _, reason in POISON.values()]
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_whatever_raise(value: bytes) -> None:
+    decoded, dead = Decoder(Settings()).decode(batch([Record(0, value, b"u1")]))
+    assert len(decoded) + len(dead) == 1
+
+
+@given(
+    st.lists(
+        st.tuples(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8), st.sampled_from(EVENT_TYPES)),
+        max_size=20,
+    )
+)
+def test_valid_events_arrive_in_columns_as_they_were_sent(told: list[tuple[str, str, str]]) -> None:
+    told = [(user, item, kind) for user, item, kind in told if (user + item).isprintable()]
+    sent = [event(n, kind, at_s=n, user=user, item=item, price=n) for n, (user, item, kind) in enumerate(told)]
+    rows = [Record(n, json.dumps(one).encode(), one["user_id"].encode()) for n, one in enumerate(sent)]
+    decoded, dead = Decoder(load()).decode(batch(rows))
+    assert dead == []
+    assert decoded.columns["time_ms"].tolist() == [one["timestamp_ms"] for one in sent]
+    assert [EVENT_TYPES[code] for code in decoded.columns["etype"]] == [kind for _, _, kind in told]
+    assert decoded.columns["price"].tolist() == list(range(len(told)))
+    assert np.isnan(decoded.columns["dwell_ms"]).all()
+    text = [
+        bytes(decoded.item_id.data[a:b]).decode()
+        for a, b in zip(decoded.item_id.offsets, decoded.item_id.offsets[1:], strict=False)
+    ]
+    assert text == [item for _, item, _ in told]
+
+
+def test_integer_ids_become_decimal_text() -> None:
+    rows = [Record(0, encoded(user_id=7, item_id=10**25), b"7"), Record(1, encoded(user_id="7", event_id="e2"), b"7")]
+    out = weights(run(Shard(small_settings(), 0), rows))
+    assert out["user_id"].to_pylist() == ["7", "7"]
+    assert out["item_id"][0].as_py() == str(10**25)
+
+
+def test_heartbeats_are_trusted_and_move_the_clock() -> None:
+    shard = Shard(small_settings(), 0)
+    beat = Record(0, json.dumps(heartbeat(500 * 86_400)).encode(), None)
+    (output,) = run(shard, [beat])
+    assert output.counts.heartbeats == 1
+    assert shard.clock_ms == START_MS + 500 * 86_400_000 > ARRIVAL_MS
+
+
+def test_user_ids_are_published_as_keyed_hashes_when_a_key_is_set(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(b"k" * 32)
+    settings = small_settings(privacy={"hmac_key_file": key})
+    out = weights(run(Shard(settings, 0), [Record(0, encoded(), b"u1")]))
+    assert out["user_id"].to_pylist() == [hmac.new(b"k" * 32, b"u1", hashlib.sha256).hexdigest()]
+
+
+def test_a_short_or_missing_key_is_refused(tmp_path: Path) -> None:
+    for content in (b"short", None):
+        file = tmp_path / "key"
+        file.unlink(missing_ok=True)
+        if content is not None:
+            file.write_bytes(content)
+        with pytest.raises(SettingsError, match=r"privacy\.hmac_key_file"):
+            Decoder(load({"privacy": {"hmac_key_file": file}}))

@@ -1,0 +1,142 @@
+"""Factors, normalisation, guard and clip: the formulas, and that nothing is ever not finite."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sie_online.entities import CATEGORIES, WORLD
+from sie_online.importance import balance, delay, scores
+from sie_online.importance.weight import (
+    BALANCE,
+    CLIP,
+    DELAY,
+    GUARD,
+    N_RAW,
+    NOISE,
+    NORMALISER,
+    WeightConfig,
+    compose,
+    effective_share,
+    learning_weight,
+    observe_weight,
+)
+
+probabilities = st.floats(1e-6, 1 - 1e-6)
+raw_factors = st.lists(st.floats(-30, 30), min_size=N_RAW, max_size=N_RAW)
+configs = st.builds(WeightConfig, st.floats(0, 1), st.just(1e-3), st.floats(1.5, 50), st.floats(0, 0.5))
+
+
+def world() -> Any:
+    return np.zeros(1, WORLD)[0]
+
+
+def factors(*raw: float) -> Any:
+    out = np.zeros(CLIP + 1)
+    out[: len(raw)] = raw
+    return out
+
+
+@given(p=probabilities)
+def test_fake_negative_weights_make_the_expected_gradient_that_of_the_true_labels(p: float) -> None:
+    """Of 1 + p instantly learned samples, 1 is negative and p positive (Ktena et al. 2019)."""
+    negatives = (1 / (1 + p)) * math.exp(delay.provisional(p))
+    positives = (p / (1 + p)) * math.exp(delay.converted(p))
+    assert negatives == pytest.approx(1 - p, rel=1e-9)
+    assert positives == pytest.approx(p, rel=1e-9)
+
+
+@given(told=st.lists(raw_factors, min_size=1, max_size=30), cfg=configs)
+def test_columns_add_up_and_weights_stay_within_their_bounds(told: list[list[float]], cfg: WeightConfig) -> None:
+    state = world()
+    for raw in told:
+        columns = factors(*(value / N_RAW for value in raw))
+        weight = compose(cfg, state, columns)
+        observe_weight(state, columns)
+        assert math.log(weight) == pytest.approx(columns.sum(), abs=1e-9)
+        assert cfg.minimum * (1 - 1e-9) <= weight <= cfg.maximum * (1 + 1e-9)
+        assert np.isfinite(columns).all()
+
+
+def test_the_normaliser_divides_by_the_running_mean() -> None:
+    state, cfg = world(), WeightConfig(1.0, 1e-3, 100.0, 0.0)
+    for _ in range(5_000):
+        columns = factors(math.log(3.0))
+        weight = compose(cfg, state, columns)
+        observe_weight(state, columns)
+    assert weight == pytest.approx(1.0, abs=0.01)
+    assert columns[NORMALISER] == pytest.approx(-math.log(3.0), abs=0.01)
+
+
+@given(strength=st.floats(0, 1), raw=st.floats(-3, 2))
+def test_the_guard_interpolates_between_one_and_the_weight(strength: float, raw: float) -> None:
+    columns = factors(raw)
+    weight = compose(WeightConfig(strength, 1e-3, 100.0, 0.0), world(), columns)
+    assert weight == pytest.approx(1 + strength * (math.exp(raw) - 1), rel=1e-9)
+    assert columns[GUARD] == pytest.approx(math.log(weight) - raw, abs=1e-9)
+
+
+def test_the_effective_sample_size_keeps_its_floor() -> None:
+    rng, state, floor = np.random.default_rng(0), world(), 0.5
+    weights = []
+    for raw in rng.normal(0, 2.5, 20_000):
+        columns = factors(raw)
+        weights.append(compose(WeightConfig(1.0, 1e-3, 1e3, floor), state, columns))
+        observe_weight(state, columns)
+    assert effective_share(state) < 0.1, "the raw weights are far below the floor"
+    tail = np.array(weights[2_000:])
+    assert tail.sum() ** 2 / (tail**2).sum() / len(tail) > 0.9 * floor
+
+
+def test_the_twin_learns_without_delay_and_at_full_strength() -> None:
+    cfg = WeightConfig(0.0, 1e-3, 100.0, 0.0)
+    columns = factors()
+    columns[NOISE], columns[DELAY], columns[BALANCE] = -1.0, -0.5, 0.25
+    assert learning_weight(cfg, world(), columns) == pytest.approx(math.exp(-0.75))
+
+
+@given(labels=st.lists(st.integers(0, 1), max_size=50), power=st.floats(0, 1))
+def test_classes_balance_each_other_within_a_bound(labels: list[int], power: float) -> None:
+    state = world()
+    for label in labels:
+        state["labelled"][label] += 1
+    up, down = (balance.class_log_weight(state, label, power) for label in (0, 1))
+    assert up == pytest.approx(-down)
+    assert abs(up) <= balance.CLASS_BOUND
+
+
+def test_a_group_beyond_its_share_is_weighed_down_to_it() -> None:
+    state, category = world(), np.zeros(1, CATEGORIES)[0]
+    state["grouped"], category["n_events"] = 10_000, 5_000
+    assert balance.group_log_weight(state, category, 0.2) == pytest.approx(math.log(0.2 / 0.5))
+    category["n_events"] = 1_000
+    assert balance.group_log_weight(state, category, 0.2) == 0.0
+
+
+@given(
+    mode=st.sampled_from([scores.OFF, scores.SUM, scores.PRODUCT]),
+    told=st.lists(st.tuples(probabilities, st.floats(-1, 1) | st.just(math.nan), st.floats(0, 50)), max_size=40),
+    k=st.floats(0.5, 10),
+)
+def test_the_score_factor_is_finite_and_off_means_zero(mode: int, told: list[Any], k: float) -> None:
+    state = world()
+    for p, error, feature_score in told:
+        value = scores.log_score(mode, k, state, p, error, feature_score)
+        scores.observe_scores(mode, state, p, error, feature_score)
+        assert math.isfinite(value)
+        assert mode != scores.OFF or value == 0.0
+
+
+def test_the_score_factor_averages_to_k() -> None:
+    rng, state = np.random.default_rng(0), world()
+    values = []
+    for _ in range(4_000):
+        p, feature_score = rng.beta(1, 20), rng.exponential(0.5)
+        values.append(math.exp(scores.log_score(scores.SUM, 2.0, state, p, math.nan, feature_score)))
+        scores.observe_scores(scores.SUM, state, p, math.nan, feature_score)
+    assert np.mean(values[1_000:]) == pytest.approx(2.0, rel=0.05)
