@@ -60,7 +60,7 @@ GLOBAL_FIELDS: Fields = [
 class FeatureConfig(NamedTuple):
     """Settings of the features, as kernels take them."""
 
-    dim: int = 1 << 17  # indices lie in [0, dim), a power of two; 0 means "absent"
+    dim: int = 1 << 16  # indices lie in [0, dim), a power of two; 0 means "absent"
     samples: int = 1 << IMPRESSION | 1 << VIEW | 1 << CLICK  # bit mask: event types that get a label
     conversions: int = 1 << PURCHASE  # bit mask: event types that make a sample positive
     pace_half_life_ms: float = 5.0 * MINUTE_MS

@@ -108,7 +108,7 @@ def new_model(
     columns: int,
     fields: tuple[int, ...] = (),
     *,
-    dim: int = 1 << 17,
+    dim: int = 1 << 16,
     factor_dim: int = 1 << 14,
     factor_scale: float = 0.08,
     seed: int = 0,

@@ -252,7 +252,7 @@ def test_interactions_learn_what_no_sum_can() -> None:
 def test_a_pickled_classifier_goes_on_with_the_same_numbers() -> None:
     model = CurvatureLogisticRegression(interactions=("user",))
     model.learn_one({"user": "ann", "price": 1.5}, True)
-    copy = pickle.loads(pickle.dumps(model))  # noqa: S301 - our own bytes
+    copy = pickle.loads(pickle.dumps(model))
     for m in (model, copy):
         m.learn_one({"user": "bob"}, False)
     assert copy.predict_proba_one({"user": "ann"}) == model.predict_proba_one({"user": "ann"})
