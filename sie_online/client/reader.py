@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaConnectionError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from sie_online.client.connection import connection
 from sie_online.errors import DecisionError, TopicError, UnreachableError, UsageError
@@ -82,12 +82,13 @@ class TopicReader:
         try:
             await self._consumer.start()
             await self._require_topic()
+            await self._learn_partitions()
             self._seek(await self._first_positions())
-        except KafkaConnectionError as error:
+        except KafkaError as error:
             await self.stop()
             address = self._settings.broker
             raise UnreachableError(
-                f"no broker at {address} lets us in: check SIE_BROKER and the SIE_KAFKA__… settings ({error})"
+                f"no broker at {address} lets us in: check SIE_BROKER and the SIE_KAFKA__… settings ({error!r})"
             ) from None
         except BaseException:
             await self.stop()
@@ -178,6 +179,14 @@ class TopicReader:
     async def _require_topic(self) -> None:
         if self.topic not in await self._connected.topics():  # asks for all: naming it could create it
             raise TopicError(f"topic {self.topic} does not exist at {self._settings.broker}: run 'sie topics create'")
+
+    async def _learn_partitions(self) -> None:
+        """Have the client follow the topic's metadata, which an assignment does; paused, so that nothing is fetched."""
+        first = TopicPartition(self.topic, 0)
+        self._connected.assign([first])
+        self._connected.pause(first)
+        self._connected.seek(first, 0)
+        await self._connected.beginning_offsets([first])
 
     def _partitions(self) -> list[TopicPartition]:
         numbers = self._connected.partitions_for_topic(self.topic) or set()
