@@ -15,6 +15,7 @@ from sie_online.errors import CheckpointError, StaleEpochError, UnreachableError
 from sie_online.settings import Settings, load
 from streams.checkpoint import CheckpointStore, commit, space
 from streams.checkpoint.backend import open_backend
+from streams.checkpoint.manifest import Manifest, Position
 from tests.unit.streams.states import Snapshot, State, whole
 
 Stores = Callable[..., CheckpointStore]
@@ -273,6 +274,66 @@ def test_a_format_of_the_future_is_refused_by_name(
     with caplog.at_level(logging.WARNING):
         assert whole(stores().load(0)) == old.whole()
     assert "format 99" in caplog.text
+
+
+def test_a_manifest_altered_into_another_valid_one_is_refused(stores: Stores, tmp_path: Path) -> None:
+    """No JSON decoder would notice; going on from another offset would skip records for ever."""
+    old, _ = _two_checkpoints(stores())
+    newest = files(tmp_path, "manifests")[-1]
+    altered = newest.read_bytes().replace(b'"input_partitions":4', b'"input_partitions":8')
+    assert altered != newest.read_bytes()
+    newest.write_bytes(altered)
+    assert whole(stores().load(0)) == old.whole()
+
+
+def test_a_disk_that_does_not_hold_what_was_written_is_found_out_at_once(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, state = stores(), State()
+    epoch = store.claim(0, 1)
+
+    def lying(temporary: Path, target: Path) -> None:
+        temporary.write_bytes(_flipped(temporary.read_bytes()))
+        temporary.rename(target)
+
+    monkeypatch.setattr(store._backend, "_rename", lying)
+    with pytest.raises(CheckpointError, match="cannot be trusted"):
+        store.write(0, epoch, state.snapshot())
+
+
+def test_a_checkpoint_that_replaces_the_one_being_loaded_is_loaded_instead(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A predecessor's commit may be under way when its successor claims and loads."""
+    predecessor, state = stores(), State()
+    epoch = predecessor.claim(0, 1)
+    predecessor.write(0, epoch, state.snapshot())
+    successor = stores()
+    shelf = successor._shards[0].shelf
+    read = shelf.read_manifest
+
+    def meanwhile(position: Position) -> Manifest:
+        monkeypatch.setattr(shelf, "read_manifest", read)
+        for _ in range(3):
+            state.step()
+            predecessor.write(0, epoch, state.snapshot(full=True))
+        return read(position)
+
+    monkeypatch.setattr(shelf, "read_manifest", meanwhile)
+    assert whole(successor.load(0)) == state.whole()
+
+
+def test_a_fallback_whose_pack_is_gone_does_not_count_as_one(stores: Stores, tmp_path: Path) -> None:
+    store, state = stores(), State()
+    epoch = store.claim(0, 1)
+    for _ in range(2):
+        store.write(0, epoch, state.snapshot(full=True))
+        state.step()
+    good, bad = files(tmp_path, "manifests")
+    files(tmp_path, "packs")[-1].unlink()
+    store.write(0, epoch, state.snapshot(full=True))
+    assert good in files(tmp_path, "manifests")
+    assert bad not in files(tmp_path, "manifests")
 
 
 def test_a_manifest_copied_from_another_shard_is_refused(stores: Stores, tmp_path: Path) -> None:
