@@ -36,7 +36,7 @@ test: lint schemas-check ## Everything that can fail: lint, schemas, all tests (
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff, formatting, types, layers
-	@echo "Linting ..."
+	@mkdir -p build; echo "Linting ..."
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted: run $(BIN)/ruff format ." >&2; exit 1; }
 	@$(BIN)/mypy --no-error-summary
