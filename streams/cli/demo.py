@@ -53,8 +53,8 @@ def _tell(report: Report, directory: Path, console: Console) -> None:
     console.print(_books(report))
     console.print()
     console.print(_models(report))
-    console.print(f"\nPicture and figures: {directory / 'report.png'}, {directory / 'report.json'}", markup=False)
-    console.print(f"\n{NEXT}", markup=False)
+    console.print(f"\nPicture and figures: report.png and report.json in {directory}", markup=False, soft_wrap=True)
+    console.print(f"\n{NEXT}", markup=False, soft_wrap=True)
 
 
 def _books(report: Report) -> Table:
@@ -73,14 +73,15 @@ def _books(report: Report) -> Table:
         "noise found (AUC, bots and brushing)": report.noise_auc,
         **found,
     }.items():
-        table.add_row(name, "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.3f}")
+        table.add_row(name, "–" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.3f}")
     return table
 
 
 def _models(report: Report) -> Table:
     names = {"uniform": "without weights", "weighted": "with the weights", "oracle": "all noise left out (truth)"}
     views = next(iter(report.models.values())).views
-    table = Table(f"A small recommender, {views:,} clean held-out views", box=None, header_style="bold", pad_edge=False)
+    caption = f"scored on {views:,} clean held-out views"
+    table = Table("A small recommender", box=None, header_style="bold", pad_edge=False, caption=caption)
     for measure in ("accuracy", "precision", "recall", "AUC"):
         table.add_column(measure, justify="right")
     for name, score in report.models.items():

@@ -105,6 +105,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def listens(port: int) -> bool:
+    """Whether somebody listens on this port of the loopback interface."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def broker_command(port: int, data: Path) -> list[str]:
     """The embedded broker (the binary itself: a wrapper's child would outlive it).
 

@@ -63,6 +63,13 @@ def compare(simulation: Simulation, weight: NDArray[np.float64], label: NDArray[
     return {name: _score(lessons, _one_pass(lessons, w), label, clean) for name, w in weights.items()}
 
 
+def warm_up() -> None:
+    """Compile what ``compare`` needs."""
+    model = CurvatureLogisticRegression()
+    model.learn_one({"item": "tea"}, True)
+    model.predict_proba_one({"item": "tea"})
+
+
 def _one_pass(lessons: _Lessons, weight: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probability of every view, predicted before it is learned."""
     model = CurvatureLogisticRegression(prior_logit=-3.0)

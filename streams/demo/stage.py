@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import shutil
+import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,11 +20,12 @@ from rich.console import Console
 
 from sie_online.client.subscriber import WeightSubscriber
 from sie_online.errors import UnreachableError, UsageError
+from sie_online.partitioner import Placer
 from sie_online.settings import Settings
 from sie_online.simulator import Simulation, simulate
 from streams.demo.broker_side import Log, open_log
-from streams.demo.children import ChildError, Children, broker_command, free_port, worker_command
-from streams.demo.learners import compare
+from streams.demo.children import ChildError, Children, broker_command, free_port, listens, worker_command
+from streams.demo.learners import compare, warm_up
 from streams.demo.observer import HEADLINE, Observer
 from streams.demo.picture import draw
 from streams.demo.plan import Plan, environment
@@ -34,7 +37,7 @@ from streams.replay import Replayed, replay
 from streams.topics import create_topics
 
 BROKER_READY_S = 30.0
-WORKER_READY_S = 300.0  # the first start compiles the kernels
+WORKER_READY_S = 600.0  # the first start compiles the kernels
 STALLED_S = 60.0  # after the last record, without any progress
 LOOK_EVERY_S = 0.5
 
@@ -74,7 +77,7 @@ class _Stage:
             return await _while_well(self._act(), self._watch_children())
 
     async def _act(self) -> Report:
-        simulating = asyncio.create_task(asyncio.to_thread(simulate, self._plan.scenario))
+        simulating = in_background(self._prepare)
         await self._start_broker()
         await self._start_worker()
         simulation = await simulating
@@ -87,11 +90,17 @@ class _Stage:
             seconds = time.monotonic() - begin
             self._phase("Training a small recommender with and without the weights")
             report = await self._conclude(simulation, observer, log, sent, seconds)
-        await asyncio.to_thread(draw, report, observer, self._plan.directory / "report.png")
+        await in_background(partial(draw, report, observer, self._plan.directory / "report.png"))
         report.write(self._plan.directory / "report.json")
         return report
 
     # -- set-up
+
+    def _prepare(self) -> Simulation:
+        """What can be done while others start: compiling what we need ourselves, and making the stream."""
+        Placer(self._settings.topics.partitions)
+        warm_up()
+        return simulate(self._plan.scenario)
 
     async def _start_broker(self) -> None:
         self._phase("Starting the embedded broker")
@@ -99,6 +108,8 @@ class _Stage:
         self._children.start("broker", broker_command(self._port, folder / "broker"), folder / "broker.log")
 
         async def created() -> bool:
+            if not listens(self._port):
+                return False
             try:
                 await create_topics(self._settings)
             except UnreachableError:
@@ -108,7 +119,7 @@ class _Stage:
         await self._until(created, BROKER_READY_S, "the broker does not answer")
 
     async def _start_worker(self) -> None:
-        self._phase("Starting the worker (the first time it compiles its kernels: up to a minute or two)")
+        self._phase("Starting the worker (the first time it compiles its kernels, which takes a minute or two)")
         log = self._plan.directory / "worker.log"
         self._children.start("worker", worker_command(), log, environment(self._settings))
         await self._until(self._site.ready, WORKER_READY_S, "the worker does not get ready")
@@ -196,7 +207,7 @@ class _Stage:
             rate_asked=self._plan.rate,
             seed=self._plan.seed,
             weight_quantiles=quantiles(observer.weight),
-            models=await asyncio.to_thread(compare, simulation, observer.weight, observer.label),
+            models=await in_background(partial(compare, simulation, observer.weight, observer.label)),
             settings_fingerprint=self._settings.fingerprint(),
         )
 
@@ -209,6 +220,27 @@ class _Stage:
         while True:
             self._children.check()
             await asyncio.sleep(LOOK_EVERY_S)
+
+
+def in_background(work: Callable[[], T]) -> asyncio.Future[T]:
+    """The result of ``work`` in a thread that Ctrl-C need not wait for (an executor's would be joined)."""
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[T] = loop.create_future()
+
+    def tell(outcome: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop has gone meanwhile
+            loop.call_soon_threadsafe(lambda: None if result.done() else outcome())
+
+    def run() -> None:
+        try:
+            value = work()
+        except BaseException as error:  # noqa: BLE001 - raised where the result is awaited
+            tell(partial(result.set_exception, error))
+        else:
+            tell(partial(result.set_result, value))
+
+    threading.Thread(target=run, daemon=True).start()
+    return result
 
 
 async def _while_well(main: Coroutine[Any, Any, T], *beside: Coroutine[Any, Any, None]) -> T:

@@ -18,6 +18,7 @@ from streams.demo.observer import HISTOGRAM_EDGES, KIND_TYPES
 
 REFRESH_PER_S = 4
 PLAIN_EVERY_S = 5.0
+PLAIN_SETUP_EVERY_S = 30.0
 BAR_WIDTH = 24
 
 
@@ -73,9 +74,10 @@ class View:
         if state.phase != self._last_phase:
             self._last_phase, self._last_line = state.phase, now
             self._console.print(f"{state.phase} ...", markup=False)
-        elif now - self._last_line >= PLAIN_EVERY_S:
+        elif now - self._last_line >= (PLAIN_SETUP_EVERY_S if state.sending_since is None else PLAIN_EVERY_S):
             self._last_line = now
-            self._console.print(_line(state), markup=False, soft_wrap=True)
+            line = f"{state.phase} ..." if state.sending_since is None else _line(state)
+            self._console.print(line, markup=False, soft_wrap=True)
 
     def _picture(self) -> RenderableType:
         state = self._state
