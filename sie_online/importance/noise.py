@@ -17,8 +17,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from sie_online.importance.noise_account import (
     ACCOUNT_ROLE,
     ACCOUNT_SUM,
@@ -113,6 +111,8 @@ GLOBAL_FIELDS: list[tuple[Any, ...]] = [
     ("z_beta", "f8"),
     ("z_hours", "f8", (24,)),
     ("z_hours_n", "f8"),
+    ("z_traits", "f8", (N_TRAITS,)),  # scratch of one event: kernels cannot allocate
+    ("z_surprises", "f8", (N_ORDER_SURPRISES,)),
     ("z_mid", "f8", (N_ROWS,)),  # medians
     ("z_low", "f8", (N_ROWS,)),  # lower quartiles
     ("z_seen", "f8", (N_ROWS,)),  # observations in both
@@ -164,13 +164,13 @@ def assess(
     evidence_out[SUM] = ON_THE_WAY
     evidence_out[ODDS] = 0.0
     if event.etype == PURCHASE:
-        surprises = np.empty(N_ORDER_SURPRISES)
+        surprises = world.z_surprises
         order_surprises(cfg, user, item, pair, world, event, surprises)
         return combined(cfg, 0.0, order_probability(cfg, world, surprises), 0.0)
     account = account_probability(cfg, user, world)
     if event.etype > LAST_SAMPLE_TYPE:
         return combined(cfg, account, order_guilt(user), 0.0)
-    traits = np.empty(N_TRAITS)
+    traits = world.z_traits
     trait_values(user, item, category, pair, interest, world, event, traits)
     evidence_out[SUM] = summed_event(user, world, event, traits)
     evidence_out[ODDS] = dwell_log_ratio(world, event)
@@ -203,11 +203,11 @@ def observe(
     p_noise: float,
 ) -> None:
     """Count the event, after `assess` and before ``last_ms`` moves. ``p_noise`` is what `assess` returned."""
-    traits = np.empty(N_TRAITS)
+    traits = world.z_traits
     trait_values(user, item, category, pair, interest, world, event, traits)
     account = account_probability(cfg, user, world)
     learn_share(cfg, world, ACCOUNT_ROLE, account, trust(world, ACCOUNT_SUM))
-    surprises = np.empty(N_ORDER_SURPRISES)
+    surprises = world.z_surprises
     order_surprises(cfg, user, item, pair, world, event, surprises)
     observe_order(cfg, world, event, surprises, max(1.0 - account, MIN_MASS))
     if event.etype == PURCHASE:

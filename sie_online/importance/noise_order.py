@@ -33,7 +33,8 @@ ORDER_ROLE = 1
 ORDER_CAP = 6.0
 ORDER_FLOOR = 0.25  # log counts: a quarter more or less is no difference
 SUM_FLOOR = 1.0
-HALF_BELIEF = 30.0  # purchases at which their own centre and scale are half believed
+DOUBT = 0.5  # of a suspect order is left out of what purchases are like: at 1, suspicion feeds itself on heavy tails
+HALF_BELIEF = 60.0  # purchases at which their own centre and scale are half believed
 TAIL = 3.0  # deviations beyond which evidence grows as a logarithm: orders of real people have a heavy tail
 ODD = 2.0  # deviations: below, an account is like many others and adds nothing
 RATE_PRIOR_VIEWS = 10.0
@@ -96,6 +97,7 @@ def observe_order(cfg: NoiseConfig, world: Any, event: Any, x: Any, mass: float)
         if x[k] == x[k] and (purchase or k != HURRY):
             track(world, FIRST_ROW + k, x[k], mass, cfg.memory)
     if purchase:
-        learn_share(cfg, world, ORDER_ROLE, order_probability(cfg, world, x), trust(world, ORDER_SUM))
-        track(world, PURCHASE_SUM, order_surprise(world, x), 1.0, cfg.memory)
+        probability = order_probability(cfg, world, x)
+        learn_share(cfg, world, ORDER_ROLE, probability, trust(world, ORDER_SUM))
+        track(world, PURCHASE_SUM, order_surprise(world, x), 1.0 - DOUBT * probability, cfg.memory)
     track(world, ORDER_SUM, summed_order(world, x), mass, cfg.memory)

@@ -138,7 +138,8 @@ def compare_and_copy(now: Any, before: Any, block: int, changed: Any) -> None:
             differs |= now[at] != before[at]
         changed[which] = differs
         if differs:
-            before[first:last] = now[first:last]
+            for at in range(first, last):
+                before[at] = now[at]
 
 
 def _pack_views(views: Views, first: int, last: int) -> bytes:

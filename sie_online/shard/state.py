@@ -5,6 +5,7 @@ Owns the layout. What changes it: the event loop (`sie_online.shard.loop`). What
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,9 +101,10 @@ class State(NamedTuple):
 def config_of(settings: Settings) -> Config:
     """The kernels' scalars for ``settings``."""
     labels, importance = settings.labels, settings.importance
+    samples, conversions = _mask(labels.samples), _mask(labels.conversions)
     return Config(
-        samples=sum(1 << TYPE_CODES[name] for name in set(labels.samples)),
-        conversions=sum(1 << TYPE_CODES[name] for name in set(labels.conversions)),
+        samples=samples,
+        conversions=conversions,
         window_ms=round(labels.window_s * 1000),
         lateness_ms=round(labels.lateness_s * 1000),
         max_open_views=1 << (labels.max_open_views.bit_length() - 1),
@@ -114,7 +116,7 @@ def config_of(settings: Settings) -> Config:
         class_power=importance.class_power,
         group_share=importance.group_share,
         external=bool(settings.recommender.classifier),
-        features=FeatureConfig(),
+        features=FeatureConfig(samples=samples, conversions=conversions),
         model=RecommenderConfig(),
         noise=NoiseConfig(),
         weight=WeightConfig(
@@ -127,6 +129,10 @@ def config_of(settings: Settings) -> Config:
             epsilon=settings.entities.publish_epsilon, max_age_ms=round(settings.entities.publish_max_age_s * 1000)
         ),
     )
+
+
+def _mask(names: Iterable[str]) -> int:
+    return sum(1 << TYPE_CODES[name] for name in set(names))
 
 
 def new_state(settings: Settings, scratch: Path | None = None) -> State:
