@@ -67,6 +67,7 @@ class FaustWorker(faust.Worker):
 class App(faust.App):
     """The worker's app. ``settings`` are the deployment's; Faust's own are derived from them."""
 
+    mundane_level = "debug"
     BootStrategy = Boot
 
     def __init__(self, settings: Settings, overrides: Overrides) -> None:
@@ -116,7 +117,7 @@ class App(faust.App):
             self.vitals.stopping_since = self.vitals.now
 
     def _crash(self, reason: BaseException) -> None:
-        """A service has failed. Faust would take its time, run every ``on_stop`` and perhaps restart it: end it here."""
+        """A service has failed. Faust would take its time, run every ``on_stop``, perhaps restart it: end here."""
         log.error("a service failed", exc_info=reason)
         die(FAULT, f"a service failed: {reason!r}")
 

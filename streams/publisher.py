@@ -61,6 +61,8 @@ async def confirmed(deliveries: frozenset[asyncio.Future[Any]]) -> None:
 class Publisher(mode.Service):
     """Sends what shards say. Starts before and stops after everything that could have something to say."""
 
+    mundane_level = "debug"
+
     def __init__(self, settings: Settings, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._settings = settings

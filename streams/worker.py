@@ -45,6 +45,8 @@ LAST_COMMIT_S = 2.0  # a shutdown waits so long for Kafka to take the last commi
 class Worker(mode.Service):
     """All shards of this process. The transport calls ``acquire``, ``release`` and ``keep``, the agent ``process``."""
 
+    mundane_level = "debug"
+
     def __init__(
         self,
         settings: Settings,
@@ -178,6 +180,7 @@ class Worker(mode.Service):
 
     async def release(self) -> None:
         """The partitions are lost: checkpoint what can be, so that the next owner has nothing to replay."""
+        log.info("partitions lost", extra={"partitions": _listed(self._held)})
         self._vitals.lost()
         self._vitals.unassigned_since, self._vitals.restoring_since = self._vitals.now, None
         # the group waits for us: whoever cannot save in time leaves it to the next owner's replay
@@ -205,6 +208,7 @@ class Worker(mode.Service):
         self._acquiring = asyncio.create_task(self._acquire(partitions, generation, term))
         claims = await asyncio.shield(self._acquiring)
         self._vitals.restoring_since = None
+        log.info("partitions taken", extra={"partitions": _listed(claims)})
         return claims
 
     async def _acquire(self, partitions: set[int], generation: int, term: int) -> Mapping[int, Claim]:
@@ -254,3 +258,7 @@ class Worker(mode.Service):
             await asyncio.wait_for(thread.ask(thread.committed_all, ()), LAST_COMMIT_S)
         except (KafkaError, TimeoutError):
             log.warning("the last commit was not confirmed")
+
+
+def _listed(partitions: Iterable[int]) -> str:
+    return ",".join(map(str, sorted(partitions))) or "none"

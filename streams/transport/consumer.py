@@ -37,6 +37,7 @@ class Owner(Protocol):
 class Consumer(stock.Consumer):
     """Consumer of one topic. ``positions`` is the truth about what is owned and how far it got."""
 
+    mundane_level = "debug"
     assignors = (RoundRobinPartitionAssignor,)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

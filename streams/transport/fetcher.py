@@ -34,6 +34,7 @@ MAX_IDLE_MS = 600_000  # aiokafka leaves the group silently after this long with
 class FetchThread(AIOKafkaConsumerThread):
     """Consumer thread of ``Consumer``."""
 
+    mundane_level = "debug"
     consumer: Consumer
 
     def __post_init__(self) -> None:
@@ -89,11 +90,19 @@ class FetchThread(AIOKafkaConsumerThread):
         fetcher = consumer._fetcher
         if consumer._closed or fetcher._closed:
             raise ConsumerStoppedError
-        with fetcher._subscriptions.fetch_context():
-            batches = self._stamp(consumer, await fetcher.fetched_records(owned, timeout, max_records))
-            # max_records counts over all partitions: ask again for the others, or the first would starve them
-            for tp in owned - batches.keys():
-                batches |= self._stamp(consumer, await fetcher.fetched_records({tp}, 0, max_records))
+        term = self.consumer.positions.term
+        batches: dict[TP, RecordBatch] = {}
+        try:
+            with fetcher._subscriptions.fetch_context():
+                batches = self._stamp(consumer, await fetcher.fetched_records(owned, timeout, max_records))
+                # max_records counts over all partitions: ask again for the others, or the first would starve them
+                for tp in owned - batches.keys():
+                    batches |= self._stamp(consumer, await fetcher.fetched_records({tp}, 0, max_records))
+        except KafkaError:
+            # A call that waited through a rebalance finds partitions that are assigned but not sought yet, and aiokafka
+            # complains that they have no committed offset. Within a term every error counts.
+            if term == self.consumer.positions.term:
+                raise
         return batches
 
     def _owned(self, active: Iterable[TP]) -> set[TopicPartition]:

@@ -1,0 +1,150 @@
+"""Workers that come and go share the partitions without losing, repeating or reordering anything."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from sie_online.settings import Settings
+from streams.checkpoint import CheckpointStore
+from tests import topic_io
+from tests.brokers import Broker
+from tests.topic_io import Input
+from tests.workers import READY, RECORDING_WORKER, WorkerProcess, worker_pool
+
+PARTITIONS = 4
+PER_S = 1_500
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+
+@pytest.fixture
+def quick(settings: Callable[..., Settings], kafka: Broker) -> Settings:
+    """Settings with topics made, and checkpoints twice a second."""
+    made = settings(
+        broker=kafka.address,
+        checkpoint={"interval_s": 0.5},
+        topics={"partitions": PARTITIONS},
+        kafka={"max_poll_records": 300},
+    )
+    topic_io.make_topics(made)
+    return made
+
+
+def _inputs() -> Iterator[Input]:
+    """Records for all partitions, without end."""
+    return (Input(f"record {n}".encode(), partition=n * 7 % PARTITIONS) for n in itertools.count())
+
+
+def _rows(settings: Settings) -> pa.Table:
+    return topic_io.read_rows(settings, settings.topics.weights)
+
+
+def _wait_until_read(settings: Settings, worker: WorkerProcess, timeout_s: float = 60) -> None:
+    ends = topic_io.ends(settings, settings.topics.events)
+    worker.until(lambda: topic_io.committed(settings) == ends or None, f"commits at {ends}", timeout_s)
+
+
+def assert_every_record_once_and_in_order(settings: Settings) -> pa.Table:
+    """Each record has its rows, all of them equal but for the generation, and each owner kept the order."""
+    rows = _rows(settings)
+    ends = topic_io.ends(settings, settings.topics.events)
+    for partition, end in ends.items():
+        mine = [row for row in rows.to_pylist() if row["partition"] == partition]
+        said = {(row["offset"], row["nth"], row["digest"]) for row in mine}
+        assert sorted(offset for offset, _, _ in said) == list(range(end)), f"partition {partition}"
+        assert all(nth == offset + 1 for offset, nth, _ in said)
+        for generation in {row["generation"] for row in mine}:
+            offsets = [row["offset"] for row in mine if row["generation"] == generation]
+            assert offsets == list(range(offsets[0], offsets[0] + len(offsets))), f"{partition}, epoch {generation}"
+    return rows
+
+
+def assert_no_commit_ahead_of_a_checkpoint(settings: Settings) -> None:
+    """What the group committed is covered by checkpoints."""
+    committed = topic_io.committed(settings)
+    store = CheckpointStore(settings, settings.topics.events)
+    for partition, offset in committed.items():
+        newest = store.newest(partition)
+        assert newest is not None
+        assert offset <= newest.offset, f"partition {partition}"
+
+
+def test_a_worker_that_joins_and_leaves_under_load_costs_no_record(quick: Settings, tmp_path: Path) -> None:
+    with worker_pool(quick, tmp_path, RECORDING_WORKER) as start:
+        first = start()
+        first.wait_ready()
+        with topic_io.writing(quick, _inputs(), PER_S) as writer:
+            first.until(lambda: topic_io.committed(quick), "commit", 20)
+            second = start()
+            second.wait_ready()
+            _wait_until_takes(first, 2)
+            assert_no_commit_ahead_of_a_checkpoint(quick)
+            assert second.stop() == 0
+            _wait_until_takes(first, 4)
+            assert_no_commit_ahead_of_a_checkpoint(quick)
+            assert writer.writing, "there was load all the time"
+        _wait_until_read(quick, first)
+        assert first.stop() == 0
+
+    rows = assert_every_record_once_and_in_order(quick)
+    assert len(set(rows["generation"].to_pylist())) > 1
+    n_written = sum(topic_io.ends(quick, quick.topics.events).values())
+    assert rows.num_rows == n_written, "whoever leaves in peace leaves nothing to repeat"
+
+
+def test_a_killed_workers_partitions_are_served_again_within_15_seconds(quick: Settings, tmp_path: Path) -> None:
+    with worker_pool(quick, tmp_path, RECORDING_WORKER) as start:
+        first, second = start(), start()
+        first.wait_ready()
+        second.wait_ready()
+        _wait_until_takes(first, 2)
+        _wait_until_takes(second, 2)
+        with topic_io.writing(quick, _inputs(), PER_S):
+            first.until(lambda: len(topic_io.committed(quick)) == PARTITIONS or None, "commits", 20)
+            first.kill()
+            _wait_until_takes(second, 4, within_s=15)
+            assert_no_commit_ahead_of_a_checkpoint(quick)
+        _wait_until_read(quick, second)
+        assert second.stop() == 0
+
+    assert_every_record_once_and_in_order(quick)
+
+
+def test_a_suspended_worker_that_wakes_up_superseded_does_no_harm(quick: Settings, tmp_path: Path) -> None:
+    with worker_pool(quick, tmp_path, RECORDING_WORKER) as start:
+        zombie = start()
+        zombie.wait_ready()
+        with topic_io.writing(quick, _inputs(), PER_S):
+            zombie.until(lambda: topic_io.committed(quick), "commit", 20)
+            zombie.pause()
+            heir = start()
+            _wait_until_takes(heir, 4)
+            before = topic_io.committed(quick)
+            heir.until(lambda: topic_io.committed(quick) != before or None, "commits of the heir", 20)
+            zombie.resume()
+            # it either joins again as anybody may, or has learned that it is superseded and ended itself
+            heir.until(lambda: not zombie.running or _takes(zombie) > 1 or None, "the zombie's answer", 30)
+        survivor = heir if heir.running else zombie
+        _wait_until_read(quick, survivor)
+        assert_no_commit_ahead_of_a_checkpoint(quick)
+
+    assert_every_record_once_and_in_order(quick)
+
+
+def _takes(worker: WorkerProcess) -> int:
+    return len(re.findall(READY, worker.text()))
+
+
+def _wait_until_takes(worker: WorkerProcess, n_partitions: int, within_s: float = 60) -> None:
+    """Return when the worker's latest assignment has so many partitions."""
+
+    def look() -> bool | None:
+        taken = re.findall(r"partitions (taken|lost) partitions=(\S+)", worker.text())
+        return (taken and taken[-1][0] == "taken" and len(taken[-1][1].split(",")) == n_partitions) or None
+
+    worker.until(look, f"assignment of {n_partitions} partitions", within_s)

@@ -1,0 +1,116 @@
+"""A real worker around a shard that only counts: for tests of the transport, ownership and checkpoints.
+
+``python -m tests.recording_worker`` is ``sie worker`` but for the shard. Of every record it says the how-manieth it is
+of its partition, and a running digest of all values so far, so that any loss, repetition or disorder shows in the rows.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from sie_online.contracts import EVENT_TYPES
+from sie_online.errors import SieError
+from sie_online.records import RecordBatch
+from sie_online.settings import Settings, load
+from sie_online.shard import Counts, ShardOutput, ShardStats, Snapshot
+from sie_online.shard.state import WEIGHT_EDGES
+from streams import app, ownership, startup
+from streams.checkpoint.decisions import Overrides
+
+ROWS = 500
+OUTPUT_S = 0.002  # what an output costs; makes the worker busy
+
+SCHEMA = pa.schema(
+    [
+        pa.field("partition", pa.int32()),
+        pa.field("offset", pa.int64()),
+        pa.field("revision", pa.int32()),
+        pa.field("generation", pa.int64()),
+        pa.field("published_ms", pa.int64()),
+        pa.field("nth", pa.int64()),
+        pa.field("digest", pa.int64()),
+    ]
+)
+NOTHING = pa.RecordBatch.from_pylist([], SCHEMA)
+
+
+class RecordingShard:
+    """A shard whose state is how many records it has seen and what they were."""
+
+    def __init__(
+        self, settings: Settings, partition: int, *, generation: int = 0, scratch: Path | None = None, offset: int = 0
+    ) -> None:
+        self.partition = partition
+        self.generation = generation
+        self.next_offset = offset
+        self.clock_ms = 0
+        self.nth = self.digest = 0
+
+    @classmethod
+    def restore(
+        cls, settings: Settings, partition: int, meta: Mapping[str, Any], pieces: Mapping[str, bytes], **kwargs: Any
+    ) -> RecordingShard:
+        """The shard as it was at the snapshot."""
+        shard = cls(settings, partition, offset=meta["next_offset"], **kwargs)
+        shard.nth, shard.digest = json.loads(pieces["state"])
+        return shard
+
+    def process(self, batch: RecordBatch) -> Iterator[ShardOutput]:
+        """One row per record."""
+        for first in range(0, max(len(batch), 1), ROWS):
+            rows = [self._row(batch, index) for index in range(first, min(first + ROWS, len(batch)))]
+            time.sleep(OUTPUT_S)
+            counts = Counts((len(rows),) + (0,) * (len(EVENT_TYPES) - 1), (0,) * len(EVENT_TYPES), 0, 0, 0, 0, 0)
+            yield ShardOutput(pa.RecordBatch.from_pylist(rows, SCHEMA), NOTHING, [], [], counts)
+        self.next_offset = batch.end
+
+    def _row(self, batch: RecordBatch, index: int) -> dict[str, int]:
+        self.nth += 1
+        self.digest = zlib.crc32(batch.value(index) or b"", self.digest)
+        return {
+            "partition": self.partition,
+            "offset": int(batch.offsets[index]),
+            "revision": 0,
+            "generation": self.generation,
+            "published_ms": int(batch.timestamps_ms[index]),
+            "nth": self.nth,
+            "digest": self.digest,
+        }
+
+    def snapshot(self) -> Snapshot:
+        """State as of ``next_offset``."""
+        state = json.dumps([self.nth, self.digest]).encode()
+        return Snapshot(self.next_offset, {"next_offset": self.next_offset}, {"state": state}, frozenset({"state"}))
+
+    def stats(self) -> ShardStats:
+        """Figures for metrics: none."""
+        zeros = (0,) * len(EVENT_TYPES)
+        counts = Counts(zeros, zeros, 0, 0, 0, 0, 0)
+        return ShardStats(0, 0, {}, WEIGHT_EDGES, (0,) * (len(WEIGHT_EDGES) + 1), 1.0, 1.0, counts)
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def main() -> int:
+    """Run the worker with the settings of the environment."""
+    ownership.Shard = RecordingShard  # type: ignore[assignment,misc]
+    startup.warm_up = lambda: None
+    try:
+        app.serve(load(), Overrides())
+    except SieError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""Writing to and reading whole topics in tests, from synchronous code."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pyarrow as pa
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.structs import ConsumerRecord
+
+from sie_online.contracts import from_message
+from sie_online.settings import Settings
+from streams.topics import create_topics
+
+
+@dataclass(frozen=True)
+class Input:
+    """A record to write."""
+
+    value: bytes | None
+    key: bytes | None = None
+    partition: int | None = None
+
+
+def make_topics(settings: Settings) -> None:
+    """All topics, as ``sie topics create`` makes them."""
+    asyncio.run(create_topics(settings))
+
+
+def write(settings: Settings, rows: Iterable[Input]) -> None:
+    """Write ``rows`` to the input topic and return when all are acknowledged."""
+    asyncio.run(_write(settings, rows, per_s=float("inf"), stop=threading.Event()))
+
+
+class Writer:
+    """Writes to the input topic from a thread of its own, so many records a second, until finished."""
+
+    def __init__(self, settings: Settings, rows: Iterable[Input], per_s: float) -> None:
+        self._stop = threading.Event()
+        self._errors: list[BaseException] = []
+        self._thread = threading.Thread(target=self._run, args=(settings, rows, per_s), daemon=True)
+        self._thread.start()
+
+    def _run(self, settings: Settings, rows: Iterable[Input], per_s: float) -> None:
+        try:
+            asyncio.run(_write(settings, rows, per_s, self._stop))
+        except BaseException as error:  # noqa: BLE001 - raised in ``finish``
+            self._errors.append(error)
+
+    @property
+    def writing(self) -> bool:
+        """Whether it has not come to an end by itself."""
+        return self._thread.is_alive()
+
+    def finish(self) -> None:
+        """Stop; returns when everything written is acknowledged."""
+        self._stop.set()
+        self._thread.join()
+        if self._errors:
+            raise self._errors.pop()
+
+
+@contextmanager
+def writing(settings: Settings, rows: Iterable[Input], per_s: float) -> Iterator[Writer]:
+    """A ``Writer``, finished at the latest when the block ends."""
+    writer = Writer(settings, rows, per_s)
+    try:
+        yield writer
+    finally:
+        writer.finish()
+
+
+async def _write(settings: Settings, rows: Iterable[Input], per_s: float, stop: threading.Event) -> None:
+    # idempotent: a retry across a broker's death must not write a record twice
+    producer = AIOKafkaProducer(bootstrap_servers=settings.broker, linger_ms=20, acks="all", enable_idempotence=True)
+    await producer.start()
+    loop = asyncio.get_running_loop()
+    began, deliveries = loop.time(), []
+    try:
+        for n, row in enumerate(rows):
+            if n % 100 == 0:
+                await asyncio.sleep(max(0.0, began + n / per_s - loop.time()))
+                if stop.is_set():
+                    break
+            while True:
+                try:
+                    sent = await producer.send(settings.topics.events, row.value, key=row.key, partition=row.partition)
+                except TimeoutError:
+                    continue  # the broker is away and nothing was taken
+                deliveries.append(sent)
+                break
+        if deliveries:
+            await asyncio.wait(deliveries)
+    finally:
+        await producer.stop()
+    for delivery in deliveries:
+        delivery.result()
+
+
+def read(settings: Settings, topic: str) -> list[ConsumerRecord]:
+    """Every record of ``topic`` up to its present end, in order per partition."""
+    return asyncio.run(_read(settings, topic))
+
+
+async def _read(settings: Settings, topic: str) -> list[ConsumerRecord]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.broker, max_partition_fetch_bytes=8 << 20)
+    await consumer.start()
+    found: list[ConsumerRecord] = []
+    try:
+        partitions = [TopicPartition(topic, p) for p in await _partitions(settings, topic)]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        ends = await consumer.end_offsets(partitions)
+        while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                found += records
+    finally:
+        await consumer.stop()
+    return sorted(found, key=lambda record: (record.partition, record.offset))
+
+
+async def _partitions(settings: Settings, topic: str) -> list[int]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.broker)
+    await admin.start()
+    try:
+        (described,) = await admin.describe_topics([topic])
+    finally:
+        await admin.close()
+    return sorted(partition["partition"] for partition in described["partitions"])
+
+
+def read_rows(settings: Settings, topic: str) -> pa.Table:
+    """Every row of a topic of Arrow messages, in order per partition."""
+    return pa.concat_tables([from_message(record.value) for record in read(settings, topic)], promote_options="default")
+
+
+def ends(settings: Settings, topic: str) -> dict[int, int]:
+    """Offset after the last record, per partition."""
+    return asyncio.run(_ends(settings, topic))
+
+
+async def _ends(settings: Settings, topic: str) -> dict[int, int]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.broker)
+    await consumer.start()
+    try:
+        tps = [TopicPartition(topic, p) for p in await _partitions(settings, topic)]
+        return {tp.partition: end for tp, end in (await consumer.end_offsets(tps)).items()}
+    finally:
+        await consumer.stop()
+
+
+def committed(settings: Settings) -> dict[int, int]:
+    """What the group has committed, per partition of the input."""
+    return asyncio.run(_committed(settings))
+
+
+async def _committed(settings: Settings) -> dict[int, int]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.broker)
+    await admin.start()
+    try:
+        offsets = await admin.list_consumer_group_offsets(settings.group)
+    finally:
+        await admin.close()
+    return {tp.partition: found.offset for tp, found in offsets.items() if found.offset >= 0}

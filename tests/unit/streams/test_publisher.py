@@ -1,0 +1,83 @@
+"""Framing of what goes out."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+
+from sie_online.contracts import DEAD_LETTER_HEADERS, DEAD_LETTER_VALUE_BYTES, from_message
+from sie_online.events import DeadLetter, Reason
+from streams.publisher import dead_letter, messages
+
+
+def _rows(n: int) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pydict({"n": np.arange(n), "text": ["x" * 100] * n})
+
+
+def _letter(**changes: object) -> DeadLetter:
+    values = {
+        "offset": 5,
+        "timestamp_ms": 1_700_000_000_000,
+        "reason": Reason.BAD_JSON,
+        "detail": "why",
+        "key": b"k",
+        "value": b"v",
+        "headers": [("trace", b"1")],
+    }
+    return DeadLetter(**(values | changes))  # type: ignore[arg-type]
+
+
+def test_rows_are_split_into_messages_within_the_limit_and_keep_their_order() -> None:
+    found = list(messages(_rows(1000), 20_000))
+
+    assert len(found) > 5
+    assert max(map(len, found)) <= 20_000
+    assert pa.concat_tables(map(from_message, found)).column("n").to_pylist() == list(range(1000))
+
+
+def test_no_rows_make_no_message() -> None:
+    assert list(messages(_rows(0), 20_000)) == []
+
+
+def test_a_single_row_is_never_split() -> None:
+    assert len(list(messages(_rows(1), 10))) == 1
+
+
+def test_a_dead_letter_carries_the_record_and_says_where_it_is_from() -> None:
+    key, value, headers = dead_letter("sie.events", 3, _letter())
+    told = dict(headers)
+
+    assert (key, value, told["trace"]) == (b"k", b"v", b"1")
+    assert set(DEAD_LETTER_HEADERS) <= told.keys()
+    assert told["sie-reason"] == b"bad_json"
+    assert (told["sie-source-topic"], told["sie-source-partition"], told["sie-source-offset"]) == (
+        b"sie.events",
+        b"3",
+        b"5",
+    )
+
+
+def test_a_huge_value_is_cut_and_named_by_size_and_digest() -> None:
+    huge = b"z" * 10_000_000
+    _, value, headers = dead_letter("sie.events", 0, _letter(value=huge))
+    told = dict(headers)
+
+    assert value == huge[:DEAD_LETTER_VALUE_BYTES]
+    assert told["sie-value-bytes"] == b"10000000"
+    assert told["sie-value-sha256"].decode() == hashlib.sha256(huge).hexdigest()
+
+
+def test_key_value_and_headers_of_any_size_leave_a_message_that_a_broker_takes() -> None:
+    big = _letter(key=b"k" * 900_000, value=b"v" * 900_000, headers=[(f"h{n}", b"x" * 40_000) for n in range(50)])
+    key, value, headers = dead_letter("sie.events", 0, big)
+
+    assert len(key or b"") + len(value or b"") + sum(len(name) + len(text) for name, text in headers) < 900_000
+
+
+def test_null_keys_and_values_stay_null() -> None:
+    key, value, _ = dead_letter("sie.events", 0, _letter(key=None, value=None))
+
+    assert key is None
+    assert value is None

@@ -1,0 +1,126 @@
+"""Worker processes for tests: started with given settings, watched through their log, ended by pid and nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from sie_online.settings import Settings
+from tests.brokers import ROOT
+from tests.environment import as_environment
+
+SIE_WORKER = (sys.executable, "-c", "from streams.cli import main; main()", "worker")
+FAUST_WORKER = (sys.executable, "-m", "faust", "-A", "streams.app", "worker")
+RECORDING_WORKER = (sys.executable, "-m", "tests.recording_worker")
+
+READY = re.compile(r"partitions taken.* partitions=\S*\d")
+POLL_S = 0.05
+
+T = TypeVar("T")
+
+
+class WorkerProcess:
+    """One worker. ``log`` holds its output, of this process only."""
+
+    def __init__(self, settings: Settings, log: Path, command: Sequence[str] = SIE_WORKER) -> None:
+        self.log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                list(command),
+                cwd=ROOT,
+                env=as_environment(settings) | {"PYTHONPATH": os.environ.get("PYTHONPATH", str(ROOT))},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    def text(self) -> str:
+        """What it has logged so far."""
+        return self.log.read_text(errors="replace")
+
+    def wait_for(self, pattern: str | re.Pattern[str], timeout_s: float = 60) -> re.Match[str]:
+        """The first match of ``pattern`` in the log, once it is there."""
+        return self.until(lambda: re.search(pattern, self.text()), f"log line {pattern!r}", timeout_s)
+
+    def wait_ready(self, timeout_s: float = 120) -> None:
+        """Return when it has partitions and processes them."""
+        self.wait_for(READY, timeout_s)
+
+    def until(self, look: Callable[[], T | None], what: str, timeout_s: float) -> T:
+        """What ``look`` finds, once it finds something."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if found := look():
+                return found
+            if not self.running:
+                break
+            time.sleep(POLL_S)
+        state = "still runs" if self.running else f"ended with {self._process.returncode}"
+        raise AssertionError(f"no {what} within {timeout_s:g} s; the worker {state}; its log:\n{self.text()[-4000:]}")
+
+    def stop(self, timeout_s: float = 60) -> int:
+        """SIGTERM; its exit code."""
+        return self._end(signal.SIGTERM, timeout_s)
+
+    def kill(self) -> int:
+        """SIGKILL; returns when it is gone."""
+        return self._end(signal.SIGKILL, 30)
+
+    def pause(self) -> None:
+        """SIGSTOP: it keeps all it has and does nothing."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def exit_code(self, timeout_s: float = 60) -> int:
+        """Wait until it has ended."""
+        return self._process.wait(timeout_s)
+
+    def _end(self, how: signal.Signals, timeout_s: float) -> int:
+        if self.running:
+            self._process.send_signal(how)
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the worker does not end; its log:\n{self.text()[-4000:]}") from None
+
+
+@contextmanager
+def worker_pool(
+    settings: Settings, folder: Path, command: Sequence[str] = SIE_WORKER
+) -> Iterator[Callable[[], WorkerProcess]]:
+    """Starts workers; whatever still runs at the end is killed."""
+    started: list[WorkerProcess] = []
+
+    def start() -> WorkerProcess:
+        started.append(WorkerProcess(settings, folder / f"worker-{len(started)}.log", command))
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for worker in started:
+            if worker.running:
+                worker.resume()
+                worker.kill()
