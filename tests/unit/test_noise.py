@@ -220,4 +220,5 @@ def test_every_probability_is_finite_and_below_the_cap(rows: list[Any], repeats:
         assert np.isfinite(values).all()
         assert (values >= 0.0).all()
         assert (values <= NoiseConfig().max_probability).all()
-    assert all(np.isfinite(result.world[name]).all() for name in result.world.dtype.names)
+    learned = set(result.world.dtype.names) - {"z_traits", "z_surprises"}  # scratch of one event: NaN is "unknown"
+    assert all(np.isfinite(result.world[name]).all() for name in learned)
