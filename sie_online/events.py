@@ -252,18 +252,18 @@ class Decoder:
         longest, most = self._limits.id_bytes, self._limits.attributes
         for name, text, least in zip(("event_id", "user_id", "item_id", "category_id"), ids, (1, 1, 1, 0), strict=True):
             length = text.lengths()
-            for at in np.flatnonzero(real & ((length < least) | (length > longest))):
+            for at in np.flatnonzero(real & ((length < least) | (length > longest))).tolist():
                 detail = f"{name} has {length[at]} bytes; {least} to {longest} are allowed"
-                faults.setdefault(int(at), (Reason.BAD_ID, detail))
+                faults.setdefault(at, (Reason.BAD_ID, detail))
         horizon = batch.timestamps_ms[rows] + round(self._limits.future_s * 1000)
-        for at in np.flatnonzero(real & (columns["time_ms"] > horizon)):
+        for at in np.flatnonzero(real & (columns["time_ms"] > horizon)).tolist():
             detail = f"timestamp_ms {columns['time_ms'][at]} is over {self._limits.future_s:g} s later than its record"
-            faults.setdefault(int(at), (Reason.BAD_TIMESTAMP, detail))
+            faults.setdefault(at, (Reason.BAD_TIMESTAMP, detail))
         mismatch = np.zeros(len(rows), np.bool_)
         data = np.frombuffer(batch.buffer, np.uint8)
         _mismatches(data, batch.keys[rows], ids[1].offsets, ids[1].data, mismatch)
-        for at in np.flatnonzero(real & mismatch):
-            faults.setdefault(int(at), (Reason.KEY_MISMATCH, "the record's key is not its user_id in UTF-8"))
+        for at in np.flatnonzero(real & mismatch).tolist():
+            faults.setdefault(at, (Reason.KEY_MISMATCH, "the record's key is not its user_id in UTF-8"))
         for at, event in enumerate(events):
             if event.attributes is not None and len(event.attributes) > most:
                 detail = f"{len(event.attributes)} attributes; {most} are allowed"

@@ -43,7 +43,8 @@ def kernel_sources() -> Iterator[Path]:
                 yield path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
-numba.config.CACHE_DIR = str(cache_directory())
+config: Any = numba.config
+config.CACHE_DIR = str(cache_directory())
 
 
 def kernel(function: Function) -> Function:
@@ -52,5 +53,6 @@ def kernel(function: Function) -> Function:
     Without numba's runtime: a kernel cannot allocate, and passing it the shard's many arrays costs no reference
     counts (they were 40 % of the loop). Callers keep the arrays alive.
     """
-    compiled: Function = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
+    njit: Any = numba.njit  # its stubs do not know every option
+    compiled: Function = njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
     return compiled

@@ -47,7 +47,7 @@ def slot_of(table: Any, key: Any, ordinal: int) -> int:
     """
     keys, touched = table.keys, table.touched
     first = np.int64(key & np.uint64(keys.shape[0] - 1)) & ~np.int64(WAYS - 1)
-    oldest = first
+    oldest = int(first)
     for slot in range(first, first + WAYS):
         if keys[slot] == key:
             touched[slot] = ordinal
@@ -57,4 +57,4 @@ def slot_of(table: Any, key: Any, ordinal: int) -> int:
     keys[oldest] = key
     touched[oldest] = ordinal
     table.raw[oldest, :] = 0
-    return int(oldest)
+    return oldest

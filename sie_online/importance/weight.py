@@ -50,7 +50,7 @@ def compose(cfg: WeightConfig, world: Any, factors: Any) -> float:
         factors[GUARD] = math.log1p(cfg.strength * math.expm1(total)) - total
     total += factors[GUARD]
     weight = math.exp(total)
-    clipped = min(cfg.maximum, max(cfg.minimum, 1.0 + _temper(cfg, world) * (weight - 1.0)))
+    clipped = float(min(cfg.maximum, max(cfg.minimum, 1.0 + _temper(cfg, world) * (weight - 1.0))))
     factors[CLIP] = cut + (math.log(clipped) - total if clipped != weight else 0.0)
     return clipped
 
@@ -79,7 +79,7 @@ def effective_share(world: Any) -> float:
     """Effective sample size of the unclipped weights as a share of n: (sum w)^2 / (n sum w^2); 1 before any."""
     if world.guarded_squares <= 0.0:
         return 1.0
-    return min(1.0, world.guarded_sum * world.guarded_sum / (world.raw_n * world.guarded_squares))
+    return float(min(1.0, world.guarded_sum * world.guarded_sum / (world.raw_n * world.guarded_squares)))
 
 
 @kernel

@@ -174,8 +174,8 @@ class Shard:
         )
 
     def close(self) -> None:
-        """Release the scratch file of the open views."""
-        self._state = new_state(self._settings, self._scratch)
+        """Release the memory and the scratch file; the shard cannot be used any more."""
+        del self._state, self._image, self._out
 
     def _advance(self, events: EventBatch, texts: Texts, at: int) -> int:
         """Run the event loop from row ``at`` until the output needs draining or the batch ends."""

@@ -74,7 +74,7 @@ def _copy(offsets: Any, data: Any, row: int, target: Any, to: int) -> int:
     first, last = offsets[row], offsets[row + 1]
     for step in range(last - first):
         target[to + step] = data[first + step]
-    return to + last - first
+    return int(to + last - first)
 
 
 @kernel

@@ -106,7 +106,7 @@ class Image:
         kept = [bounds for bounds in self._ranges if bounds[1] > head]
         covered = kept[-1][1] if kept else head
         ranges = [*kept, (covered, tail)] if tail > covered else list(kept)
-        while len(ranges) > 1 and _should_merge(*ranges[-2:], head):
+        while len(ranges) > 1 and _should_merge(ranges[-2], ranges[-1], head):
             last = ranges.pop()
             ranges[-1] = (ranges[-1][0], last[1])
         ranges = [(max(first, head), last) if (first, last) not in kept else (first, last) for first, last in ranges]
@@ -148,7 +148,7 @@ def _pack_views(views: Views, first: int, last: int) -> bytes:
     hot, cold = views.hot[at], views.cold[at]
     end = int(cold[-1]["ids_at"]) + sum(int(cold[-1][part]) for part in ("event_bytes", "user_bytes", "item_bytes"))
     ids = views.ids[np.arange(int(cold[0]["ids_at"]), end) & (len(views.ids) - 1)]
-    return hot.tobytes() + cold.tobytes() + ids.tobytes()
+    return b"".join(part.tobytes() for part in (hot, cold, ids))
 
 
 def restored(empty: State, meta: Mapping[str, Any], pieces: Mapping[str, bytes], scratch: Path | None) -> State:
@@ -162,12 +162,12 @@ def restored(empty: State, meta: Mapping[str, Any], pieces: Mapping[str, bytes],
         empty = empty._replace(views=new_views(capacity, scratch))
     tables = dict(tables_of(empty))
     covered = head = int(meta["head"])
-    ranges = []
+    ranges: list[tuple[int, int, bytes]] = []
     for name, data in pieces.items():
         table, _, part = name.rpartition("/")
         if table == "views":
-            first, last = part.split("-")
-            ranges.append((int(first), int(last), data))
+            begin, end = part.split("-")
+            ranges.append((int(begin), int(end), data))
             continue
         if table == EXTRA:
             continue
