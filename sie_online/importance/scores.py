@@ -17,6 +17,8 @@ MEMORY = 100_000.0
 """Samples over which the running means forget."""
 PRIOR = 20.0
 """Samples' worth of the starting means (1 after scaling), so that the first samples cannot be extreme."""
+LARGEST = 10.0
+"""No score counts for more than this many times its mean: the first means rest on a handful of samples."""
 FLOOR = 1e-6
 
 
@@ -60,4 +62,6 @@ def _combined(mode: int, world: Any, p: float, error: float, feature_score: floa
 @kernel
 def _scaled(world: Any, which: int, value: float) -> float:
     total = world.score_means[which]
-    return (value * world.score_n + PRIOR * FLOOR) / (total + PRIOR * FLOOR) if total > 0.0 else 1.0
+    if total <= 0.0:
+        return 1.0
+    return min(LARGEST, (value * world.score_n + PRIOR * FLOOR) / (total + PRIOR * FLOOR))
