@@ -35,7 +35,7 @@ def _weights(axes: Any, observer: Observer) -> None:
     labels = [f"{low:g}–{high:g}" for low, high in pairwise(edges[:-1])] + [f"> {edges[-2]:g}"]
     axes.bar(range(len(labels)), observer.histogram(), color=COLOURS["weighted"])
     axes.set_xticks(range(len(labels)), labels, rotation=60, ha="right")
-    axes.set(title="Weights at first statement", ylabel="events", yscale="symlog")
+    axes.set(title="Weights at first statement", ylabel="events (logarithmic)", yscale="symlog")
 
 
 def _models(axes: Any, report: Report) -> None:

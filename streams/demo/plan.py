@@ -12,13 +12,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from sie_online.errors import UsageError
-from sie_online.settings import ROW_SECTIONS, Kafka, Settings, Topics, Watchdog, load
+from sie_online.settings import ROW_SECTIONS, Checkpoint, Kafka, Settings, Topics, Watchdog, load
 from sie_online.simulator import Scenario
 
 EVENTS = 60_000
 SECONDS = 40.0  # of replay; set-up, maturing and the report make it a minute
 PARTITIONS = 4
-CHECKPOINT_S = 1.0  # the lag is that of the last checkpoint: watch it follow closely
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class Plan:
             "log_level": "info",
             "kafka": _defaults(Kafka),
             "topics": _defaults(Topics) | {"partitions": PARTITIONS},
-            "checkpoint": {"interval_s": CHECKPOINT_S},
+            "checkpoint": _defaults(Checkpoint),
             "watchdog": _defaults(Watchdog),
             "web": {"host": "127.0.0.1", "port": web_port},
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
@@ -10,6 +11,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from sie_online.settings import Settings
 
 TIMEOUT = aiohttp.ClientTimeout(total=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """``outcomes``: records by ``weighted``, ``duplicate``, ``heartbeat`` and ``dead_letter``; ``lag``: unprocessed
+    records. All zero if the worker does not answer."""
+
+    outcomes: Counter[str]
+    lag: int
 
 
 class Site:
@@ -26,19 +36,24 @@ class Site:
         except (aiohttp.ClientError, TimeoutError):
             return False
 
-    async def outcomes(self) -> Counter[str]:
-        """Records by ``weighted``, ``duplicate``, ``heartbeat`` and ``dead_letter``; empty if it does not answer."""
+    async def figures(self) -> Figures:
+        """What the worker has counted."""
+        outcomes: Counter[str] = Counter()
+        lag = 0
+        for family in text_string_to_metric_families(await self._metrics()):
+            for sample in family.samples:
+                if sample.name == "sie_events_total":
+                    outcomes[sample.labels["outcome"]] += int(sample.value)
+                elif sample.name == "sie_lag_records":
+                    lag += int(sample.value)
+        return Figures(outcomes, lag)
+
+    async def _metrics(self) -> str:
         try:
             async with (
                 aiohttp.ClientSession(timeout=TIMEOUT) as client,
                 client.get(f"{self._address}/metrics") as reply,
             ):
-                text = await reply.text()
+                return await reply.text()
         except (aiohttp.ClientError, TimeoutError):
-            return Counter()
-        counts: Counter[str] = Counter()
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                if sample.name == "sie_events_total":
-                    counts[sample.labels["outcome"]] += int(sample.value)
-        return counts
+            return ""  # busy, or about to end: who watches the process will say so

@@ -85,7 +85,7 @@ class _Stage:
         observer = Observer(simulation.truth)
         begin = time.monotonic()
         async with open_log(self._settings) as log:
-            stream = self._stream(simulation)
+            stream = self._stream(simulation, log)
             sent = await _while_well(stream, self._subscribe(observer), self._look(observer, log))
             seconds = time.monotonic() - begin
             self._phase("Training a small recommender with and without the weights")
@@ -134,9 +134,9 @@ class _Stage:
 
     # -- the stream
 
-    async def _stream(self, simulation: Simulation) -> Replayed:
+    async def _stream(self, simulation: Simulation, log: Log) -> Replayed:
         sent = await self._send(simulation)
-        await self._until_weighed(sent)
+        await self._until_weighed(sent, log)
         return sent
 
     async def _send(self, simulation: Simulation) -> Replayed:
@@ -162,19 +162,19 @@ class _Stage:
             state.weighted, state.final = observer.weighted, observer.final
             state.histogram = observer.histogram().tolist()
             state.found = observer.found_by_kind()
-            state.lag = await log.lag()
+            state.lag = (await self._site.figures()).lag
             state.dead_letters = await log.dead_letters()
             self._view.tick()
             await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _until_weighed(self, sent: Replayed) -> None:
+    async def _until_weighed(self, sent: Replayed, log: Log) -> None:
         """Until the group has no lag and the subscriber has caught up with what the worker counts."""
         self._phase("Letting the last windows mature")
-        moved, before = time.monotonic(), (-1, -1, -1)
+        moved, before = time.monotonic(), (-1, -1, -1, -1)
         while True:
-            counted = await self._site.outcomes()
-            now = (counted.total(), self._state.weighted, self._state.final)
-            done = counted.total() >= sent.records + sent.heartbeats and self._state.lag == 0
+            counted, lag = (await self._site.figures()).outcomes, await log.lag()
+            now = (counted.total(), self._state.weighted, self._state.final, -1 if lag is None else lag)
+            done = counted.total() >= sent.records + sent.heartbeats and lag == 0
             if done and self._state.weighted >= counted["weighted"] and now == before:
                 return
             if now != before:
@@ -188,7 +188,7 @@ class _Stage:
     async def _conclude(
         self, simulation: Simulation, observer: Observer, log: Log, sent: Replayed, seconds: float
     ) -> Report:
-        counted, planted = await self._site.outcomes(), simulation.counts_by_kind()
+        counted, planted = (await self._site.figures()).outcomes, simulation.counts_by_kind()
         events_in = sent.records + sent.heartbeats
         return Report(
             events_in=events_in,

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from streams.cli.root import run
 
 from sie_online.errors import TopicError, UnreachableError
 from sie_online.partitioner import partition_of
 from sie_online.settings import Settings
 from sie_online.simulator import Scenario, Simulation, simulate
 from sie_online.wire import Chunk, maturity_ms
+from streams.cli.root import run
 from streams.heartbeat import keep_beating
 from streams.pacing import Rate
 from streams.replay import replay
