@@ -8,20 +8,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 from collections.abc import Iterable
 from typing import Any, cast
 
 import faust
+from aiokafka.errors import KafkaConnectionError
 from faust.app.base import BootStrategy
 from faust.types import AppT
 from mode import ServiceT
 
-from sie_online.errors import SieError
+from sie_online.errors import SieError, UnreachableError
 from sie_online.settings import Settings, load
 from streams import logs
 from streams.checkpoint import CheckpointStore
 from streams.checkpoint.decisions import Overrides
-from streams.exits import FAULT, die
+from streams.exits import FAULT, before_death, die
 from streams.metrics import Metrics
 from streams.ownership import Ownership
 from streams.publisher import Publisher
@@ -29,6 +31,7 @@ from streams.startup import prepare
 from streams.transport import SCHEME, Consumer
 from streams.transport.schema import BatchSchema
 from streams.watchdog import Vitals, Watchdog
+from streams.web import Health, Site
 from streams.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -86,15 +89,32 @@ class App(faust.App):
             metrics=self.metrics,
             vitals=self.vitals,
         )
+        self.metrics.watch_unacked_bytes(lambda: self.publisher.unacked_bytes)
+        self.site = Site(settings, self.metrics.registry, self._health())
         self.prepared = False
         self.on_before_shutdown.connect(self._finish)
 
     # -- life
 
     def on_init_dependencies(self) -> Iterable[ServiceT]:
-        """The publisher first: it starts before, and stops after, everything that has something to say."""
+        """The publisher early: it starts before, and stops after, everything that has something to say."""
         self.owner.attach(cast(Consumer, self.consumer))
-        return [self.publisher, self.owner, *super().on_init_dependencies()]
+        return [self.site, self.publisher, self.owner, *super().on_init_dependencies()]
+
+    def _health(self) -> Health:
+        return Health(
+            stalled_s=self.vitals.stalled_s,
+            assigned=lambda: self.owner.assigned,
+            recovered=lambda: self.owner.recovered,
+            agents_running=lambda: self.owner.running,
+        )
+
+    async def start(self) -> None:
+        """Start everything; what cannot start ends the process with its own code."""
+        try:
+            await super().start()
+        except SieError as error:
+            die(error.exit_code, str(error))
 
     async def on_first_start(self) -> None:
         """Check everything there is to check before the group is joined."""
@@ -104,6 +124,7 @@ class App(faust.App):
                 await asyncio.to_thread(prepare, self.settings)
         except SieError as error:
             die(error.exit_code, str(error))
+        before_death(cast(Consumer, self.consumer).thread.leave)
         Watchdog(self.vitals, self.settings.watchdog).start()
 
     async def _finish(self, *_: Any, **__: Any) -> None:
@@ -118,6 +139,8 @@ class App(faust.App):
 
     def _crash(self, reason: BaseException) -> None:
         """A service has failed. Faust would take its time, run every ``on_stop``, perhaps restart it: end here."""
+        if isinstance(reason, KafkaConnectionError):
+            die(UnreachableError.exit_code, f"broker {self.settings.broker} does not answer: {reason}")
         log.error("a service failed", exc_info=reason)
         die(FAULT, f"a service failed: {reason!r}")
 
@@ -207,5 +230,9 @@ def __getattr__(name: str) -> Any:
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if _app is None:
-        _app = create_app(load())
+        try:
+            _app = create_app(load())
+        except SieError as error:
+            sys.stderr.write(f"{error}\n")
+            raise SystemExit(error.exit_code) from None
     return _app

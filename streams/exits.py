@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
 log = logging.getLogger(__name__)
@@ -17,9 +19,20 @@ FAULT = 70
 """Our own fault, or a state we cannot leave alive: restart me."""
 
 
+_farewells: list[Callable[[], None]] = []
+
+
+def before_death(farewell: Callable[[], None]) -> None:
+    """Have ``die`` call ``farewell``, from whatever thread; it must return soon whatever state the process is in."""
+    _farewells.append(farewell)
+
+
 def die(code: int, reason: str) -> NoReturn:
     """Log ``reason`` and end the process with ``code``, from any thread."""
     log.critical("worker ends: %s", reason, extra={"exit_code": code})
+    while _farewells:
+        with suppress(Exception):
+            _farewells.pop()()
     for handler in logging.getLogger().handlers:
         handler.flush()
     sys.stdout.flush()

@@ -75,6 +75,10 @@ class Ownership:
         self._store = store
         self._overrides = overrides
 
+    def begins_anew(self, partition: int) -> bool:
+        """Whether a person has decided that this shard, of which nothing is stored, begins at the log's begin."""
+        return self._overrides.fresh and self._store.newest(partition) is None
+
     def take(self, partition: int, generation: int, place: LogPlace) -> Held:
         """Own a shard that is not in memory.
 

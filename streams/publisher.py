@@ -103,6 +103,11 @@ class Publisher(mode.Service):
         if producer is not None:
             await producer.stop()
 
+    @property
+    def unacked_bytes(self) -> int:
+        """Bytes sent and not confirmed."""
+        return self._unacked
+
     async def publish(self, partition: int, output: ShardOutput, deliveries: Deliveries) -> asyncio.Future[Any] | None:
         """Send everything in ``output``; returns when it is under way, waiting while too much is unconfirmed.
 

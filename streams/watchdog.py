@@ -60,6 +60,10 @@ class Vitals:
                 shard.progressed_at = self.now
             shard.lag = records
 
+    def stalled_s(self) -> float:
+        """For how long the shard that fares worst has not progressed although records wait, seconds."""
+        return max((self.now - shard.progressed_at for shard in tuple(self.shards.values()) if shard.lag), default=0.0)
+
     def saved(self, partition: int, *, everything: bool) -> None:
         """A checkpoint is durable; ``everything``: nothing was processed since it was taken."""
         if shard := self.shards.get(partition):

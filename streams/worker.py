@@ -30,6 +30,7 @@ from sie_online.settings import Settings
 from streams.checkpoint import CheckpointStore
 from streams.checkpointer import Checkpointer
 from streams.exits import FAULT, die
+from streams.generations import highest_generation
 from streams.lag import watch_lag
 from streams.metrics import Metrics
 from streams.ownership import Held, LogPlace, Ownership
@@ -67,7 +68,8 @@ class Worker(mode.Service):
         self._vitals = vitals
         self._held: dict[int, Held] = {}
         self._acquiring: asyncio.Task[Mapping[int, Claim]] | None = None
-        self._stopping = False
+        self._assigned: set[int] | None = None
+        self._running = self._stopping = False
         self._consumer: Consumer | None = None
         self._checkpointer = Checkpointer(self, store, vitals, metrics)
 
@@ -86,6 +88,21 @@ class Worker(mode.Service):
     def partitions(self) -> set[int]:
         """Partitions that are owned, restored and being processed."""
         return set() if self._stopping or self._consumer is None else self._consumer.positions.partitions()
+
+    @property
+    def assigned(self) -> bool:
+        """Whether the group has given an assignment, be it empty, and has not taken it back."""
+        return self._assigned is not None
+
+    @property
+    def recovered(self) -> bool:
+        """Whether everything assigned is being processed."""
+        return self._assigned == self.partitions
+
+    @property
+    def running(self) -> bool:
+        """Whether batches are being taken."""
+        return self._running
 
     def owns(self, partition: int, epoch: int) -> bool:
         """Whether ``partition`` is being processed under exactly this ``epoch``."""
@@ -109,8 +126,12 @@ class Worker(mode.Service):
 
     async def run(self, batches: AsyncIterable[RecordBatch]) -> None:
         """The agent: every batch there is, one after the other."""
-        async for batch in batches:
-            await self.process(batch)
+        self._running = True
+        try:
+            async for batch in batches:
+                await self.process(batch)
+        finally:
+            self._running = False
 
     async def process(self, batch: RecordBatch) -> None:
         """Run ``batch`` through its shard and publish what comes out; a batch of a lost epoch is dropped."""
@@ -182,6 +203,7 @@ class Worker(mode.Service):
         """The partitions are lost: checkpoint what can be, so that the next owner has nothing to replay."""
         log.info("partitions lost", extra={"partitions": _listed(self._held)})
         self._vitals.lost()
+        self._assigned = None
         self._vitals.unassigned_since, self._vitals.restoring_since = self._vitals.now, None
         # the group waits for us: whoever cannot save in time leaves it to the next owner's replay
         for partition in await self._checkpointer.save_all(self.settings.kafka.rebalance_timeout_s / 2):
@@ -189,6 +211,7 @@ class Worker(mode.Service):
 
     def keep(self, partitions: set[int]) -> None:
         """Drop the state of every other shard."""
+        self._assigned = partitions
         for partition in self._held.keys() - partitions:
             self._forget(partition)
         if not partitions:
@@ -234,10 +257,15 @@ class Worker(mode.Service):
         return claims
 
     async def _take(self, partition: int, generation: int, place: LogPlace) -> Held:
-        held = self._held.pop(partition, None)
+        started, held = time.perf_counter(), self._held.pop(partition, None)
         if held is not None:
-            return await asyncio.to_thread(self._ownership.take_again, held, place)
-        return await asyncio.to_thread(self._ownership.take, partition, generation, place)
+            held = await asyncio.to_thread(self._ownership.take_again, held, place)
+        else:
+            if await asyncio.to_thread(self._ownership.begins_anew, partition):
+                generation = max(generation, 1 + await highest_generation(self.settings, partition))
+            held = await asyncio.to_thread(self._ownership.take, partition, generation, place)
+        self._metrics.observe_stage("restore", time.perf_counter() - started)
+        return held
 
     async def _places(self, partitions: set[int]) -> dict[int, LogPlace]:
         thread = self.consumer.thread

@@ -6,13 +6,14 @@ of its partition, and a running digest of all values so far, so that any loss, r
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -45,6 +46,8 @@ NOTHING = pa.RecordBatch.from_pylist([], SCHEMA)
 class RecordingShard:
     """A shard whose state is how many records it has seen and what they were."""
 
+    fail_at: ClassVar[int | None] = None
+
     def __init__(
         self, settings: Settings, partition: int, *, generation: int = 0, scratch: Path | None = None, offset: int = 0
     ) -> None:
@@ -73,6 +76,8 @@ class RecordingShard:
         self.next_offset = batch.end
 
     def _row(self, batch: RecordBatch, index: int) -> dict[str, int]:
+        if batch.offsets[index] == self.fail_at:
+            raise ValueError("a fault")
         self.nth += 1
         self.digest = zlib.crc32(batch.value(index) or b"", self.digest)
         return {
@@ -101,11 +106,16 @@ class RecordingShard:
 
 
 def main() -> int:
-    """Run the worker with the settings of the environment."""
+    """Run the worker with the settings of the environment; ``--fresh`` as in ``sie worker``."""
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--fresh", action="store_true")
+    arguments.add_argument("--fail-at", type=int, help="Offset at which the shard has a fault.")
+    given = arguments.parse_args()
+    RecordingShard.fail_at = given.fail_at
     ownership.Shard = RecordingShard  # type: ignore[assignment,misc]
     startup.warm_up = lambda: None
     try:
-        app.serve(load(), Overrides())
+        app.serve(load(), Overrides(fresh=given.fresh))
     except SieError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

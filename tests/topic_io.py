@@ -139,6 +139,20 @@ def read_rows(settings: Settings, topic: str) -> pa.Table:
     return pa.concat_tables([from_message(record.value) for record in read(settings, topic)], promote_options="default")
 
 
+def topics(settings: Settings) -> set[str]:
+    """Names of all topics there are."""
+    return set(asyncio.run(_topics(settings)))
+
+
+async def _topics(settings: Settings) -> list[str]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.broker)
+    await admin.start()
+    try:
+        return list(await admin.list_topics())
+    finally:
+        await admin.close()
+
+
 def ends(settings: Settings, topic: str) -> dict[int, int]:
     """Offset after the last record, per partition."""
     return asyncio.run(_ends(settings, topic))

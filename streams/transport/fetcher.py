@@ -7,7 +7,9 @@ very moment its records were taken from aiokafka.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +30,7 @@ T = TypeVar("T")
 
 IDLE_S = 0.05  # pause of the fetch loop while nothing is owned
 FETCH_WAIT_MS = 500  # how long a broker may hold back an empty answer; bounds the latency of nothing but idleness
+LEAVE_S = 1.0  # a dying worker waits so long for the broker to hear of it
 MAX_IDLE_MS = 600_000  # aiokafka leaves the group silently after this long without a fetch; our own watchdog is earlier
 
 
@@ -204,6 +207,14 @@ class FetchThread(AIOKafkaConsumerThread):
     async def partition_count(self, _: Iterable[int] = ()) -> int:
         """Partitions that the topic has."""
         return len(self._ensure_consumer().partitions_for_topic(self.consumer.topic) or ())
+
+    def leave(self) -> None:
+        """Leave the group, if that can be done at once, so that the others need not wait for the session's end."""
+        if self._consumer is None or threading.current_thread() is self._thread:
+            return
+        leaving = asyncio.run_coroutine_threadsafe(self._consumer._coordinator._maybe_leave_group(), self.thread_loop)
+        with suppress(TimeoutError):
+            leaving.result(LEAVE_S)
 
     def close(self) -> None:
         """Nothing: stock closes the client from the wrong thread when a rebalance meets a shutdown."""
