@@ -203,21 +203,19 @@ class Decoder:
             try:
                 events.append(decode(value))
             except (ValueError, RecursionError) as error:
-                beat = self._try_heartbeat(value)
-                if beat is None:
-                    dead.append(_dead_letter(batch, row, *_diagnose(error)))
+                try:
+                    events.append(self._heartbeat_instead(value, error))
+                except (ValueError, RecursionError) as last:
+                    dead.append(_dead_letter(batch, row, *_diagnose(last)))
                     continue
-                events.append(beat)
             rows.append(row)
         return rows, events, dead
 
-    def _try_heartbeat(self, value: bytes) -> Event | None:
-        if HEARTBEAT.encode() not in value:
-            return None
-        try:
-            beat = self._heartbeat.decode(value)
-        except (ValueError, RecursionError):
-            return None
+    def _heartbeat_instead(self, value: bytes, error: Exception) -> Event:
+        """The heartbeat that ``value`` is, if it was refused as an event (with ``error``) for being one."""
+        if f"'{HEARTBEAT}'" not in str(error):
+            raise error
+        beat = self._heartbeat.decode(value)
         return Event("", "", "", HEARTBEAT, beat.timestamp_ms)  # type: ignore[arg-type]  # a type of its own
 
     def _columns(

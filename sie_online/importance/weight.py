@@ -18,6 +18,7 @@ N_RAW = NORMALISER
 GLOBAL_FIELDS: list[tuple[Any, ...]] = [
     ("raw_n", "f8"),  # samples seen, forgetting
     ("raw_sum", "f8"),  # of exp(sum of factors)
+    ("learning_sum", "f8"),  # the same without `delay`
     ("guarded_sum", "f8"),  # of the weights before clipping
     ("guarded_squares", "f8"),
 ]
@@ -58,8 +59,8 @@ def compose(cfg: WeightConfig, world: Any, factors: Any) -> float:
 @kernel
 def learning_weight(cfg: WeightConfig, world: Any, factors: Any) -> float:
     """Weight with which the weighted twin learns: full strength, and no `delay`, since it takes fake negatives back."""
-    total = _raw(factors) - factors[DELAY] - math.log((world.raw_sum + PRIOR) / (world.raw_n + PRIOR))
-    return min(cfg.maximum, max(cfg.minimum, math.exp(total)))
+    mean = (world.learning_sum + PRIOR) / (world.raw_n + PRIOR)
+    return float(min(cfg.maximum, max(cfg.minimum, math.exp(_raw(factors) - factors[DELAY]) / mean)))
 
 
 @kernel
@@ -70,6 +71,7 @@ def observe_weight(world: Any, factors: Any) -> None:
     guarded = math.exp(total + factors[NORMALISER] + factors[GUARD])
     world.raw_n = world.raw_n * keep + 1.0
     world.raw_sum = world.raw_sum * keep + math.exp(total)
+    world.learning_sum = world.learning_sum * keep + math.exp(total - factors[DELAY])
     world.guarded_sum = world.guarded_sum * keep + guarded
     world.guarded_squares = world.guarded_squares * keep + guarded * guarded
 
