@@ -64,4 +64,4 @@ def _scaled(world: Any, which: int, value: float) -> float:
     total = world.score_means[which]
     if total <= 0.0:
         return 1.0
-    return min(LARGEST, (value * world.score_n + PRIOR * FLOOR) / (total + PRIOR * FLOOR))
+    return float(min(LARGEST, (value * world.score_n + PRIOR * FLOOR) / (total + PRIOR * FLOOR)))

@@ -18,10 +18,8 @@ become infinite: pulls, factors and logits are bounded, curvatures stay at or ab
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -37,7 +35,6 @@ from sie_online.recommender.machine import (
     pairwise,
 )
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 Array = npt.NDArray[np.float64]
 
 TWINS = 2
@@ -78,12 +75,6 @@ class Prediction(NamedTuple):
     probability: float  # in [1e-6, 1 - 1e-6]
     feature_score: float  # >= 0
     uncertainty: float  # standard deviation of the probability, diagonal Laplace approximation
-
-
-def inlined(function: Function) -> Function:
-    """A kernel that is copied into its caller: a call that passes a `Model` costs 0.3 us in reference counts alone."""
-    compiled: Any = numba.njit(inline="always", nogil=True, error_model="numpy")(function)
-    return cast(Function, compiled)
 
 
 @kernel
@@ -146,7 +137,7 @@ def _feature_score(usage: Any, contribution: Any) -> float:
     return score / total if total > 0.0 and math.isfinite(score) else 0.0
 
 
-@inlined
+@kernel
 def predict_values(cfg: Any, model: Any, twin: int, idx: Any, x: Any) -> Any:
     """`predict` for columns with values ``x`` (float64, one per index)."""
     linear, factors, fields = model.linear[twin], model.factors[twin], model.fields
@@ -166,13 +157,13 @@ def predict_values(cfg: Any, model: Any, twin: int, idx: Any, x: Any) -> Any:
     )
 
 
-@inlined
+@kernel
 def predict(cfg: Any, model: Any, twin: int, idx: Any) -> Any:
     """Prediction of one twin for one event of one-hot columns ``idx`` (uint32, 0 = absent). Changes only scratch."""
     return predict_values(cfg, model, twin, idx, model.ones)
 
 
-@inlined
+@kernel
 def note_usage(model: Any, twin: int) -> None:
     """Move the running mean |contribution| of every column by the last prediction of ``twin``."""
     usage, contribution = model.usage[twin], model.contribution[twin]
@@ -184,7 +175,7 @@ def note_usage(model: Any, twin: int) -> None:
             usage[j] += (size - usage[j]) / n
 
 
-@inlined
+@kernel
 def learn_values(cfg: Any, model: Any, twin: int, idx: Any, x: Any, y: float, weight: float) -> None:
     """`learn` for columns with values ``x`` (float64, one per index)."""
     if not weight > 0.0:
@@ -201,13 +192,13 @@ def learn_values(cfg: Any, model: Any, twin: int, idx: Any, x: Any, y: float, we
     move_factors(cfg, factors, fields, sums, idx, x, pull_fm, h * p_fm * (1.0 - p_fm))
 
 
-@inlined
+@kernel
 def learn(cfg: Any, model: Any, twin: int, idx: Any, y: float, weight: float) -> None:
     """One step towards label ``y`` (0 or 1) with importance ``weight`` >= 0 (0, negative or NaN: no step)."""
     learn_values(cfg, model, twin, idx, model.ones, y, weight)
 
 
-@inlined
+@kernel
 def take_back(cfg: Any, model: Any, twin: int, idx: Any, p_then: float, weight_then: float) -> None:
     """Reverse the negative step that was made with ``weight_then`` when the probability was ``p_then``.
 
