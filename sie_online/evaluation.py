@@ -28,10 +28,13 @@ from sie_online.ranking import auc
 from sie_online.records import Headers, RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import Shard
+from sie_online.tables import newest_statements
 from sie_online.wire import Chunk, WireRecord, final_heartbeats
 
 BATCH_RECORDS = 4_000  # as a worker is handed by default; rows do not depend on it
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
+WEIGHTS_FILE = "weights.parquet"
+PREDICTIONS_FILE = "predictions.parquet"
 PREDICTIONS = pa.schema([WEIGHTS.field("event_id"), WEIGHTS.field("probability")])
 
 Progress = Callable[[int, float], None]
@@ -90,7 +93,7 @@ def evaluate(
             open_lines.callback(line.close)
         _feed(lines, chunks, settings, report, on_progress or (lambda _records, _share: None))
         open_lines.close()
-        _write_tables(lines, settings, out, report)
+        _write_tables(lines, Path(spill), out, report)
     return report
 
 
@@ -153,8 +156,7 @@ class _Line:
     def sorted_rows(self) -> pa.Table:
         """All rows, by offset and revision."""
         with pa.memory_map(str(self.path)) as source, pa.ipc.open_stream(source) as reader:
-            rows = reader.read_all().unify_dictionaries()
-            return rows.sort_by([("offset", "ascending"), ("revision", "ascending")]).combine_chunks()
+            return newest_statements(reader, weights_schema(self._topic))
 
 
 def _feed(
@@ -182,19 +184,21 @@ def _partition(record: WireRecord, place: Placer) -> int:
     return 0 if record.key is None else place(record.key)
 
 
-def _write_tables(lines: list[_Line], settings: Settings, out: Path, report: Report) -> None:
+def _write_tables(lines: list[_Line], spill: Path, out: Path, report: Report) -> None:
     found: list[_Progressive] = []
-    schema = weights_schema(settings.topics.events)
-    with (
-        pq.ParquetWriter(out / "weights.parquet", schema) as weights,
-        pq.ParquetWriter(out / "predictions.parquet", PREDICTIONS) as predictions,
-    ):
+    with ExitStack() as open_files:
+        weights: pq.ParquetWriter | None = None
+        predictions = open_files.enter_context(pq.ParquetWriter(spill / PREDICTIONS_FILE, PREDICTIONS))
         for line in lines:
             rows = line.sorted_rows()
+            if weights is None:
+                weights = open_files.enter_context(pq.ParquetWriter(spill / WEIGHTS_FILE, rows.schema))
             weights.write_table(rows)
             first = rows.filter(pa.array(_numpy(rows, "revision") == 0)).select(PREDICTIONS.names)
             predictions.write_table(first.cast(PREDICTIONS))
             found.append(_Progressive.of(rows))
+    for name in (WEIGHTS_FILE, PREDICTIONS_FILE):  # whole or not there
+        (spill / name).replace(out / name)
     _conclude(report, found)
 
 
