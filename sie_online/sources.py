@@ -289,7 +289,7 @@ def _attributes(path: Path, table: pa.Table, first_row: int) -> list[Any]:
     """A map or struct as it is, text as the JSON object it must hold."""
     if "attributes" not in table.column_names:
         return [None] * len(table)
-    values = table["attributes"].to_pylist()
+    values: list[Any] = table["attributes"].to_pylist()
     if pa.types.is_map(table["attributes"].type):
         return [None if value is None else dict(value) for value in values]
     for row, value in enumerate(values, first_row + 1):
