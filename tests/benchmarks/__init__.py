@@ -1,0 +1,16 @@
+"""How fast it is. No tests: figures depend on the machine, so nothing here passes or fails by them.
+
+``python -m tests.benchmarks.throughput`` (``make bench``): the whole job on real Apache Kafka, beside stock Faust doing
+the same one event at a time, and beside an empty fetch. ``python -m tests.benchmarks.shard``: where the microseconds
+of one event go, in memory.
+"""
+
+import os
+
+from tests.brokers import ROOT
+
+# Before anything imports numba: compiled kernels are kept from one run to the next, as the tests' are.
+os.environ.setdefault("SIE_CACHE_DIR", str(ROOT / "build" / "cache"))
+
+BENCH = ROOT / "build" / "bench"
+"""Where results are written."""

@@ -1,0 +1,199 @@
+"""The three contestants. Each run is a fresh process with a fresh group, over the same events.
+
+How each is timed: *worker* and *stock-faust* by the broker's own stamps (LogAppendTime) of what they publish, from the
+first message to the last; the events of that first message do not count. So start, compilation, joining the group and
+restoring lie outside, publishing lies inside, and neither is slowed by being watched. *empty-fetch* publishes nothing:
+from aiokafka's first answer to its last, without the records of the first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from sie_online.settings import Settings
+from tests.benchmarks.arena import Arena, drop, make_output, make_outputs
+from tests.benchmarks.cpu import CpuWatch
+from tests.benchmarks.published import Messages, read_plain, read_weights
+from tests.brokers import Broker
+from tests.topic_io import committed, ends
+from tests.workers import SIE_WORKER, WorkerProcess, worker_pool
+
+START_S = 600  # the first start compiles the kernels
+RUN_S = 1_800
+LOOK_EVERY_S = 1.0  # a scrape costs the worker some milliseconds
+RESULT = re.compile(r"^RESULT (\{.*\})$", re.MULTILINE)
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """``events`` were done in ``seconds``; ``cores`` kept busy meanwhile, by process."""
+
+    contestant: str
+    events: int
+    seconds: float
+    cores: dict[str, float]
+    details: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> float:
+        """Events per second."""
+        return self.events / max(self.seconds, 1e-9)
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return asdict(self) | {"events_per_s": self.rate}
+
+
+def run_worker(arena: Arena, broker: Broker, name: str, progress: Progress) -> Run:
+    """``sie worker`` from an empty store to the last event, then proof that nothing is missing.
+
+    Raises:
+        AssertionError: it ended, got stuck, or an event is unaccounted for.
+    """
+    settings = arena.settings(name)
+    outputs = make_outputs(settings)
+    with worker_pool(settings, _folder(arena, name), SIE_WORKER) as start:
+        worker = start()
+        with CpuWatch(_pids(worker, broker)) as watch:
+            worker.wait_ready(START_S)
+            samples = _until_accounted(worker, settings, arena.records, progress)
+        if code := worker.stop():
+            raise AssertionError(f"the worker ended with {code}; the end of its log:\n{worker.text()[-4000:]}")
+    found = read_weights(settings)
+    counts = _outcomes(samples)
+    _prove_complete(settings, counts, found)
+    drop(settings, outputs)
+    return Run(
+        contestant="worker",
+        events=found.events_after_first(),
+        seconds=(found.last_ms - found.first_ms) / 1000,
+        cores=watch.cores(found.first_ms, found.last_ms),
+        details={**counts, "rows": found.rows, "final_rows": found.final, **_inside(samples)},
+    )
+
+
+def run_stock(arena: Arena, broker: Broker, name: str, n_events: int) -> Run:
+    """Stock Faust over the first ``n_events`` that it gets to see."""
+    settings = arena.settings(name)
+    out = f"bench.{name}.out"
+    make_output(settings, out)
+    command = _command("stock", "--events", str(n_events), "--out", out)
+    with worker_pool(settings, _folder(arena, name), command) as start:
+        process = start()
+        with CpuWatch(_pids(process, broker)) as watch:
+            result = _result(process)
+        behind = sum(committed(settings).values())
+    found = read_plain(settings, out)
+    if found.rows != n_events:
+        raise AssertionError(f"stock Faust published {found.rows:,} messages for {n_events:,} events")
+    drop(settings, [out])
+    return Run(
+        contestant="stock-faust",
+        events=found.events_after_first(),
+        seconds=(found.last_ms - found.first_ms) / 1000,
+        cores=watch.cores(found.first_ms, found.last_ms),
+        details={"settled": result["settled"], "committed": behind},
+    )
+
+
+def run_fetch(arena: Arena, broker: Broker, name: str) -> Run:
+    """aiokafka alone, fetching everything and dropping it."""
+    settings = arena.settings(name)
+    command = _command("fetch", "--records", str(arena.records))
+    with worker_pool(settings, _folder(arena, name), command) as start:
+        process = start()
+        with CpuWatch(_pids(process, broker)) as watch:
+            result = _result(process)
+    first_ms, last_ms = result["first_ms"], result["last_ms"]
+    return Run("empty-fetch", int(result["records"]), (last_ms - first_ms) / 1000, watch.cores(first_ms, last_ms))
+
+
+def _until_accounted(worker: WorkerProcess, settings: Settings, n_records: int, progress: Progress) -> list[Sample]:
+    """The worker's metrics once every record is counted and everything published is confirmed."""
+    deadline = time.monotonic() + RUN_S
+    while time.monotonic() < deadline and worker.running:
+        samples = _scrape(settings)
+        done = sum(_outcomes(samples).values())
+        if done >= n_records and _value(samples, "sie_unacked_bytes") == 0:
+            return samples
+        progress(f"{done:,} of {n_records:,}")
+        time.sleep(LOOK_EVERY_S)
+    raise AssertionError(f"the worker did not get through; the end of its log:\n{worker.text()[-4000:]}")
+
+
+def _prove_complete(settings: Settings, counts: Counter[str], found: Messages) -> None:
+    """Every event is weighed once in the topic, and everything is checkpointed and committed.
+
+    Raises:
+        AssertionError: it is not so.
+    """
+    if found.distinct_events() != counts["weighted"]:
+        raise AssertionError(f"{found.distinct_events():,} events have a weight, the worker counts {counts}")
+    at, end = committed(settings), ends(settings, settings.topics.events)
+    if at != {partition: offset for partition, offset in end.items() if offset}:
+        raise AssertionError(f"committed {at} of {end}")
+
+
+def _scrape(settings: Settings) -> list[Sample]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{settings.web.port}/metrics", timeout=20) as reply:
+        families = text_string_to_metric_families(reply.read().decode())
+    return [sample for family in families for sample in family.samples]
+
+
+def _outcomes(samples: Sequence[Sample]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for sample in samples:
+        if sample.name == "sie_events_total":
+            counts[sample.labels["outcome"]] += int(sample.value)
+    return counts
+
+
+def _value(samples: Sequence[Sample], name: str) -> float:
+    return sum(sample.value for sample in samples if sample.name == name)
+
+
+def _inside(samples: Sequence[Sample]) -> dict[str, float]:
+    """Where the worker's time went, over its whole life up to the last event."""
+    stages = {
+        f"{sample.labels['stage']}_s": sample.value for sample in samples if sample.name == "sie_stage_seconds_sum"
+    }
+    snapshots = [s.value for s in samples if s.name == "sie_stage_seconds_count" and s.labels["stage"] == "snapshot"]
+    return stages | {
+        "snapshots": sum(snapshots),
+        "checkpoints": _value(samples, "sie_checkpoint_seconds_count"),
+        "durable_s": _value(samples, "sie_checkpoint_seconds_sum"),
+        "checkpoint_mb": _value(samples, "sie_checkpoint_bytes_total") / 1e6,
+        "resident_mb": _value(samples, "process_resident_memory_bytes") / 1e6,
+    }
+
+
+def _result(process: WorkerProcess) -> dict[str, float]:
+    result: dict[str, float] = json.loads(process.wait_for(RESULT, RUN_S)[1])
+    return result
+
+
+def _pids(process: WorkerProcess, broker: Broker) -> dict[str, int]:
+    return {"contestant": process.pid} | ({"broker": broker.pid} if broker.pid else {})
+
+
+def _command(module: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", f"tests.benchmarks.{module}", *arguments)
+
+
+def _folder(arena: Arena, name: str) -> Path:
+    folder = arena.folder / name
+    folder.mkdir()
+    return folder
