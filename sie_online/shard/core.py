@@ -18,7 +18,7 @@ from sie_online.shard import snapshot
 from sie_online.shard.external import External
 from sie_online.shard.loop import Texts, run
 from sie_online.shard.output import DONE, ENLARGE, GROW, MAX_ROWS, Out, Renderer, new_out
-from sie_online.shard.snapshot import Image, Snapshot
+from sie_online.shard.snapshot import Image, Piece, Snapshot
 from sie_online.shard.state import COUNTERS, WEIGHT_EDGES, config_of, new_state
 from sie_online.views import grown
 
@@ -112,7 +112,7 @@ class Shard:
         settings: Settings,
         partition: int,
         meta: Mapping[str, Any],
-        pieces: Mapping[str, bytes],
+        pieces: Mapping[str, Piece],
         *,
         generation: int,
         scratch: Path | None = None,

@@ -16,7 +16,7 @@ from sie_online.settings import Recommender
 from sie_online.shard.labels import NEGATIVE, POSITIVE
 from sie_online.shard.loop import Texts, features_of, run
 from sie_online.shard.output import DONE, Out
-from sie_online.shard.snapshot import EXTRA
+from sie_online.shard.snapshot import EXTRA, Piece
 from sie_online.shard.state import Config, State
 
 PIECE = f"{EXTRA}/classifier"
@@ -32,7 +32,7 @@ class External:
         """The classifiers, to be saved beside the shard's own pieces (pickled: for the local store only)."""
         return {PIECE: pickle.dumps(self._twins)}
 
-    def restore(self, pieces: Mapping[str, bytes]) -> None:
+    def restore(self, pieces: Mapping[str, Piece]) -> None:
         """Go on with the classifiers that ``pieces`` holds."""
         self._twins = pickle.loads(pieces[PIECE])  # noqa: S301  # our own checkpoint, verified by its checksum
 

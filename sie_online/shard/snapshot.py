@@ -35,6 +35,7 @@ EXTRA = "extra"
 """Folder of the pieces that are none of ours to read."""
 
 Bytes = NDArray[np.uint8]
+Piece = bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,13 @@ class Snapshot:
     """A shard's state as of ``next_offset``.
 
     ``changed`` holds the pieces that differ from the previous snapshot of the same shard object (all of them in the
-    first); ``live`` names every piece the state consists of. A name may return with other content.
+    first); ``live`` names every piece the state consists of. A name may return with other content. The data may be
+    views of memory that the shard's next snapshot overwrites.
     """
 
     next_offset: int
     meta: dict[str, Any]
-    changed: dict[str, bytes]
+    changed: dict[str, Piece]
     live: frozenset[str]
 
 
@@ -75,7 +77,7 @@ class Image:
 
     def capture(self, state: State, meta: Mapping[str, Any], extra: Mapping[str, bytes]) -> Snapshot:
         """The state's pieces, and whole ``extra`` ones; those that changed since the last call with their data."""
-        changed: dict[str, bytes] = {}
+        changed: dict[str, Piece] = {}
         tables = dict(tables_of(state))
         for gone in self._tables.keys() - tables.keys():
             del self._tables[gone], self._live[gone]
@@ -90,17 +92,17 @@ class Image:
         full = {**meta, "head": head, "tail": tail, "capacity": len(state.views.hot)}
         return Snapshot(int(meta["next_offset"]), full, changed, frozenset(live))
 
-    def _changed_blocks(self, name: str, now: Bytes) -> dict[str, bytes]:
+    def _changed_blocks(self, name: str, now: Bytes) -> dict[str, Piece]:
         before = self._tables.setdefault(name, np.zeros(len(now), np.uint8))
         live = self._live.setdefault(name, set())
         flags = np.zeros(-(-len(now) // BLOCK_BYTES), np.bool_)
-        compare_and_copy(now, before, BLOCK_BYTES, flags)
+        compare_and_copy(now.view(np.uint64), before.view(np.uint64), BLOCK_BYTES // 8, flags)
         blocks = np.flatnonzero(flags).tolist()
         live.update(blocks)
         spans = {block: slice(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES) for block in blocks}
-        return {f"{name}/{block}": before[span].tobytes() for block, span in spans.items()}
+        return {f"{name}/{block}": before[span].data for block, span in spans.items()}
 
-    def _new_ranges(self, state: State) -> dict[str, bytes]:
+    def _new_ranges(self, state: State) -> dict[str, Piece]:
         """Drop settled ranges, add one for the views since the last snapshot, merge what has piled up."""
         head, tail = _bounds(state)
         kept = [bounds for bounds in self._ranges if bounds[1] > head]
@@ -130,14 +132,14 @@ def _range_name(first: int, last: int) -> str:
 
 @kernel
 def compare_and_copy(now: Any, before: Any, block: int, changed: Any) -> None:
-    """Mark the blocks of ``now`` that differ from ``before`` and copy them there (uint8 arrays of equal length)."""
+    """Mark the blocks of ``now`` that differ from ``before`` and copy them there (uint64 arrays of equal length)."""
     for which in range(changed.shape[0]):
         first, last = which * block, min((which + 1) * block, now.shape[0])
-        differs = False
+        difference = np.uint64(0)
         for at in range(first, last):
-            differs |= now[at] != before[at]
-        changed[which] = differs
-        if differs:
+            difference |= now[at] ^ before[at]
+        changed[which] = difference != 0
+        if changed[which]:
             for at in range(first, last):
                 before[at] = now[at]
 
@@ -151,7 +153,7 @@ def _pack_views(views: Views, first: int, last: int) -> bytes:
     return b"".join(part.tobytes() for part in (hot, cold, ids))
 
 
-def restored(empty: State, meta: Mapping[str, Any], pieces: Mapping[str, bytes], scratch: Path | None) -> State:
+def restored(empty: State, meta: Mapping[str, Any], pieces: Mapping[str, Piece], scratch: Path | None) -> State:
     """``empty`` filled from the pieces of a snapshot.
 
     Raises:
@@ -162,7 +164,7 @@ def restored(empty: State, meta: Mapping[str, Any], pieces: Mapping[str, bytes],
         empty = empty._replace(views=new_views(capacity, scratch))
     tables = dict(tables_of(empty))
     covered = head = int(meta["head"])
-    ranges: list[tuple[int, int, bytes]] = []
+    ranges: list[tuple[int, int, Piece]] = []
     for name, data in pieces.items():
         table, _, part = name.rpartition("/")
         if table == "views":
@@ -188,7 +190,7 @@ def restored(empty: State, meta: Mapping[str, Any], pieces: Mapping[str, bytes],
     return empty
 
 
-def _unpack_views(views: Views, head: int, first: int, last: int, data: bytes) -> None:
+def _unpack_views(views: Views, head: int, first: int, last: int, data: Piece) -> None:
     """Put the still open views of a range back into the ring; settled ones would overwrite younger views."""
     n = last - first
     hot = np.frombuffer(data, HOT, n)

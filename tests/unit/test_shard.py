@@ -67,7 +67,8 @@ def test_rows_do_not_depend_on_saving_and_restoring_in_between(undisturbed, save
         outputs += run(shard, rows[at:save])
         at = save
         snapshot = shard.snapshot()
-        pieces = {name: data for name, data in (pieces | snapshot.changed).items() if name in snapshot.live}
+        pieces |= {name: bytes(data) for name, data in snapshot.changed.items()}
+        pieces = {name: data for name, data in pieces.items() if name in snapshot.live}
         assert pieces.keys() == snapshot.live
         if keep and number % 2 == 0:
             continue
