@@ -19,7 +19,7 @@ QUIET = ("aiokafka", "faust", "mode", "asyncio", "numba")
 class LineFormatter(logging.Formatter):
     """Appends whatever was passed as ``extra`` as ``key=value``; a traceback follows on lines of its own."""
 
-    converter = time.gmtime
+    converter = time.gmtime  # type: ignore[assignment]  # the stub says that it takes no argument
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")

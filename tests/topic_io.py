@@ -6,25 +6,17 @@ import asyncio
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import pyarrow as pa
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import ConsumerRecord
 
 from sie_online.contracts import from_message
 from sie_online.settings import Settings
+from sie_online.wire import WireRecord
 from streams.topics import create_topics
-
-
-@dataclass(frozen=True)
-class Input:
-    """A record to write."""
-
-    value: bytes | None
-    key: bytes | None = None
-    partition: int | None = None
 
 
 def make_topics(settings: Settings) -> None:
@@ -32,7 +24,7 @@ def make_topics(settings: Settings) -> None:
     asyncio.run(create_topics(settings))
 
 
-def write(settings: Settings, rows: Iterable[Input]) -> None:
+def write(settings: Settings, rows: Iterable[WireRecord]) -> None:
     """Write ``rows`` to the input topic and return when all are acknowledged."""
     asyncio.run(_write(settings, rows, per_s=float("inf"), stop=threading.Event()))
 
@@ -40,13 +32,13 @@ def write(settings: Settings, rows: Iterable[Input]) -> None:
 class Writer:
     """Writes to the input topic from a thread of its own, so many records a second, until finished."""
 
-    def __init__(self, settings: Settings, rows: Iterable[Input], per_s: float) -> None:
+    def __init__(self, settings: Settings, rows: Iterable[WireRecord], per_s: float) -> None:
         self._stop = threading.Event()
         self._errors: list[BaseException] = []
         self._thread = threading.Thread(target=self._run, args=(settings, rows, per_s), daemon=True)
         self._thread.start()
 
-    def _run(self, settings: Settings, rows: Iterable[Input], per_s: float) -> None:
+    def _run(self, settings: Settings, rows: Iterable[WireRecord], per_s: float) -> None:
         try:
             asyncio.run(_write(settings, rows, per_s, self._stop))
         except BaseException as error:  # noqa: BLE001 - raised in ``finish``
@@ -66,7 +58,7 @@ class Writer:
 
 
 @contextmanager
-def writing(settings: Settings, rows: Iterable[Input], per_s: float) -> Iterator[Writer]:
+def writing(settings: Settings, rows: Iterable[WireRecord], per_s: float) -> Iterator[Writer]:
     """A ``Writer``, finished at the latest when the block ends."""
     writer = Writer(settings, rows, per_s)
     try:
@@ -75,7 +67,7 @@ def writing(settings: Settings, rows: Iterable[Input], per_s: float) -> Iterator
         writer.finish()
 
 
-async def _write(settings: Settings, rows: Iterable[Input], per_s: float, stop: threading.Event) -> None:
+async def _write(settings: Settings, rows: Iterable[WireRecord], per_s: float, stop: threading.Event) -> None:
     # idempotent: a retry across a broker's death must not write a record twice
     producer = AIOKafkaProducer(bootstrap_servers=settings.broker, linger_ms=20, acks="all", enable_idempotence=True)
     await producer.start()
@@ -90,7 +82,7 @@ async def _write(settings: Settings, rows: Iterable[Input], per_s: float, stop: 
             while True:
                 try:
                     sent = await producer.send(settings.topics.events, row.value, key=row.key, partition=row.partition)
-                except TimeoutError:
+                except KafkaTimeoutError:
                     continue  # the broker is away and nothing was taken
                 deliveries.append(sent)
                 break

@@ -12,10 +12,10 @@ import psutil
 import pytest
 
 from sie_online.settings import Settings
+from sie_online.wire import WireRecord
 from streams.checkpoint import CheckpointStore
 from tests import topic_io
 from tests.brokers import Broker, free_ports
-from tests.topic_io import Input
 from tests.workers import FAUST_WORKER, RECORDING_WORKER, SIE_WORKER, WorkerProcess, worker_pool
 
 pytestmark = pytest.mark.embedded
@@ -31,7 +31,7 @@ def made(settings: SettingsFactory, broker: Broker) -> Settings:
 
 
 def _write(settings: Settings, n: int = 1_000) -> None:
-    topic_io.write(settings, [Input(f"record {i}".encode(), partition=i % 2) for i in range(n)])
+    topic_io.write(settings, [WireRecord(None, f"record {i}".encode(), i % 2) for i in range(n)])
 
 
 def _wait_until_read(settings: Settings, worker: WorkerProcess) -> None:

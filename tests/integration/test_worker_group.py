@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 
 from sie_online.settings import Settings
+from sie_online.wire import WireRecord
 from streams.checkpoint import CheckpointStore
 from tests import topic_io
 from tests.brokers import Broker
-from tests.topic_io import Input
 from tests.workers import READY, RECORDING_WORKER, WorkerProcess, worker_pool
 
 PARTITIONS = 4
@@ -35,9 +35,9 @@ def quick(settings: Callable[..., Settings], kafka: Broker) -> Settings:
     return made
 
 
-def _inputs() -> Iterator[Input]:
+def _inputs() -> Iterator[WireRecord]:
     """Records for all partitions, without end."""
-    return (Input(f"record {n}".encode(), partition=n * 7 % PARTITIONS) for n in itertools.count())
+    return (WireRecord(None, f"record {n}".encode(), n * 7 % PARTITIONS) for n in itertools.count())
 
 
 def _rows(settings: Settings) -> pa.Table:

@@ -1,0 +1,118 @@
+"""One chaos run, and ``python -m tests.chaos.run --seeds 1-10`` for many: exits 1 if any of them found something."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sie_online.settings import Settings
+from tests import topic_io
+from tests.brokers import Broker, apache_kafka
+from tests.chaos.faults import Fault, long_plan, short_plan
+from tests.chaos.fleet import HopelessError
+from tests.chaos.scene import Scene, chaos_settings, opened
+from tests.chaos.verdict import Said, compare, undisturbed
+from tests.workers import SIE_WORKER
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one run did and found. ``problems`` is empty if every promise was kept."""
+
+    seed: int
+    faults: list[str]
+    exits: list[tuple[str, int]]
+    served_s: list[float]
+    lag_at_kill: list[int]
+    commit_looks: int
+    records: int
+    rows: int
+    repeated_rows: int
+    seconds: float
+    problems: list[str]
+
+
+def run(broker: Broker, folder: Path, seed: int, plan: Sequence[Fault], command: Sequence[str] = SIE_WORKER) -> Report:
+    """Do ``plan`` to two workers under load, let them finish, and judge what they published."""
+    began = time.monotonic()
+    settings = chaos_settings(broker, folder, f"chaos-{seed}-{int(time.time())}")
+    with opened(settings, broker, folder, command, seed) as scene:
+        try:
+            _play(scene, plan)
+        except HopelessError as error:
+            scene.problems.append(str(error))
+        problems = scene.problems + scene.commits.ahead[:5]
+    log = topic_io.read(settings, settings.topics.events)
+    said = said_by(settings)
+    problems += compare(said, undisturbed(settings, log))
+    distinct = said.weights.group_by(["partition", "offset", "revision"]).aggregate([]).num_rows
+    return Report(
+        seed=seed,
+        faults=[fault.__name__ for fault in plan],
+        exits=scene.fleet.exits,
+        served_s=scene.served_s,
+        lag_at_kill=scene.lag_at_kill,
+        commit_looks=scene.commits.looks,
+        records=len(log),
+        rows=distinct,
+        repeated_rows=said.weights.num_rows - distinct,
+        seconds=round(time.monotonic() - began, 1),
+        problems=problems,
+    )
+
+
+def _play(scene: Scene, plan: Sequence[Fault]) -> None:
+    for name in ("first", "second"):
+        scene.fleet.add(name)
+    for fault in plan:
+        fault(scene)
+    scene.wait_for_two_serving()
+    scene.finish_load()
+    for name in ("first", "second"):
+        if code := scene.fleet.remove(name):
+            scene.problems.append(f"{name}, told to stop, ended with {code}")
+
+
+def said_by(settings: Settings) -> Said:
+    """Everything in the output topics."""
+    letters = [dict(record.headers) for record in topic_io.read(settings, settings.topics.dead_letters)]
+    return Said(
+        topic_io.read_rows(settings, settings.topics.weights),
+        topic_io.read_rows(settings, settings.topics.samples),
+        [(int(one["sie-source-partition"]), int(one["sie-source-offset"])) for one in letters],
+    )
+
+
+def _seeds(text: str) -> list[int]:
+    first, _, last = text.partition("-")
+    return list(range(int(first), int(last or first) + 1))
+
+
+def main() -> int:
+    """Run every seed, one after the other, each on a broker of its own."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.run", description=__doc__)
+    parser.add_argument("--seeds", type=_seeds, default=[1], help="One seed, or a range as in 1-10.")
+    parser.add_argument("--short", action="store_true", help="The short plan that the tests run.")
+    given = parser.parse_args()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)  # a broker that is away is the point
+    failed = 0
+    for seed in given.seeds:
+        rng = random.Random(seed)
+        with tempfile.TemporaryDirectory(prefix="sie-chaos-") as folder, apache_kafka() as broker:
+            report = run(broker, Path(folder), seed, (short_plan if given.short else long_plan)(rng))
+        print(json.dumps(asdict(report)), flush=True)
+        failed += bool(report.problems)
+    print(f"{len(given.seeds) - failed} of {len(given.seeds)} runs kept every promise", flush=True)
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""The short chaos run, and that it finds what it should find; ``make chaos`` runs the long one."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.brokers import apache_kafka, requirements
+from tests.chaos.faults import Fault, kill, short_plan
+from tests.chaos.run import Report, run
+from tests.chaos.scene import SERVED_WITHIN_S
+from tests.workers import SIE_WORKER
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+SEED = 1
+
+
+def _run(folder: Path, plan: Sequence[Fault], command: Sequence[str] = SIE_WORKER) -> Report:
+    if missing := requirements():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    with apache_kafka(folder / "broker") as broker:
+        return run(broker, folder, SEED, plan, command)
+
+
+def test_kills_pauses_departures_and_a_dead_broker_change_no_published_row(tmp_path: Path) -> None:
+    report = _run(tmp_path, short_plan(random.Random(SEED)))
+
+    assert report.problems == []
+    assert len(report.served_s) == 3
+    assert max(report.served_s) <= SERVED_WITHIN_S
+    assert min(report.lag_at_kill) > 0, "every victim was busy"
+    assert report.repeated_rows > 0, "something was replayed"
+    assert report.commit_looks > 100
+
+
+@pytest.mark.parametrize(
+    ("fault", "finding"),
+    [
+        ("commit-ahead", "is committed, a checkpoint covers"),
+        ("skip-replay", "rows are missing"),
+        ("count-twice", "differ"),
+    ],
+)
+def test_a_worker_with_this_fault_is_found_out(tmp_path: Path, fault: str, finding: str) -> None:
+    broken = (sys.executable, "-m", "tests.chaos.broken_worker", fault)
+    report = _run(tmp_path, [kill], broken)
+
+    assert any(finding in problem for problem in report.problems), report

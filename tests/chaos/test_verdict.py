@@ -1,0 +1,53 @@
+"""The comparison of published rows finds every kind of difference."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tests.chaos.verdict import Said, compare
+from tests.published import sample_batch, weight_batch, weight_row
+
+ROWS = [weight_row(offset, revision, event_id=f"e{offset}") for offset in range(3) for revision in range(2)]
+
+
+def _said(*rows: dict[str, Any], dead: list[tuple[int, int]] | None = None) -> Said:
+    samples = pa.Table.from_batches([sample_batch(0, 1)])
+    return Said(pa.Table.from_batches([weight_batch(*rows)]), samples, dead or [(0, 9)])
+
+
+def test_the_same_rows_in_another_order_under_other_generations_and_repeated_are_the_same() -> None:
+    found = _said(*ROWS[::-1], *({**row, "generation": 7} for row in ROWS))
+
+    assert compare(found, _said(*ROWS)) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "finding"),
+    [
+        (ROWS[:-1], "1 rows are missing"),
+        ([*ROWS, weight_row(9)], "1 rows should not be there"),
+        ([{**ROWS[0], "weight": math.nextafter(ROWS[0]["weight"], 2.0)}, *ROWS[1:]], "undisturbed run's in weight"),
+        ([{**ROWS[0], "label": 1}, *ROWS[1:]], "undisturbed run's in label"),
+        ([{**ROWS[0], "event_id": "other"}, *ROWS[1:]], "undisturbed run's in event_id"),
+        ([*ROWS, {**ROWS[0], "weight": 5.0}], "repeated rows differ from the ones before in weight"),
+        ([*ROWS, {**ROWS[0], "label": 0}], "repeated rows differ from the ones before in label"),
+    ],
+)
+def test_a_difference_is_found(changed: list[dict[str, Any]], finding: str) -> None:
+    problems = compare(_said(*changed), _said(*ROWS))
+
+    assert any(finding in problem for problem in problems), problems
+
+
+def test_a_dead_letter_too_few_is_found() -> None:
+    assert compare(_said(*ROWS, dead=[(0, 9)]), _said(*ROWS, dead=[(0, 9), (1, 5)]))
+
+
+def test_not_a_number_equals_itself() -> None:
+    odd = [{**row, "uncertainty": math.nan} for row in ROWS]
+
+    assert compare(_said(*odd, *odd), _said(*odd)) == []
