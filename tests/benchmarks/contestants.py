@@ -47,10 +47,14 @@ class Run:
     cores: dict[str, float]
     details: dict[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not (self.events and self.seconds > 0):
+            raise ValueError(f"{self.contestant} was done with its first answer: give more events")
+
     @property
     def rate(self) -> float:
         """Events per second."""
-        return self.events / max(self.seconds, 1e-9)
+        return self.events / self.seconds
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""

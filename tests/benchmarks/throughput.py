@@ -28,6 +28,7 @@ from tests.brokers import Broker, apache_kafka, requirements
 
 RESULT = BENCH / "throughput.json"
 TELL_EVERY_S = 5.0
+LEAST_EVENTS = 10_000  # fewer come with the first answer: nothing would be left to time
 
 
 def main() -> int:
@@ -137,7 +138,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=_count, default=3, help="turns of each contestant (default 3)")
     parser.add_argument("--stock-events", type=_count, default=20_000, help="events for stock Faust (default 20,000)")
     parser.add_argument("--out", type=Path, default=RESULT, help=f"JSON result (default {RESULT.name} in build/bench)")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.events < LEAST_EVENTS:
+        parser.error(f"--events: at least {LEAST_EVENTS:,}, or there is nothing to time")
+    return given
 
 
 def _count(text: str) -> int:
