@@ -93,7 +93,9 @@ class RecordingShard:
     def snapshot(self) -> Snapshot:
         """State as of ``next_offset``."""
         state = json.dumps([self.nth, self.digest]).encode()
-        return Snapshot(self.next_offset, {"next_offset": self.next_offset}, {"state": state}, frozenset({"state"}))
+        return Snapshot(
+            self.next_offset, {"next_offset": self.next_offset}, lambda: ({"state": state}, frozenset({"state"}))
+        )
 
     def stats(self) -> ShardStats:
         """Figures for metrics: none."""

@@ -245,5 +245,5 @@ def warm_up() -> None:
     shard = Shard(Settings(), 0)
     for _ in shard.process(RecordBatch.of([], topic="", partition=0, epoch=0, start=0, end=0)):
         pass
-    shard.snapshot()
+    shard.snapshot().find()
     shard.close()

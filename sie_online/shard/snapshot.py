@@ -2,9 +2,9 @@
 
 Two kinds of memory are saved in two ways:
 
-- *Tables* (users, model, counters, …) change in place. They are cut into blocks; ``Image`` keeps a copy of what was
-  last handed out, and a block that differs from it is a new piece. Comparing costs a scan of memory and, unlike marks
-  set by the kernels, cannot forget a change. Blocks that are still all zero are never pieces.
+- *Tables* (users, model, counters, …) change in place. A snapshot copies them, which is all the line waits for; later,
+  in the writer's thread, the copy is compared block by block with what was last handed out, and a block that differs
+  is a new piece. Comparing cannot forget a change, as marks set by the kernels could. All-zero blocks are no pieces.
 - *Open views* are appended and never change, so a piece is a range of views. Neighbouring ranges are merged as they
   pile up (sizes at least halve from one range to the next), so that there are few, and each view is rewritten a
   logarithmic number of times.
@@ -12,8 +12,9 @@ Two kinds of memory are saved in two ways:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ from sie_online.views import COLD, FIRST_CAPACITY, HOT, Views, new_views, relink
 
 BLOCK_BYTES = 1 << 16
 """Small enough that scattered updates stay cheap, large enough that a manifest stays small."""
-LARGEST_RANGE = 1 << 16
-"""Views per piece beyond which ranges are no longer merged."""
+LARGEST_RANGE = 1 << 14
+"""Views per piece beyond which ranges are no longer merged: merging 8 MB is a matter of milliseconds."""
 
 EXTRA = "extra"
 """Folder of the pieces that are none of ours to read."""
@@ -38,19 +39,32 @@ Bytes = NDArray[np.uint8]
 Piece = bytes | memoryview
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Snapshot:
-    """A shard's state as of ``next_offset``.
+    """A shard's state as of ``next_offset``; to be written before the shard's next snapshot is taken.
 
     ``changed`` holds the pieces that differ from the previous snapshot of the same shard object (all of them in the
-    first); ``live`` names every piece the state consists of. A name may return with other content. The data may be
-    views of memory that the shard's next snapshot overwrites.
+    first); ``live`` names every piece the state consists of. A name may return with other content. Both are found on
+    first use, in the caller's thread; the shard may go on meanwhile.
     """
 
     next_offset: int
     meta: dict[str, Any]
-    changed: dict[str, Piece]
-    live: frozenset[str]
+    find: Callable[[], tuple[dict[str, Piece], frozenset[str]]]
+
+    @cached_property
+    def _pieces(self) -> tuple[dict[str, Piece], frozenset[str]]:
+        return self.find()
+
+    @property
+    def changed(self) -> dict[str, Piece]:
+        """Pieces with their data."""
+        return self._pieces[0]
+
+    @property
+    def live(self) -> frozenset[str]:
+        """Names of all pieces."""
+        return self._pieces[1]
 
 
 def tables_of(state: State) -> Iterator[tuple[str, Bytes]]:
@@ -67,40 +81,47 @@ def tables_of(state: State) -> Iterator[tuple[str, Bytes]]:
 
 
 class Image:
-    """What was last handed out of a state."""
+    """Copies of a state: as it was last handed out, and as it was last taken."""
 
     def __init__(self) -> None:
-        self._tables: dict[str, Bytes] = {}
+        self._taken: dict[str, Bytes] = {}
+        self._told: dict[str, Bytes] = {}
         self._live: dict[str, set[int]] = {}
         self._ranges: list[tuple[int, int]] = []
         self._extra: dict[str, bytes] = {}
 
     def capture(self, state: State, meta: Mapping[str, Any], extra: Mapping[str, bytes]) -> Snapshot:
-        """The state's pieces, and whole ``extra`` ones; those that changed since the last call with their data."""
-        changed: dict[str, Piece] = {}
+        """The state now, with whole ``extra`` pieces beside its own."""
         tables = dict(tables_of(state))
-        for gone in self._tables.keys() - tables.keys():
-            del self._tables[gone], self._live[gone]
+        self._taken = {name: self._taken.get(name, np.empty_like(now)) for name, now in tables.items()}
         for name, now in tables.items():
-            changed |= self._changed_blocks(name, now)
-        changed |= self._new_ranges(state)
-        changed |= {name: data for name, data in extra.items() if self._extra.get(name) != data}
+            np.copyto(self._taken[name], now)
+        others: dict[str, Piece] = self._new_ranges(state)
+        others |= {name: data for name, data in extra.items() if self._extra.get(name) != data}
         self._extra = dict(extra)
-        live = {f"{name}/{block}" for name, blocks in self._live.items() for block in blocks}
-        live |= {_range_name(*bounds) for bounds in self._ranges} | extra.keys()
         head, tail = _bounds(state)
         full = {**meta, "head": head, "tail": tail, "capacity": len(state.views.hot)}
-        return Snapshot(int(meta["next_offset"]), full, changed, frozenset(live))
+        return Snapshot(int(meta["next_offset"]), full, partial(self._find, others))
 
-    def _changed_blocks(self, name: str, now: Bytes) -> dict[str, Piece]:
-        before = self._tables.setdefault(name, np.zeros(len(now), np.uint8))
-        live = self._live.setdefault(name, set())
-        flags = np.zeros(-(-len(now) // BLOCK_BYTES), np.bool_)
-        compare_and_copy(now.view(np.uint64), before.view(np.uint64), BLOCK_BYTES // 8, flags)
+    def _find(self, others: dict[str, Piece]) -> tuple[dict[str, Piece], frozenset[str]]:
+        """All that changed since it was last handed out, ``others`` included, and the names of all there is."""
+        self._told = {name: self._told.get(name, np.zeros_like(now)) for name, now in self._taken.items()}
+        self._live = {name: self._live.get(name, set()) for name in self._taken}
+        changed = dict(others)
+        for name in self._taken:
+            changed |= self._changed_blocks(name)
+        live = {f"{name}/{block}" for name, blocks in self._live.items() for block in blocks}
+        live |= {_range_name(*bounds) for bounds in self._ranges} | self._extra.keys()
+        return changed, frozenset(live)
+
+    def _changed_blocks(self, name: str) -> dict[str, Piece]:
+        taken, told = self._taken[name], self._told[name]
+        flags = np.zeros(-(-len(taken) // BLOCK_BYTES), np.bool_)
+        compare_and_copy(taken.view(np.uint64), told.view(np.uint64), BLOCK_BYTES // 8, flags)
         blocks = np.flatnonzero(flags).tolist()
-        live.update(blocks)
+        self._live[name].update(blocks)
         spans = {block: slice(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES) for block in blocks}
-        return {f"{name}/{block}": before[span].data for block, span in spans.items()}
+        return {f"{name}/{block}": told[span].data for block, span in spans.items()}
 
     def _new_ranges(self, state: State) -> dict[str, Piece]:
         """Drop settled ranges, add one for the views since the last snapshot, merge what has piled up."""

@@ -12,12 +12,19 @@ from tests.events import event, heartbeat, random_events, records, run, small_se
 def advanced(n: int) -> tuple[Shard, Snapshot]:
     shard = Shard(small_settings(), 0)
     run(shard, records(random_events(n, seed=5)))
-    return shard, shard.snapshot()
+    return shard, written(shard)
+
+
+def written(shard: Shard) -> Snapshot:
+    """A snapshot whose pieces have been looked at, as a writer does before the shard's next one."""
+    snapshot = shard.snapshot()
+    assert snapshot.changed.keys() <= snapshot.live
+    return snapshot
 
 
 def test_a_second_snapshot_of_an_unchanged_shard_carries_nothing() -> None:
     shard, first = advanced(300)
-    second = shard.snapshot()
+    second = written(shard)
     assert second.changed == {}
     assert second.live == first.live == first.changed.keys()
     assert second.next_offset == 300
@@ -27,7 +34,7 @@ def test_a_snapshot_after_one_event_carries_little() -> None:
     shard, first = advanced(300)
     rows = records([*random_events(300, seed=5), event(10_000, at_s=9_000)])
     run(shard, rows[300:])
-    second = shard.snapshot()
+    second = written(shard)
     changed, whole = (sum(map(len, one.changed.values())) for one in (second, first))
     assert 0 < changed < 0.6 * whole
 
