@@ -35,6 +35,10 @@ class Vitals:
     restoring_since: float | None = None
     unassigned_since: float | None = None
     stopping_since: float | None = None
+    turned_at: float | None = None
+    """When the event loop last had a turn; None before it runs."""
+    log_seen_at: float | None = None
+    """When the log's ends were last known; None before they are asked for."""
     shards: dict[int, ShardVitals] = field(default_factory=dict)
 
     def owned(self, partition: int) -> ShardVitals:
@@ -45,6 +49,7 @@ class Vitals:
     def lost(self) -> None:
         """Watch no shard any more."""
         self.shards = {}
+        self.log_seen_at = None
 
     def progressed(self, partition: int) -> None:
         """A shard has processed something."""
@@ -79,6 +84,10 @@ def verdict(vitals: Vitals, limits: settings_module.Watchdog) -> str | None:
         return f"restoring takes longer than watchdog.restore_s = {limits.restore_s:g} s"
     if vitals.unassigned_since is not None and now - vitals.unassigned_since > limits.progress_s:
         return f"the group gave no assignment for watchdog.progress_s = {limits.progress_s:g} s"
+    if vitals.turned_at is not None and now - vitals.turned_at > limits.progress_s:
+        return f"the event loop has not turned for watchdog.progress_s = {limits.progress_s:g} s"
+    if vitals.log_seen_at is not None and now - vitals.log_seen_at > limits.progress_s:
+        return f"the broker has not told the log's end for watchdog.progress_s = {limits.progress_s:g} s"
     for partition, shard in tuple(vitals.shards.items()):
         if shard.lag and now - shard.progressed_at > limits.progress_s:
             return (

@@ -40,6 +40,8 @@ from streams.watchdog import Vitals
 
 log = logging.getLogger(__name__)
 
+TURN_S = 0.5
+RESTORES_AT_ONCE = 2  # reading and checking pieces is done beside the interpreter's lock, and holds memory twice
 LAST_COMMIT_S = 2.0  # a shutdown waits so long for Kafka to take the last commit; it is for lag tools only
 
 
@@ -121,6 +123,14 @@ class Worker(mode.Service):
         self._vitals.unassigned_since = self._vitals.now
         self.add_future(self._checkpointer.run())
         self.add_future(watch_lag(self, self._vitals, self._metrics))
+        self.add_future(self._turn())
+
+    async def _turn(self) -> None:
+        """Show the watchdog that the event loop turns."""
+        while not self.should_stop:
+            self._vitals.turned_at = self._vitals.now
+            await self.sleep(TURN_S)
+        self._vitals.turned_at = None
 
     # -- processing
 
@@ -235,37 +245,35 @@ class Worker(mode.Service):
         return claims
 
     async def _acquire(self, partitions: set[int], generation: int, term: int) -> Mapping[int, Claim]:
+        limit = asyncio.Semaphore(RESTORES_AT_ONCE)
         try:
             places = await self._places(partitions)
-            claims = {}
-            for partition in sorted(partitions):
-                held = await self._take(partition, generation, places[partition])
-                if term != self.consumer.positions.term:
-                    held.shard.close()  # lost again meanwhile
-                    break
-                self._held[partition] = held
-                claims[partition] = held.claim()
+            taken = await asyncio.gather(*(self._take(p, generation, places[p], limit) for p in sorted(partitions)))
         except SieError as error:
             die(error.exit_code, str(error))
         except Exception as error:
             log.exception("restore failed")
             die(FAULT, f"restore failed: {error!r}")
-        if term == self.consumer.positions.term:
-            for partition, claim in claims.items():
-                self._vitals.owned(partition)
-                self._metrics.set_epoch(partition, claim.epoch)
-        return claims
+        for held in taken:
+            if term != self.consumer.positions.term:
+                held.shard.close()  # lost again meanwhile
+                continue
+            self._held[held.partition] = held
+            self._vitals.owned(held.partition)
+            self._metrics.set_epoch(held.partition, held.epoch)
+        return {held.partition: held.claim() for held in taken if self.holds(held)}
 
-    async def _take(self, partition: int, generation: int, place: LogPlace) -> Held:
-        started, held = time.perf_counter(), self._held.pop(partition, None)
-        if held is not None:
-            held = await asyncio.to_thread(self._ownership.take_again, held, place)
-        else:
-            if await asyncio.to_thread(self._ownership.begins_anew, partition):
-                generation = max(generation, 1 + await highest_generation(self.settings, partition))
-            held = await asyncio.to_thread(self._ownership.take, partition, generation, place)
-        self._metrics.observe_stage("restore", time.perf_counter() - started)
-        return held
+    async def _take(self, partition: int, generation: int, place: LogPlace, limit: asyncio.Semaphore) -> Held:
+        async with limit:
+            started, held = time.perf_counter(), self._held.pop(partition, None)
+            if held is not None:
+                held = await asyncio.to_thread(self._ownership.take_again, held, place)
+            else:
+                if await asyncio.to_thread(self._ownership.begins_anew, partition):
+                    generation = max(generation, 1 + await highest_generation(self.settings, partition))
+                held = await asyncio.to_thread(self._ownership.take, partition, generation, place)
+            self._metrics.observe_stage("restore", time.perf_counter() - started)
+            return held
 
     async def _places(self, partitions: set[int]) -> dict[int, LogPlace]:
         thread = self.consumer.thread

@@ -47,6 +47,7 @@ class RecordingShard:
     """A shard whose state is how many records it has seen and what they were."""
 
     fail_at: ClassVar[int | None] = None
+    stall_at: ClassVar[int | None] = None
 
     def __init__(
         self, settings: Settings, partition: int, *, generation: int = 0, scratch: Path | None = None, offset: int = 0
@@ -78,6 +79,8 @@ class RecordingShard:
     def _row(self, batch: RecordBatch, index: int) -> dict[str, int]:
         if batch.offsets[index] == self.fail_at:
             raise ValueError("a fault")
+        if batch.offsets[index] == self.stall_at:
+            time.sleep(1e6)
         self.nth += 1
         self.digest = zlib.crc32(batch.value(index) or b"", self.digest)
         return {
@@ -108,16 +111,18 @@ class RecordingShard:
 
 
 def main() -> int:
-    """Run the worker with the settings of the environment; ``--fresh`` as in ``sie worker``."""
+    """Run the worker with the settings of the environment; some arguments as in ``sie worker``."""
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--fresh", action="store_true")
     arguments.add_argument("--fail-at", type=int, help="Offset at which the shard has a fault.")
+    arguments.add_argument("--stall-at", type=int, help="Offset at which the shard never returns.")
+    arguments.add_argument("--accept-repartition", action="store_true")
     given = arguments.parse_args()
-    RecordingShard.fail_at = given.fail_at
+    RecordingShard.fail_at, RecordingShard.stall_at = given.fail_at, given.stall_at
     ownership.Shard = RecordingShard  # type: ignore[assignment,misc]
     startup.warm_up = lambda: None
     try:
-        app.serve(load(), Overrides(fresh=given.fresh))
+        app.serve(load(), Overrides(fresh=given.fresh, accept_repartition=given.accept_repartition))
     except SieError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

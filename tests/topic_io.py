@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import ConsumerRecord
 
@@ -22,6 +22,21 @@ from streams.topics import create_topics
 def make_topics(settings: Settings) -> None:
     """All topics, as ``sie topics create`` makes them."""
     asyncio.run(create_topics(settings))
+
+
+def grow(settings: Settings, partitions: int) -> None:
+    """Give the input topic so many partitions, and then the outputs, as a person would."""
+    asyncio.run(_grow(settings, partitions))
+    make_topics(settings)
+
+
+async def _grow(settings: Settings, partitions: int) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.broker)
+    await admin.start()
+    try:
+        await admin.create_partitions({settings.topics.events: NewPartitions(partitions)})
+    finally:
+        await admin.close()
 
 
 def write(settings: Settings, rows: Iterable[WireRecord]) -> None:

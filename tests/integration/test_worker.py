@@ -164,3 +164,40 @@ def test_a_fault_in_a_shard_ends_it_with_70_and_names_the_place(made: Settings, 
     assert "start=" in worker.text()
     assert topic_io.committed(made).keys() <= {0, 1}
     assert all(offset < 500 for offset in topic_io.committed(made).values())
+
+
+def test_a_shard_that_never_returns_is_ended_by_the_watchdog(
+    settings: SettingsFactory, broker: Broker, tmp_path: Path
+) -> None:
+    impatient = settings(
+        broker=broker.address,
+        topics={"partitions": 2},
+        checkpoint={"interval_s": 0.5},
+        watchdog={"progress_s": 3, "checkpoint_s": 3},
+    )
+    topic_io.make_topics(impatient)
+    _write(impatient)
+    with worker_pool(impatient, tmp_path, (*RECORDING_WORKER, "--stall-at", "137")) as start:
+        worker = start()
+        assert worker.exit_code() == 70
+    assert "the event loop has not turned" in worker.text()
+
+
+def test_the_narrowest_bounds_on_memory_let_everything_through(
+    settings: SettingsFactory, broker: Broker, tmp_path: Path
+) -> None:
+    narrow = settings(
+        broker=broker.address,
+        topics={"partitions": 2},
+        checkpoint={"interval_s": 0.5},
+        kafka={"max_in_flight_bytes": 1 << 20, "max_unacked_bytes": 1 << 20, "max_message_bytes": 10_000},
+    )
+    topic_io.make_topics(narrow)
+    topic_io.write(narrow, [WireRecord(None, bytes(20_000), i % 2) for i in range(1_000)])
+    with worker_pool(narrow, tmp_path, RECORDING_WORKER) as start:
+        worker = start()
+        _wait_until_read(narrow, worker)
+        assert worker.stop() == 0
+
+    rows = topic_io.read_rows(narrow, narrow.topics.weights).to_pylist()
+    assert sorted((row["partition"], row["nth"]) for row in rows) == [(p, n) for p in range(2) for n in range(1, 501)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from sie_online.settings import Settings
 from sie_online.wire import WireRecord
 from streams.checkpoint import CheckpointStore
 from tests import topic_io
-from tests.brokers import Broker
+from tests.brokers import Broker, apache_kafka
 from tests.workers import READY, RECORDING_WORKER, WorkerProcess, worker_pool
 
 PARTITIONS = 4
@@ -148,3 +149,53 @@ def _wait_until_takes(worker: WorkerProcess, n_partitions: int, within_s: float 
         return (taken and taken[-1][0] == "taken" and len(taken[-1][1].split(",")) == n_partitions) or None
 
     worker.until(look, f"assignment of {n_partitions} partitions", within_s)
+
+
+def test_more_input_partitions_end_the_workers_with_78_until_a_person_decides(quick: Settings, tmp_path: Path) -> None:
+    with worker_pool(quick, tmp_path, RECORDING_WORKER) as start, topic_io.writing(quick, _inputs(), PER_S):
+        worker = start()
+        worker.until(lambda: len(topic_io.committed(quick)) == PARTITIONS or None, "commits", 60)
+        topic_io.grow(quick, PARTITIONS + 2)
+        assert worker.exit_code(60) == 78
+    assert "--accept-repartition" in worker.text()
+
+    topic_io.write(quick, [WireRecord(None, b"more", partition) for partition in range(PARTITIONS + 2)])
+    with worker_pool(quick, tmp_path, (*RECORDING_WORKER, "--accept-repartition")) as start:
+        worker = start()
+        _wait_until_read(quick, worker)
+        assert worker.stop() == 0
+    assert_every_record_once_and_in_order(quick)
+
+
+def test_a_static_member_that_is_killed_goes_on_without_a_rebalance(quick: Settings, tmp_path: Path) -> None:
+    static = quick.model_copy(update={"instance_id": "worker-0"})
+    with worker_pool(static, tmp_path, RECORDING_WORKER) as start:
+        first = start()
+        first.wait_ready()
+        with topic_io.writing(static, _inputs(), PER_S):
+            first.until(lambda: len(topic_io.committed(static)) == PARTITIONS or None, "commits", 20)
+            first.kill()
+            second = start()
+            _wait_until_takes(second, PARTITIONS)
+        _wait_until_read(static, second)
+        assert second.stop() == 0
+
+    assert_every_record_once_and_in_order(static)
+
+
+def test_a_shutdown_while_the_broker_is_away_ends_in_time(
+    settings: Callable[..., Settings], kafka: Broker, tmp_path: Path
+) -> None:
+    with apache_kafka(tmp_path / "broker") as broker:
+        alone = settings(broker=broker.address, watchdog={"shutdown_s": 8}, topics={"partitions": PARTITIONS})
+        topic_io.make_topics(alone)
+        with worker_pool(alone, tmp_path, RECORDING_WORKER) as start:
+            worker = start()
+            worker.wait_ready()
+            with topic_io.writing(alone, _inputs(), PER_S) as writer:
+                worker.wait_for("partitions taken")
+                writer.finish()
+            broker.kill()
+            began = time.monotonic()
+            assert worker.stop(30) in (0, 70)
+            assert time.monotonic() - began < 12

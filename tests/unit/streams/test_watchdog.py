@@ -85,3 +85,17 @@ def test_a_lost_shard_is_watched_no_longer(vitals: Vitals) -> None:
     vitals.lost()
     vitals.now += 1e6
     assert verdict(vitals, LIMITS) is None
+
+
+def test_an_event_loop_that_does_not_turn_ends_the_worker(vitals: Vitals) -> None:
+    vitals.turned_at = vitals.now
+    vitals.now += 11
+    assert "event loop" in (verdict(vitals, LIMITS) or "")
+
+
+def test_a_broker_that_does_not_tell_the_lag_ends_the_worker(vitals: Vitals) -> None:
+    vitals.log_seen_at = vitals.now
+    vitals.now += 11
+    assert "log's end" in (verdict(vitals, LIMITS) or "")
+    vitals.lost()
+    assert verdict(vitals, LIMITS) is None
