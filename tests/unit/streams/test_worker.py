@@ -1,0 +1,295 @@
+"""The worker's rules, with everything around it replaced: what it processes, when it checkpoints, what ends it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pyarrow as pa
+import pytest
+
+from sie_online.errors import CheckpointError, StaleEpochError
+from sie_online.records import RecordBatch
+from sie_online.settings import Settings
+from sie_online.shard import Snapshot
+from streams import checkpointer, worker
+from streams.checkpoint import Written
+from streams.ownership import Held
+from streams.transport import Claim, Positions
+from streams.watchdog import Vitals
+from streams.worker import Worker
+
+EPOCH = 3
+ROWS = pa.RecordBatch.from_pydict({"partition": [0], "published_ms": [0]})
+
+
+class Died(BaseException):
+    """Raised where the process would end."""
+
+
+class FakeShard:
+    """One output per record; counts what it has seen."""
+
+    partition = 0
+
+    def __init__(self) -> None:
+        self.next_offset = 100
+        self.generation = EPOCH
+
+    def process(self, batch: RecordBatch) -> Iterator[Any]:
+        for _ in range(batch.end - batch.start):
+            yield SimpleNamespace(weights=ROWS, counts=None, dead_letters=[])
+        self.next_offset = batch.end
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(self.next_offset, {}, lambda: ({}, frozenset()))
+
+    def stats(self) -> None:
+        return None
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakePublisher:
+    """Keeps the deliveries open until the test confirms them."""
+
+    def __init__(self) -> None:
+        self.open: list[asyncio.Future[None]] = []
+
+    async def publish(self, partition: int, output: Any, deliveries: Any) -> asyncio.Future[None]:
+        delivery = asyncio.get_running_loop().create_future()
+        deliveries.add(delivery)
+        self.open.append(delivery)
+        return delivery
+
+    def confirm(self) -> None:
+        for delivery in self.open:
+            delivery.set_result(None)
+        self.open.clear()
+
+
+class FakeStore:
+    """Remembers what was written; ``error`` is raised instead if set."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[int, int]] = []
+        self.error: Exception | None = None
+        self.input_partitions = 1
+
+    def check_current(self, partition: int, epoch: int) -> None:
+        if self.error:
+            raise self.error
+
+    def write(self, partition: int, epoch: int, snapshot: Snapshot) -> Written:
+        if self.error:
+            raise self.error
+        self.written.append((epoch, snapshot.next_offset))
+        return Written(1, 0.0, 0)
+
+
+class FakeConsumer:
+    """The transport: real bookkeeping, recorded commits."""
+
+    def __init__(self) -> None:
+        self.positions = Positions()
+        self.thread = self
+        self.commits: list[dict[int, int]] = []
+        self.done_with: list[RecordBatch] = []
+
+    def commit_soon(self, offsets: dict[int, int]) -> None:
+        self.commits.append(self.positions.committable(offsets))
+
+    def done(self, batch: RecordBatch) -> None:
+        self.done_with.append(batch)
+
+
+class Bench:
+    """A worker that owns partition 0 under ``EPOCH``, at offset 100."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.consumer, self.publisher, self.store, self.shard = (
+            FakeConsumer(),
+            FakePublisher(),
+            FakeStore(),
+            FakeShard(),
+        )
+        self.worker = Worker(
+            settings,
+            store=cast(Any, self.store),
+            ownership=cast(Any, None),
+            publisher=cast(Any, self.publisher),
+            metrics=cast(Any, _Deaf()),
+            vitals=Vitals(),
+        )
+        self.worker.attach(cast(Any, self.consumer))
+        self.held = Held(shard=cast(Any, self.shard), epoch=EPOCH, saved=None, n_partitions=1, begin=100)
+        self.worker._held[0] = self.held
+        assert self.consumer.positions.begin(0, {0: Claim(EPOCH, 100, 100)})
+
+    async def checkpoint(self) -> None:
+        await self.worker._checkpointer.checkpoint(self.held)
+
+
+class _Deaf:
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+
+@pytest.fixture
+def bench(settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch) -> Callable[[], Bench]:
+    """Makes benches within a running loop, where dying raises ``Died``."""
+
+    def die(code: int, reason: str) -> None:
+        raise Died(code, reason)
+
+    for module in (worker, checkpointer):
+        monkeypatch.setattr(module, "die", die)
+    return lambda: Bench(settings())
+
+
+def _batch(start: int, end: int, epoch: int = EPOCH) -> RecordBatch:
+    return RecordBatch.of([], topic="t", partition=0, epoch=epoch, start=start, end=end)
+
+
+def in_loop(test: Callable[[Bench], Coroutine[Any, Any, None]]) -> Callable[[Callable[[], Bench]], None]:
+    """Run an async test; its bench is made within the loop."""
+
+    def run(bench: Callable[[], Bench]) -> None:
+        async def in_its_loop() -> None:
+            await test(bench())
+
+        asyncio.run(in_its_loop())
+
+    run.__name__ = test.__name__
+    return run
+
+
+@in_loop
+async def test_a_batch_of_another_epoch_is_dropped(bench: Bench) -> None:
+    stale = _batch(100, 110, epoch=EPOCH - 1)
+    await bench.worker.process(stale)
+
+    assert bench.shard.next_offset == 100
+    assert bench.publisher.open == []
+    assert bench.consumer.done_with == [stale], "its bytes are given back all the same"
+
+
+@in_loop
+async def test_a_batch_that_does_not_continue_the_shard_ends_the_process(bench: Bench) -> None:
+    with pytest.raises(Died, match="begins at 105, the shard expects 100"):
+        await bench.worker.process(_batch(105, 110))
+
+
+@in_loop
+async def test_a_fault_while_processing_ends_the_process(bench: Bench) -> None:
+    bench.shard.process = lambda batch: iter([None, 1 / 0])  # type: ignore[method-assign]
+    with pytest.raises(Died, match=r"t\[0\] 100..110"):
+        await bench.worker.process(_batch(100, 110))
+
+
+@in_loop
+async def test_a_superseded_owner_ends_before_it_publishes_anything_more(bench: Bench) -> None:
+    bench.store.error = StaleEpochError("epoch 4 has been claimed")
+    with pytest.raises(Died, match="epoch 4 has been claimed"):
+        await bench.worker.process(_batch(100, 110))
+    assert bench.publisher.open == []
+
+
+@in_loop
+async def test_nothing_is_stored_or_committed_before_every_output_is_confirmed(bench: Bench) -> None:
+    await bench.worker.process(_batch(100, 110))
+    saving = asyncio.create_task(bench.checkpoint())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(bench.publisher.open) == 10
+    assert bench.store.written == []
+
+    bench.publisher.confirm()
+    await saving
+
+    assert bench.store.written == [(EPOCH, 110)]
+    assert bench.consumer.commits == [{0: 110}]
+
+
+@in_loop
+async def test_processing_goes_on_while_a_checkpoint_waits_and_is_not_part_of_it(bench: Bench) -> None:
+    await bench.worker.process(_batch(100, 110))
+    saving = asyncio.create_task(bench.checkpoint())
+    await asyncio.sleep(0)
+    before = list(bench.publisher.open)
+    await bench.worker.process(_batch(110, 120))
+    for delivery in before:
+        delivery.set_result(None)
+    await saving
+
+    assert bench.store.written == [(EPOCH, 110)]
+    assert bench.held.unsaved
+
+
+@in_loop
+async def test_nothing_new_means_no_checkpoint(bench: Bench) -> None:
+    await bench.checkpoint()
+
+    assert bench.store.written == []
+
+
+@in_loop
+async def test_a_checkpoint_that_cannot_be_written_ends_the_process(bench: Bench) -> None:
+    await bench.worker.process(_batch(100, 110))
+    bench.publisher.confirm()
+    bench.store.error = CheckpointError("no space left")
+    with pytest.raises(Died, match="no space left"):
+        await bench.checkpoint()
+    assert bench.consumer.commits == []
+
+
+@in_loop
+async def test_a_failed_delivery_means_no_checkpoint(bench: Bench) -> None:
+    await bench.worker.process(_batch(100, 110))
+    saving = asyncio.create_task(bench.checkpoint())
+    await asyncio.sleep(0)
+    for delivery in bench.publisher.open:
+        delivery.set_exception(ConnectionError("gone"))
+    with pytest.raises(ConnectionError):
+        await saving
+    assert bench.store.written == []
+
+
+@in_loop
+async def test_a_lost_shard_is_saved_before_the_group_goes_on(bench: Bench) -> None:
+    await bench.worker.process(_batch(100, 110))
+    bench.publisher.confirm()
+    bench.consumer.positions.end()
+    await bench.worker.release()
+
+    assert bench.store.written == [(EPOCH, 110)]
+    assert bench.worker.holds(bench.held), "it may come back"
+
+
+@in_loop
+async def test_a_shard_that_cannot_be_saved_in_time_is_given_up(bench: Bench) -> None:
+    await bench.worker.process(_batch(100, 110))
+    bench.consumer.positions.end()
+    failed = await bench.worker._checkpointer.save_all(0.01)
+
+    assert failed == [0]
+    assert bench.store.written == []
+
+
+@in_loop
+async def test_a_shard_assigned_elsewhere_is_forgotten(bench: Bench) -> None:
+    bench.worker.keep({1, 2})
+
+    assert not bench.worker.holds(bench.held)
+    assert bench.shard.closed
+
+
+@in_loop
+async def test_after_the_end_has_begun_nothing_more_is_processed(bench: Bench) -> None:
+    bench.worker._stopping = True
+    await bench.worker.process(_batch(100, 110))
+
+    assert bench.shard.next_offset == 100
