@@ -27,6 +27,7 @@ from aiokafka.errors import KafkaError
 from sie_online.errors import SieError, StaleEpochError
 from sie_online.records import RecordBatch
 from sie_online.settings import Settings
+from sie_online.shard import ShardOutput
 from streams.checkpoint import CheckpointStore
 from streams.checkpointer import Checkpointer
 from streams.exits import FAULT, die
@@ -161,28 +162,33 @@ class Worker(mode.Service):
         if batch.start != shard.next_offset:
             raise RuntimeError(f"the batch begins at {batch.start}, the shard expects {shard.next_offset}")
         await self._stop_if_superseded(held)
-        arrived_ms = time.time() * 1000
-        seconds = {"process": 0.0, "publish": 0.0}
+        arrived_ms, seconds = time.time() * 1000, {"process": 0.0, "publish": 0.0}
         outputs = shard.process(batch)
-        while True:
+        while self.holds(held):  # given up while it waited for room: its state is gone, and it has nothing more to say
             started = time.perf_counter()
             output = next(outputs, None)
             processed = time.perf_counter()
             seconds["process"] += processed - started
             if output is None:
                 break
-            delivery = await self._publisher.publish(batch.partition, output, held.deliveries)
-            if delivery is not None:
-                delivery.add_done_callback(partial(self._measure, output.weights, arrived_ms))
-            await asyncio.sleep(0)  # timers, heartbeats and deliveries have their turn between outputs
+            await self._say(held, output, arrived_ms)
             seconds["publish"] += time.perf_counter() - processed
-            self._metrics.observe_counts(batch.partition, output.counts)
-            for letter in output.dead_letters:
-                self._metrics.dead_letter(letter.reason)
+        else:
+            return
         if shard.next_offset != batch.end:
             raise RuntimeError(f"the shard stands at {shard.next_offset} after a batch that ends at {batch.end}")
-        self._vitals.progressed(batch.partition)
         self._metrics.observe_batch(batch.partition, len(batch), len(batch.buffer), seconds)
+
+    async def _say(self, held: Held, output: ShardOutput, arrived_ms: float) -> None:
+        """Publish ``output`` of records that were fetched at ``arrived_ms``."""
+        delivery = await self._publisher.publish(held.partition, output, held.deliveries)
+        if delivery is not None:
+            delivery.add_done_callback(partial(self._measure, output.weights, arrived_ms))
+        self._vitals.progressed(held.partition)
+        self._metrics.observe_counts(held.partition, output.counts)
+        for letter in output.dead_letters:
+            self._metrics.dead_letter(letter.reason)
+        await asyncio.sleep(0)  # timers, heartbeats and deliveries have their turn between outputs
 
     def _measure(self, rows: pa.RecordBatch, arrived_ms: float, delivery: asyncio.Future[Any]) -> None:
         """Note how long ago the newest of ``rows``, confirmed now, became known and was fetched."""
@@ -228,7 +234,9 @@ class Worker(mode.Service):
             self._vitals.unassigned_since = None  # more workers than partitions: nothing to do is all right
 
     def _forget(self, partition: int) -> None:
-        self._held.pop(partition).shard.close()
+        held = self._held.pop(partition)
+        if not (held.processing.locked() or held.saving.locked()):  # else whoever uses it lets go of it
+            held.shard.close()
         self._metrics.revoke(partition)
 
     async def acquire(self, partitions: set[int], generation: int) -> Mapping[int, Claim]:

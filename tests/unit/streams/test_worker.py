@@ -37,6 +37,7 @@ class FakeShard:
     def __init__(self) -> None:
         self.next_offset = 100
         self.generation = EPOCH
+        self.closed = False
 
     def process(self, batch: RecordBatch) -> Iterator[Any]:
         for _ in range(batch.end - batch.start):
@@ -58,8 +59,11 @@ class FakePublisher:
 
     def __init__(self) -> None:
         self.open: list[asyncio.Future[None]] = []
+        self.room = asyncio.Event()
+        self.room.set()
 
     async def publish(self, partition: int, output: Any, deliveries: Any) -> asyncio.Future[None]:
+        await self.room.wait()
         delivery = asyncio.get_running_loop().create_future()
         deliveries.add(delivery)
         self.open.append(delivery)
@@ -277,6 +281,20 @@ async def test_a_shard_that_cannot_be_saved_in_time_is_given_up(bench: Bench) ->
 
     assert failed == [0]
     assert bench.store.written == []
+
+
+@in_loop
+async def test_a_shard_that_was_given_up_in_the_midst_of_a_batch_says_nothing_more(bench: Bench) -> None:
+    bench.publisher.room.clear()
+    processing = asyncio.create_task(bench.worker.process(_batch(100, 110)))
+    await asyncio.sleep(0.05)
+    bench.consumer.positions.end()
+    bench.worker.keep(set())
+    bench.publisher.room.set()
+    await processing
+
+    assert len(bench.publisher.open) == 1, "the one that waited for room"
+    assert not bench.shard.closed, "not while its batch was being processed"
 
 
 @in_loop
