@@ -45,12 +45,20 @@ SettingsFactory = Callable[..., Any]
 TOPICS = ("events", "weights", "samples", "entities", "models", "dead_letters")
 
 
-@pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the person running the tests has set for their own deployment must not reach them."""
+def _forget_settings() -> None:
     for name in list(os.environ):
         if name.startswith("SIE_") and name != "SIE_CACHE_DIR":
-            monkeypatch.delenv(name)
+            del os.environ[name]
+
+
+_forget_settings()  # before any fixture of a wider scope reads them
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside() -> Iterator[None]:
+    """What the person running the tests has set for their deployment must not reach them, nor one test's the next."""
+    yield
+    _forget_settings()
 
 
 @pytest.fixture(scope="session")
