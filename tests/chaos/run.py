@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -102,6 +103,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=_seeds, default=[1], help="One seed, or a range as in 1-10.")
     parser.add_argument("--short", action="store_true", help="The short plan that the tests run.")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a terminated run still stops its brokers and workers
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)  # a broker that is away is the point
     failed = 0
     for seed in given.seeds:
