@@ -63,7 +63,7 @@ class Children:
 
     def __enter__(self) -> Self:
         for name in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(name, _interrupt)
+            signal.signal(name, _as_ctrl_c)
         return self
 
     def __exit__(
@@ -94,8 +94,9 @@ class Children:
                 continue  # it has been killed; the others still have to go
 
 
-def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
+def _as_ctrl_c(_number: int, _frame: object) -> None:
+    """What Ctrl-C does now: asyncio ends its main task in order, where a KeyboardInterrupt would tear its loop apart."""
+    signal.raise_signal(signal.SIGINT)
 
 
 def free_port() -> int:
