@@ -1,0 +1,184 @@
+"""The gate: no candidate is announced that would have made a subscriber's model worse.
+
+A fixed learner is trained on the first 80 % of a window, once with uniform weights, once with those of the model in
+force and once with the candidate's, and scored on the last 20 %, which no fine-tune has seen. Pure numpy,
+deterministic, and the same for candidates from anywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.data import Ordered
+from models.errors import ArtifactError
+from models.forward import IMPORTANCE, Weights, scores_fast
+from models.inputs import label_known, label_unknown
+from models.learner import Learner
+from models.manifest import Verdict
+from models.metrics import auc, calibration, decisions, effective_share, gauc, log_loss
+from models.samples import Samples
+from models.settings import Gate
+
+UNIFORM, CURRENT, CANDIDATE = "uniform", "current", "candidate"
+LARGEST_LOG = 20.0
+"""Log weights are held within this before the exponential; the clip of weights is far inside."""
+MEAN_F_FACTOR = 1.25
+"""Mean f over the gate's window may differ from the manifest's by this factor: weights would drift from mean 1."""
+
+
+class Judged(NamedTuple):
+    """A net and the mean f of its manifest."""
+
+    weights: Weights
+    mean_f: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """How the learner did with one kind of weights. Calibration: mean probability / positive rate."""
+
+    nll: float
+    auc: float
+    gauc: float
+    calibration: float
+    effective_share: float
+    accuracy: float
+    precision: float
+    recall: float
+    coverage: float
+
+    def figures(self) -> dict[str, float | None]:
+        """By name, NaN as None."""
+        return {name: value if math.isfinite(value) else None for name, value in vars(self).items()}
+
+
+def judge(order: Ordered, candidate: Judged, current: Judged | None, settings: Gate) -> Verdict:
+    """Whether ``candidate`` may take the place of ``current`` (None: the published weights, without a net)."""
+    samples = order.samples.take(slice(order.timed.start, order.test.stop))  # without the older positives
+    n_train = order.test.start - order.timed.start
+    try:
+        f = importances(candidate.weights, samples)
+    except ArtifactError as error:
+        return Verdict(False, (str(error),))
+    if reasons := _unsound(f, candidate.mean_f, settings):
+        return Verdict(False, reasons)
+    weights = {
+        UNIFORM: np.ones(len(samples)),
+        CURRENT: _of_current(samples, current, settings),
+        CANDIDATE: composed(samples, factor(f[:, 1], candidate.mean_f, settings.k), settings),
+    }
+    if reasons := _too_few(samples.label[n_train:], settings):
+        return Verdict(False, reasons)
+    results = {name: trained(samples, n_train, weight) for name, weight in weights.items()}
+    return Verdict(
+        passed=not (reasons := _worse(results, settings)),
+        reasons=reasons,
+        report={name: result.figures() for name, result in results.items()} | {"importance": _spread(f, candidate)},
+    )
+
+
+def importances(weights: Weights, samples: Samples) -> NDArray[np.float64]:
+    """f (n, 2) of every sample: label unknown, label known.
+
+    Raises:
+        ArtifactError: the net takes other dense numbers than the samples have.
+    """
+    if weights.n_dense != samples.dense.shape[1]:
+        raise ArtifactError(f"the net takes {weights.n_dense} dense numbers, samples have {samples.dense.shape[1]}")
+    forms = label_unknown(samples, weights.buckets), label_known(samples, weights.buckets)
+    return np.stack([scores_fast(weights, inputs)[:, IMPORTANCE] for inputs in forms], axis=1)
+
+
+def factor(f: NDArray[np.float64], mean_f: float, k: float) -> NDArray[np.float64]:
+    """Factor ``influence`` of log weight, log(k f / mean f)."""
+    return np.log(np.maximum(k * f / mean_f, math.exp(-LARGEST_LOG)))
+
+
+def composed(samples: Samples, log_factor: NDArray[np.float64], settings: Gate) -> NDArray[np.float64]:
+    """Weights (n,) as they would be published: raw factors and ``log_factor`` added, mean 1, clipped."""
+    total = np.clip(samples.log_base.astype(np.float64) + log_factor, -LARGEST_LOG, LARGEST_LOG)
+    weight = np.exp(total)
+    return np.asarray(np.clip(weight / weight.mean(), settings.weight_min, settings.weight_max))
+
+
+def trained(samples: Samples, n_train: int, weight: NDArray[np.float64]) -> Result:
+    """The learner's figures on rows from ``n_train`` on, after one pass over those before."""
+    train, test = slice(0, n_train), slice(n_train, len(samples))
+    used = weight[train] / weight[train].mean()
+    learner = Learner(samples.features)
+    learner.learn(train, samples.label[train], used)
+    label, p = samples.label[test], learner.predict(test)
+    base_rate = float(samples.label[train].mean())
+    return Result(
+        nll=log_loss(label, p),
+        auc=auc(label, p),
+        gauc=gauc(label, p, samples.user_hash[test]),
+        calibration=calibration(label, p),
+        effective_share=effective_share(used),
+        **decisions(label, p, base_rate, samples.item_hash[test]),
+    )
+
+
+def _of_current(samples: Samples, current: Judged | None, settings: Gate) -> NDArray[np.float64]:
+    if current is None:
+        return composed(samples, samples.log_scores.astype(np.float64), settings)
+    f = importances(current.weights, samples)[:, 1]
+    return composed(samples, factor(f, current.mean_f, settings.k), settings)
+
+
+def _unsound(f: NDArray[np.float64], mean_f: float, settings: Gate) -> tuple[str, ...]:
+    """Reasons that need no training to see."""
+    if not (np.isfinite(f).all() and math.isfinite(mean_f) and mean_f > 0):
+        return ("the importance or its mean is not finite and above 0",)
+    reasons = []
+    weight = settings.k * f / mean_f
+    if weight.max() > settings.weight_max:
+        reasons.append(f"a weight k f / mean f is {weight.max():.3g}, above {settings.weight_max:g}")
+    if weight.min() < settings.weight_min:
+        reasons.append(f"a weight k f / mean f is {weight.min():.3g}, below {settings.weight_min:g}")
+    found = float(f.mean())
+    if not 1 / MEAN_F_FACTOR <= found / mean_f <= MEAN_F_FACTOR:
+        reasons.append(f"mean f is {found:.3g} here, the manifest says {mean_f:.3g}")
+    return tuple(reasons)
+
+
+def _too_few(label: NDArray[np.int8], settings: Gate) -> tuple[str, ...]:
+    positives = int(label.sum())
+    if settings.min_positives <= positives < len(label):
+        return ()
+    return (f"the scored part has {positives} positives of {len(label)}: a verdict needs {settings.min_positives}",)
+
+
+def _worse(results: dict[str, Result], settings: Gate) -> tuple[str, ...]:
+    candidate, reasons = results[CANDIDATE], []
+    for name in (UNIFORM, CURRENT):
+        other = results[name]
+        if not candidate.nll <= other.nll * (1.0 + settings.nll_slack):
+            reasons.append(f"NLL {candidate.nll:.5f} is worse than {name} weights' {other.nll:.5f}")
+        for figure in ("auc", "gauc"):
+            mine, theirs = getattr(candidate, figure), getattr(other, figure)
+            if mine < theirs - settings.auc_slack:
+                reasons.append(f"{figure.upper()} {mine:.4f} is below {name} weights' {theirs:.4f}")
+    if not settings.calibration_low <= candidate.calibration <= settings.calibration_high:
+        bounds = f"[{settings.calibration_low:g}, {settings.calibration_high:g}]"
+        reasons.append(f"calibration {candidate.calibration:.3f} is outside {bounds}")
+    if candidate.effective_share < settings.effective_share:
+        share = f"{candidate.effective_share:.2f} n"
+        reasons.append(f"the effective sample size is {share}, below {settings.effective_share:g} n")
+    return tuple(reasons)
+
+
+def _spread(f: NDArray[np.float64], judged: Judged) -> dict[str, float | None]:
+    w = f / judged.mean_f
+    return {
+        "mean_unknown": float(f[:, 0].mean()),
+        "mean_known": float(f[:, 1].mean()),
+        "weight_min": float(w.min()),
+        "weight_max": float(w.max()),
+        "weight_deviation": float(w.std()),
+    }

@@ -1,0 +1,205 @@
+"""One training step, in two modes: the whole net, or its heads over a frozen body.
+
+A step leaves its loss and the gradient's norm on the device; ``Watch`` looks at them now and then, so that a GPU is
+not made to wait after each step.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch._dynamo.exc import TorchDynamoException
+
+from models.data import Batch, Data
+from models.errors import ExplodingNormError, NotFiniteLossError
+from models.loss import Balance, Goal, batch_loss
+from models.net import Net, RowAdagrad
+from models.settings import FineTune
+
+LOOK_EVERY = 50
+"""Steps between looks at loss and norm."""
+CHUNK = 16_384
+"""Samples at a time where no gradient is needed."""
+
+Loss = Callable[..., Tensor]
+
+Targets = tuple[Tensor, Tensor]
+"""Target (n,) of every row of the data, and whether it has one (1.0 or 0.0)."""
+
+
+class Step(Protocol):
+    """Learns from one batch."""
+
+    def __call__(self, batch: Batch, targets: Targets) -> tuple[Tensor, Tensor]:
+        """Loss and norm of the gradient, scalars on the device."""
+
+
+class Watch:
+    """Refuses a loss that is not finite and a gradient that explodes."""
+
+    def __init__(self, largest_norm: float, device: torch.device) -> None:
+        self._largest = largest_norm
+        self._loss = torch.zeros((), device=device)
+        self._norm = torch.zeros((), device=device)
+        self._steps = 0
+
+    def see(self, loss: Tensor, norm: Tensor) -> None:
+        """Note one step; look every ``LOOK_EVERY``.
+
+        Raises:
+            NotFiniteLossError, ExplodingNormError: since the last look.
+        """
+        self._loss += loss.detach()
+        self._norm = torch.maximum(self._norm, norm.detach())  # a NaN stays
+        self._steps += 1
+        if self._steps % LOOK_EVERY == 0:
+            self.look()
+
+    def look(self) -> float:
+        """The mean loss so far. Raises as ``see``."""
+        loss, norm = float(self._loss), float(self._norm)
+        if not loss < float("inf"):
+            raise NotFiniteLossError(f"the loss is {loss} after {self._steps} steps: lower the learning rates")
+        if not norm <= self._largest:
+            raise ExplodingNormError(
+                f"a gradient has norm {norm:.3g}, more than {self._largest:g}, within {self._steps} steps: "
+                "lower the learning rates"
+            )
+        return loss / max(1, self._steps)
+
+
+class FullStep:
+    """Trains body, heads and the embedded rows that the batch touches."""
+
+    def __init__(self, net: Net, data: Data, settings: FineTune) -> None:
+        self._net = net
+        self._data = data
+        self._clip = settings.clip_norm
+        self._dense: list[nn.Parameter] = [*net.body, *net.heads]
+        self._adam = adam(self._dense, settings)
+        self._rows = RowAdagrad(net.tables, settings.embedding_rate)
+        self._loss = compiled(self._both_forms, settings, net.w1.device)
+        self._device = net.w1.device.type
+        self._bf16 = settings.tuned and self._device == "cuda"
+        self._balance = balance_of(settings)
+
+    def __call__(self, batch: Batch, targets: Targets) -> tuple[Tensor, Tensor]:
+        ids = self._data.ids[batch.rows]
+        embedded = self._net.embedded(ids).requires_grad_()
+        goal = goal_of(self._data, batch, targets)
+        self._adam.zero_grad()
+        loss = self._loss(embedded, self._data.numbers[batch.rows], self._data.known(batch.rows), goal)
+        torch.autograd.backward(loss)
+        gradients = [*(parameter.grad for parameter in self._dense), embedded.grad]
+        norm = scaled_down([gradient for gradient in gradients if gradient is not None], self._clip)
+        self._adam.step()
+        if embedded.grad is not None:
+            self._rows.step(ids, embedded.grad)
+        return loss, norm
+
+    def _both_forms(self, embedded: Tensor, unknown: Tensor, known: Tensor, goal: Goal) -> Tensor:
+        with torch.autocast(self._device, dtype=torch.bfloat16, enabled=self._bf16):
+            hidden = self._net.hidden(torch.cat([embedded, embedded]), torch.cat([unknown, known]))
+            logits = self._net.logits(hidden)
+        half = len(embedded)
+        return batch_loss(logits[:half], logits[half:], goal, self._balance)
+
+
+class HeadsStep:
+    """Trains the heads alone; what the frozen body makes of every sample is computed once."""
+
+    def __init__(self, net: Net, data: Data, settings: FineTune) -> None:
+        self._net = net
+        self._data = data
+        self._clip = settings.clip_norm
+        self._adam = adam(net.heads, settings)
+        self._loss = compiled(self._both_forms, settings, net.w1.device)
+        self._balance = balance_of(settings)
+        everything = slice(0, len(data.label))
+        self._unknown = hidden_of(net, data, everything)
+        self._known = hidden_of_known(net, data, everything)
+
+    def __call__(self, batch: Batch, targets: Targets) -> tuple[Tensor, Tensor]:
+        goal = goal_of(self._data, batch, targets)
+        self._adam.zero_grad()
+        loss = self._loss(self._unknown[batch.rows], self._known[batch.rows], goal)
+        torch.autograd.backward(loss)
+        gradients = [parameter.grad for parameter in self._net.heads if parameter.grad is not None]
+        norm = scaled_down(gradients, self._clip)
+        self._adam.step()
+        return loss, norm
+
+    def _both_forms(self, unknown: Tensor, known: Tensor, goal: Goal) -> Tensor:
+        return batch_loss(self._net.logits(unknown), self._net.logits(known), goal, self._balance)
+
+
+def new_step(net: Net, data: Data, settings: FineTune) -> Step:
+    """The step of ``settings.mode``."""
+    return FullStep(net, data, settings) if settings.mode == "full" else HeadsStep(net, data, settings)
+
+
+@torch.no_grad()
+def hidden_of(net: Net, data: Data, rows: slice) -> Tensor:
+    """Last hidden layer (rows, hidden2) of the form with unknown label, float32."""
+    return torch.cat([net.hidden(net.embedded(data.ids[some]), data.numbers[some]) for some in _chunks(rows)])
+
+
+@torch.no_grad()
+def hidden_of_known(net: Net, data: Data, rows: slice) -> Tensor:
+    """The same of the form with known label."""
+    return torch.cat([net.hidden(net.embedded(data.ids[some]), data.known(some)) for some in _chunks(rows)])
+
+
+def goal_of(data: Data, batch: Batch, targets: Targets) -> Goal:
+    """What the batch is measured against."""
+    target, targeted = targets
+    return Goal(data.label[batch.rows], target[batch.rows], batch.mask, batch.mask * targeted[batch.rows])
+
+
+def balance_of(settings: FineTune) -> Balance:
+    """How the settings weigh the parts of the loss."""
+    return Balance(settings.k, settings.importance_share, settings.spread_penalty)
+
+
+def scaled_down(gradients: Sequence[Tensor], clip: float) -> Tensor:
+    """Their common norm; where it is above ``clip``, they are scaled to it in place."""
+    norm = torch.nn.utils.get_total_norm(gradients)
+    factor = (clip / (norm + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(factor)
+    return norm
+
+
+def adam(parameters: Sequence[nn.Parameter], settings: FineTune) -> torch.optim.Adam:
+    """Adam (Kingma & Ba 2015); one kernel for all parameters on a GPU."""
+    fused = settings.tuned and parameters[0].device.type == "cuda"
+    return torch.optim.Adam(parameters, lr=settings.learning_rate, fused=fused)
+
+
+def compiled(function: Loss, settings: FineTune, device: torch.device) -> Loss:
+    """``function``, compiled for fixed shapes on a GPU; a CPU's few steps do not repay the compiler."""
+    return Compiled(function) if settings.tuned and device.type == "cuda" else function
+
+
+class Compiled:
+    """A function that runs compiled, or as it is where the compiler cannot (no C compiler on the host, say)."""
+
+    def __init__(self, function: Loss) -> None:
+        self._plain = function
+        self._function: Loss = torch.compile(function, dynamic=False)
+
+    def __call__(self, *arguments: Any) -> Tensor:
+        try:
+            return self._function(*arguments)
+        except TorchDynamoException as error:
+            warnings.warn(f"going on uncompiled: {str(error).splitlines()[0]}", RuntimeWarning, stacklevel=2)
+            self._function = self._plain
+            return self._function(*arguments)
+
+
+def _chunks(rows: slice) -> list[slice]:
+    return [slice(at, min(at + CHUNK, rows.stop)) for at in range(rows.start, rows.stop, CHUNK)]
