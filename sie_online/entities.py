@@ -13,9 +13,10 @@ import numpy as np
 from sie_online import features
 from sie_online.importance import balance, noise, scores, weight
 from sie_online.jit import kernel
+from sie_online.statements import EntityKind
 
 USER, ITEM, CATEGORY = range(3)
-KINDS = ("user", "item", "category")
+KINDS: tuple[EntityKind, ...] = ("user", "item", "category")
 """Names of the stated kinds, in code order."""
 
 BASE_FIELDS: list[tuple[Any, ...]] = [("key", "u8"), ("last_ms", "i8")]

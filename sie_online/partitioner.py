@@ -6,6 +6,9 @@ too slow to replay a log at full rate).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,6 +49,22 @@ def murmur2(data: NDArray[np.uint8]) -> int:
 def partition_of(key: bytes, partitions: int) -> int:
     """Partition in ``range(partitions)`` that Kafka's default partitioner gives a record with this key."""
     return (int(murmur2(np.frombuffer(key, dtype=np.uint8))) & 0x7FFFFFFF) % partitions
+
+
+def partitions_of(keys: Sequence[bytes], partitions: int) -> NDArray[np.int64]:
+    """``partition_of`` of many keys at once; shape (n,)."""
+    ends = np.cumsum([len(key) for key in keys], dtype=np.int64)
+    placed = np.empty(len(keys), np.int64)
+    _place_all(np.frombuffer(b"".join(keys) or b"\0", np.uint8), ends, partitions, placed)
+    return placed
+
+
+@kernel
+def _place_all(data: Any, ends: Any, partitions: int, placed: Any) -> None:
+    first = np.int64(0)
+    for row in range(placed.shape[0]):
+        placed[row] = (murmur2(data[first : ends[row]]) & 0x7FFFFFFF) % partitions
+        first = ends[row]
 
 
 class Placer:

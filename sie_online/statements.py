@@ -39,12 +39,12 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(EntityState)
 
 
-def key(kind: EntityKind, entity_id: str, partition: int) -> bytes:
-    """``user:<id>`` (a user lives in one shard only), else ``<kind>:<id>#<partition>``."""
-    return f"user:{entity_id}".encode() if kind == "user" else f"{kind}:{entity_id}#{partition}".encode()
+def key(kind: EntityKind, entity_id: bytes, partition: int) -> bytes:
+    """``user:<id>`` (a user lives in one shard only), else ``<kind>:<id>#<partition>``; the id in UTF-8."""
+    return b"user:" + entity_id if kind == "user" else b"%b:%b#%d" % (kind.encode(), entity_id, partition)
 
 
-def encode(kind: EntityKind, entity_id: str, partition: int, state: EntityState) -> tuple[bytes, bytes]:
+def encode(kind: EntityKind, entity_id: bytes, partition: int, state: EntityState) -> tuple[bytes, bytes]:
     """Key and value of the record that states ``state``."""
     return key(kind, entity_id, partition), _encoder.encode(state)
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from sie_online.events import DeadLetter, Decoder, EventBatch
+from sie_online.decoder import Decoder
+from sie_online.events import DeadLetter, EventBatch
 from sie_online.importance.weight import effective_share
 from sie_online.records import RecordBatch
 from sie_online.settings import Settings

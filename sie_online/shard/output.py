@@ -12,8 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sie_online.contracts import BUILTIN_MODEL, EVENT_TYPES, FACTORS, samples_schema, weights_schema
-from sie_online.entities import KINDS
-from sie_online.events import EventBatch, Text
+from sie_online.entities import CATEGORY, ITEM, KINDS, USER
+from sie_online.events import EventBatch
 from sie_online.features import N_DENSE, N_FEATURES, schema_hash
 from sie_online.jit import kernel
 from sie_online.statements import EntityState, encode
@@ -152,25 +152,18 @@ class Renderer:
         return pa.RecordBatch.from_arrays([columns[name] for name in self._samples.names], schema=self._samples)
 
     def entities(self, out: Out, events: EventBatch) -> list[tuple[bytes, bytes]]:
-        """Key and value of every entity statement in ``out``."""
-        texts = (events.user_id, events.item_id, events.category_id)
-        return [
-            encode(
-                KINDS[stated["kind"]],  # type: ignore[arg-type]  # the same three names
-                _row_text(texts[stated["kind"]], stated["event"]),
-                self._partition,
-                EntityState(
-                    n_events=int(stated["n_events"]),
-                    sum_weight=float(stated["sum_weight"]),
-                    noise_alpha=float(stated["noise_alpha"]),
-                    noise_beta=float(stated["noise_beta"]),
-                    source_partition=self._partition,
-                    source_offset=int(stated["offset"]),
-                    model_version=BUILTIN_MODEL,
-                ),
-            )
-            for stated in out.entities[: int(out.control["entities"][0])]
-        ]
+        """Key and value of every entity statement in ``out``: in order for each entity, kind after kind."""
+        stated = out.entities[: int(out.control["entities"][0])]
+        found: list[tuple[bytes, bytes]] = []
+        for code, ids in ((USER, events.user_id), (ITEM, events.item_id), (CATEGORY, events.category_id)):
+            rows = stated[stated["kind"] == code]
+            figures = rows[["n_events", "sum_weight", "noise_alpha", "noise_beta", "offset"]].tolist()
+            for entity_id, (n_events, sum_weight, alpha, beta, offset) in zip(
+                ids.take(rows["event"]), figures, strict=True
+            ):
+                state = EntityState(int(n_events), sum_weight, alpha, beta, self._partition, offset, BUILTIN_MODEL)
+                found.append(encode(KINDS[code], entity_id, self._partition, state))
+        return found
 
     def _shared(self, out: Out, which: NDArray[np.int64], generation: int) -> dict[str, pa.Array]:
         """The columns that weights and samples have in common, of statements ``which``."""
@@ -212,7 +205,3 @@ def _text(offsets: Any, data: Any, n: int) -> pa.Array:
     return pa.StringArray.from_buffers(
         n, pa.py_buffer(offsets[: n + 1].tobytes()), pa.py_buffer(data[: offsets[n]].tobytes())
     )
-
-
-def _row_text(text: Text, row: int) -> str:
-    return bytes(text.data[text.offsets[row] : text.offsets[row + 1]]).decode()

@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from sie_online import contracts, statements
 from sie_online.client.entities import parse_key
-from sie_online.events import DeadLetter, Decoder, EventBatch, Reason
+from sie_online.decoder import Decoder
+from sie_online.events import DeadLetter, EventBatch, Reason
 from sie_online.records import RecordBatch
 from sie_online.settings import Settings
 from streams.publisher import dead_letter
@@ -55,7 +56,7 @@ def entity_lines(name: str) -> bytes:
         key, value = row["key"].encode(), b""
         if row["value"] is not None:
             state = statements.EntityState(**row["value"])
-            key, value = statements.encode(entity.kind, entity.id, partition or 0, state)
+            key, value = statements.encode(entity.kind, entity.id.encode(), partition or 0, state)
         lines.append(key + b"\t" + value + b"\n")
     return b"".join(lines)
 

@@ -183,7 +183,7 @@ def test_no_broker_is_said_so(settings: SettingsFactory) -> None:
 def test_entities_sum_over_shards_and_follow_the_log(online: Settings) -> None:
     def stated(partition: int, n_events: int) -> tuple[bytes, bytes]:
         state = statements.EntityState(n_events, 2.0 * n_events, 0.0, 1.0, partition, 0, "builtin")
-        return statements.encode("item", "42", partition, state)
+        return statements.encode("item", b"42", partition, state)
 
     async def story() -> None:
         async with EntityReader(online) as entities:
@@ -228,7 +228,7 @@ def published(broker: Broker, settings: SettingsFactory) -> Settings:
     final = weight_row(0, 1, generation=2, final=True, label=1, error=0.75, weight=2.0, f_noise=0.5, f_clip=-0.25)
     letter = DeadLetter(9, 1_700_000_000_000, Reason.BAD_JSON, "not \x1b[31mJSON", b"k", b"\xff\x1b" * 90_000, [])
     key, value, headers = dead_letter(topics.events, 1, letter)
-    entity = statements.encode("user", "ann", 0, statements.EntityState(4, 2.0, 1.0, 3.0, 0, 17, "builtin"))
+    entity = statements.encode("user", b"ann", 0, statements.EntityState(4, 2.0, 1.0, 3.0, 0, 17, "builtin"))
 
     async def prepare() -> None:
         await administrate(made, lambda admin: admin.create_topics([NewTopic(name, 2, 1) for name in names]))

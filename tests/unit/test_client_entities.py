@@ -21,8 +21,8 @@ def state(**values: Any) -> statements.EntityState:
 
 def test_statements_of_several_shards_add_up() -> None:
     table = EntityTable()
-    table.apply(*statements.encode("item", "42", 0, state(n_events=3, sum_weight=1.5, noise_alpha=0.5)))
-    table.apply(*statements.encode("item", "42", 5, state(n_events=1, sum_weight=2.5, noise_beta=0.5)))
+    table.apply(*statements.encode("item", b"42", 0, state(n_events=3, sum_weight=1.5, noise_alpha=0.5)))
+    table.apply(*statements.encode("item", b"42", 5, state(n_events=1, sum_weight=2.5, noise_beta=0.5)))
     item = table[Name("item", "42")]
     assert (item.shards, item.n_events, item.sum_weight) == (2, 4, 4.0)
     assert (item.noise_alpha, item.noise_beta) == (0.5, 1.5)
@@ -32,17 +32,17 @@ def test_statements_of_several_shards_add_up() -> None:
 def test_the_newest_statement_of_a_shard_replaces_its_earlier_ones() -> None:
     table = EntityTable()
     for n_events in (1, 2, 3):
-        table.apply(*statements.encode("user", "ann", 0, state(n_events=n_events)))
+        table.apply(*statements.encode("user", b"ann", 0, state(n_events=n_events)))
     assert [entity.n_events for entity in table] == [3]
 
 
 def test_a_null_erases_the_statement_of_one_shard_only() -> None:
     table = EntityTable()
     for partition in (0, 1):
-        table.apply(*statements.encode("item", "42", partition, state()))
-    table.apply(statements.key("item", "42", 0), None)
+        table.apply(*statements.encode("item", b"42", partition, state()))
+    table.apply(statements.key("item", b"42", 0), None)
     assert table[Name("item", "42")].shards == 1
-    table.apply(statements.key("item", "42", 1), None)
+    table.apply(statements.key("item", b"42", 1), None)
     assert Name("item", "42") not in table
     assert len(table) == 0
 
@@ -65,7 +65,7 @@ def test_a_foreign_value_is_refused(value: bytes) -> None:
 
 
 def test_fields_of_newer_workers_are_ignored() -> None:
-    _, value = statements.encode("user", "ann", 0, state(n_events=7))
+    _, value = statements.encode("user", b"ann", 0, state(n_events=7))
     newer = json.dumps(json.loads(value) | {"invented_later": [1]}).encode()
     table = EntityTable()
     assert table[table.apply(b"user:ann", newer)].n_events == 7
@@ -75,7 +75,7 @@ def test_the_interval_narrows_around_the_mean() -> None:
     widths = []
     for n in (1, 10, 100, 1000):
         table = EntityTable()
-        name = table.apply(*statements.encode("user", "ann", 0, state(noise_alpha=0.2 * n, noise_beta=0.8 * n)))
+        name = table.apply(*statements.encode("user", b"ann", 0, state(noise_alpha=0.2 * n, noise_beta=0.8 * n)))
         low, high = table[name].noise_interval(0.9)
         assert 0 <= low < table[name].noise_mean < high <= 1
         widths.append(high - low)
@@ -84,7 +84,7 @@ def test_the_interval_narrows_around_the_mean() -> None:
 
 def test_an_entity_without_evidence_has_the_priors_interval() -> None:
     table = EntityTable()
-    name = table.apply(*statements.encode("user", "ann", 0, state(n_events=0, sum_weight=0.0, noise_beta=0.0)))
+    name = table.apply(*statements.encode("user", b"ann", 0, state(n_events=0, sum_weight=0.0, noise_beta=0.0)))
     assert table[name].mean_weight == 1.0
     assert table[name].noise_mean == 0.5
     assert table[name].noise_interval(0.5) == pytest.approx(stats.beta(0.5, 0.5).ppf([0.25, 0.75]))

@@ -79,9 +79,9 @@ def test_schemas_name_every_dead_letter_header_and_required_field() -> None:
 
 
 def test_an_entity_key_names_kind_id_and_shard() -> None:
-    assert statements.key("user", "ann", 3) == b"user:ann"
-    assert statements.key("item", "a#1", 3) == b"item:a#1#3"
-    assert statements.key("category", "été", 0) == "category:été#0".encode()
+    assert statements.key("user", b"ann", 3) == b"user:ann"
+    assert statements.key("item", b"a#1", 3) == b"item:a#1#3"
+    assert statements.key("category", "été".encode(), 0) == "category:été#0".encode()
 
 
 def test_a_typed_row_has_the_columns_of_the_contract() -> None:

@@ -7,18 +7,32 @@ import hmac
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sie_online.contracts import EVENT_TYPES
+from sie_online.decoder import Decoder
 from sie_online.errors import SettingsError
-from sie_online.events import Decoder, Reason
+from sie_online.events import Reason
 from sie_online.settings import Settings, load
 from sie_online.shard import Shard
-from tests.events import ARRIVAL_MS, START_MS, Record, batch, event, heartbeat, run, small_settings, weights
+from tests.events import (
+    ARRIVAL_MS,
+    START_MS,
+    Record,
+    batch,
+    event,
+    heartbeat,
+    random_events,
+    records,
+    run,
+    small_settings,
+    weights,
+)
 
 
 def encoded(**changes: Any) -> bytes:
@@ -104,11 +118,71 @@ def test_valid_events_arrive_in_columns_as_they_were_sent(told: list[tuple[str, 
     assert [EVENT_TYPES[code] for code in decoded.columns["etype"]] == [kind for _, _, kind in told]
     assert decoded.columns["price"].tolist() == list(range(len(told)))
     assert np.isnan(decoded.columns["dwell_ms"]).all()
-    text = [
-        bytes(decoded.item_id.data[a:b]).decode()
-        for a, b in zip(decoded.item_id.offsets, decoded.item_id.offsets[1:], strict=False)
-    ]
+    text = [value.decode() for value in decoded.item_id.values()]
     assert text == [item for _, item, _ in told]
+
+
+# What the fast path may meet: plain, odd and wrong values of every field, in JSON as senders write it.
+VALUES: dict[str, list[str]] = {
+    "event_id": ['"e1"', '"é"', '"a\\n"', '"\\u0041"', "7", "-7", "-0", "00", "1.0", "9" * 20, "null", '""'],
+    "user_id": ['"u1"', '"u2"', "1", '"u1 "'],
+    "item_id": ['"i1"', "42", '"' + "i" * 300 + '"', "true"],
+    "event_type": ['"view"', '"purchase"', '"heartbeat"', '"stare"', '"View"', '""', "1"],
+    "timestamp_ms": [str(START_MS), str(START_MS) + ".0", f"{START_MS}e0", "5", f"-{START_MS}", str(10**30), '"1"'],
+    "category_id": ['"c1"', "null", '""', "3", "[]"],
+    "session_id": ['"s1"', "null", "9"],
+    "position": ["0", "3", "3.0", "-1", "1000000", "1000001", "null", '"3"'],
+    "propensity": ["0.25", "1", "0", "1.5", "1e-3", "null"],
+    "price": ["9.5", "0", "-1", "-0.0", "0.1", "19.99", "123456789.123456789", "1.", ".5", "01", "1e999", "NaN"],
+    "dwell_ms": ["1200", "0.30000000000000004", "1E2", "null", "1200 "],
+    "rating": ["4.5", "-2", "-0", "null", "--1", "1.2.3"],
+    "query": ['"shoes"', "null", '"\\""', "3", '"\t"'],
+    "attributes": ["{}", "null", '{"a": 1, "b": "x", "c": true}', '{"a": null}', '{"a": [1]}', '{"a" : -1.5 ,"a":2}']
+    + ["{" + ", ".join(f'"a{n}": {n}' for n in range(count)) + "}" for count in (64, 65, 99)] + ['{"a"}'],
+    "other": ["1", '"x"', "null", "false", "-0", "1e5", "{}", "[1, 2]", "nulls", "tru"],
+}  # fmt: skip
+REQUIRED = ("event_id", "user_id", "item_id", "event_type", "timestamp_ms")
+BLANKS = ["", "", " ", "\n\t ", "\r"]
+
+
+@st.composite
+def json_objects(draw: st.DrawFn) -> bytes:
+    """Objects near to events: mostly valid, with odd fields, blanks, repetitions and what follows."""
+    names = [*REQUIRED, *draw(st.lists(st.sampled_from([*VALUES, "other"]), max_size=6))]
+    if draw(st.integers(0, 9)) == 0:
+        names.remove(draw(st.sampled_from(REQUIRED)))
+    names = draw(st.permutations(names))
+    odd = draw(st.lists(st.sampled_from(names), max_size=2))
+
+    def blank() -> str:
+        return draw(st.sampled_from(BLANKS))
+
+    def value(name: str) -> str:
+        return draw(st.sampled_from(VALUES[name])) if name in odd or name not in REQUIRED else VALUES[name][0]
+
+    fields = [f'{blank()}"{name}"{blank()}:{blank()}{value(name)}{blank()}' for name in names]
+    text = f"{blank()}{{{','.join(fields)}}}{blank()}{draw(st.sampled_from(['', '', '', ',', '}', 'x']))}"
+    return text.encode()
+
+
+@settings(max_examples=500)
+@given(st.lists(json_objects(), min_size=1, max_size=8))
+def test_the_fast_path_says_what_the_parser_says(values: list[bytes]) -> None:
+    rows = batch([Record(n, value, b"u1") for n, value in enumerate(values)])
+    fast, dead = Decoder(Settings()).decode(rows)
+    with patch("sie_online.decoder.parse"):  # nothing is sure any more
+        slow, slow_dead = Decoder(Settings()).decode(rows)
+    assert dead == slow_dead
+    assert fast.columns.tobytes() == slow.columns.tobytes()
+    for name in ("event_id", "user_id", "item_id", "category_id"):
+        assert list(getattr(fast, name).values()) == list(getattr(slow, name).values())
+
+
+def test_plain_events_take_the_fast_path() -> None:
+    rows = records(random_events(200, seed=1))
+    with patch.object(Decoder, "_judge", side_effect=AssertionError("not plain enough")):
+        decoded, dead = Decoder(Settings()).decode(batch(rows))
+    assert (len(decoded), dead) == (200, [])
 
 
 def test_integer_ids_become_decimal_text() -> None:

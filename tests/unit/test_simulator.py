@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sie_online.decoder import Decoder
 from sie_online.errors import UsageError
-from sie_online.events import Decoder
 from sie_online.records import RecordBatch
 from sie_online.settings import load
 from sie_online.simulator import Scenario, Simulation, simulate

@@ -1,0 +1,211 @@
+"""Decoding: record batches into columns of valid events, and dead letters for the rest.
+
+Owns the judgement whether a record is a valid event. Most records are plain enough for `sie_online.parser`, which reads
+them without an object each; every other one is parsed, checked and, if it is none, refused here, one at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from sie_online.contracts import EVENT_TYPES, HEARTBEAT
+from sie_online.errors import SettingsError
+from sie_online.events import (
+    EVENT,
+    TYPE_CODES,
+    DeadLetter,
+    Event,
+    EventBatch,
+    Heartbeat,
+    Reason,
+    Text,
+)
+from sie_online.parser import CATEGORY_ID, EVENT_ID, IDS, ITEM_ID, USER_ID, Limits, gather, hash_ids, parse
+from sie_online.records import RecordBatch
+from sie_online.settings import Settings
+
+MAX_BRACKETS = 256
+"""Brackets in a value; events are flat, and a parser's recursion limit must not decide what is valid."""
+
+NUMBERS = ("position", "propensity", "price", "dwell_ms", "rating")
+
+
+class RefusedError(Exception):
+    """A record is no valid event; reason and detail, which never quotes the payload."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class Decoder:
+    """Decodes record batches under one set of limits.
+
+    >>> from sie_online.settings import Settings
+    >>> decoder = Decoder(Settings())
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        limits = settings.limits
+        self._limits = Limits(limits.value_bytes, limits.id_bytes, limits.attributes, round(limits.future_s * 1000))
+        self._pseudonym = _pseudonymiser(settings.privacy.hmac_key_file)
+        self._event = msgspec.json.Decoder(Event)
+        self._heartbeat = msgspec.json.Decoder(Heartbeat)
+
+    def decode(self, batch: RecordBatch) -> tuple[EventBatch, list[DeadLetter]]:
+        """Split ``batch`` into its valid events and its dead letters, both in order."""
+        n = len(batch)
+        columns, spans, valid = np.zeros(n, EVENT), np.zeros((n, len(IDS), 2), np.int64), np.zeros(n, np.bool_)
+        buffer = np.frombuffer(batch.buffer or b"\0", np.uint8)
+        parse(self._limits, buffer, batch.values, batch.keys, batch.timestamps_ms, columns, spans, valid)
+        dead: list[DeadLetter] = []
+        spelled = bytearray()  # ids that are not in the buffer as they are spelled
+        for row in np.flatnonzero(~valid).tolist():
+            try:
+                event = self._judge(batch, row)
+            except RefusedError as refusal:
+                dead.append(_dead_letter(batch, row, refusal))
+            else:
+                _fill(columns[row : row + 1], spans[row], event, spelled, len(buffer))
+                valid[row] = True
+        columns["offset"] = batch.offsets
+        if dead:
+            columns, spans = columns[valid], spans[valid]
+        if spelled:
+            buffer = np.frombuffer(buffer.tobytes() + spelled, np.uint8)
+        return self._batch(buffer, spans, columns), dead
+
+    def _batch(self, buffer: NDArray[np.uint8], spans: NDArray[np.int64], columns: NDArray[np.void]) -> EventBatch:
+        hash_ids(buffer, spans, columns)
+        event_id, user_id, item_id, category_id = (
+            _text(buffer, spans[:, which]) for which in (EVENT_ID, USER_ID, ITEM_ID, CATEGORY_ID)
+        )
+        if self._pseudonym:
+            user_id = Text.of([self._pseudonym(user) for user in user_id.values()])
+            columns["user_key"] = user_id.keys()
+        return EventBatch(columns, event_id, user_id, item_id, category_id)
+
+    def _judge(self, batch: RecordBatch, row: int) -> Event:
+        """The event, or heartbeat, that record ``row`` is.
+
+        Raises:
+            RefusedError: it is none.
+        """
+        value = batch.value(row)
+        if value is None:
+            raise RefusedError(Reason.NULL_VALUE, "the record has no value")
+        if len(value) > self._limits.value_bytes:
+            raise RefusedError(Reason.TOO_LARGE, f"{len(value)} bytes; {self._limits.value_bytes} are allowed")
+        if value.count(b"[") + value.count(b"{") > MAX_BRACKETS:
+            raise RefusedError(Reason.TOO_DEEP, f"more than {MAX_BRACKETS} brackets; events are flat")
+        try:
+            event = self._parse(value)
+            if event.event_type != HEARTBEAT:
+                self._check(event, batch.key(row), int(batch.timestamps_ms[row]))
+        except (ValueError, RecursionError) as error:
+            raise _diagnose(error) from None
+        return event
+
+    def _parse(self, value: bytes) -> Event:
+        try:
+            return self._event.decode(value)
+        except ValueError as error:
+            if f"'{HEARTBEAT}'" not in str(error):
+                raise
+            beat = self._heartbeat.decode(value)
+            return Event("", "", "", HEARTBEAT, beat.timestamp_ms)  # type: ignore[arg-type]  # a type of its own
+
+    def _check(self, event: Event, key: bytes | None, stamp_ms: int) -> None:
+        """Refuse what the parser cannot see is wrong."""
+        for name, least in (("event_id", 1), ("user_id", 1), ("item_id", 1), ("category_id", 0)):
+            size = len(_spelling(getattr(event, name)))
+            if not least <= size <= self._limits.id_bytes:
+                allowed = f"{least} to {self._limits.id_bytes} are allowed"
+                raise RefusedError(Reason.BAD_ID, f"{name} has {size} bytes; {allowed}")
+        if event.timestamp_ms > stamp_ms + self._limits.future_ms:
+            later = f"is over {self._limits.future_ms / 1000:g} s later than its record"
+            raise RefusedError(Reason.BAD_TIMESTAMP, f"timestamp_ms {event.timestamp_ms} {later}")
+        if key != _spelling(event.user_id):
+            raise RefusedError(Reason.KEY_MISMATCH, "the record's key is not its user_id in UTF-8")
+        if event.attributes is not None and len(event.attributes) > self._limits.attributes:
+            raise RefusedError(
+                Reason.OUT_OF_RANGE, f"{len(event.attributes)} attributes; {self._limits.attributes} are allowed"
+            )
+
+
+def _fill(row: NDArray[np.void], spans: NDArray[np.int64], event: Event, spelled: bytearray, base: int) -> None:
+    """Write ``event`` as the parser would: its numbers to ``row``, its ids to ``spelled``, which begins at ``base``."""
+    row["time_ms"], row["etype"] = event.timestamp_ms, TYPE_CODES[event.event_type]
+    for name in NUMBERS:
+        number = getattr(event, name)
+        row[name] = np.nan if number is None else number
+    for span, name in zip(spans, IDS, strict=True):
+        first = base + len(spelled)
+        spelled += _spelling(getattr(event, name))
+        span[:] = first, base + len(spelled)
+
+
+def _spelling(identifier: str | int | None) -> bytes:
+    """An id's text in UTF-8: decimal for integers, empty for None."""
+    return b"" if identifier is None else str(identifier).encode()
+
+
+def _text(buffer: NDArray[np.uint8], spans: NDArray[np.int64]) -> Text:
+    offsets = np.zeros(len(spans) + 1, np.int32)
+    np.cumsum(spans[:, 1] - spans[:, 0], out=offsets[1:])
+    data = np.empty(max(int(offsets[-1]), 1), np.uint8)
+    gather(buffer, spans, offsets, data)
+    return Text(offsets, data)
+
+
+def _diagnose(error: Exception) -> RefusedError:
+    """What a parser's error means."""
+    text = str(error)
+    if isinstance(error, UnicodeError):
+        return RefusedError(Reason.BAD_UTF8, "the text is not valid UTF-8")
+    if isinstance(error, RecursionError):
+        return RefusedError(Reason.TOO_DEEP, "nested too deeply; events are flat")
+    if not isinstance(error, msgspec.ValidationError):
+        return RefusedError(Reason.BAD_JSON, text)
+    if "missing required field" in text:
+        return RefusedError(Reason.MISSING_FIELD, text)
+    if "timestamp_ms" in text and (">=" in text or "<=" in text or "out of range" in text):
+        return RefusedError(Reason.BAD_TIMESTAMP, text)
+    if ">" in text or "<" in text or "out of range" in text:
+        return RefusedError(Reason.OUT_OF_RANGE, text)
+    return RefusedError(
+        Reason.WRONG_TYPE, text if "enum" not in text else "event_type is none of " + ", ".join(EVENT_TYPES)
+    )
+
+
+def _dead_letter(batch: RecordBatch, row: int, refusal: RefusedError) -> DeadLetter:
+    return DeadLetter(
+        offset=int(batch.offsets[row]),
+        timestamp_ms=int(batch.timestamps_ms[row]),
+        reason=refusal.reason,
+        detail=refusal.detail,
+        key=batch.key(row),
+        value=batch.value(row),
+        headers=batch.headers.get(row, ()),
+    )
+
+
+def _pseudonymiser(key_file: Path | None) -> Callable[[bytes], bytes] | None:
+    """Function from user ids to keyed hashes of them, or None if ids are published as they came."""
+    if key_file is None:
+        return None
+    try:
+        key = key_file.read_bytes().strip()
+    except OSError as error:
+        raise SettingsError(f"privacy.hmac_key_file: cannot read {key_file}: {error.strerror}") from None
+    if len(key) < 32:
+        raise SettingsError(f"privacy.hmac_key_file: {key_file} holds {len(key)} bytes; at least 32 are needed")
+    return lambda user: hmac.new(key, user, hashlib.sha256).hexdigest().encode()
