@@ -1,12 +1,12 @@
 """The importance net: what it is, how it is trained, judged and stored. Runs on a bare GPU host.
 
-Needs torch, numpy, pyarrow, safetensors and ``sie_online.contracts``; nothing here knows Kafka, settings files or
-clocks. A worker imports ``snapshot`` and ``forward`` alone, which need no torch.
+Needs torch, numpy, pyarrow, safetensors and ``sie_online.contracts``; nothing here knows Kafka or settings files. A
+worker imports ``snapshot`` and ``forward`` alone, which need no torch.
 
 - ``samples``: a table of settled samples as columns; ``window``: which of them a fine-tune sees
 - ``inputs``: the exact input layout; ``forward``: the same scores in numpy, operation by operation
-- ``snapshot``: the artifact and its manifest, written whole and verified on loading
-- ``net``, ``influence``, ``loss``, ``tune``: architecture, target, loss, and ``fine_tune``
-- ``learner``, ``metrics``, ``gate``: what a candidate must show before it is announced
+- ``snapshot``: the artifact, written whole and verified on loading; ``manifest``: what is said about it
+- ``net``, ``influence``, ``loss``, ``data``, ``step``, ``tune``: from architecture, target and loss to ``fine_tune``
+- ``learner``, ``metrics``, ``gate``: what a candidate must show; ``publish``: artifact, manifest and verdict in one
 - ``train``: ``python -m models.train``, all of it from a file; ``benchmark``: how fast
 """

@@ -164,13 +164,22 @@ def _worse(results: dict[str, Result], settings: Gate) -> tuple[str, ...]:
             mine, theirs = getattr(candidate, figure), getattr(other, figure)
             if mine < theirs - settings.auc_slack:
                 reasons.append(f"{figure.upper()} {mine:.4f} is below {name} weights' {theirs:.4f}")
-    if not settings.calibration_low <= candidate.calibration <= settings.calibration_high:
+    if not _calibrated(candidate.calibration, results[UNIFORM].calibration, settings):
         bounds = f"[{settings.calibration_low:g}, {settings.calibration_high:g}]"
-        reasons.append(f"calibration {candidate.calibration:.3f} is outside {bounds}")
+        uniform = f"{results[UNIFORM].calibration:.3f}"
+        reasons.append(f"calibration {candidate.calibration:.3f} is outside {bounds}, uniform weights' is {uniform}")
     if candidate.effective_share < settings.effective_share:
         share = f"{candidate.effective_share:.2f} n"
         reasons.append(f"the effective sample size is {share}, below {settings.effective_share:g} n")
     return tuple(reasons)
+
+
+def _calibrated(found: float, uniform: float, settings: Gate) -> bool:
+    """Within the bounds; or, where the log drifts so that uniform weights are not, no farther from 1 than they are."""
+    if settings.calibration_low <= found <= settings.calibration_high:
+        return True
+    outside = not settings.calibration_low <= uniform <= settings.calibration_high
+    return outside and found > 0 and uniform > 0 and abs(math.log(found)) <= abs(math.log(uniform))
 
 
 def _spread(f: NDArray[np.float64], judged: Judged) -> dict[str, float | None]:

@@ -1,13 +1,19 @@
 """What f(x) learns: how useful a sample was, in hindsight, as a target in (0, 1) per sample.
 
-Target ``influence``: a step of gradient descent on sample i changes the loss L of the next time slice by
--rate * g_i . grad L to first order (TracIn; Pruthi et al. 2020, eq. 1), and for the last layer of the label's head
-the gradient is closed: g_i = (p_i - y_i) * [h_i, 1]. So the alignment
+Target ``influence``: a step on sample i changes the loss L of the next time slice by -g_i . H^-1 grad L to first
+order (Koh & Liang 2017, eq. 2; with H the identity it is TracIn, Pruthi et al. 2020, eq. 1). For the last layer of the
+label's head the gradient is closed, g_i = (p_i - y_i) * [h_i, 1], and so is H = mean p (1 - p) [h, 1] [h, 1]^T + ridge:
 
-    a_i = (p_i - y_i) * [h_i, 1] . mean over j in the next slice of (p_j - y_j) * [h_j, 1]
+    a_i = (p_i - y_i) * [h_i, 1] . H^-1 mean over j in the next slice of (p_j - y_j) * [h_j, 1]
 
-is positive where learning sample i would have helped to predict what came next. Popular items and busy users align
-with everything; what their counts explain is taken out by least squares within each slice (``residual``).
+is positive where learning sample i would have helped to predict what came next. Two choices are measured ones. p is
+what the recommender stated *before* it learned the sample: the net's own p has seen the next slice in training, its
+gradient there is noise, and that target changed sign from slice to slice. And without H the alignment is ruled by the
+few directions in which all samples agree.
+
+Popular items and busy users align with everything, and when the positive rate drifts whole classes do; what counts and
+label explain is taken out by least squares within each slice (``residual``). With the label left in, weights would
+shift every subscriber's calibration.
 
 Whatever the target, its raw values are standardised per slice, bounded, and squashed by a sigmoid.
 """
@@ -21,8 +27,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+GAIN = 3.0
+"""Logits per standard deviation: few samples carry most of the deviation, and the others should differ too."""
 BOUND = 4.0
-"""Standard deviations that one sample can count for."""
+"""Largest logit of a target."""
+DAMPING = 0.1
+"""Ridge of H as a share of its mean diagonal: directions that hardly occur get no say."""
 RIDGE = 1e-6
 """Keeps the least squares solvable where a count is the same everywhere."""
 LEAST_DEVIATION = 1e-12
@@ -35,19 +45,30 @@ def alignment(hidden: Tensor, probability: Tensor, label: Tensor, edges: list[in
     [edges[s], edges[s+1]).
     """
     error = probability - label
-    gradient = torch.cat([hidden, torch.ones_like(error).unsqueeze(1)], dim=1) * error.unsqueeze(1)
+    inputs = torch.cat([hidden, torch.ones_like(error).unsqueeze(1)], dim=1)
+    curvature = _curvature(inputs, probability)
     found = torch.full_like(error, float("nan"))
     for (first, last), (next_first, next_last) in pairwise(pairwise(edges)):
-        found[first:last] = gradient[first:last] @ gradient[next_first:next_last].mean(dim=0)
+        ahead = (inputs[next_first:next_last] * error[next_first:next_last].unsqueeze(1)).mean(dim=0)
+        direction = torch.linalg.solve(curvature, ahead.double()).to(inputs.dtype)
+        found[first:last] = error[first:last] * (inputs[first:last] @ direction)
     return found
 
 
-def residual(values: Tensor, counts: Tensor, edges: list[int]) -> Tensor:
-    """``values`` (n,) less what ``counts`` (n, C) explain linearly within each slice."""
+def _curvature(inputs: Tensor, probability: Tensor) -> Tensor:
+    """H (H + 1, H + 1) float64 of the logistic loss, with its ridge."""
+    weight = (probability * (1.0 - probability)).unsqueeze(1)
+    square = (inputs.T @ (inputs * weight)).double() / len(inputs)
+    ridge = (DAMPING * square.diagonal().mean()).clamp_min(LEAST_DEVIATION)
+    return square + ridge * torch.eye(len(square), dtype=square.dtype, device=square.device)
+
+
+def residual(values: Tensor, causes: Tensor, edges: list[int]) -> Tensor:
+    """``values`` (n,) less what ``causes`` (n, C) explain linearly within each slice."""
     left = values.clone()
     for first, last in pairwise(edges):
         some = values[first:last].double()
-        known = torch.cat([counts[first:last].double(), torch.ones_like(some).unsqueeze(1)], dim=1)
+        known = torch.cat([causes[first:last].double(), torch.ones_like(some).unsqueeze(1)], dim=1)
         square = known.T @ known + RIDGE * torch.eye(known.shape[1], dtype=known.dtype, device=known.device)
         explained = known @ torch.linalg.solve(square, known.T @ some)
         left[first:last] = (some - explained).to(left.dtype)
@@ -55,12 +76,12 @@ def residual(values: Tensor, counts: Tensor, edges: list[int]) -> Tensor:
 
 
 def target(values: Tensor, edges: list[int]) -> Tensor:
-    """In (0, 1): the sigmoid of ``values`` (n,) standardised per slice and bounded; NaN stays NaN."""
+    """In (0, 1): the sigmoid of ``values`` (n,) standardised per slice, stretched and bounded; NaN stays NaN."""
     found = torch.empty_like(values)
     for first, last in pairwise(edges):
         some = values[first:last]
         deviation = some.std(correction=0).clamp_min(LEAST_DEVIATION)
-        found[first:last] = torch.sigmoid(((some - some.mean()) / deviation).clamp(-BOUND, BOUND))
+        found[first:last] = torch.sigmoid((GAIN * (some - some.mean()) / deviation).clamp(-BOUND, BOUND))
     return found
 
 

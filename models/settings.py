@@ -94,7 +94,7 @@ class FineTune(_Checked):
     )
     clip_norm: float = field(default=5.0, metadata=_rule("Gradients are scaled down to this norm.", *_above(0)))
     largest_norm: float = field(default=1e4, metadata=_rule("A gradient norm above it ends the fine-tune.", *_above(0)))
-    slices: int = field(default=12, metadata=_rule("Time slices of the training part.", *_between(2, 10_000)))
+    slices: int = field(default=6, metadata=_rule("Time slices of the training part.", *_between(2, 10_000)))
     tuned: bool = field(
         default=True,
         metadata=_rule("bf16, fused optimiser and compiled step on a GPU.", "true or false", lambda _: True),

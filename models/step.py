@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch._dynamo.exc import TorchDynamoException
 
 from models.data import Batch, Data
 from models.errors import ExplodingNormError, NotFiniteLossError
@@ -189,13 +188,16 @@ class Compiled:
     """A function that runs compiled, or as it is where the compiler cannot (no C compiler on the host, say)."""
 
     def __init__(self, function: Loss) -> None:
+        from torch._dynamo.exc import TorchDynamoException  # takes seconds, and only a GPU needs it
+
+        self._cannot = TorchDynamoException
         self._plain = function
         self._function: Loss = torch.compile(function, dynamic=False)
 
     def __call__(self, *arguments: Any) -> Tensor:
         try:
             return self._function(*arguments)
-        except TorchDynamoException as error:
+        except self._cannot as error:
             warnings.warn(f"going on uncompiled: {str(error).splitlines()[0]}", RuntimeWarning, stacklevel=2)
             self._function = self._plain
             return self._function(*arguments)

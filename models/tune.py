@@ -204,9 +204,9 @@ class _Run:
         if self._settings.target == "probability":
             return data.probability[part]
         hidden = hidden_of(self._net, data, part)
-        probability = torch.sigmoid(self._net.logits(hidden)[:, LABEL])
-        aligned = influence.alignment(hidden, probability, data.label[part], edges)
-        return influence.residual(aligned, data.counts[part], edges)
+        aligned = influence.alignment(hidden, data.probability[part], data.label[part], edges)
+        causes = torch.cat([data.counts[part], data.label[part].unsqueeze(1)], dim=1)
+        return influence.residual(aligned, causes, edges)
 
     @torch.no_grad()
     def _validation_loss(self, targets: Targets) -> float:
