@@ -7,12 +7,12 @@ differentiated part, so that only the rows of a batch ever get a gradient.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.errors import TrainingError
 from models.forward import N_HEADS, Weights
@@ -63,42 +63,61 @@ def shape_of(weights: Weights) -> Shape:
     )
 
 
-class Net(nn.Module):
-    """Weights on a device. ``tables`` are no parameters: ``RowAdagrad`` moves them."""
+class Layers(NamedTuple):
+    """The dense part. Functions of these, rather than methods, are compiled once for all nets of a shape."""
 
-    def __init__(self, weights: Weights, device: torch.device) -> None:
-        super().__init__()
-        self._standard = weights.standard
-        self.tables = [torch.tensor(table, device=device) for table in weights.tables]
-        self.w1, self.b1, self.w2, self.b2, self.w3, self.b3 = (
-            nn.Parameter(torch.tensor(array, device=device)) for array in weights[-6:]
-        )
+    w1: Tensor
+    b1: Tensor
+    w2: Tensor
+    b2: Tensor
+    w3: Tensor
+    b3: Tensor
 
     @property
-    def body(self) -> list[nn.Parameter]:
+    def body(self) -> list[Tensor]:
         return [self.w1, self.b1, self.w2, self.b2]
 
     @property
-    def heads(self) -> list[nn.Parameter]:
+    def heads(self) -> list[Tensor]:
         return [self.w3, self.b3]
+
+
+def hidden_layer(layers: Layers, embedded: Tensor, numbers: Tensor) -> Tensor:
+    """Last hidden layer (n, hidden2) of embedded ids (n, E) and standardised numbers (n, N)."""
+    x = torch.cat([embedded, numbers], dim=1)
+    h1 = torch.relu(torch.addmm(layers.b1, x, layers.w1))
+    return torch.relu(torch.addmm(layers.b2, h1, layers.w2))
+
+
+def head_logits(layers: Layers, hidden: Tensor) -> Tensor:
+    """(n, 2): label, importance."""
+    return torch.addmm(layers.b3, hidden, layers.w3)
+
+
+class Net:
+    """Weights on a device. Gradients are for ``layers`` alone; ``RowAdagrad`` moves ``tables``."""
+
+    def __init__(self, weights: Weights, device: torch.device) -> None:
+        self._standard = weights.standard
+        self.device = device
+        self.tables = [torch.tensor(table, device=device) for table in weights.tables]
+        self.layers = Layers(*(torch.tensor(array, device=device, requires_grad=True) for array in weights[-6:]))
 
     def embedded(self, ids: Tensor) -> Tensor:
         """Rows (n, E) of the ids (n, 4)."""
         return torch.cat([table[ids[:, which]] for which, table in enumerate(self.tables)], dim=1)
 
     def hidden(self, embedded: Tensor, numbers: Tensor) -> Tensor:
-        """Last hidden layer (n, hidden2) of embedded ids (n, E) and standardised numbers (n, N)."""
-        x = torch.cat([embedded, numbers], dim=1)
-        h1 = torch.relu(torch.addmm(self.b1, x, self.w1))
-        return torch.relu(torch.addmm(self.b2, h1, self.w2))
+        """``hidden_layer`` of this net."""
+        return hidden_layer(self.layers, embedded, numbers)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """(n, 2): label, importance."""
-        return torch.addmm(self.b3, hidden, self.w3)
+        """``head_logits`` of this net."""
+        return head_logits(self.layers, hidden)
 
     def weights(self) -> Weights:
         """A copy as float32 arrays."""
-        tensors = [*self.tables, *self.body, *self.heads]
+        tensors = [*self.tables, *self.layers]
         arrays = [tensor.detach().to("cpu", torch.float32, copy=True).numpy() for tensor in tensors]
         return Weights._make([*arrays[:4], *self._standard, *arrays[4:]])
 

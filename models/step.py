@@ -7,16 +7,17 @@ not made to wait after each step.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.data import Batch, Data
 from models.errors import ExplodingNormError, NotFiniteLossError
 from models.loss import Balance, Goal, batch_loss
-from models.net import Net, RowAdagrad
+from models.net import Layers, Net, RowAdagrad, head_logits, hidden_layer
 from models.settings import FineTune
 
 LOOK_EVERY = 50
@@ -72,40 +73,31 @@ class Watch:
 
 
 class FullStep:
-    """Trains body, heads and the embedded rows that the batch touches."""
+    """Trains all layers and the embedded rows that the batch touches."""
 
     def __init__(self, net: Net, data: Data, settings: FineTune) -> None:
         self._net = net
         self._data = data
         self._clip = settings.clip_norm
-        self._dense: list[nn.Parameter] = [*net.body, *net.heads]
-        self._adam = adam(self._dense, settings)
+        self._adam = adam(net.layers, settings)
         self._rows = RowAdagrad(net.tables, settings.embedding_rate)
-        self._loss = compiled(self._both_forms, settings, net.w1.device)
-        self._device = net.w1.device.type
-        self._bf16 = settings.tuned and self._device == "cuda"
+        self._loss = best_form(full_loss, settings, net.device)
+        self._bf16 = settings.tuned and net.device.type == "cuda"
         self._balance = balance_of(settings)
 
     def __call__(self, batch: Batch, targets: Targets) -> tuple[Tensor, Tensor]:
         ids = self._data.ids[batch.rows]
         embedded = self._net.embedded(ids).requires_grad_()
+        numbers = self._data.numbers[batch.rows], self._data.known(batch.rows)
         goal = goal_of(self._data, batch, targets)
         self._adam.zero_grad()
-        loss = self._loss(embedded, self._data.numbers[batch.rows], self._data.known(batch.rows), goal)
+        loss = self._loss(self._net.layers, embedded, *numbers, goal, self._balance, self._bf16)
         torch.autograd.backward(loss)
-        gradients = [*(parameter.grad for parameter in self._dense), embedded.grad]
-        norm = scaled_down([gradient for gradient in gradients if gradient is not None], self._clip)
+        norm = scaled_down([*gradients(self._net.layers), *gradients([embedded])], self._clip)
         self._adam.step()
         if embedded.grad is not None:
             self._rows.step(ids, embedded.grad)
         return loss, norm
-
-    def _both_forms(self, embedded: Tensor, unknown: Tensor, known: Tensor, goal: Goal) -> Tensor:
-        with torch.autocast(self._device, dtype=torch.bfloat16, enabled=self._bf16):
-            hidden = self._net.hidden(torch.cat([embedded, embedded]), torch.cat([unknown, known]))
-            logits = self._net.logits(hidden)
-        half = len(embedded)
-        return batch_loss(logits[:half], logits[half:], goal, self._balance)
 
 
 class HeadsStep:
@@ -115,8 +107,8 @@ class HeadsStep:
         self._net = net
         self._data = data
         self._clip = settings.clip_norm
-        self._adam = adam(net.heads, settings)
-        self._loss = compiled(self._both_forms, settings, net.w1.device)
+        self._adam = adam(net.layers.heads, settings)
+        self._loss = best_form(heads_loss, settings, net.device)
         self._balance = balance_of(settings)
         everything = slice(0, len(data.label))
         self._unknown = hidden_of(net, data, everything)
@@ -124,16 +116,29 @@ class HeadsStep:
 
     def __call__(self, batch: Batch, targets: Targets) -> tuple[Tensor, Tensor]:
         goal = goal_of(self._data, batch, targets)
+        hidden = self._unknown[batch.rows], self._known[batch.rows]
         self._adam.zero_grad()
-        loss = self._loss(self._unknown[batch.rows], self._known[batch.rows], goal)
+        loss = self._loss(self._net.layers, *hidden, goal, self._balance)
         torch.autograd.backward(loss)
-        gradients = [parameter.grad for parameter in self._net.heads if parameter.grad is not None]
-        norm = scaled_down(gradients, self._clip)
+        norm = scaled_down(gradients(self._net.layers.heads), self._clip)
         self._adam.step()
         return loss, norm
 
-    def _both_forms(self, unknown: Tensor, known: Tensor, goal: Goal) -> Tensor:
-        return batch_loss(self._net.logits(unknown), self._net.logits(known), goal, self._balance)
+
+def full_loss(
+    layers: Layers, embedded: Tensor, unknown: Tensor, known: Tensor, goal: Goal, balance: Balance, bf16: bool
+) -> Tensor:
+    """Loss of a batch from its embedded ids (n, E) and the numbers (n, N) of both forms."""
+    with torch.autocast(embedded.device.type, dtype=torch.bfloat16, enabled=bf16):
+        both = hidden_layer(layers, torch.cat([embedded, embedded]), torch.cat([unknown, known]))
+        logits = head_logits(layers, both)
+    half = len(embedded)
+    return batch_loss(logits[:half], logits[half:], goal, balance)
+
+
+def heads_loss(layers: Layers, unknown: Tensor, known: Tensor, goal: Goal, balance: Balance) -> Tensor:
+    """Loss of a batch from the last hidden layer (n, hidden2) of both forms."""
+    return batch_loss(head_logits(layers, unknown), head_logits(layers, known), goal, balance)
 
 
 def new_step(net: Net, data: Data, settings: FineTune) -> Step:
@@ -164,24 +169,35 @@ def balance_of(settings: FineTune) -> Balance:
     return Balance(settings.k, settings.importance_share, settings.spread_penalty)
 
 
-def scaled_down(gradients: Sequence[Tensor], clip: float) -> Tensor:
-    """Their common norm; where it is above ``clip``, they are scaled to it in place."""
-    norm = torch.nn.utils.get_total_norm(gradients)
+def gradients(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """The gradients of those that have one."""
+    return [tensor.grad for tensor in tensors if tensor.grad is not None]
+
+
+def scaled_down(found: Sequence[Tensor], clip: float) -> Tensor:
+    """The common norm of the gradients ``found``; where it is above ``clip``, they are scaled to it in place."""
+    norm = torch.nn.utils.get_total_norm(found)
     factor = (clip / (norm + 1e-6)).clamp(max=1.0)
-    for gradient in gradients:
+    for gradient in found:
         gradient.mul_(factor)
     return norm
 
 
-def adam(parameters: Sequence[nn.Parameter], settings: FineTune) -> torch.optim.Adam:
+def adam(parameters: Sequence[Tensor], settings: FineTune) -> torch.optim.Adam:
     """Adam (Kingma & Ba 2015); one kernel for all parameters on a GPU."""
     fused = settings.tuned and parameters[0].device.type == "cuda"
     return torch.optim.Adam(parameters, lr=settings.learning_rate, fused=fused)
 
 
-def compiled(function: Loss, settings: FineTune, device: torch.device) -> Loss:
+def best_form(function: Loss, settings: FineTune, device: torch.device) -> Loss:
     """``function``, compiled for fixed shapes on a GPU; a CPU's few steps do not repay the compiler."""
-    return Compiled(function) if settings.tuned and device.type == "cuda" else function
+    return compiled(function) if settings.tuned and device.type == "cuda" else function
+
+
+@cache
+def compiled(function: Loss) -> Loss:
+    """One compiled form per function and process: later fine-tunes of the same shape find it ready."""
+    return Compiled(function)
 
 
 class Compiled:

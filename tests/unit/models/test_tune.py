@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from models import step as steps
-from models.data import batches, ordered
+from models.data import Batch, batches, load, ordered
 from models.errors import (
     ExplodingNormError,
     NotFiniteLossError,
@@ -258,3 +258,34 @@ def test_f_follows_the_target_it_was_given() -> None:
     found = fine_tune(SAMPLES, replace(FAST, target="probability", epochs=8))
     f = scores(found.weights, label_unknown(SAMPLES, found.weights.buckets))[:, IMPORTANCE]
     assert correlation(f, SAMPLES.probability) > 0.9
+
+
+def full_loss_arguments() -> tuple[Any, ...]:
+    net = Net(made_weights(), torch.device("cpu"))
+    order = ordered(SAMPLES)
+    data = load(order, made_weights(), torch.device("cpu"))
+    rows = torch.arange(64)
+    targets = torch.full_like(data.label, 0.6), torch.ones_like(data.label)
+    goal = steps.goal_of(data, Batch(rows, torch.ones(64), 64), targets)
+    embedded = net.embedded(data.ids[rows]).requires_grad_()
+    return net.layers, embedded, data.numbers[rows], data.known(rows), goal, steps.balance_of(FAST), False
+
+
+def test_the_compiler_takes_the_loss_in_one_piece_and_changes_nothing() -> None:
+    arguments = full_loss_arguments()
+    whole = torch.compile(steps.full_loss, backend="eager", fullgraph=True, dynamic=False)
+    assert torch.allclose(whole(*arguments), steps.full_loss(*arguments))
+
+
+def test_without_a_compiler_it_goes_on_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._dynamo.exc import TorchDynamoException
+
+    def refuse(*_: Any) -> torch.Tensor:
+        raise TorchDynamoException("no C compiler\nand a long story")
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: refuse)
+    function = steps.Compiled(steps.full_loss)
+    arguments = full_loss_arguments()
+    with pytest.warns(RuntimeWarning, match="going on uncompiled: no C compiler$"):
+        assert torch.equal(function(*arguments), steps.full_loss(*arguments))
+    assert torch.equal(function(*arguments), steps.full_loss(*arguments))  # and does not try again
