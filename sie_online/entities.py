@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sie_online import features
+from sie_online import features, slots
 from sie_online.importance import balance, noise, scores, weight
 from sie_online.jit import kernel
 from sie_online.statements import EntityKind
@@ -19,7 +19,7 @@ USER, ITEM, CATEGORY = range(3)
 KINDS: tuple[EntityKind, ...] = ("user", "item", "category")
 """Names of the stated kinds, in code order."""
 
-BASE_FIELDS: list[tuple[Any, ...]] = [("key", "u8"), ("last_ms", "i8")]
+BASE_FIELDS: list[tuple[Any, ...]] = [*slots.BASE_FIELDS, ("last_ms", "i8")]
 STATED_FIELDS: list[tuple[Any, ...]] = [
     ("n_events", "f8"),
     ("sum_weight", "f8"),

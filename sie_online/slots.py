@@ -18,43 +18,75 @@ WAYS = 16
 """Slots per set: at 70 % fill a set of 16 overflows for about one key in 60; 128 B of keys are two cache lines."""
 
 
-class SlotTable(NamedTuple):
-    """``n`` slots (a power of two). ``raw`` is ``rows`` seen as bytes, for clearing a slot."""
+KEY, TOUCHED, SLOT = range(3)
+"""Rows of a set: the key of each way (0: free), the ordinal of its last touch, and its slot."""
 
-    keys: NDArray[np.uint64]
-    touched: NDArray[np.int64]
+BASE_FIELDS: list[tuple[Any, ...]] = [("key", "u8"), ("touched", "i8")]
+"""What every record must have: whose it is and when it was last touched (0: nobody's)."""
+
+
+class SlotTable(NamedTuple):
+    """``rows`` has a record per slot, and at the end one that stays zero. Slots are handed out in order, so that the
+    records in use lie together; ``used`` (1,) says how many. ``sets`` (n, 3, WAYS) finds them: it is derived.
+    """
+
+    sets: NDArray[np.int64]
     rows: NDArray[np.void]
-    raw: NDArray[np.uint8]
+    used: NDArray[np.int64]
 
 
 def new_table(slots: int, dtype: np.dtype[Any]) -> SlotTable:
-    """An empty table of at least ``slots`` slots of ``dtype``; its memory is claimed only as slots are used."""
+    """An empty table of at least ``slots`` slots of ``dtype`` (with `BASE_FIELDS`); slots claim memory when used."""
     n = max(WAYS, 1 << (slots - 1).bit_length())
-    rows = np.zeros(n, dtype)
-    return SlotTable(
-        np.zeros(n, np.uint64), np.zeros(n, np.int64), rows, rows.view(np.uint8).reshape(n, dtype.itemsize)
-    )
+    return SlotTable(np.zeros((n // WAYS, 3, WAYS), np.int64), np.zeros(n + 1, dtype), np.zeros(1, np.int64))
+
+
+@kernel
+def _set_of(table: Any, key: Any) -> int:
+    return int((key // np.uint64(WAYS)) & np.uint64(table.sets.shape[0] - 1))
 
 
 @kernel
 def slot_of(table: Any, key: Any, ordinal: int) -> int:
-    """Slot of ``key``, a fresh all-zero one if it was not there.
+    """Slot of ``key``, with a fresh record (zero but for `BASE_FIELDS`) if it was not there.
 
     Args:
         table: a ``SlotTable``.
         key: uint64, not 0.
         ordinal: number of the event in the shard, from 1: what "recently" means for eviction.
     """
-    keys, touched = table.keys, table.touched
-    first = np.int64(key & np.uint64(keys.shape[0] - 1)) & ~np.int64(WAYS - 1)
-    oldest = int(first)
-    for slot in range(first, first + WAYS):
-        if keys[slot] == key:
-            touched[slot] = ordinal
+    ways = table.sets[_set_of(table, key)]
+    for way in range(WAYS):
+        if np.uint64(ways[KEY, way]) == key:
+            slot = ways[SLOT, way]
+            ways[TOUCHED, way] = ordinal
+            table.rows[slot].touched = ordinal
             return int(slot)
-        if touched[slot] < touched[oldest]:
-            oldest = slot
-    keys[oldest] = key
-    touched[oldest] = ordinal
-    table.raw[oldest, :] = 0
-    return oldest
+    oldest = 0
+    for way in range(1, WAYS):
+        if ways[TOUCHED, way] < ways[TOUCHED, oldest]:
+            oldest = way
+    if ways[TOUCHED, oldest] == 0:
+        slot = table.used[0]
+        table.used[0] += 1
+    else:
+        slot = ways[SLOT, oldest]
+        table.rows[slot] = table.rows[table.rows.shape[0] - 1]
+    table.rows[slot].key, table.rows[slot].touched = key, ordinal
+    ways[KEY, oldest], ways[TOUCHED, oldest], ways[SLOT, oldest] = np.int64(key), ordinal, slot
+    return int(slot)
+
+
+@kernel
+def reindex(table: Any) -> None:
+    """Derive ``sets`` and ``used`` from ``rows``."""
+    table.sets[:] = 0
+    slot = 0
+    while slot < table.rows.shape[0] and table.rows[slot].touched != 0:
+        row = table.rows[slot]
+        ways, way = table.sets[_set_of(table, row.key)], 0
+        while ways[TOUCHED, way] != 0:
+            way += 1
+        ways[KEY, way], ways[TOUCHED, way], ways[SLOT, way] = np.int64(row.key), row.touched, slot
+        slot += 1
+    table.used[0] = slot

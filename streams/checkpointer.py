@@ -10,8 +10,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from sie_online.errors import SieError
 from sie_online.shard import Snapshot
@@ -21,13 +20,13 @@ from streams.exits import FAULT, die
 from streams.metrics import Metrics
 from streams.ownership import Held
 from streams.publisher import confirmed
+from streams.threads import in_thread
 from streams.watchdog import Vitals
 
 if TYPE_CHECKING:
     from streams.worker import Worker
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 TURNS = 8  # the shards of one worker are checkpointed in so many turns per interval, not all at once
 
@@ -73,7 +72,7 @@ class Checkpointer:
                 if not held.unsaved:
                     return
                 started = time.perf_counter()
-                snapshot = held.shard.snapshot()
+                snapshot = await in_thread(self._worker.pool, held.shard.snapshot)
                 taken = time.perf_counter()
                 epoch, said = held.epoch, held.deliveries.open()
             await confirmed(said)
@@ -89,7 +88,7 @@ class Checkpointer:
     async def _write(self, held: Held, epoch: int, snapshot: Snapshot) -> Written | None:
         """The store's answer; None if the shard was given up while it was asked."""
         try:
-            return await _to_the_end(asyncio.to_thread(self._store.write, held.partition, epoch, snapshot))
+            return await in_thread(None, self._store.write, held.partition, epoch, snapshot)
         except (SieError, OSError) as error:
             if not self._worker.holds(held):
                 return None  # a successor may well have claimed it by now
@@ -104,13 +103,3 @@ class Checkpointer:
             return
         self._metrics.observe_checkpoint(held.partition, written.seconds, written.bytes)
         self._metrics.observe_shard(held.partition, held.shard.stats())
-
-
-async def _to_the_end(work: Awaitable[T]) -> T:
-    """Await ``work`` even where this task is cancelled: a thread cannot be stopped, and must not be overtaken."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise

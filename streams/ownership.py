@@ -36,8 +36,8 @@ class LogPlace:
 class Held:
     """A shard in this process's memory.
 
-    ``processing`` is held while the state changes, ``saving`` while a checkpoint is being made: the snapshot is taken
-    under both, the slow rest (deliveries, fsync) under ``saving`` alone.
+    ``turn`` keeps its batches in order. ``processing`` is held while the state changes, ``saving`` while a checkpoint
+    is being made: the snapshot is taken under both, the slow rest (deliveries, fsync) under ``saving`` alone.
     """
 
     shard: Shard
@@ -48,6 +48,7 @@ class Held:
     begin: int
     """Next offset when it was put up."""
     deliveries: Deliveries = field(default_factory=Deliveries)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     processing: asyncio.Lock = field(default_factory=asyncio.Lock)
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
     checked_at: float = 0.0

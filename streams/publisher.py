@@ -9,25 +9,28 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import mode
 import pyarrow as pa
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from sie_online.client.connection import connection
 from sie_online.contracts import DEAD_LETTER_VALUE_BYTES, to_message
 from sie_online.errors import UnreachableError
 from sie_online.events import DeadLetter
+from sie_online.partitioner import partitions_of
 from sie_online.settings import Settings
 from sie_online.shard import ShardOutput
 from streams.exits import FAULT, die
 
 log = logging.getLogger(__name__)
 
-LINGER_MS = 5  # joins the small messages (entities) of one output; far below what a reader notices
+LINGER_MS = 5  # joins messages of one partition; far below what a reader notices
 MESSAGE_BYTES = 128  # what a record costs beside key and value
 DEAD_LETTER_KEY_BYTES = 65_536  # a key that is itself the fault (an id of 100 kB) must not break the dead letter
 
@@ -117,58 +120,91 @@ class Publisher(mode.Service):
         topics, limit = self._settings.topics, self._settings.kafka.max_message_bytes
         last = None
         for message in messages(output.weights, limit):
-            last = await self._send(deliveries, topics.weights, value=message, partition=partition)
+            last = await self._send(deliveries, topics.weights, message, partition=partition)
         for message in messages(output.samples, limit):
-            await self._send(deliveries, topics.samples, value=message, partition=partition)
-        for key, value in output.entities:
-            await self._send(deliveries, topics.entities, key=key, value=value)
+            await self._send(deliveries, topics.samples, message, partition=partition)
+        await self._send_keyed(deliveries, topics.entities, output.entities)
         for letter in output.dead_letters:
-            await self._send_dead_letter(partition, letter, deliveries)
+            key, value, headers = dead_letter(topics.events, partition, letter)
+            await self._send(deliveries, topics.dead_letters, value, key=key, headers=headers)
         return last
-
-    async def _send_dead_letter(self, partition: int, letter: DeadLetter, deliveries: Deliveries) -> None:
-        key, value, headers = dead_letter(self._settings.topics.events, partition, letter)
-        await self._send(deliveries, self._settings.topics.dead_letters, key=key, value=value, headers=headers)
 
     async def _send(
         self,
         deliveries: Deliveries,
         topic: str,
-        *,
         value: bytes | None,
+        *,
         key: bytes | None = None,
         partition: int | None = None,
         headers: Sequence[Header] = (),
     ) -> asyncio.Future[Any]:
+        """One message; without ``partition`` it goes where its key belongs."""
         size = len(value or b"") + len(key or b"") + MESSAGE_BYTES
-        await self._wait_for_room(size)
-        delivery = await self._enqueue(topic, value, key, partition, headers)
+        return await self._hand_over(
+            deliveries,
+            topic,
+            size,
+            lambda producer: producer.send(topic, value, key=key, partition=partition, headers=list(headers)),
+        )
+
+    async def _send_keyed(self, deliveries: Deliveries, topic: str, pairs: Sequence[tuple[bytes, bytes]]) -> None:
+        """Many small messages, each where its key belongs: as record batches of our own, not one by one."""
+        if not pairs:
+            return
+        producer, now_ms = self._connected, int(time.time() * 1000)
+        partitions = len(await producer.partitions_for(topic))
+        placed = partitions_of([key for key, _ in pairs], partitions).tolist()
+        builders: dict[int, BatchBuilder] = {}
+        for (key, value), partition in zip(pairs, placed, strict=True):
+            builder = builders.get(partition)
+            if builder is not None and builder.append(timestamp=now_ms, key=key, value=value) is not None:
+                continue
+            if builder is not None:
+                await self._send_batch(deliveries, topic, partition, builder)
+            builder = builders[partition] = producer.create_batch()
+            builder.append(timestamp=now_ms, key=key, value=value)
+        for partition, builder in builders.items():
+            await self._send_batch(deliveries, topic, partition, builder)
+
+    async def _send_batch(self, deliveries: Deliveries, topic: str, partition: int, builder: BatchBuilder) -> None:
+        builder.close()
+        await self._hand_over(
+            deliveries,
+            topic,
+            builder.size(),
+            lambda producer: producer.send_batch(builder, topic, partition=partition),
+        )
+
+    async def _hand_over(
+        self,
+        deliveries: Deliveries,
+        topic: str,
+        size: int,
+        send: Callable[[AIOKafkaProducer], Awaitable[asyncio.Future[Any]]],
+    ) -> asyncio.Future[Any]:
+        """Give ``size`` bytes to the producer as soon as there is room, and watch their delivery."""
+        while self._unacked and self._unacked + size > self._settings.kafka.max_unacked_bytes:
+            self._room.clear()
+            await self._room.wait()
+        while True:
+            try:
+                delivery = await send(self._connected)
+                break
+            except KafkaTimeoutError:
+                # the partition's queue is full and the broker away; nothing was taken, so trying again is safe
+                log.warning("broker takes no messages", extra={"topic": topic})
         self._unacked += size
         deliveries.add(delivery)
         delivery.add_done_callback(lambda done: self._settle(topic, size, done))
         return delivery
 
-    async def _wait_for_room(self, size: int) -> None:
-        while self._unacked and self._unacked + size > self._settings.kafka.max_unacked_bytes:
-            self._room.clear()
-            await self._room.wait()
-
-    async def _enqueue(
-        self, topic: str, value: bytes | None, key: bytes | None, partition: int | None, headers: Sequence[Header]
-    ) -> asyncio.Future[Any]:
-        while True:
-            producer = self._producer
-            if producer is None:
-                raise asyncio.CancelledError  # stopping: nobody will confirm anything any more
-            try:
-                delivery: asyncio.Future[Any] = await producer.send(
-                    topic, value, key=key, partition=partition, headers=list(headers)
-                )
-            except KafkaTimeoutError:
-                # the partition's queue is full and the broker away; nothing was taken, so trying again is safe
-                log.warning("broker takes no messages", extra={"topic": topic})
-            else:
-                return delivery
+    @property
+    def _connected(self) -> AIOKafkaProducer:
+        """The producer; while stopping, whoever asks is cancelled: nobody will confirm anything any more."""
+        if self._producer is None:
+            raise asyncio.CancelledError
+        return self._producer
 
     def _settle(self, topic: str, size: int, delivery: asyncio.Future[Any]) -> None:
         self._unacked -= size

@@ -7,7 +7,6 @@ compiled (a shard that compiles while it owns a partition would look dead).
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
 import socket
@@ -16,7 +15,7 @@ import time
 from sie_online.errors import CheckpointError, UnreachableError
 from sie_online.settings import Settings
 from sie_online.shard import warm_up
-from streams.checkpoint.backend import open_backend
+from streams.checkpoint.backend import Part, open_backend
 from streams.topics import check_topics
 
 log = logging.getLogger(__name__)
@@ -45,7 +44,7 @@ def check_store(settings: Settings) -> None:
     name, content = f"probe-{socket.gethostname()}-{os.getpid()}", b"sie"
     try:
         backend = open_backend(settings.store)
-        backend.put(name, [content], hashlib.sha256(content).hexdigest())
+        backend.put(name, [Part.of(content)])
         backend.delete(name)
     except (OSError, CheckpointError) as error:
         raise UnreachableError(f"store {settings.store} does not answer, or may not be written: {error}") from error

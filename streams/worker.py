@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NoReturn
 
@@ -36,6 +38,7 @@ from streams.lag import watch_lag
 from streams.metrics import Metrics
 from streams.ownership import Held, LogPlace, Ownership
 from streams.publisher import Publisher
+from streams.threads import in_thread
 from streams.transport import Claim, Consumer
 from streams.watchdog import Vitals
 
@@ -75,6 +78,8 @@ class Worker(mode.Service):
         self._running = self._stopping = False
         self._consumer: Consumer | None = None
         self._checkpointer = Checkpointer(self, store, vitals, metrics)
+        self._under_way: set[asyncio.Task[None]] = set()
+        self.pool = ThreadPoolExecutor(_cores(), thread_name_prefix="shards")
 
     def attach(self, consumer: Consumer) -> None:
         """Work with ``consumer``, which needs the worker and is needed by it."""
@@ -136,20 +141,24 @@ class Worker(mode.Service):
     # -- processing
 
     async def run(self, batches: AsyncIterable[RecordBatch]) -> None:
-        """The agent: every batch there is, one after the other."""
+        """The agent: every batch there is; those of one partition in order, several partitions beside each other."""
         self._running = True
         try:
             async for batch in batches:
-                await self.process(batch)
+                task = asyncio.create_task(self.process(batch))
+                self._under_way.add(task)
+                task.add_done_callback(self._under_way.discard)
         finally:
             self._running = False
+            for task in self._under_way:
+                task.cancel()
 
     async def process(self, batch: RecordBatch) -> None:
         """Run ``batch`` through its shard and publish what comes out; a batch of a lost epoch is dropped."""
         try:
             held = self._held.get(batch.partition)
             if held is not None and self.owns(batch.partition, batch.epoch):
-                async with held.processing:
+                async with held.turn, held.processing:
                     if self.owns(batch.partition, batch.epoch):  # it may have been lost while we waited
                         await self._process(held, batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, going on would lose records
@@ -162,22 +171,32 @@ class Worker(mode.Service):
         if batch.start != shard.next_offset:
             raise RuntimeError(f"the batch begins at {batch.start}, the shard expects {shard.next_offset}")
         await self._stop_if_superseded(held)
-        arrived_ms, seconds = time.time() * 1000, {"process": 0.0, "publish": 0.0}
-        outputs = shard.process(batch)
-        while self.holds(held):  # given up while it waited for room: its state is gone, and it has nothing more to say
-            started = time.perf_counter()
-            output = next(outputs, None)
-            processed = time.perf_counter()
-            seconds["process"] += processed - started
-            if output is None:
-                break
-            await self._say(held, output, arrived_ms)
-            seconds["publish"] += time.perf_counter() - processed
-        else:
+        seconds = {"process": 0.0, "publish": 0.0}
+        if not await self._pump(held, shard.process(batch), seconds):
             return
         if shard.next_offset != batch.end:
             raise RuntimeError(f"the shard stands at {shard.next_offset} after a batch that ends at {batch.end}")
         self._metrics.observe_batch(batch.partition, len(batch), len(batch.buffer), seconds)
+
+    async def _pump(self, held: Held, outputs: Iterator[ShardOutput], seconds: dict[str, float]) -> bool:
+        """Publish ``outputs`` in order, each while the next one is being made; False if the shard was given up."""
+        arrived_ms = time.time() * 1000
+        saying: asyncio.Task[None] | None = None
+        try:
+            while self.holds(held):  # a shard that was given up has nothing more to say
+                output, took_s = await in_thread(self.pool, _timed_next, outputs)
+                seconds["process"] += took_s
+                started = time.perf_counter()
+                if saying is not None:
+                    await saying
+                seconds["publish"] += time.perf_counter() - started
+                if output is None:
+                    return True
+                saying = asyncio.create_task(self._say(held, output, arrived_ms))
+            return False
+        finally:
+            if saying is not None:
+                saying.cancel()
 
     async def _say(self, held: Held, output: ShardOutput, arrived_ms: float) -> None:
         """Publish ``output`` of records that were fetched at ``arrived_ms``."""
@@ -188,7 +207,6 @@ class Worker(mode.Service):
         self._metrics.observe_counts(held.partition, output.counts)
         for letter in output.dead_letters:
             self._metrics.dead_letter(letter.reason)
-        await asyncio.sleep(0)  # timers, heartbeats and deliveries have their turn between outputs
 
     def _measure(self, rows: pa.RecordBatch, arrived_ms: float, delivery: asyncio.Future[Any]) -> None:
         """Note how long ago the newest of ``rows``, confirmed now, became known and was fetched."""
@@ -302,6 +320,17 @@ class Worker(mode.Service):
             await asyncio.wait_for(thread.ask(thread.committed_all, ()), LAST_COMMIT_S)
         except (KafkaError, TimeoutError):
             log.warning("the last commit was not confirmed")
+
+
+def _cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _timed_next(outputs: Iterator[ShardOutput]) -> tuple[ShardOutput | None, float]:
+    """The next output, None after the last, and the seconds it took."""
+    started = time.perf_counter()
+    return next(outputs, None), time.perf_counter() - started
 
 
 def _listed(partitions: Iterable[int]) -> str:

@@ -1,7 +1,8 @@
 """The model and its steps: hashed logistic regression averaged with a small factorisation machine.
 
-Two twins share the first axis of every array: 0 learns with uniform weights, 1 with the published ones. Both models
-share one table of linear weights; the machine adds pairwise terms (Rendle, ICDM'10) of a few columns:
+Two twins share an axis of every array: 0 learns with uniform weights, 1 with the published ones. What both know of a
+feature lies together, since both are asked about the same ones. Both models share one table of linear weights; the
+machine adds pairwise terms (Rendle, ICDM'10) of a few columns:
 
     z_lr = prior + sum_j w_j x_j        z_fm = z_lr + sum_{i<j} <v_i, v_j> x_i x_j        p = (s(z_lr) + s(z_fm)) / 2
 
@@ -59,8 +60,8 @@ class RecommenderConfig(NamedTuple):
 class Model(NamedTuple):
     """Learned state (`linear`, `factors`, `usage`, `n_scored`), which columns have factors, and scratch space."""
 
-    linear: Array  # (2, dim, 2): weight, curvature
-    factors: Array  # (2, factor_dim, 8): 4 values, 4 curvatures
+    linear: Array  # (dim, 2, 2): weight, curvature
+    factors: Array  # (factor_dim, 2, 8): 4 values, 4 curvatures
     usage: Array  # (2, columns): running mean |contribution|
     n_scored: Array  # (2,)
     fields: npt.NDArray[np.int64]  # columns that have factors
@@ -80,18 +81,18 @@ class Prediction(NamedTuple):
 @kernel
 def _start(cfg: Any, linear: Any, factors: Any, seed: int, scale: float) -> None:
     """Zero weights; factors from a hash of (seed, index, factor), the same for both twins."""
-    twins, dim, _ = linear.shape
-    n = factors.shape[1]
+    dim, twins, _ = linear.shape
+    n = factors.shape[0]
     salt = mixed(np.uint64(seed) * GOLDEN)
     for twin in range(twins):
         for i in range(dim):
-            linear[twin, i, 0] = 0.0
-            linear[twin, i, 1] = cfg.curvature
+            linear[i, twin, 0] = 0.0
+            linear[i, twin, 1] = cfg.curvature
         for i in range(n):
             for f in range(N_FACTORS):
                 unit = np.float64(mixed(salt + np.uint64(i * N_FACTORS + f)) >> np.uint64(11)) * 2.0**-53
-                factors[twin, i, f] = scale * (2.0 * unit - 1.0)
-                factors[twin, i, N_FACTORS + f] = cfg.factor_curvature
+                factors[i, twin, f] = scale * (2.0 * unit - 1.0)
+                factors[i, twin, N_FACTORS + f] = cfg.factor_curvature
 
 
 def new_model(
@@ -113,8 +114,8 @@ def new_model(
         if size < 2 or size & (size - 1):
             raise ValueError(f"{name} must be a power of two of at least 2, not {size}")
     model = Model(
-        linear=np.empty((twins, dim, 2)),
-        factors=np.empty((twins, factor_dim, 2 * N_FACTORS)),
+        linear=np.empty((dim, twins, 2)),
+        factors=np.empty((factor_dim, twins, 2 * N_FACTORS)),
         usage=np.zeros((twins, columns)),
         n_scored=np.zeros(twins),
         fields=np.array(fields, dtype=np.int64),
@@ -140,7 +141,7 @@ def _feature_score(usage: Any, contribution: Any) -> float:
 @kernel
 def predict_values(cfg: Any, model: Any, twin: int, idx: Any, x: Any) -> Any:
     """`predict` for columns with values ``x`` (float64, one per index)."""
-    linear, factors, fields = model.linear[twin], model.factors[twin], model.fields
+    linear, factors, fields = model.linear[:, twin], model.factors[:, twin], model.fields
     sums, contribution = model.sums[twin], model.contribution[twin]
     variance = linear_contributions(linear, idx, x, contribution)
     z = cfg.prior_logit
@@ -181,7 +182,7 @@ def learn_values(cfg: Any, model: Any, twin: int, idx: Any, x: Any, y: float, we
     if not weight > 0.0:
         return
     h = min(weight, WEIGHT_CAP)
-    linear, factors, fields, sums = model.linear[twin], model.factors[twin], model.fields, model.sums[twin]
+    linear, factors, fields, sums = model.linear[:, twin], model.factors[:, twin], model.fields, model.sums[twin]
     z = linear_logit(cfg.prior_logit, linear, idx, x)
     z_fm = z + pairwise(factors, fields, sums, idx, x)
     p = sigmoid(bounded(z))
@@ -206,7 +207,7 @@ def take_back(cfg: Any, model: Any, twin: int, idx: Any, p_then: float, weight_t
     """
     if not (weight_then > 0.0 and 0.0 < p_then < 1.0):
         return
-    linear, factors, fields, sums = model.linear[twin], model.factors[twin], model.fields, model.sums[twin]
+    linear, factors, fields, sums = model.linear[:, twin], model.factors[:, twin], model.fields, model.sums[twin]
     x = model.ones
     h = min(weight_then, WEIGHT_CAP)
     z = math.log(p_then / (1.0 - p_then))

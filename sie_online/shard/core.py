@@ -166,7 +166,7 @@ class Shard:
         return ShardStats(
             clock_ms=self.clock_ms,
             open_views=int(counters["tail"] - counters["head"]),
-            entities={name: int(np.count_nonzero(table.keys)) for name, table in tables.items()},
+            entities={name: int(table.used[0]) for name, table in tables.items()},
             weight_edges=WEIGHT_EDGES,
             weight_counts=tuple(counters["weight_bins"].tolist()),
             effective_share=float(effective_share(state.world[0])),
@@ -242,9 +242,10 @@ def _counts(before: np.void, after: np.void, dead_letters: int) -> Counts:
 
 
 def warm_up() -> None:
-    """Compile the kernels, or load them from the cache, by running a shard over an empty batch."""
-    shard = Shard(Settings(), 0)
+    """Compile the kernels, or load them from the cache, by running a shard over nothing, saving and restoring it."""
+    settings, shard = Settings(), Shard(Settings(), 0)
     for _ in shard.process(RecordBatch.of([], topic="", partition=0, epoch=0, start=0, end=0)):
         pass
-    shard.snapshot().find()
+    saved = shard.snapshot()
+    Shard.restore(settings, 0, saved.meta, saved.changed, generation=0).close()
     shard.close()

@@ -131,9 +131,9 @@ def _twin_weight(twin: int, weight: float) -> float:
 def _noise_now(cfg: Any, state: Any, at: int, label: int) -> float:
     """P(noise) of a view with what is known now; the last statement's where its user or item is forgotten."""
     hot, cold = state.views.hot[at], state.views.cold[at]
-    if state.users.keys[hot.user_slot] != cold.user_key or state.items.keys[hot.item_slot] != cold.item_key:
-        return float(state.views.overlay[at].noise_probability)
     user, item = state.users.rows[hot.user_slot], state.items.rows[hot.item_slot]
+    if user.key != cold.user_key or item.key != cold.item_key:
+        return float(state.views.overlay[at].noise_probability)
     return float(reassess(cfg.noise, user, item, state.world[0], cold.evidence, label))
 
 

@@ -152,18 +152,24 @@ class Renderer:
         return pa.RecordBatch.from_arrays([columns[name] for name in self._samples.names], schema=self._samples)
 
     def entities(self, out: Out, events: EventBatch) -> list[tuple[bytes, bytes]]:
-        """Key and value of every entity statement in ``out``: in order for each entity, kind after kind."""
+        """Key and value of every entity statement in ``out``, in order of emission."""
         stated = out.entities[: int(out.control["entities"][0])]
-        found: list[tuple[bytes, bytes]] = []
-        for code, ids in ((USER, events.user_id), (ITEM, events.item_id), (CATEGORY, events.category_id)):
-            rows = stated[stated["kind"] == code]
-            figures = rows[["n_events", "sum_weight", "noise_alpha", "noise_beta", "offset"]].tolist()
-            for entity_id, (n_events, sum_weight, alpha, beta, offset) in zip(
-                ids.take(rows["event"]), figures, strict=True
-            ):
-                state = EntityState(int(n_events), sum_weight, alpha, beta, self._partition, offset, BUILTIN_MODEL)
-                found.append(encode(KINDS[code], entity_id, self._partition, state))
-        return found
+        ids = [b""] * len(stated)
+        for kind, text in ((USER, events.user_id), (ITEM, events.item_id), (CATEGORY, events.category_id)):
+            at = np.flatnonzero(stated["kind"] == kind)
+            for place, entity_id in zip(at.tolist(), text.take(stated["event"][at]), strict=True):
+                ids[place] = entity_id
+        figures = stated[["kind", "n_events", "sum_weight", "noise_alpha", "noise_beta", "offset"]].tolist()
+        partition = self._partition
+        return [
+            encode(
+                KINDS[kind],
+                entity_id,
+                partition,
+                EntityState(int(n_events), sum_weight, alpha, beta, partition, offset, BUILTIN_MODEL),
+            )
+            for entity_id, (kind, n_events, sum_weight, alpha, beta, offset) in zip(ids, figures, strict=True)
+        ]
 
     def _shared(self, out: Out, which: NDArray[np.int64], generation: int) -> dict[str, pa.Array]:
         """The columns that weights and samples have in common, of statements ``which``."""

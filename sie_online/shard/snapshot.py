@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from sie_online.dedupe import rebuild
 from sie_online.errors import CheckpointError
 from sie_online.jit import kernel
 from sie_online.shard.state import State
+from sie_online.slots import SlotTable, reindex
 from sie_online.views import COLD, FIRST_CAPACITY, HOT, Views, new_views, relink
 
 BLOCK_BYTES = 1 << 16
@@ -67,17 +68,29 @@ class Snapshot:
         return self._pieces[1]
 
 
-def tables_of(state: State) -> Iterator[tuple[str, Bytes]]:
-    """Name and bytes of every array that changes in place; derived ones are left out."""
+class Table(NamedTuple):
+    """An array that changes in place: its name, its bytes, and how many of them, from the start, were ever used."""
+
+    name: str
+    data: Bytes
+    used: int
+
+
+def tables_of(state: State) -> Iterator[Table]:
+    """Every array that changes in place; derived ones are left out."""
     named: dict[str, Any] = {"counters": state.counters, "world": state.world, "dedupe": state.dedupe.ring}
-    for name in ("users", "items", "categories", "pairs", "interests"):
-        table = getattr(state, name)
-        named |= {f"{name}.keys": table.keys, f"{name}.touched": table.touched, f"{name}.rows": table.raw}
     for name in ("linear", "factors", "usage", "n_scored"):
         named[f"model.{name}"] = getattr(state.model, name)
     named[f"overlay.{len(state.views.overlay)}"] = state.views.overlay
     for name, array in named.items():
-        yield name, array.reshape(-1).view(np.uint8)
+        yield Table(name, array.reshape(-1).view(np.uint8), array.nbytes)
+    for name, slots in slot_tables(state):
+        yield Table(name, slots.rows.view(np.uint8), int(slots.used[0]) * slots.rows.itemsize)
+
+
+def slot_tables(state: State) -> Iterator[tuple[str, SlotTable]]:
+    """The tables of entities, by name."""
+    return ((name, getattr(state, name)) for name in ("users", "items", "categories", "pairs", "interests"))
 
 
 class Image:
@@ -85,6 +98,7 @@ class Image:
 
     def __init__(self) -> None:
         self._taken: dict[str, Bytes] = {}
+        self._used: dict[str, int] = {}
         self._told: dict[str, Bytes] = {}
         self._live: dict[str, set[int]] = {}
         self._ranges: list[tuple[int, int]] = []
@@ -92,10 +106,13 @@ class Image:
 
     def capture(self, state: State, meta: Mapping[str, Any], extra: Mapping[str, bytes]) -> Snapshot:
         """The state now, with whole ``extra`` pieces beside its own."""
-        tables = dict(tables_of(state))
-        self._taken = {name: self._taken.get(name, np.empty_like(now)) for name, now in tables.items()}
-        for name, now in tables.items():
-            np.copyto(self._taken[name], now)
+        tables = list(tables_of(state))
+        self._taken = {
+            name: self._taken[name] if name in self._taken else np.empty_like(data) for name, data, _ in tables
+        }
+        self._used = {name: used for name, _, used in tables}
+        for name, data, used in tables:
+            np.copyto(self._taken[name][:used], data[:used])
         others: dict[str, Piece] = self._new_ranges(state)
         others |= {name: data for name, data in extra.items() if self._extra.get(name) != data}
         self._extra = dict(extra)
@@ -105,7 +122,11 @@ class Image:
 
     def _find(self, others: dict[str, Piece]) -> tuple[dict[str, Piece], frozenset[str]]:
         """All that changed since it was last handed out, ``others`` included, and the names of all there is."""
-        self._told = {name: self._told.get(name, np.zeros_like(now)) for name, now in self._taken.items()}
+        for name, now in self._taken.items():
+            if name not in self._told:
+                self._told[name] = np.zeros(
+                    now.shape, np.uint8
+                )  # unlike zeros_like, claims no memory before it is used
         self._live = {name: self._live.get(name, set()) for name in self._taken}
         changed = dict(others)
         for name in self._taken:
@@ -115,9 +136,9 @@ class Image:
         return changed, frozenset(live)
 
     def _changed_blocks(self, name: str) -> dict[str, Piece]:
-        taken, told = self._taken[name], self._told[name]
-        flags = np.zeros(-(-len(taken) // BLOCK_BYTES), np.bool_)
-        compare_and_copy(taken.view(np.uint64), told.view(np.uint64), BLOCK_BYTES // 8, flags)
+        told, used = self._told[name], self._used[name]
+        flags = np.zeros(-(-used // BLOCK_BYTES), np.bool_)
+        compare_and_copy(self._taken[name][:used].view(np.uint64), told[:used].view(np.uint64), BLOCK_BYTES // 8, flags)
         blocks = np.flatnonzero(flags).tolist()
         self._live[name].update(blocks)
         spans = {block: slice(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES) for block in blocks}
@@ -136,6 +157,11 @@ class Image:
         fresh = [bounds for bounds in ranges if bounds not in kept]
         self._ranges = ranges
         return {_range_name(*bounds): _pack_views(state.views, *bounds) for bounds in fresh}
+
+
+def _buffers(before: Mapping[str, Bytes], sizes: Mapping[str, int]) -> dict[str, Bytes]:
+    """A buffer per name, the one from ``before`` or a new one of zeros (``zeros`` claims memory only when used)."""
+    return {name: before[name] if name in before else np.zeros(size, np.uint8) for name, size in sizes.items()}
 
 
 def _bounds(state: State) -> tuple[int, int]:
@@ -183,7 +209,7 @@ def restored(empty: State, meta: Mapping[str, Any], pieces: Mapping[str, Piece],
     capacity = int(meta["capacity"])
     if capacity != FIRST_CAPACITY:
         empty = empty._replace(views=new_views(capacity, scratch))
-    tables = dict(tables_of(empty))
+    tables = {table.name: table.data for table in tables_of(empty)}
     covered = head = int(meta["head"])
     ranges: list[tuple[int, int, Piece]] = []
     for name, data in pieces.items():
@@ -208,6 +234,8 @@ def restored(empty: State, meta: Mapping[str, Any], pieces: Mapping[str, Piece],
         raise CheckpointError(f"open views {covered} to {meta['tail']} are missing")
     relink(empty.views, head, covered)
     rebuild(empty.dedupe)
+    for _, slots in slot_tables(empty):
+        reindex(slots)
     return empty
 
 

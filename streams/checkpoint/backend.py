@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -21,17 +21,29 @@ TEMPORARY = ".tmp"
 """Ending of a file that is still being written; after a crash it is litter."""
 
 
+class Part(NamedTuple):
+    """Bytes and their digest."""
+
+    data: bytes | memoryview
+    sha256: str
+
+    @classmethod
+    def of(cls, data: bytes | memoryview) -> Part:
+        """``data`` with the digest it has now."""
+        return cls(data, hashlib.sha256(data).hexdigest())
+
+
 class Backend(Protocol):
     """A place for small named objects. Operations block and raise ``OSError`` where the place fails."""
 
     def create(self, name: str, data: bytes) -> bool:
         """Create ``name`` durably, unless it exists; True for exactly one of any number of rivals."""
 
-    def put(self, name: str, parts: Sequence[bytes | memoryview], sha256: str) -> None:
-        """Make ``name`` hold ``parts`` durably: all of it or, after a crash, what was there before.
+    def put(self, name: str, parts: Sequence[Part]) -> None:
+        """Make ``name`` hold ``parts`` durably, end to end: all of it or, after a crash, what was there before.
 
         Raises:
-            CheckpointError: what was read back does not have the digest ``sha256`` (hex).
+            CheckpointError: what was read back does not have the parts' digests.
         """
 
     def read(self, name: str) -> bytes:
@@ -61,18 +73,18 @@ class LocalBackend:
         self._sync_folder(target.parent)
         return True
 
-    def put(self, name: str, parts: Sequence[bytes | memoryview], sha256: str) -> None:
+    def put(self, name: str, parts: Sequence[Part]) -> None:
         target = self.root / name
         temporary = target.with_name(target.name + TEMPORARY)
         self._make_folder(target.parent)
         with temporary.open("wb") as file:
-            self._fill(file, parts)
+            self._fill(file, [part.data for part in parts])
         self._rename(temporary, target)
         self._sync_folder(target.parent)
         with target.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != sha256:
-            raise CheckpointError(f"{target} holds {found} where {sha256} was written: the disk cannot be trusted")
+            for part in parts:
+                if Part.of(file.read(len(part.data))).sha256 != part.sha256:
+                    raise CheckpointError(f"{target} does not hold what was written: the disk cannot be trusted")
 
     def read(self, name: str) -> bytes:
         return (self.root / name).read_bytes()

@@ -5,7 +5,6 @@ Owns the order and what it promises; names and bytes are ``Shelf``'s, what to re
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sie_online.errors import CheckpointError, StaleEpochError
+from streams.checkpoint.backend import Part
 from streams.checkpoint.manifest import Manifest, Piece, Position
 from streams.checkpoint.shelf import Shelf, pack_epoch
 from streams.checkpoint.space import packs_to_move
@@ -88,10 +88,11 @@ class Commit:
         pieces = {name: piece for name, piece in kept.items() if name not in moving}
         packs = {piece.pack: sizes[piece.pack] for piece in pieces.values()}
         if changed:
-            pack = self.shelf.put_pack(self.draft.epoch, self.number, list(changed.values()))
+            parts = {name: Part.of(part) for name, part in changed.items()}
+            pack = self.shelf.put_pack(self.draft.epoch, self.number, list(parts.values()))
             packs[pack] = sum(part.nbytes for part in changed.values())
             self.bytes_written += packs[pack]
-            pieces |= dict(_laid_out(pack, changed))
+            pieces |= dict(_laid_out(pack, parts))
         return packs, pieces
 
     def _kept_pieces(self) -> dict[str, Piece]:
@@ -160,8 +161,8 @@ def _flat(part: bytes | memoryview) -> memoryview:
     return view.cast("B") if view.nbytes else memoryview(b"")
 
 
-def _laid_out(pack: str, parts: dict[str, memoryview]) -> Iterator[tuple[str, Piece]]:
+def _laid_out(pack: str, parts: dict[str, Part]) -> Iterator[tuple[str, Piece]]:
     position = 0
     for name, part in parts.items():
-        yield name, Piece(pack, position, part.nbytes, hashlib.sha256(part).hexdigest())
-        position += part.nbytes
+        yield name, Piece(pack, position, len(part.data), part.sha256)
+        position += len(part.data)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from sie_online.errors import CheckpointError
 from streams.checkpoint import manifest as manifests
-from streams.checkpoint.backend import TEMPORARY, Backend
+from streams.checkpoint.backend import TEMPORARY, Backend, Part
 from streams.checkpoint.manifest import Manifest, Piece, Position
 
 
@@ -46,20 +46,18 @@ class Shelf:
     def put_manifest(self, manifest: Manifest) -> int:
         """Make ``manifest`` the newest; returns its bytes."""
         data = manifests.encode(manifest)
-        self.backend.put(self._manifest(manifest.position), [data], hashlib.sha256(data).hexdigest())
+        self.backend.put(self._manifest(manifest.position), [Part.of(data)])
         return len(data)
 
     def packs(self) -> set[str]:
         """Names of the packs there are, named by a manifest or not."""
         return {name for name in self._names("packs") if name.endswith(".pack")}
 
-    def put_pack(self, epoch: int, number: int, parts: Sequence[memoryview]) -> str:
+    def put_pack(self, epoch: int, number: int, parts: Sequence[Part]) -> str:
         """Write ``parts`` as one immutable pack; returns its name."""
-        digest = hashlib.sha256()
-        for part in parts:
-            digest.update(part)
-        name = f"{epoch:010d}-{number:06d}-{digest.hexdigest()[:16]}.pack"
-        self.backend.put(f"{self.folder}/packs/{name}", parts, digest.hexdigest())
+        digest = Part.of("".join(part.sha256 for part in parts).encode()).sha256
+        name = f"{epoch:010d}-{number:06d}-{digest[:16]}.pack"
+        self.backend.put(f"{self.folder}/packs/{name}", parts)
         return name
 
     def read_pieces(self, pieces: Mapping[str, Piece]) -> dict[str, bytes]:

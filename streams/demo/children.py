@@ -95,7 +95,7 @@ class Children:
 
 
 def _as_ctrl_c(_number: int, _frame: object) -> None:
-    """What Ctrl-C does now: asyncio ends its main task in order, where a KeyboardInterrupt would tear its loop apart."""
+    """What Ctrl-C does: asyncio ends its main task in order, where a KeyboardInterrupt would tear its loop apart."""
     signal.raise_signal(signal.SIGINT)
 
 

@@ -73,10 +73,10 @@ def test_twins_with_the_same_weights_stay_equal_and_else_do_not_touch_each_other
     for twin in (UNIFORM, WEIGHTED):
         learn(CFG, model, twin, IDX, 1.0, 1.0)
     assert probability(model, UNIFORM) == probability(model, WEIGHTED)
-    untouched = model.linear[UNIFORM].copy(), model.factors[UNIFORM].copy()
+    untouched = model.linear[:, UNIFORM].copy(), model.factors[:, UNIFORM].copy()
     learn(CFG, model, WEIGHTED, IDX, 0.0, 3.0)
-    assert np.array_equal(untouched[0], model.linear[UNIFORM])
-    assert np.array_equal(untouched[1], model.factors[UNIFORM])
+    assert np.array_equal(untouched[0], model.linear[:, UNIFORM])
+    assert np.array_equal(untouched[1], model.factors[:, UNIFORM])
     assert probability(model, WEIGHTED) < probability(model, UNIFORM)
 
 
@@ -119,7 +119,7 @@ def test_no_weight_overshoots_what_endless_repetition_would_reach() -> None:
     """A plain gradient step of weight 1e4 would move the logit by thousands; the closed form by its logarithm."""
     model = make(())
     learn(CFG, model, UNIFORM, IDX, 1.0, 1e4)
-    logit = CFG.prior_logit + sum(float(model.linear[UNIFORM, i, 0]) for i in IDX)
+    logit = CFG.prior_logit + sum(float(model.linear[i, UNIFORM, 0]) for i in IDX)
     assert 0.0 < logit < np.log(1e4)
 
 
@@ -159,11 +159,11 @@ def test_uncertainty_shrinks_with_what_was_seen() -> None:
 
 def test_the_feature_score_weighs_contributions_by_their_running_share() -> None:
     model = make(())
-    model.linear[UNIFORM, IDX[:4], 0] = [0.1, -0.2, 0.3, 0.0]
+    model.linear[IDX[:4], UNIFORM, 0] = [0.1, -0.2, 0.3, 0.0]
     predict(CFG, model, UNIFORM, IDX)
     note_usage(model, UNIFORM)
     assert model.usage[UNIFORM] == pytest.approx([0.1, 0.2, 0.3, 0.0, 0.0])
-    model.linear[UNIFORM, IDX[:4], 0] = [1.0, 1.0, -1.0, 5.0]
+    model.linear[IDX[:4], UNIFORM, 0] = [1.0, 1.0, -1.0, 5.0]
     assert predict(CFG, model, UNIFORM, IDX).feature_score == pytest.approx(1.0)
     note_usage(model, UNIFORM)
     assert model.usage[UNIFORM] == pytest.approx([0.55, 0.6, 0.65, 2.5, 0.0])
@@ -174,8 +174,8 @@ def test_contributions_add_up_to_the_mean_logit() -> None:
     model.factors[:, :, :4] = np.random.default_rng(0).normal(size=model.factors[:, :, :4].shape)
     learn(CFG, model, UNIFORM, IDX, 1.0, 1.0)
     predict(CFG, model, UNIFORM, IDX)
-    linear = sum(float(model.linear[UNIFORM, i, 0]) for i in IDX[:4])
-    v = model.factors[UNIFORM, IDX[:3] & 63, :4]
+    linear = sum(float(model.linear[i, UNIFORM, 0]) for i in IDX[:4])
+    v = model.factors[IDX[:3] & 63, UNIFORM, :4]
     pairs = v[0] @ v[1] + v[0] @ v[2] + v[1] @ v[2]
     assert model.contribution[UNIFORM].sum() == pytest.approx(linear + 0.5 * pairs)
 

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sie_online.slots import WAYS, new_table, slot_of
+from sie_online.slots import BASE_FIELDS, WAYS, new_table, reindex, slot_of
 
-RECORD = np.dtype([("n", "i8")])
+RECORD = np.dtype([*BASE_FIELDS, ("n", "i8")])
 
 
 class Model:
@@ -27,17 +27,24 @@ class Model:
         return known
 
 
-@given(st.lists(st.integers(1, 150), max_size=400))
-def test_a_table_remembers_what_an_lru_cache_per_set_would(keys: list[int]) -> None:
-    table, model, counts = new_table(4 * WAYS, RECORD), Model(4), dict[int, int]()
+@given(st.lists(st.integers(1, 150), max_size=400), st.integers(0, 400))
+def test_a_table_remembers_what_an_lru_cache_per_set_would(keys: list[int], restored_at: int) -> None:
+    table, model, counts, slots = new_table(4 * WAYS, RECORD), Model(4), dict[int, int](), dict[int, int]()
     for ordinal, key in enumerate(keys, start=1):
         known = model.touch(key, ordinal)
         slot = slot_of(table, np.uint64(key), ordinal)
         counts[key] = counts[key] + 1 if known else 1
+        assert slots.get(key, slot) == slot or not known, "a slot stays where it is while its key does"
+        slots[key] = slot
         table.rows[slot]["n"] += 1
-        assert table.keys[slot] == key
+        assert (table.rows[slot]["key"], table.rows[slot]["touched"]) == (key, ordinal)
         assert table.rows[slot]["n"] == counts[key], "a slot kept its record, or a fresh one was not zero"
+        if ordinal == restored_at:
+            table.sets[:] = 0
+            reindex(table)
+    assert table.used[0] == np.count_nonzero(table.rows["touched"]) == sum(map(len, model.sets))
+    assert not table.rows["touched"][table.used[0] :].any(), "slots in use lie together"
 
 
 def test_sizes_are_rounded_up_to_a_power_of_two() -> None:
-    assert [len(new_table(n, RECORD).keys) for n in (1, 16, 17, 1000, 1024)] == [16, 16, 32, 1024, 1024]
+    assert [new_table(n, RECORD).sets.shape[0] * WAYS for n in (1, 16, 17, 1000, 1024)] == [16, 16, 32, 1024, 1024]

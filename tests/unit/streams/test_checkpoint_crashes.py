@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import signal
@@ -16,7 +15,7 @@ import pytest
 
 from sie_online.settings import Settings, load
 from streams.checkpoint import CheckpointStore
-from streams.checkpoint.backend import LocalBackend
+from streams.checkpoint.backend import LocalBackend, Part
 from tests.brokers import ROOT
 from tests.unit.streams.states import Died, MortalBackend, Snapshot, State, whole
 
@@ -128,7 +127,7 @@ def test_contents_are_synced_before_their_rename_and_the_folder_after_it(
     (tmp_path / "packs").mkdir()
     monkeypatch.setattr(os, "fsync", spy_sync)
     monkeypatch.setattr(Path, "replace", spy_rename)
-    LocalBackend(tmp_path).put("packs/a", [b"1", b"2"], hashlib.sha256(b"12").hexdigest())
+    LocalBackend(tmp_path).put("packs/a", [Part.of(b"1"), Part.of(b"2")])
     assert done == ["sync a.tmp", "rename a.tmp", "sync packs"]
     done.clear()
     LocalBackend(tmp_path).create("epochs/1", b"")

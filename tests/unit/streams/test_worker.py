@@ -206,8 +206,7 @@ async def test_a_superseded_owner_ends_before_it_publishes_anything_more(bench: 
 async def test_nothing_is_stored_or_committed_before_every_output_is_confirmed(bench: Bench) -> None:
     await bench.worker.process(_batch(100, 110))
     saving = asyncio.create_task(bench.checkpoint())
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await asyncio.sleep(0.05)
     assert len(bench.publisher.open) == 10
     assert bench.store.written == []
 
@@ -222,7 +221,7 @@ async def test_nothing_is_stored_or_committed_before_every_output_is_confirmed(b
 async def test_processing_goes_on_while_a_checkpoint_waits_and_is_not_part_of_it(bench: Bench) -> None:
     await bench.worker.process(_batch(100, 110))
     saving = asyncio.create_task(bench.checkpoint())
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.05)
     before = list(bench.publisher.open)
     await bench.worker.process(_batch(110, 120))
     for delivery in before:
@@ -254,7 +253,7 @@ async def test_a_checkpoint_that_cannot_be_written_ends_the_process(bench: Bench
 async def test_a_failed_delivery_means_no_checkpoint(bench: Bench) -> None:
     await bench.worker.process(_batch(100, 110))
     saving = asyncio.create_task(bench.checkpoint())
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.05)
     for delivery in bench.publisher.open:
         delivery.set_exception(ConnectionError("gone"))
     with pytest.raises(ConnectionError):
