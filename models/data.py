@@ -38,8 +38,10 @@ class Ordered(NamedTuple):
 
 
 class Data(NamedTuple):
-    """n samples on a device: ``ids`` (n, 4) int64, ``numbers`` (n, N) standardised and label unknown, ``error``,
-    ``label``, ``probability`` (n,), ``counts`` (n, 2) log frequency of item and user among rows before the test part.
+    """n samples on a device: all but the test part.
+
+    ``ids`` (n, 4) int64; float32: ``numbers`` (n, N) standardised, label unknown; ``error``, ``label``, ``probability``
+    and ``trust`` = 1 - P(noise) (n,); ``counts`` (n, 2) log frequency of item and user.
     """
 
     ids: Tensor
@@ -47,6 +49,7 @@ class Data(NamedTuple):
     error: Tensor
     label: Tensor
     probability: Tensor
+    trust: Tensor
     counts: Tensor
 
     def known(self, rows: Tensor | slice) -> Tensor:
@@ -85,6 +88,7 @@ def load(order: Ordered, weights: Weights, device: torch.device) -> Data:
         error=on_device(samples.error, device),
         label=on_device(samples.label.astype(np.float32), device),
         probability=on_device(samples.probability, device),
+        trust=on_device(1.0 - samples.noise_probability, device),
         counts=on_device(log_counts(samples.item_hash, samples.user_hash), device),
     )
 

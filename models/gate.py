@@ -1,8 +1,12 @@
 """The gate: no candidate is announced that would have made a subscriber's model worse.
 
-A fixed learner is trained on the first 80 % of a window, once with uniform weights, once with those of the model in
-force and once with the candidate's, and scored on the last 20 %, which no fine-tune has seen. Pure numpy,
-deterministic, and the same for candidates from anywhere.
+A fixed learner is trained on the first 80 % of a window, once with uniform importance, once with that of the model in
+force and once with the candidate's, and scored on the last 20 %, which no fine-tune has seen. The other factors of the
+weight (noise, delay, balance) are the same in all three: whether *they* help is the guard's question, and where they
+cost the learner something no net could ever pass. Samples more likely noise than not are not scored: a net that serves
+bots would look good otherwise. Weights all equal are reported beside it and decide nothing.
+
+Pure numpy, deterministic, and the same for candidates from anywhere.
 """
 
 from __future__ import annotations
@@ -24,7 +28,8 @@ from models.metrics import auc, calibration, decisions, effective_share, gauc, l
 from models.samples import Samples
 from models.settings import Gate
 
-UNIFORM, CURRENT, CANDIDATE = "uniform", "current", "candidate"
+UNIFORM, CURRENT, CANDIDATE, UNWEIGHTED = "uniform", "current", "candidate", "unweighted"
+LIKELY_NOISE = 0.5
 LARGEST_LOG = 20.0
 """Log weights are held within this before the exponential; the clip of weights is far inside."""
 MEAN_F_FACTOR = 1.25
@@ -68,11 +73,12 @@ def judge(order: Ordered, candidate: Judged, current: Judged | None, settings: G
     if reasons := _unsound(f, candidate.mean_f, settings):
         return Verdict(False, reasons)
     weights = {
-        UNIFORM: np.ones(len(samples)),
+        UNIFORM: composed(samples, np.zeros(len(samples)), settings),
         CURRENT: _of_current(samples, current, settings),
         CANDIDATE: composed(samples, factor(f[:, 1], candidate.mean_f, settings.k), settings),
+        UNWEIGHTED: np.ones(len(samples)),
     }
-    if reasons := _too_few(samples.label[n_train:], settings):
+    if reasons := _too_few(samples.take(scored_rows(samples, n_train)).label, settings):
         return Verdict(False, reasons)
     results = {name: trained(samples, n_train, weight) for name, weight in weights.items()}
     return Verdict(
@@ -107,21 +113,26 @@ def composed(samples: Samples, log_factor: NDArray[np.float64], settings: Gate) 
 
 
 def trained(samples: Samples, n_train: int, weight: NDArray[np.float64]) -> Result:
-    """The learner's figures on rows from ``n_train`` on, after one pass over those before."""
-    train, test = slice(0, n_train), slice(n_train, len(samples))
+    """The learner's figures on the scored rows, after one pass over those before ``n_train``."""
+    train, scored = slice(0, n_train), scored_rows(samples, n_train)
     used = weight[train] / weight[train].mean()
     learner = Learner(samples.features)
     learner.learn(train, samples.label[train], used)
-    label, p = samples.label[test], learner.predict(test)
+    label, p = samples.label[scored], learner.predict(scored)
     base_rate = float(samples.label[train].mean())
     return Result(
         nll=log_loss(label, p),
         auc=auc(label, p),
-        gauc=gauc(label, p, samples.user_hash[test]),
+        gauc=gauc(label, p, samples.user_hash[scored]),
         calibration=calibration(label, p),
         effective_share=effective_share(used),
-        **decisions(label, p, base_rate, samples.item_hash[test]),
+        **decisions(label, p, base_rate, samples.item_hash[scored]),
     )
+
+
+def scored_rows(samples: Samples, n_train: int) -> NDArray[np.int64]:
+    """Rows from ``n_train`` on that are not likely noise."""
+    return n_train + np.flatnonzero(samples.noise_probability[n_train:] < LIKELY_NOISE)
 
 
 def _of_current(samples: Samples, current: Judged | None, settings: Gate) -> NDArray[np.float64]:

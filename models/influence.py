@@ -6,10 +6,12 @@ label's head the gradient is closed, g_i = (p_i - y_i) * [h_i, 1], and so is H =
 
     a_i = (p_i - y_i) * [h_i, 1] . H^-1 mean over j in the next slice of (p_j - y_j) * [h_j, 1]
 
-is positive where learning sample i would have helped to predict what came next. Two choices are measured ones. p is
-what the recommender stated *before* it learned the sample: the net's own p has seen the next slice in training, its
-gradient there is noise, and that target changed sign from slice to slice. And without H the alignment is ruled by the
-few directions in which all samples agree.
+is positive where learning sample i would have helped to predict what came next. The mean and H weigh samples by their
+trust, 1 - P(noise): bots are easily predicted from bots, and nobody wants that.
+
+Two more choices are measured ones. p is what the recommender stated *before* it learned the sample: the net's own p has
+seen the next slice in training, its gradient there is noise, and that target changed sign from slice to slice. And
+without H the alignment is ruled by the few directions in which all samples agree.
 
 Popular items and busy users align with everything, and when the positive rate drifts whole classes do; what counts and
 label explain is taken out by least squares within each slice (``residual``). With the label left in, weights would
@@ -38,27 +40,27 @@ RIDGE = 1e-6
 LEAST_DEVIATION = 1e-12
 
 
-def alignment(hidden: Tensor, probability: Tensor, label: Tensor, edges: list[int]) -> Tensor:
+def alignment(hidden: Tensor, probability: Tensor, label: Tensor, trust: Tensor, edges: list[int]) -> Tensor:
     """a (n,) by the formula above; NaN in the last slice, which has no next.
 
-    hidden (n, H), probability (n,), label (n,), all float32, in chronological order; slice s is
+    hidden (n, H), probability, label, trust (n,), all float32, in chronological order; slice s is
     [edges[s], edges[s+1]).
     """
     error = probability - label
     inputs = torch.cat([hidden, torch.ones_like(error).unsqueeze(1)], dim=1)
-    curvature = _curvature(inputs, probability)
+    curvature = _curvature(inputs, trust * probability * (1.0 - probability), trust)
     found = torch.full_like(error, float("nan"))
     for (first, last), (next_first, next_last) in pairwise(pairwise(edges)):
-        ahead = (inputs[next_first:next_last] * error[next_first:next_last].unsqueeze(1)).mean(dim=0)
-        direction = torch.linalg.solve(curvature, ahead.double()).to(inputs.dtype)
+        ahead = slice(next_first, next_last)
+        gradient = (error[ahead] * trust[ahead]) @ inputs[ahead] / trust[ahead].sum().clamp_min(LEAST_DEVIATION)
+        direction = torch.linalg.solve(curvature, gradient.double()).to(inputs.dtype)
         found[first:last] = error[first:last] * (inputs[first:last] @ direction)
     return found
 
 
-def _curvature(inputs: Tensor, probability: Tensor) -> Tensor:
+def _curvature(inputs: Tensor, weight: Tensor, trust: Tensor) -> Tensor:
     """H (H + 1, H + 1) float64 of the logistic loss, with its ridge."""
-    weight = (probability * (1.0 - probability)).unsqueeze(1)
-    square = (inputs.T @ (inputs * weight)).double() / len(inputs)
+    square = (inputs.T @ (inputs * weight.unsqueeze(1))).double() / trust.sum().clamp_min(LEAST_DEVIATION)
     ridge = (DAMPING * square.diagonal().mean()).clamp_min(LEAST_DEVIATION)
     return square + ridge * torch.eye(len(square), dtype=square.dtype, device=square.device)
 

@@ -41,11 +41,11 @@ class Learner:
             within = slice(at, at + BATCH)
             self._step(some, label[within], weight[within])
 
-    def predict(self, part: slice) -> NDArray[np.float64]:
+    def predict(self, part: slice | NDArray[np.int64]) -> NDArray[np.float64]:
         """P(label) of the rows of ``part``."""
         return 1.0 / (1.0 + np.exp(-self._score(part)))
 
-    def _score(self, part: slice) -> NDArray[np.float64]:
+    def _score(self, part: slice | NDArray[np.int64]) -> NDArray[np.float64]:
         active = self._theta[self._rows[part]] * self._present[part]
         return np.asarray(active.sum(axis=1) + self._theta[0])
 

@@ -29,6 +29,7 @@ _PLAIN: dict[str, Any] = {
     "label": np.int8,
     "probability": np.float32,
     "feature_score": np.float32,
+    "noise_probability": np.float32,
     "user_hash": np.uint64,
     "item_hash": np.uint64,
     "category_hash": np.uint64,
@@ -39,7 +40,8 @@ _PLAIN: dict[str, Any] = {
 class Samples:
     """n samples; every column has n rows.
 
-    ``event_type`` (uint8) is the code in ``EVENT_TYPES``; ``probability`` and ``feature_score`` are revision 0's;
+    ``event_type`` (uint8) is the code in ``EVENT_TYPES``; ``probability`` and ``feature_score`` are revision 0's,
+    ``noise_probability`` is as known at settlement;
     ``dense`` (n, D) float32 and ``features`` (n, F) uint32 as seen at the event. ``log_base`` is the sum of the raw
     factors of log weight but for the scores, ``log_scores`` those; float32. ``older`` marks positives from before the
     window. Times in ms since 1970.
@@ -52,6 +54,7 @@ class Samples:
     label: NDArray[np.int8]
     probability: NDArray[np.float32]
     feature_score: NDArray[np.float32]
+    noise_probability: NDArray[np.float32]
     user_hash: NDArray[np.uint64]
     item_hash: NDArray[np.uint64]
     category_hash: NDArray[np.uint64]
@@ -190,7 +193,7 @@ def _sum(table: pa.Table, factors: Sequence[str]) -> NDArray[np.float32]:
 
 
 def _check(samples: Samples) -> None:
-    for name in ("probability", "feature_score", "log_base", "log_scores", "dense"):
+    for name in ("probability", "feature_score", "noise_probability", "log_base", "log_scores", "dense"):
         if not np.isfinite(getattr(samples, name)).all():
             raise SampleError(f"column {name!r} has values that are not finite")
     if not np.isin(samples.label, (0, 1)).all():

@@ -204,7 +204,7 @@ class _Run:
         if self._settings.target == "probability":
             return data.probability[part]
         hidden = hidden_of(self._net, data, part)
-        aligned = influence.alignment(hidden, data.probability[part], data.label[part], edges)
+        aligned = influence.alignment(hidden, data.probability[part], data.label[part], data.trust[part], edges)
         causes = torch.cat([data.counts[part], data.label[part].unsqueeze(1)], dim=1)
         return influence.residual(aligned, causes, edges)
 

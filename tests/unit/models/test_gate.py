@@ -103,6 +103,27 @@ def by_event_type(low: int) -> Weights:
     return weights._replace(event_type=table, w1=w1, w2=w2, w3=w3, b3=np.array([0, 2], np.float32))
 
 
+def test_other_factors_are_not_what_is_judged() -> None:
+    # They turn the classes round, so that equal weights would do far better; the net is not to blame.
+    samples = made_samples(4_000)
+    order = ordered(made_samples(4_000, f_noise=np.where(samples.label == 1, -3.0, 0.0)))
+    verdict = judge(order, judged(net(), order), None, replace(GATE, calibration_low=0))
+    assert verdict.passed
+    assert verdict.report["unweighted"]["nll"] < 0.9 * verdict.report["candidate"]["nll"]  # type: ignore[operator]
+
+
+def test_likely_noise_is_not_scored() -> None:
+    noisy = np.arange(4_000) % 2 * 0.9
+    verdict = judge(ORDER, judged(net()), None, GATE)
+    order = ordered(made_samples(4_000, noise_probability=noisy))
+    assert judge(order, judged(net(), order), None, GATE).report != verdict.report
+    order.samples.label.flags.writeable = True
+    order.samples.label[order.test.start + 1 :: 2] ^= 1
+    flipped = judge(order, judged(net(), order), None, GATE)
+    assert flipped.passed
+    assert flipped.report["candidate"]["auc"] == pytest.approx(verdict.report["candidate"]["auc"], abs=0.05)
+
+
 def test_weights_on_a_few_samples_are_refused_for_their_effective_size() -> None:
     verdict = judge(ORDER, judged(net(label=9.0, level=-6.0)), None, replace(GATE, weight_max=1e3, weight_min=1e-6))
     assert any("effective sample size" in reason for reason in verdict.reasons)
@@ -143,7 +164,7 @@ def test_calibration_is_held_to_its_bounds_unless_the_log_itself_drifts(
     uniform: float, found: float, passes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = trained(ORDER.samples, ORDER.test.start, np.ones(len(ORDER.samples)))
-    results = iter([replace(plain, calibration=c) for c in (uniform, uniform, found)])
+    results = iter([replace(plain, calibration=c) for c in (uniform, uniform, found, uniform)])
     monkeypatch.setattr("models.gate.trained", lambda *_: next(results))
     assert judge(ORDER, judged(net()), None, GATE).passed is passes
 

@@ -46,7 +46,7 @@ def test_alignment_is_the_gradients_of_autograd_through_the_inverse_hessian() ->
 
     hessian = torch.autograd.functional.hessian(loss, torch.zeros(H + 1, dtype=torch.float64))
     hessian = hessian + influence.DAMPING * hessian.diagonal().mean() * torch.eye(H + 1)
-    found = alignment(hidden, probability, label, EDGES)
+    found = alignment(hidden, probability, label, torch.ones(N), EDGES)
     ahead = {0: gradient(hidden[20:40], logit[20:40], label[20:40]), 1: gradient(hidden[40:], logit[40:], label[40:])}
     for i in range(40):
         one = gradient(hidden[i : i + 1], logit[i : i + 1], label[i : i + 1])
@@ -57,8 +57,18 @@ def test_alignment_is_the_gradients_of_autograd_through_the_inverse_hessian() ->
 def test_a_sample_like_the_next_slices_errors_aligns_and_its_opposite_does_not() -> None:
     hidden = torch.ones(4, 1)
     label = torch.tensor([1.0, 0.0, 1.0, 1.0])  # the next slice has positives that were not expected
-    found = alignment(hidden, torch.full((4,), 0.5), label, [0, 2, 4])
+    found = alignment(hidden, torch.full((4,), 0.5), label, torch.ones(4), [0, 2, 4])
     assert found[0] > 0 > found[1]
+
+
+def test_what_is_not_trusted_is_as_if_it_were_not_there() -> None:
+    hidden, probability, label = made()
+    trust = torch.ones(N)
+    trust[25:40] = 0
+    kept = torch.cat([torch.arange(25), torch.arange(40, N)])
+    found = alignment(hidden, probability, label, trust, EDGES)
+    without = alignment(hidden[kept], probability[kept], label[kept], torch.ones(45), [0, 20, 25, 45])
+    assert torch.allclose(found[:20], without[:20], rtol=1e-4)
 
 
 def test_residual_leaves_nothing_of_its_causes() -> None:

@@ -156,6 +156,7 @@ def test_a_missing_column_is_named(name: str) -> None:
         ({"probability": np.full(5, np.nan)}, "probability"),
         ({"probability": np.full(5, 1.5)}, "probability"),
         ({"feature_score": np.full(5, np.inf)}, "feature_score"),
+        ({"noise_probability": np.full(5, np.nan)}, "noise_probability"),
         ({"f_delay": np.full(5, np.nan)}, "log_base"),
         ({"label": np.full(5, 2)}, "label"),
     ],
