@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -80,10 +81,10 @@ def _timed(order: Ordered, settings: FineTune, device: torch.device, way: str, s
     step = new_step(net, data, settings)
     targets = torch.full_like(data.label, 0.5), torch.ones_like(data.label)
     _run(step, data, targets, settings.batch, WARM_UP_STEPS, device)
-    steps, begin = 0, time.perf_counter()
+    done, begin = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - begin) < seconds:
-        steps += _run(step, data, targets, settings.batch, 50, device)
-    rate = steps * settings.batch / elapsed
+        done += _run(step, data, targets, settings.batch, 50, device)
+    rate = done / elapsed
     bf16 = settings.tuned and device.type == "cuda"
     return Speed(
         settings.mode,
@@ -96,19 +97,17 @@ def _timed(order: Ordered, settings: FineTune, device: torch.device, way: str, s
 
 
 def _run(step: Step, data: Data, targets: Targets, size: int, steps: int, device: torch.device) -> int:
-    """Take ``steps`` steps on full batches and wait for the device."""
+    """Take ``steps`` steps and wait for the device; the number of samples seen (those that fill up do not count)."""
     rng = np.random.default_rng(0)
-    n = max(size, len(data.label) // size * size)
-    done = 0
-    while done < steps:
-        for batch in batches(min(n, len(data.label)), size, rng, device):
+    taken = samples = 0
+    while taken < steps:
+        for batch in islice(batches(len(data.label), size, rng, device), steps - taken):
             step(batch, targets)
-            done += 1
-            if done == steps:
-                break
+            taken += 1
+            samples += batch.size
     if device.type == "cuda":
         torch.cuda.synchronize()
-    return done
+    return samples
 
 
 def flops_per_sample(settings: FineTune, n_numbers: int) -> float:

@@ -83,7 +83,8 @@ def fine_tune(
     Raises:
         NotFiniteLossError, ExplodingNormError, OutOfMemoryError: the fine-tune was given up.
         StoppedError: ``should_stop`` said so.
-        TrainingError: the window is too small, or the parent is of another shape than the settings or the samples.
+        TrainingError: the window is too small, the parent is of another shape than the settings or the samples, or it
+            is missing in mode ``heads``.
     """
     order = ordered(window)
     start = _start(order, settings, parent)
@@ -104,6 +105,8 @@ def fine_tune(
 
 def _start(order: Ordered, settings: FineTune, parent: Weights | None) -> Weights:
     n_dense = order.samples.dense.shape[1]
+    if parent is None and settings.mode == "heads":
+        raise TrainingError("mode heads keeps the parent's body as it is, and there is no parent: use mode full")
     if parent is None:
         numbers = label_unknown(order.samples.take(order.timed), Buckets(2, 2, 2)).numbers
         return start_weights(settings.shape, standard_of(numbers), settings.seed)

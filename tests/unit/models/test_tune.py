@@ -208,6 +208,11 @@ def test_a_parent_of_another_shape_or_other_inputs_is_refused() -> None:
         fine_tune(narrow, FAST, FIRST.weights)
 
 
+def test_heads_without_a_parent_are_refused() -> None:
+    with pytest.raises(TrainingError, match="no parent"):
+        fine_tune(SAMPLES, replace(FAST, mode="heads"))
+
+
 def test_too_few_samples_or_one_class_alone_are_refused() -> None:
     with pytest.raises(TrainingError, match="at least 10"):
         fine_tune(SAMPLES.take(slice(0, 9)), FAST)
