@@ -1,0 +1,121 @@
+"""Follows ``sie.models.v1``: everything that was said of the net, and what is said now. Commits and decides nothing.
+
+Only committed records are read: an announcement whose writer died half-way was never made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
+
+from sie_online.announcements import ModelLine
+from sie_online.client.connection import connection
+from sie_online.errors import TopicError, UnreachableError
+from sie_online.settings import Settings
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.2
+
+
+class ModelLineReader:
+    """The model line as the topic tells it. No consumer group, no offsets kept.
+
+    Attributes:
+        line: everything read so far.
+        unreadable: records that could not be read; logged, and otherwise ignored.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.line = ModelLine()
+        self.unreadable = 0
+        self._settings = settings
+        self._at = TopicPartition(settings.topics.models, 0)
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def start(self) -> None:
+        """Connect; nothing is read yet.
+
+        Raises:
+            UnreachableError: no broker answers. TopicError: there is no such topic.
+        """
+        kafka = self._settings.kafka
+        self._consumer = consumer = AIOKafkaConsumer(
+            **connection(self._settings),
+            client_id="sie-model-line",
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",  # compaction removes records; what is left is all there is to know
+            isolation_level="read_committed",
+            request_timeout_ms=int(kafka.request_timeout_s * 1000),
+            metadata_max_age_ms=int(kafka.metadata_max_age_s * 1000),
+            max_partition_fetch_bytes=kafka.fetch_max_bytes,
+        )
+        try:
+            await consumer.start()
+            await self._require_topic(consumer)
+            consumer.assign([self._at])
+            await consumer.seek_to_beginning(self._at)
+        except KafkaError as error:
+            await self.stop()
+            raise UnreachableError(f"broker {self._settings.broker} does not answer: {error!r}") from error
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Disconnect; a second call does nothing."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop()
+
+    async def catch_up(self) -> None:
+        """Read to the topic's present end.
+
+        Raises:
+            UnreachableError: that took longer than ``kafka.request_timeout_s``.
+        """
+        limit_s = self._settings.kafka.request_timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                end = (await self._connected.end_offsets([self._at]))[self._at]
+                while await self._connected.position(self._at) < end:  # a transaction's end has an offset, no record
+                    await self.poll(POLL_S)
+        except (KafkaError, TimeoutError) as error:
+            raise UnreachableError(f"{self._at.topic} could not be read within {limit_s:g} s: {error!r}") from error
+
+    async def poll(self, timeout_s: float) -> bool:
+        """Take in what was said, waiting ``timeout_s`` at most for it; whether anything was.
+
+        Raises:
+            UnreachableError: the broker refuses.
+        """
+        try:
+            fetched = await self._connected.getmany(self._at, timeout_ms=round(timeout_s * 1000))
+        except KafkaError as error:
+            raise UnreachableError(f"{self._at.topic} cannot be read: {error!r}") from error
+        records = fetched.get(self._at, [])
+        for record in records:
+            self._apply(record)
+        return bool(records)
+
+    def _apply(self, record: ConsumerRecord) -> None:
+        try:
+            self.line.apply(record.key, record.value)
+        except ValueError as error:  # msgspec's and Unicode's are such
+            self.unreadable += 1
+            log.warning("model record is unreadable: %s", error, extra={"topic": record.topic, "offset": record.offset})
+
+    async def _require_topic(self, consumer: AIOKafkaConsumer) -> None:
+        if self._at.topic not in await consumer.topics():  # asks for all: naming it could create it
+            raise TopicError(f"topic {self._at.topic} does not exist: run 'sie topics create'")
+
+    @property
+    def _connected(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            raise RuntimeError("the model line's reader is not started")
+        return self._consumer
