@@ -16,7 +16,7 @@ EVENT_TYPES = ("impression", "view", "click", "cart", "favorite", "purchase", "r
 HEARTBEAT = "heartbeat"
 """Type of a record that only moves its partition's clock: ``{"event_type": "heartbeat", "timestamp_ms": …}``."""
 
-FACTORS = ("noise", "delay", "balance", "score", "normaliser", "guard", "clip")
+FACTORS = ("noise", "delay", "balance", "score", "normaliser", "guard", "clip", "influence")
 """The additive parts of log weight, in column order (``f_<name>``)."""
 
 BUILTIN_MODEL = "builtin"
@@ -82,12 +82,12 @@ def samples_schema(source_topic: str, n_features: int, n_dense: int, feature_sch
             pa.field("feature_score", pa.float64(), nullable=False),
             pa.field("noise_probability", pa.float64(), nullable=False),
             pa.field("weight", pa.float64(), nullable=False),
-            *_FACTOR_FIELDS,
             pa.field("user_hash", pa.uint64(), nullable=False),
             pa.field("item_hash", pa.uint64(), nullable=False),
             pa.field("category_hash", pa.uint64(), nullable=False),
             pa.field("features", pa.list_(pa.uint32(), n_features), nullable=False),
             pa.field("dense", pa.list_(pa.float32(), n_dense), nullable=False),
+            *_FACTOR_FIELDS,
         ],
         metadata={
             "source_topic": source_topic,

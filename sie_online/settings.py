@@ -183,10 +183,12 @@ class Recommender(Section):
 class Importance(Section):
     """How factors become a weight."""
 
-    combine: Literal["off", "sum", "product"] = Field(
-        "off", description="How the three literature scores enter as factor 'score'."
+    combine: Literal["off", "sum", "product", "net"] = Field(
+        "net",
+        description="How the scores enter: their sum or product as factor 'score', or, once an importance net is"
+        " announced, its f(x) as factor 'influence'.",
     )
-    k: float = Field(1.0, ge=0.5, le=10.0, description="Scale of the score factor, w = k f / mean f.")
+    k: float = Field(1.0, ge=0.5, le=10.0, description="Scale of that factor, w = k f / mean f.")
     factors: tuple[Literal["noise", "delay", "balance"], ...] = Field(
         ("noise", "delay"), description="Factors that enter the weight."
     )

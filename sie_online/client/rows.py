@@ -106,13 +106,14 @@ def _conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def weight_rows(batch: pa.RecordBatch) -> Iterator[WeightRow]:
-    """``batch`` as typed rows."""
+    """``batch`` as typed rows; a factor that was not known yet when a row was written is left out."""
     names = [name for name in batch.schema.names if name.startswith("f_")]
     factors = zip(*(batch.column(name).to_pylist() for name in names), strict=True)
     keys = [name.removeprefix("f_") for name in names]
     plain = (batch.column(name).to_pylist() for name in _ROW_COLUMNS)
     for *values, parts in zip(*plain, factors, strict=True):
-        yield WeightRow._make([*values, dict(zip(keys, parts, strict=True))])
+        known = {key: part for key, part in zip(keys, parts, strict=True) if part is not None}
+        yield WeightRow._make([*values, known])
 
 
 def statements(batch: pa.RecordBatch) -> Statements:

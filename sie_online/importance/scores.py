@@ -11,7 +11,8 @@ from typing import Any
 
 from sie_online.jit import kernel
 
-OFF, SUM, PRODUCT = range(3)
+OFF, SUM, PRODUCT, NET = range(4)
+"""How the scores enter; NET: as the importance net's f(x), factor `influence`, instead."""
 GLOBAL_FIELDS: list[tuple[Any, ...]] = [("score_means", "f8", (3,)), ("score_f", "f8"), ("score_n", "f8")]
 MEMORY = 100_000.0
 """Samples over which the running means forget."""
@@ -24,8 +25,8 @@ FLOOR = 1e-6
 
 @kernel
 def log_score(mode: int, k: float, world: Any, p: float, error: float, feature_score: float) -> float:
-    """The factor; ``error`` is NaN where the label is unknown. 0 when ``mode`` is OFF."""
-    if mode == OFF:
+    """The factor; ``error`` is NaN where the label is unknown. 0 when ``mode`` is OFF or NET."""
+    if mode in (OFF, NET):
         return 0.0
     f = _combined(mode, world, p, error, feature_score)
     mean = (world.score_f + PRIOR * _neutral(mode)) / (world.score_n + PRIOR)
@@ -35,7 +36,7 @@ def log_score(mode: int, k: float, world: Any, p: float, error: float, feature_s
 @kernel
 def observe_scores(mode: int, world: Any, p: float, error: float, feature_score: float) -> None:
     """Move the running means by one sample's first statement; for an unknown |error| the expected one counts."""
-    if mode == OFF:
+    if mode in (OFF, NET):
         return
     keep = 1.0 if world.score_n < MEMORY else 1.0 - 1.0 / MEMORY
     expected = 2.0 * p * (1.0 - p) if math.isnan(error) else abs(error)

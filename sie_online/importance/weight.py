@@ -11,9 +11,7 @@ from typing import Any, NamedTuple
 from sie_online.contracts import FACTORS
 from sie_online.jit import kernel
 
-NOISE, DELAY, BALANCE, SCORE, NORMALISER, GUARD, CLIP = range(len(FACTORS))
-N_RAW = NORMALISER
-"""The factors proper come before the normaliser."""
+NOISE, DELAY, BALANCE, SCORE, NORMALISER, GUARD, CLIP, INFLUENCE = range(len(FACTORS))
 
 GLOBAL_FIELDS: list[tuple[Any, ...]] = [
     ("raw_n", "f8"),  # samples seen, forgetting
@@ -95,13 +93,11 @@ def _temper(cfg: WeightConfig, world: Any) -> float:
 
 @kernel
 def _sum(factors: Any) -> float:
-    total = 0.0
-    for which in range(N_RAW):
-        total += factors[which]
-    return total
+    """The sum of the factors proper: all but `normaliser`, `guard` and `clip`."""
+    return float(factors[NOISE] + factors[DELAY] + factors[BALANCE] + factors[SCORE] + factors[INFLUENCE])
 
 
 @kernel
 def _raw(factors: Any) -> float:
-    """The sum of the factors proper, cut to a range whose exponential is harmless."""
+    """`_sum`, cut to a range whose exponential is harmless."""
     return min(LOG_BOUND, max(-LOG_BOUND, _sum(factors)))

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from sie_online.announcements import Adoption
+from sie_online.contracts import BUILTIN_MODEL
 from sie_online.decoder import Decoder
 from sie_online.events import DeadLetter, EventBatch
+from sie_online.importance.net import Net, no_net
 from sie_online.importance.weight import effective_share
 from sie_online.records import RecordBatch
 from sie_online.settings import Settings
@@ -19,6 +22,7 @@ from sie_online.shard import snapshot
 from sie_online.shard.external import External
 from sie_online.shard.loop import Texts, run
 from sie_online.shard.output import DONE, ENLARGE, GROW, MAX_ROWS, Out, Renderer, new_out
+from sie_online.shard.schedule import Schedule
 from sie_online.shard.snapshot import Image, Piece, Snapshot
 from sie_online.shard.state import COUNTERS, WEIGHT_EDGES, config_of, new_state
 from sie_online.views import grown
@@ -106,6 +110,9 @@ class Shard:
         self._out = new_out(MAX_ROWS, self._id_bytes)
         self._image = Image()
         self._external = External(settings.recommender) if settings.recommender.classifier else None
+        self._schedule = Schedule()
+        self.announced = 0
+        self.model_version = BUILTIN_MODEL
 
     @classmethod
     def restore(
@@ -117,8 +124,11 @@ class Shard:
         *,
         generation: int,
         scratch: Path | None = None,
+        net: Net | None = None,
     ) -> Shard:
         """The shard that a ``Snapshot`` with this ``meta`` and these ``pieces`` was taken of.
+
+        ``net`` is what ``meta["model_version"]`` names; without it the shard goes on as if none had been announced.
 
         Raises:
             CheckpointError: the pieces do not fit together.
@@ -126,6 +136,9 @@ class Shard:
         shard = cls(settings, partition, generation=generation, scratch=scratch, offset=int(meta["next_offset"]))
         shard.dead_letters = int(meta["dead_letters"])
         shard._state = snapshot.restored(shard._state, meta, pieces, scratch)
+        shard.announced = int(meta["announced"])
+        if net is not None:
+            shard._put_in_force(str(meta["model_version"]), net)
         if shard._external:
             shard._external.restore(pieces)
         return shard
@@ -144,19 +157,58 @@ class Shard:
             raise ValueError(f"partition {self.partition}: batch begins at {batch.start}, expected {self.next_offset}")
         events, dead = self._decoder.decode(batch)
         self.dead_letters += len(dead)
-        texts = _texts(events)
+        texts, offsets = _texts(events), events.columns["offset"]
         at, done = 0, False
         while not done:
             before = self._state.counters[0].copy()
-            at = self._advance(events, texts, at)
-            done = self._out.control["stop"][0] == DONE
+            if at < len(events):
+                self._adopt_until(int(offsets[at]))
+            at = self._advance(events, texts, at, self._schedule.holds_until(offsets))
+            done = self._out.control["stop"][0] == DONE and at == len(events)
             yield self._render(events, before, dead)
             dead = []
         self.next_offset = batch.end
+        self._adopt_until(batch.end)
+
+    # -- models: from its offset on a version is in force, and what is said is said by it
+
+    def schedule(self, adoption: Adoption, net: Net | None) -> bool:
+        """Adopt ``net`` (None: the built-in model) at the offset that ``adoption`` names; False if that has passed.
+
+        To be called in order of announcement, and not while a batch is being processed.
+        """
+        if adoption.offset < self.next_offset:
+            return False
+        self._schedule.add(adoption, net)
+        return True
+
+    def adopt(self, adoption: Adoption, net: Net | None) -> None:
+        """Adopt at once, late. Announcements that are older than one in force change nothing."""
+        if adoption.n > self.announced:
+            self._put_in_force(adoption.version, net)
+            self.announced = adoption.n
+
+    @property
+    def told(self) -> int:
+        """Number of the newest announcement that is in force or scheduled."""
+        return max(self.announced, self._schedule.last())
+
+    def _adopt_until(self, offset: int) -> None:
+        for adoption, net in self._schedule.due(offset):
+            self.adopt(adoption, net)
+
+    def _put_in_force(self, version: str, net: Net | None) -> None:
+        self.model_version = version if net is not None else BUILTIN_MODEL
+        self._state = self._state._replace(net=no_net() if net is None else net)
 
     def snapshot(self) -> Snapshot:
         """The state as of ``next_offset``, as named pieces; only those that changed since the last call carry data."""
-        meta = {"next_offset": self.next_offset, "dead_letters": self.dead_letters}
+        meta = {
+            "next_offset": self.next_offset,
+            "dead_letters": self.dead_letters,
+            "announced": self.announced,
+            "model_version": self.model_version,
+        }
         return self._image.capture(self._state, meta, self._external.pieces() if self._external else {})
 
     def stats(self) -> ShardStats:
@@ -178,12 +230,12 @@ class Shard:
         """Release the memory and the scratch file; the shard cannot be used any more."""
         del self._state, self._image, self._out
 
-    def _advance(self, events: EventBatch, texts: Texts, at: int) -> int:
-        """Run the event loop from row ``at`` until the output needs draining or the batch ends."""
+    def _advance(self, events: EventBatch, texts: Texts, at: int, until: int) -> int:
+        """Run the event loop from row ``at`` until the output needs draining or row ``until`` is reached."""
         control = self._out.control[0]
         control["rows"] = control["settled"] = control["entities"] = 0
         while True:
-            at = self._run(events, texts, at)
+            at = self._run(events, texts, at, until)
             if control["stop"] == GROW:
                 self._grow_views()
             elif control["stop"] == ENLARGE:
@@ -192,10 +244,11 @@ class Shard:
             else:
                 return at
 
-    def _run(self, events: EventBatch, texts: Texts, at: int) -> int:
+    def _run(self, events: EventBatch, texts: Texts, at: int, until: int) -> int:
+        columns = events.columns[:until]
         if self._external:
-            return self._external.run(self._config, self._state, events.columns, texts, at, self._out)
-        return int(run(self._config, self._state, events.columns, texts, at, self._out))
+            return self._external.run(self._config, self._state, columns, texts, at, self._out)
+        return int(run(self._config, self._state, columns, texts, at, self._out))
 
     def _grow_views(self) -> None:
         counters, views = self._state.counters[0], self._state.views
@@ -206,9 +259,9 @@ class Shard:
     def _render(self, events: EventBatch, before: np.void, dead: list[DeadLetter]) -> ShardOutput:
         out: Out = self._out
         return ShardOutput(
-            weights=self._renderer.weights(out, self.generation),
+            weights=self._renderer.weights(out, self.generation, self.model_version),
             samples=self._renderer.samples(out, self.generation),
-            entities=self._renderer.entities(out, events),
+            entities=self._renderer.entities(out, events, self.model_version),
             dead_letters=dead,
             counts=_counts(before, self._state.counters[0], len(dead)),
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sie_online.importance.weight import BALANCE, DELAY, NOISE, SCORE
+from sie_online.importance.weight import BALANCE, DELAY, INFLUENCE, NOISE, SCORE
 from sie_online.jit import kernel
 from sie_online.views import load_text
 
@@ -52,12 +52,13 @@ def write_statement(
 
 
 @kernel
-def set_factors(factors: Any, noise: float, delay: float, balance: float, score: float) -> None:
+def set_factors(factors: Any, noise: float, delay: float, balance: float, score: float, influence: float) -> None:
     """The raw factors of one statement."""
     factors[NOISE] = noise
     factors[DELAY] = delay
     factors[BALANCE] = balance
     factors[SCORE] = score
+    factors[INFLUENCE] = influence
 
 
 @kernel

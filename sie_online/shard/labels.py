@@ -11,8 +11,9 @@ from typing import Any
 
 from sie_online.importance import delay
 from sie_online.importance.balance import class_log_weight
+from sie_online.importance.net import Sample, log_influence
 from sie_online.importance.noise import reassess
-from sie_online.importance.scores import log_score
+from sie_online.importance.scores import NET, log_score
 from sie_online.importance.weight import compose, learning_weight
 from sie_online.jit import kernel
 from sie_online.recommender.kernels import TWINS, UNIFORM, learn, take_back
@@ -144,12 +145,14 @@ def _revise(cfg: Any, state: Any, out: Any, view: int, published_ms: int, log_de
     hot, cold, overlay = state.views.hot[at], state.views.cold[at], state.views.overlay[at]
     world, factors = state.world[0], state.scratch.factors
     p, label = hot.probability, overlay.label
+    sample = Sample(cold.user_key, cold.item_key, cold.category_key, cold.etype, p, cold.feature_score, label - p)
     set_factors(
         factors,
         math.log1p(-overlay.noise_probability) if cfg.use_noise else 0.0,
         log_delay,
         cold.group_log_weight + class_log_weight(world, label, cfg.class_power) if cfg.use_balance else 0.0,
         log_score(cfg.combine, cfg.k, world, p, label - p, cold.feature_score),
+        log_influence(state.net, cfg.k, sample, cold.dense) if cfg.combine == NET else 0.0,
     )
     overlay.revision += 1
     ids_of_view(out, state.views, cold)

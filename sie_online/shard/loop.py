@@ -19,9 +19,10 @@ from sie_online.features import observe as observe_features
 from sie_online.hashing import combine
 from sie_online.importance import delay
 from sie_online.importance.balance import class_log_weight, group_log_weight
+from sie_online.importance.net import Sample, log_influence
 from sie_online.importance.noise import assess
 from sie_online.importance.noise import observe as observe_noise
-from sie_online.importance.scores import log_score, observe_scores
+from sie_online.importance.scores import NET, log_score, observe_scores
 from sie_online.importance.weight import compose, learning_weight, observe_weight
 from sie_online.jit import kernel
 from sie_online.recommender.kernels import UNIFORM, WEIGHTED, learn, note_usage, predict
@@ -255,12 +256,18 @@ def _judge(cfg: Any, state: Any, event: Any, slots: Slots) -> Verdict:
         log_delay = delay.provisional(p)
     by_class = class_log_weight(world, POSITIVE, cfg.class_power) if cfg.use_balance and converts else 0.0
     error = 1.0 - p if converts else np.nan
+    log_f = 0.0
+    if cfg.combine == NET and (converts or _is(cfg.samples, event.etype)):
+        etype = cfg.sample_type if converts else event.etype
+        sample = Sample(event.user_key, event.item_key, event.category_key, etype, p, feature_score, error)
+        log_f = log_influence(state.net, cfg.k, sample, scratch.dense)
     set_factors(
         scratch.factors,
         math.log1p(-noise) if cfg.use_noise else 0.0,
         log_delay,
         group + by_class,
         log_score(cfg.combine, cfg.k, world, p, error, feature_score),
+        log_f,
     )
     weight = compose(cfg.weight, world, scratch.factors)
     learn_weight = learning_weight(cfg.weight, world, scratch.factors)

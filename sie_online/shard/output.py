@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sie_online.contracts import BUILTIN_MODEL, EVENT_TYPES, FACTORS, samples_schema, weights_schema
+from sie_online.contracts import EVENT_TYPES, FACTORS, samples_schema, weights_schema
 from sie_online.entities import CATEGORY, ITEM, KINDS, USER
 from sie_online.events import EventBatch
 from sie_online.features import N_DENSE, N_FEATURES, schema_hash
@@ -116,14 +116,14 @@ class Renderer:
         self._weights = weights_schema(topic)
         self._samples = samples_schema(topic, N_FEATURES, N_DENSE, schema_hash())
 
-    def weights(self, out: Out, generation: int) -> pa.RecordBatch:
-        """All statements in ``out``, in order of emission."""
+    def weights(self, out: Out, generation: int, version: str) -> pa.RecordBatch:
+        """All statements in ``out``, in order of emission; ``version`` is the model's that was in force."""
         n = int(out.control["rows"][0])
         columns = self._shared(out, np.arange(n), generation)
         rows = out.rows[:n]
         columns |= {
             "final": pa.array(rows["final"] != 0),
-            "model_version": _constant(BUILTIN_MODEL, n),
+            "model_version": _constant(version, n),
             "published_ms": _plain(rows["published_ms"]),
             "user_id": _text(out.user_at, out.user_ids, n),
             "item_id": _text(out.item_at, out.item_ids, n),
@@ -151,7 +151,7 @@ class Renderer:
         }
         return pa.RecordBatch.from_arrays([columns[name] for name in self._samples.names], schema=self._samples)
 
-    def entities(self, out: Out, events: EventBatch) -> list[tuple[bytes, bytes]]:
+    def entities(self, out: Out, events: EventBatch, version: str) -> list[tuple[bytes, bytes]]:
         """Key and value of every entity statement in ``out``, in order of emission."""
         stated = out.entities[: int(out.control["entities"][0])]
         ids = [b""] * len(stated)
@@ -166,7 +166,7 @@ class Renderer:
                 KINDS[kind],
                 entity_id,
                 partition,
-                EntityState(int(n_events), sum_weight, alpha, beta, partition, offset, BUILTIN_MODEL),
+                EntityState(int(n_events), sum_weight, alpha, beta, partition, offset, version),
             )
             for entity_id, (kind, n_events, sum_weight, alpha, beta, offset) in zip(ids, figures, strict=True)
         ]

@@ -18,6 +18,7 @@ from sie_online.entities import CATEGORIES, INTERESTS, ITEMS, PAIRS, USERS, WORL
 from sie_online.events import TYPE_CODES
 from sie_online.features import FACTOR_COLUMNS, N_DENSE, N_FEATURES, FeatureConfig
 from sie_online.importance import scores
+from sie_online.importance.net import Net, no_net
 from sie_online.importance.noise import N_EVIDENCE, NoiseConfig
 from sie_online.importance.weight import WeightConfig
 from sie_online.recommender.kernels import Model, RecommenderConfig, new_model
@@ -25,7 +26,7 @@ from sie_online.settings import Settings
 from sie_online.slots import SlotTable, new_table
 from sie_online.views import FIRST_CAPACITY, Views, new_views
 
-COMBINE_CODES = {"off": scores.OFF, "sum": scores.SUM, "product": scores.PRODUCT}
+COMBINE_CODES = {"off": scores.OFF, "sum": scores.SUM, "product": scores.PRODUCT, "net": scores.NET}
 
 
 class Config(NamedTuple):
@@ -35,6 +36,7 @@ class Config(NamedTuple):
     conversions: int
     window_ms: int
     lateness_ms: int
+    sample_type: int  # the commonest: what a conversion is weighed as
     max_open_views: int
     use_noise: bool
     use_delay: bool
@@ -95,6 +97,7 @@ class State(NamedTuple):
     model: Model
     dedupe: Dedupe
     views: Views
+    net: Net
     scratch: Scratch
 
 
@@ -107,6 +110,7 @@ def config_of(settings: Settings) -> Config:
         conversions=conversions,
         window_ms=round(labels.window_s * 1000),
         lateness_ms=round(labels.lateness_s * 1000),
+        sample_type=TYPE_CODES["view" if "view" in labels.samples else labels.samples[0]],
         max_open_views=1 << (labels.max_open_views.bit_length() - 1),
         use_noise="noise" in importance.factors,
         use_delay="delay" in importance.factors,
@@ -155,6 +159,7 @@ def new_state(settings: Settings, scratch: Path | None = None) -> State:
         ),
         dedupe=new_dedupe(settings.dedupe.events),
         views=new_views(FIRST_CAPACITY, scratch),
+        net=no_net(),
         scratch=Scratch(
             features=np.zeros(N_FEATURES, np.uint32),
             dense=np.zeros(N_DENSE, np.float32),

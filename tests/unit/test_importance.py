@@ -10,16 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sie_online.contracts import FACTORS
 from sie_online.entities import CATEGORIES, WORLD
 from sie_online.importance import balance, delay, scores
 from sie_online.importance.weight import (
     BALANCE,
-    CLIP,
     DELAY,
     GUARD,
-    N_RAW,
+    INFLUENCE,
     NOISE,
     NORMALISER,
+    SCORE,
     WeightConfig,
     compose,
     effective_share,
@@ -28,7 +29,8 @@ from sie_online.importance.weight import (
 )
 
 probabilities = st.floats(1e-6, 1 - 1e-6)
-raw_factors = st.lists(st.floats(-30, 30), min_size=N_RAW, max_size=N_RAW)
+RAW = (NOISE, DELAY, BALANCE, SCORE, INFLUENCE)
+raw_factors = st.lists(st.floats(-30, 30), min_size=len(RAW), max_size=len(RAW))
 configs = st.builds(WeightConfig, st.floats(0, 1), st.just(1e-3), st.floats(1.5, 50), st.floats(0, 0.5))
 
 
@@ -37,8 +39,8 @@ def world() -> Any:
 
 
 def factors(*raw: float) -> Any:
-    out = np.zeros(CLIP + 1)
-    out[: len(raw)] = raw
+    out = np.zeros(len(FACTORS))
+    out[list(RAW[: len(raw)])] = raw
     return out
 
 
@@ -55,7 +57,7 @@ def test_fake_negative_weights_make_the_expected_gradient_that_of_the_true_label
 def test_columns_add_up_and_weights_stay_within_their_bounds(told: list[list[float]], cfg: WeightConfig) -> None:
     state = world()
     for raw in told:
-        columns = factors(*(value / N_RAW for value in raw))
+        columns = factors(*(value / len(RAW) for value in raw))
         weight = compose(cfg, state, columns)
         observe_weight(state, columns)
         assert math.log(weight) == pytest.approx(columns.sum(), abs=1e-9)

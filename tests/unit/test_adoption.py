@@ -1,0 +1,158 @@
+"""An announced net is put in force at exactly its offset, however records are cut, saved and restored."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from models import forward, inputs
+from models.samples import from_table
+from sie_online.announcements import (
+    Adopted,
+    Adoption,
+    Announcement,
+    ModelLine,
+    adopted_key,
+    announcement_key,
+    current_key,
+    encode,
+    manifest_key,
+)
+from sie_online.features import N_DENSE
+from sie_online.importance.net import Net, Sample, importance, log_influence, new_net, no_net
+from sie_online.shard import Shard
+from tests.events import heartbeat, random_events, records, run, samples, small_settings, weights
+
+N = 600
+EVENTS = [*random_events(N, seed=4), heartbeat(10 * N * 20)]
+SETTINGS = small_settings()
+AT, BACK_AT = 200, 450
+"""Where the net is put in force, and where the built-in model is again."""
+
+
+def random_weights(seed: int = 0, hidden: tuple[int, int] = (24, 12)) -> forward.Weights:
+    """A net of random weights."""
+    rng = np.random.default_rng(seed)
+    n_numbers = N_DENSE + inputs.N_SCORES
+    width = 3 * 4 + 2 + n_numbers
+    shapes = [(50, 4), (60, 4), (20, 4), (8, 2), (n_numbers,), (n_numbers,), (width, hidden[0]), (hidden[0],)]
+    shapes += [hidden, (hidden[1],), (hidden[1], 2), (2,)]
+    return forward.Weights(*(rng.normal(0, 0.5, shape).astype(np.float32) for shape in shapes))
+
+
+@pytest.fixture(scope="module")
+def net() -> Net:
+    return new_net(random_weights(), mean_f=0.5)
+
+
+def adopting(net: Net, offset: int = 0) -> Shard:
+    """A shard that was told of both announcements at its start."""
+    shard = Shard(SETTINGS, 0, offset=offset)
+    assert shard.schedule(Adoption(1, "A", AT), net)
+    assert shard.schedule(Adoption(2, "builtin", BACK_AT), None)
+    return shard
+
+
+@pytest.fixture(scope="module")
+def undisturbed(net: Net) -> pa.Table:
+    return weights(run(adopting(net), records(EVENTS)))
+
+
+def test_the_kernel_says_what_the_reference_says_bit_for_bit(net: Net) -> None:
+    told = from_table(
+        pa.Table.from_batches([samples(run(Shard(SETTINGS, 0), records(EVENTS))).combine_chunks().to_batches()[0]])
+    )
+    for view, is_known in ((inputs.label_unknown, False), (inputs.label_known, True)):
+        expected = forward.scores(random_weights(), view(told, random_weights().buckets))[:, forward.IMPORTANCE]
+        found = [
+            importance(
+                net,
+                Sample(
+                    told.user_hash[row], told.item_hash[row], told.category_hash[row], int(told.event_type[row]),
+                    float(told.probability[row]), float(told.feature_score[row]),
+                    float(told.error[row]) if is_known else np.nan,
+                ),
+                told.dense[row],
+            )
+            for row in range(len(told.dense))
+        ]  # fmt: skip
+        assert found == expected.tolist()
+        assert len(set(found)) > 100
+
+
+def test_without_a_net_the_factor_is_nothing() -> None:
+    sample = Sample(np.uint64(1), np.uint64(2), np.uint64(3), 1, 0.1, 0.2, np.nan)
+    assert log_influence(no_net(), 1.0, sample, np.zeros(N_DENSE, np.float32)) == 0.0
+
+
+def test_versions_change_at_the_named_offsets_only(undisturbed: pa.Table) -> None:
+    first = undisturbed.filter(pa.compute.equal(undisturbed["revision"], 0)).to_pandas()
+    within = first["offset"].between(AT, BACK_AT - 1)
+    assert (first["model_version"] == np.where(within, "A", "builtin")).all()
+    is_sample = first["event_type"].isin(["impression", "view", "click", "purchase"])
+    assert (first.loc[within & is_sample, "f_influence"] != 0).all()
+    assert (first.loc[~within, "f_influence"] == 0).all()
+
+
+def test_a_net_changes_weights_from_its_offset_on_and_nothing_before(undisturbed: pa.Table) -> None:
+    without = weights(run(Shard(SETTINGS, 0), records(EVENTS))).to_pandas()
+    found = undisturbed.to_pandas()
+    earlier = found["published_ms"] < found.loc[found["offset"] == AT, "event_time_ms"].min()
+    n = int(earlier.to_numpy().argmin())
+    assert n > 50
+    assert found["weight"][:n].equals(without["weight"][:n])
+    assert not found["weight"].equals(without["weight"])
+
+
+cuts = st.lists(st.integers(1, N) | st.sampled_from([AT, AT + 1, BACK_AT - 1, BACK_AT]), max_size=8, unique=True)
+
+
+@hypothesis_settings(max_examples=25)
+@given(cuts=cuts, saved=st.data())
+def test_cuts_and_restores_change_no_row(
+    net: Net, undisturbed: pa.Table, cuts: list[int], saved: st.DataObject
+) -> None:
+    rows, shard, at, outputs = records(EVENTS), adopting(net), 0, []
+    for cut in sorted(cuts):
+        outputs += run(shard, rows[at:cut])
+        at = cut
+        if saved.draw(st.booleans()):
+            snapshot = shard.snapshot()
+            meta = json.loads(json.dumps(snapshot.meta))
+            in_force = net if meta["model_version"] == "A" else None
+            shard = Shard.restore(SETTINGS, 0, meta, snapshot.changed, generation=0, net=in_force)
+            for adoption, its_net in ((Adoption(1, "A", AT), net), (Adoption(2, "builtin", BACK_AT), None)):
+                assert adoption.n <= shard.announced or shard.schedule(adoption, its_net)
+    outputs += run(shard, rows[at:])
+    assert weights(outputs).equals(undisturbed)
+
+
+def test_what_is_heard_of_too_late_is_not_scheduled_but_adopted_on_request(net: Net) -> None:
+    shard = Shard(SETTINGS, 0)
+    outputs = run(shard, records(EVENTS)[:300])
+    assert not shard.schedule(Adoption(1, "A", 200), net)
+    shard.adopt(Adoption(1, "A", 200), net)
+    outputs += run(shard, records(EVENTS)[300:])
+    first = weights(outputs).to_pandas().query("revision == 0")
+    assert (first["model_version"] == np.where(first["offset"] >= 300, "A", "builtin")).all()
+    assert (shard.announced, shard.told) == (1, 1)
+
+
+def test_a_line_says_what_a_partition_is_to_adopt_and_where() -> None:
+    line = ModelLine()
+    line.apply(manifest_key("net", "A"), b"{}")
+    for n, offsets in ((1, {0: 100, 1: 70}), (2, {0: 200})):
+        announcement = Announcement(n=n, version="A", offsets=offsets, reason="publish", created_at_ms=0)
+        line.apply(announcement_key("net", n), encode(announcement))
+    line.apply(current_key("net"), b"2")
+    line.apply(adopted_key("net", 0, 1), encode(Adopted(n=1, version="A", partition=0, offset=150)))
+    line.apply(b"priors/announcement/1", b"not ours")
+    assert list(line.adoptions(0)) == [Adoption(1, "A", 150), Adoption(2, "A", 200)]
+    assert list(line.adoptions(1, after=1)) == [Adoption(2, "A", 0)]
+    assert (line.newest, line.in_force(0), line.in_force(1)) == (2, "builtin", "A")
