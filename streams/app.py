@@ -21,6 +21,7 @@ from mode import ServiceT
 from sie_online.errors import SieError, UnreachableError
 from sie_online.settings import Settings, load
 from streams import logs
+from streams.adoption import Adoptions
 from streams.checkpoint import CheckpointStore
 from streams.checkpoint.decisions import Overrides
 from streams.exits import FAULT, before_death, die
@@ -81,11 +82,13 @@ class App(faust.App):
         self.metrics = Metrics(settings)
         store = CheckpointStore(settings, settings.topics.events)
         self.publisher = Publisher(settings)
+        adoptions = Adoptions(settings, self.publisher, self.metrics)
         self.owner = Worker(
             settings,
             store=store,
-            ownership=Ownership(settings, store, overrides),
+            ownership=Ownership(settings, store, overrides, adoptions.nets.get),
             publisher=self.publisher,
+            adoptions=adoptions,
             metrics=self.metrics,
             vitals=self.vitals,
         )

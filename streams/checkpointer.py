@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sie_online.errors import SieError
 from sie_online.shard import Snapshot
+from streams.adoption import Adoptions
 from streams.checkpoint import CheckpointStore, Written
 from streams.checkpoint.manifest import Position
 from streams.exits import FAULT, die
@@ -34,8 +35,11 @@ TURNS = 8  # the shards of one worker are checkpointed in so many turns per inte
 class Checkpointer:
     """Checkpoints the shards that ``worker`` holds."""
 
-    def __init__(self, worker: Worker, store: CheckpointStore, vitals: Vitals, metrics: Metrics) -> None:
+    def __init__(
+        self, worker: Worker, store: CheckpointStore, adoptions: Adoptions, vitals: Vitals, metrics: Metrics
+    ) -> None:
         self._worker = worker
+        self._adoptions = adoptions
         self._store = store
         self._vitals = vitals
         self._metrics = metrics
@@ -71,6 +75,7 @@ class Checkpointer:
             async with held.processing:
                 if not held.unsaved:
                     return
+                await self._adoptions.adopt_late(held)
                 started = time.perf_counter()
                 snapshot = await in_thread(self._worker.pool, held.shard.snapshot)
                 taken = time.perf_counter()
@@ -103,3 +108,4 @@ class Checkpointer:
             return
         self._metrics.observe_checkpoint(held.partition, written.seconds, written.bytes)
         self._metrics.observe_shard(held.partition, held.shard.stats())
+        self._metrics.set_adopted(held.partition, held.shard.announced)

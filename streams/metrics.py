@@ -52,6 +52,7 @@ class Metrics:
         self._add_events()
         self._add_shards(settings)
         self._add_checkpoints()
+        self._add_models()
         self._add_process()
 
     # -- what was done
@@ -100,7 +101,23 @@ class Metrics:
         self._checkpoint_bytes.labels(shard).inc(max(0, n_bytes))
         self._checkpoint_age.labels(shard).set_function(lambda: self._clock() - at)
 
+    def adopted_late(self, partition: int) -> None:
+        """A shard put a model in force later than it was announced for."""
+        self._adopted_late.labels(_partition(partition)).inc()
+
+    def model_load_failed(self) -> None:
+        """An announced model could not be loaded; the one in force stays."""
+        self._model_load_failures.inc()
+
     # -- what is
+
+    def set_announced(self, n: int) -> None:
+        """The newest announcement heard of."""
+        self._announced.set(n)
+
+    def set_adopted(self, partition: int, n: int) -> None:
+        """The announcement that is in force in a shard."""
+        self._adopted.labels(_partition(partition)).set(n)
 
     def set_lag(self, partition: int, records: int) -> None:
         """Records in the log that are not processed yet."""
@@ -191,6 +208,14 @@ class Metrics:
         )
         self._checkpoint_seconds = self._histogram("checkpoint_seconds", "Time to make one durable.", SECONDS)
         self._checkpoint_bytes = self._counter("checkpoint_bytes", "Bytes written by checkpoints.", "partition")
+
+    def _add_models(self) -> None:
+        self._announced = Gauge(
+            "sie_model_announced", "Number of the newest model announcement heard of.", registry=self.registry
+        )
+        self._adopted = self._gauge("model_adopted", "Number of the model announcement in force.")
+        self._adopted_late = self._counter("model_late_adoptions", "Models adopted late.", "partition")
+        self._model_load_failures = self._counter("model_load_failures", "Failed attempts to load a model.")
 
     def _add_process(self) -> None:
         self._unacked_bytes = Gauge(

@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sie_online.announcements import Adoption
+from sie_online.importance.net import Net
 from sie_online.settings import Settings
 from sie_online.shard import Shard
 from streams.checkpoint import CheckpointStore
@@ -51,6 +54,8 @@ class Held:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     processing: asyncio.Lock = field(default_factory=asyncio.Lock)
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    late: list[tuple[Adoption, Net | None]] = field(default_factory=list)
+    """Models heard of too late for their offset; adopted at the next checkpoint."""
     checked_at: float = 0.0
 
     @property
@@ -71,9 +76,12 @@ class Held:
 class Ownership:
     """Takes shards over for this process."""
 
-    def __init__(self, settings: Settings, store: CheckpointStore, overrides: Overrides) -> None:
+    def __init__(
+        self, settings: Settings, store: CheckpointStore, overrides: Overrides, net_of: Callable[[str], Net | None]
+    ) -> None:
         self._settings = settings
         self._store = store
+        self._net_of = net_of
         self._overrides = overrides
 
     def begins_anew(self, partition: int) -> bool:
@@ -118,12 +126,20 @@ class Ownership:
             shard = Shard(self._settings, partition, generation=epoch, offset=offset)
             saved = None
         else:
-            shard = Shard.restore(self._settings, partition, loaded.meta, loaded.pieces, generation=epoch)
+            net = self._net(str(loaded.meta["model_version"]))
+            shard = Shard.restore(self._settings, partition, loaded.meta, loaded.pieces, generation=epoch, net=net)
             shard.next_offset = offset  # an accepted gap moves it
             saved = Position(loaded.epoch, loaded.next_offset)
         held = Held(shard=shard, epoch=epoch, saved=saved, n_partitions=place.n_partitions, begin=offset)
         log.info("shard restored", extra=_told(held) | {"seconds": round(time.monotonic() - started, 3)})
         return held
+
+    def _net(self, version: str) -> Net | None:
+        """The net that was in force; without it the shard goes on, and adopts it late once it can be had."""
+        try:
+            return self._net_of(version)
+        except LookupError:
+            return None
 
 
 def _told(held: Held) -> dict[str, int]:

@@ -129,6 +129,10 @@ class Publisher(mode.Service):
             await self._send(deliveries, topics.dead_letters, value, key=key, headers=headers)
         return last
 
+    async def say_adopted(self, key: bytes, value: bytes, deliveries: Deliveries) -> None:
+        """Say on the models topic where a shard adopted a model late."""
+        await self._send(deliveries, self._settings.topics.models, value, key=key, partition=0)
+
     async def _send(
         self,
         deliveries: Deliveries,

@@ -30,6 +30,7 @@ from sie_online.errors import SieError, StaleEpochError
 from sie_online.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import ShardOutput
+from streams.adoption import Adoptions
 from streams.checkpoint import CheckpointStore
 from streams.checkpointer import Checkpointer
 from streams.exits import FAULT, die
@@ -61,6 +62,7 @@ class Worker(mode.Service):
         store: CheckpointStore,
         ownership: Ownership,
         publisher: Publisher,
+        adoptions: Adoptions,
         metrics: Metrics,
         vitals: Vitals,
         **kwargs: Any,
@@ -70,6 +72,7 @@ class Worker(mode.Service):
         self._store = store
         self._ownership = ownership
         self._publisher = publisher
+        self._adoptions = adoptions
         self._metrics = metrics
         self._vitals = vitals
         self._held: dict[int, Held] = {}
@@ -77,7 +80,7 @@ class Worker(mode.Service):
         self._assigned: set[int] | None = None
         self._running = self._stopping = False
         self._consumer: Consumer | None = None
-        self._checkpointer = Checkpointer(self, store, vitals, metrics)
+        self._checkpointer = Checkpointer(self, store, adoptions, vitals, metrics)
         self._under_way: set[asyncio.Task[None]] = set()
         self.pool = ThreadPoolExecutor(_cores(), thread_name_prefix="shards")
 
@@ -125,10 +128,12 @@ class Worker(mode.Service):
         return self._held.get(held.partition) is held
 
     async def on_start(self) -> None:
-        """Begin to checkpoint and to watch the lag."""
+        """Read what has been announced; begin to checkpoint, to watch the lag and to listen for announcements."""
+        await self._adoptions.start()
         self._vitals.unassigned_since = self._vitals.now
         self.add_future(self._checkpointer.run())
         self.add_future(watch_lag(self, self._vitals, self._metrics))
+        self.add_future(self._listen())
         self.add_future(self._turn())
 
     async def _turn(self) -> None:
@@ -137,6 +142,17 @@ class Worker(mode.Service):
             self._vitals.turned_at = self._vitals.now
             await self.sleep(TURN_S)
         self._vitals.turned_at = None
+
+    async def _listen(self) -> None:
+        """Tell the shards of every model that is announced."""
+        while not self.should_stop:
+            if await self._adoptions.heard():
+                for held in self.held():
+                    await self._adoptions.offer(held)
+
+    async def on_stop(self) -> None:
+        """Listen no more."""
+        await self._adoptions.stop()
 
     # -- processing
 
@@ -274,6 +290,7 @@ class Worker(mode.Service):
         limit = asyncio.Semaphore(RESTORES_AT_ONCE)
         try:
             places = await self._places(partitions)
+            await self._adoptions.catch_up()
             taken = await asyncio.gather(*(self._take(p, generation, places[p], limit) for p in sorted(partitions)))
         except SieError as error:
             die(error.exit_code, str(error))
@@ -298,6 +315,7 @@ class Worker(mode.Service):
                 if await asyncio.to_thread(self._ownership.begins_anew, partition):
                     generation = max(generation, 1 + await highest_generation(self.settings, partition))
                 held = await asyncio.to_thread(self._ownership.take, partition, generation, place)
+            await self._adoptions.offer(held)
             self._metrics.observe_stage("restore", time.perf_counter() - started)
             return held
 

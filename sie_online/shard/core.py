@@ -128,7 +128,8 @@ class Shard:
     ) -> Shard:
         """The shard that a ``Snapshot`` with this ``meta`` and these ``pieces`` was taken of.
 
-        ``net`` is what ``meta["model_version"]`` names; without it the shard goes on as if none had been announced.
+        ``net`` is what ``meta["model_version"]`` names; without it the shard goes on as if it had not
+        heard of that announcement.
 
         Raises:
             CheckpointError: the pieces do not fit together.
@@ -139,6 +140,8 @@ class Shard:
         shard.announced = int(meta["announced"])
         if net is not None:
             shard._put_in_force(str(meta["model_version"]), net)
+        elif meta["model_version"] != BUILTIN_MODEL:
+            shard.announced -= 1
         if shard._external:
             shard._external.restore(pieces)
         return shard

@@ -33,6 +33,7 @@ class FakeShard:
     """One output per record; counts what it has seen."""
 
     partition = 0
+    announced = 0
 
     def __init__(self) -> None:
         self.next_offset = 100
@@ -94,6 +95,13 @@ class FakeStore:
         return Written(1, 0.0, 0)
 
 
+class NoAdoptions:
+    """Nothing is announced."""
+
+    async def adopt_late(self, held: Held) -> None:
+        pass
+
+
 class FakeConsumer:
     """The transport: real bookkeeping, recorded commits."""
 
@@ -125,6 +133,7 @@ class Bench:
             store=cast(Any, self.store),
             ownership=cast(Any, None),
             publisher=cast(Any, self.publisher),
+            adoptions=cast(Any, NoAdoptions()),
             metrics=cast(Any, _Deaf()),
             vitals=Vitals(),
         )

@@ -1,0 +1,115 @@
+"""Announced models on their way to the shards: heard of beside the line, loaded beside it, scheduled between batches.
+
+A shard adopts at exactly the announced offset, so no batch waits for it. What a shard hears of too late, or could not
+load in time, it adopts at its next checkpoint, and says where (``Adopted``): whoever replays adopts at the same place.
+A version that cannot be loaded changes nothing: the one in force stays, and loading is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from contextlib import suppress
+
+from sie_online.announcements import NET, Adopted, Adoption, adopted_key, encode
+from sie_online.errors import UnreachableError
+from sie_online.settings import Settings
+from streams.checkpoint.backend import open_backend
+from streams.metrics import Metrics
+from streams.model_line.nets import Nets
+from streams.model_line.reader import ModelLineReader
+from streams.ownership import Held
+from streams.publisher import Publisher
+
+log = logging.getLogger(__name__)
+
+POLL_S = 1.0
+
+
+class Adoptions:
+    """Follows the model line for the shards of one worker."""
+
+    def __init__(self, settings: Settings, publisher: Publisher, metrics: Metrics) -> None:
+        self._publisher = publisher
+        self._metrics = metrics
+        self._reader = ModelLineReader(settings)
+        self._reading = asyncio.Lock()
+        self._incomplete = False  # a version could not be loaded; it is to be offered again
+        self.nets = Nets(open_backend(settings.store), self._reader.line, metrics)
+
+    async def start(self) -> None:
+        """Connect and read what has been announced.
+
+        Raises:
+            UnreachableError: no broker answers. TopicError: there is no such topic.
+        """
+        await self._reader.start()
+        await self.catch_up()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._reader.stop()
+
+    async def catch_up(self) -> None:
+        """Read to the topic's end: a shard that is about to begin must know what it is to adopt.
+
+        Raises:
+            UnreachableError: the broker does not answer.
+        """
+        async with self._reading:
+            await self._reader.catch_up()
+        self._metrics.set_announced(self._reader.line.newest)
+
+    async def heard(self) -> bool:
+        """Wait a moment for announcements; whether there is something to offer."""
+        try:
+            async with self._reading:
+                news = await self._reader.poll(POLL_S)
+        except UnreachableError as error:
+            log.warning("announcements cannot be read: %s", error)
+            await asyncio.sleep(POLL_S)
+            return False
+        self._metrics.set_announced(self._reader.line.newest)
+        again, self._incomplete = self._incomplete, False
+        return news or again
+
+    async def offer(self, held: Held) -> None:
+        """Tell the shard of ``held`` what it has not heard yet."""
+        for adoption in self._unheard(held):  # loading takes a while, and the line goes on meanwhile
+            with suppress(LookupError):
+                await asyncio.to_thread(self.nets.get, adoption.version)
+        async with held.processing:
+            for adoption in self._unheard(held):
+                self._tell(held, adoption)
+
+    def _unheard(self, held: Held) -> Iterable[Adoption]:
+        told = max([held.shard.told, *(adoption.n for adoption, _ in held.late)])
+        return list(self._reader.line.adoptions(held.partition, after=told))
+
+    def _tell(self, held: Held, adoption: Adoption) -> None:
+        try:
+            net = self.nets.get(adoption.version)
+        except LookupError:
+            self._incomplete = True
+            return
+        if not held.shard.schedule(adoption, net):
+            held.late.append((adoption, net))
+        said = {"partition": held.partition, "version": adoption.version, "announcement": adoption.n}
+        log.info("model heard of", extra=said | {"offset": adoption.offset, "late": bool(held.late)})
+
+    async def adopt_late(self, held: Held) -> None:
+        """Adopt what was heard of too late, between batches, just before a checkpoint, and say where that was."""
+        while held.late:
+            adoption, net = held.late.pop(0)
+            held.shard.adopt(adoption, net)
+            here = Adopted(
+                n=adoption.n, version=adoption.version, partition=held.partition, offset=held.shard.next_offset
+            )
+            await self._publisher.say_adopted(adopted_key(NET, here.partition, here.n), encode(here), held.deliveries)
+            self._metrics.adopted_late(held.partition)
+            log.warning(
+                "model adopted late",
+                extra={"partition": here.partition, "version": here.version, "announced_for": adoption.offset}
+                | {"offset": here.offset},
+            )
