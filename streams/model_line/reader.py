@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from sie_online.announcements import ModelLine
+from sie_online.announcements import NET, ModelLine
 from sie_online.client.connection import connection
 from sie_online.errors import TopicError, UnreachableError
 from sie_online.settings import Settings
@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.2
 
+LEASE_KEY = f"{NET}/trainer/lease".encode()
+"""The record that names the trainer at work; nothing is announced in it."""
+
 
 class ModelLineReader:
     """The model line as the topic tells it. No consumer group, no offsets kept.
@@ -28,11 +31,13 @@ class ModelLineReader:
     Attributes:
         line: everything read so far.
         unreadable: records that could not be read; logged, and otherwise ignored.
+        lease: name of the trainer at work; None where none ever was.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.line = ModelLine()
         self.unreadable = 0
+        self.lease: str | None = None
         self._settings = settings
         self._at = TopicPartition(settings.topics.models, 0)
         self._consumer: AIOKafkaConsumer | None = None
@@ -105,7 +110,10 @@ class ModelLineReader:
 
     def _apply(self, record: ConsumerRecord) -> None:
         try:
-            self.line.apply(record.key, record.value)
+            if record.key == LEASE_KEY:
+                self.lease = record.value.decode() if record.value else None
+            else:
+                self.line.apply(record.key, record.value)
         except ValueError as error:  # msgspec's and Unicode's are such
             self.unreadable += 1
             log.warning("model record is unreadable: %s", error, extra={"topic": record.topic, "offset": record.offset})

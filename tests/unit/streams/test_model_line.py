@@ -1,0 +1,124 @@
+"""Artifacts in a store, what may be deleted, and where a rollback goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.errors import ArtifactError, ManifestError
+from sie_online.announcements import Adopted, Announcement, ModelLine, adopted_key, announcement_key, encode
+from sie_online.errors import DecisionError
+from streams.checkpoint.backend import LocalBackend
+from streams.model_line import artifacts
+from streams.model_line.announcer import rollback_target
+from streams.model_line.event_log import Growth
+from streams.model_line.retention import needed, superfluous
+from tests.models_made import made_version, new_version
+
+DAY_MS = 86_400_000
+
+
+def line_of(*versions: str, offset: int = 100, **adopted: Any) -> ModelLine:
+    """Announcement n is made on day n and applies from n x ``offset`` in partition 0."""
+    line = ModelLine()
+    for n, version in enumerate(versions, 1):
+        said = Announcement(n=n, version=version, offsets={0: n * offset}, reason="publish", created_at_ms=n * DAY_MS)
+        line.apply(announcement_key("net", n), encode(said))
+    return line
+
+
+def test_what_was_kept_is_loaded(tmp_path: Path) -> None:
+    data, manifest = made_version()
+    backend = LocalBackend(tmp_path)
+    artifacts.keep(backend, data, manifest)
+    assert artifacts.load(backend, manifest).w1.shape == artifacts.load(backend, manifest).w1.shape
+    assert artifacts.read_manifest(backend, manifest.version) == manifest
+    assert artifacts.stored(backend) == [manifest.version]
+
+
+def test_a_corrupt_artifact_is_refused(tmp_path: Path) -> None:
+    data, manifest = made_version()
+    backend = LocalBackend(tmp_path)
+    artifacts.keep(backend, data, manifest)
+    file = tmp_path / manifest.uri
+    file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(ArtifactError, match="SHA-256"):
+        artifacts.load(backend, manifest)
+    file.write_bytes(data[:-7])
+    with pytest.raises(ArtifactError, match="bytes, its manifest says"):
+        artifacts.load(backend, manifest)
+
+
+def test_a_manifest_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
+    _, manifest = made_version(uri="../../etc/passwd")
+    with pytest.raises(ArtifactError, match="no place of ours"):
+        artifacts.load(LocalBackend(tmp_path), manifest)
+
+
+def test_a_manifest_under_anothers_name_is_refused(tmp_path: Path) -> None:
+    data, manifest = made_version()
+    backend, other = LocalBackend(tmp_path), new_version()
+    artifacts.keep(backend, data, manifest)
+    (tmp_path / artifacts.manifest_name(other)).write_text(manifest.to_json())
+    with pytest.raises(ManifestError, match=manifest.version):
+        artifacts.read_manifest(backend, other)
+
+
+def test_a_full_disk_leaves_no_half_of_a_version(tmp_path: Path) -> None:
+    class Full(LocalBackend):
+        def _rename(self, temporary: Path, target: Path) -> None:
+            if target.suffix == ".json":
+                raise OSError(28, "No space left on device")
+            super()._rename(temporary, target)
+
+    data, manifest = made_version()
+    with pytest.raises(OSError, match="No space"):
+        artifacts.keep(Full(tmp_path), data, manifest)
+    assert list((tmp_path / artifacts.FOLDER).iterdir()) == []
+
+
+def test_versions_stay_while_the_log_holds_their_rows() -> None:
+    line = line_of("A", "B", "C")
+    assert needed(line, {0: 0}, since_ms=9 * DAY_MS) == {"A", "B", "C"}
+    assert needed(line, {0: 199}, since_ms=9 * DAY_MS) == {"A", "B", "C"}
+    assert needed(line, {0: 200}, since_ms=9 * DAY_MS) == {"B", "C"}
+    assert needed(line, {0: 999}, since_ms=9 * DAY_MS) == {"C"}
+
+
+def test_versions_stay_where_one_partition_still_needs_them() -> None:
+    assert needed(line_of("A", "B"), {0: 999, 1: 0}, since_ms=9 * DAY_MS) == {"B"}  # 1 is not named: from its start
+    late = line_of("A", "B")
+    late.apply(adopted_key("net", 1, 2), encode(Adopted(n=2, version="B", partition=1, offset=7)))
+    assert needed(late, {0: 999, 1: 0}, since_ms=9 * DAY_MS) == {"A", "B"}
+
+
+def test_versions_stay_for_as_long_as_a_late_adoption_may_be_unknown() -> None:
+    line = line_of("A", "B", "C")
+    assert needed(line, {0: 999}, since_ms=2 * DAY_MS) == {"A", "B", "C"}
+    assert needed(line, {0: 999}, since_ms=2 * DAY_MS + 1) == {"B", "C"}
+
+
+def test_the_newest_stay_whether_announced_or_not() -> None:
+    line = line_of("A", "B", "C", "D")
+    stored = ["A", "B", "C", "D", "R1", "R2", "R3"]
+    rule = {"now_ms": 99 * DAY_MS, "retention_ms": DAY_MS}
+    assert superfluous(line, stored, {0: 999}, keep=1, **rule) == ["A", "B", "R1", "R2"]
+    assert superfluous(line, stored, {0: 999}, keep=2, **rule) == ["A", "R1"]
+    assert superfluous(line, stored, {0: 999}, keep=9, **rule) == []
+
+
+def test_a_rollback_goes_to_what_was_there_before_the_version_in_force() -> None:
+    assert rollback_target(line_of("A", "B")) == "A"
+    assert rollback_target(line_of("A")) == "builtin"
+    assert rollback_target(line_of("A", "B", "A")) == "builtin"  # back once already: farther
+    assert rollback_target(line_of("A", "B", "A", "C")) == "A"
+    for line in (line_of(), line_of("A", "builtin")):
+        with pytest.raises(DecisionError, match="nothing to roll back"):
+            rollback_target(line)
+
+
+def test_a_version_applies_at_least_one_record_ahead() -> None:
+    assert Growth(first=0, end=10, ahead=0).applies_from == 11
+    assert Growth(first=0, end=10, ahead=500).applies_from == 510
