@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from sie_online.contracts import EVENT_TYPES
+from sie_online.contracts import BUILTIN_MODEL, EVENT_TYPES
 from sie_online.errors import SieError
 from sie_online.records import RecordBatch
 from sie_online.settings import Settings, load
@@ -57,12 +57,14 @@ class RecordingShard:
         self.next_offset = offset
         self.clock_ms = 0
         self.nth = self.digest = 0
+        self.announced = self.told = 0
 
     @classmethod
     def restore(
         cls, settings: Settings, partition: int, meta: Mapping[str, Any], pieces: Mapping[str, bytes], **kwargs: Any
     ) -> RecordingShard:
         """The shard as it was at the snapshot."""
+        del kwargs["net"]
         shard = cls(settings, partition, offset=meta["next_offset"], **kwargs)
         shard.nth, shard.digest = json.loads(pieces["state"])
         return shard
@@ -96,9 +98,8 @@ class RecordingShard:
     def snapshot(self) -> Snapshot:
         """State as of ``next_offset``."""
         state = json.dumps([self.nth, self.digest]).encode()
-        return Snapshot(
-            self.next_offset, {"next_offset": self.next_offset}, lambda: ({"state": state}, frozenset({"state"}))
-        )
+        meta = {"next_offset": self.next_offset, "model_version": BUILTIN_MODEL}
+        return Snapshot(self.next_offset, meta, lambda: ({"state": state}, frozenset({"state"})))
 
     def stats(self) -> ShardStats:
         """Figures for metrics: none."""
