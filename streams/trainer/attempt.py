@@ -1,0 +1,87 @@
+"""One fine-tune and its verdict: synchronous, writes nothing, can be asked to stop between two steps.
+
+Owns how a fine-tune starts from the net in force where that fits, and from nothing where it does not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from models.data import ordered
+from models.forward import Weights
+from models.gate import Judged
+from models.manifest import Manifest
+from models.net import shape_of
+from models.publish import Origin, judged
+from models.settings import FineTune, Gate
+from models.snapshot import Contents
+from models.tune import Progress, fine_tune
+from sie_online.contracts import BUILTIN_MODEL, CODE_VERSION
+from streams.model_line.artifacts import artifact_name
+from streams.trainer.intake import View
+
+
+class Current(NamedTuple):
+    """What is in force: number and version of the announcement; ``net`` is None for none, or if it does not load."""
+
+    n: int
+    version: str
+    net: Judged | None
+    schema_hash: str
+
+
+class Attempt(NamedTuple):
+    """A judged candidate; seconds of the fine-tune and of the gate."""
+
+    contents: Contents
+    manifest: Manifest
+    seconds: float
+    gate_seconds: float
+
+
+def attempt(
+    view: View,
+    current: Current,
+    settings: FineTune,
+    gate: Gate,
+    version: str,
+    *,
+    tell: Callable[[Progress], None],
+    should_stop: Callable[[], bool],
+) -> Attempt:
+    """Fine-tune on ``view``, and judge the candidate against ``current``.
+
+    Raises:
+        TrainingError: the fine-tune was given up; its subclass says why.
+        ArtifactError: the candidate's tensors are not finite or do not reproduce its canary.
+    """
+    begin = time.perf_counter()
+    net = current.net if current.schema_hash == view.schema_hash else None
+    parent = _parent(net, settings)
+    if parent is None:
+        settings = replace(settings, mode="full")  # there is no body yet that heads could be put on
+    candidate = fine_tune(view.samples, settings, parent, on_progress=tell, should_stop=should_stop)
+    trained = time.perf_counter()
+    origin = origin_of(version, current.version if parent is not None else None, view.schema_hash)
+    contents, manifest = judged(candidate, ordered(view.samples), net, gate, origin)
+    return Attempt(contents, manifest, trained - begin, time.perf_counter() - trained)
+
+
+def origin_of(version: str, parent: str | None, schema_hash: str) -> Origin:
+    """What a manifest says of where ``version`` comes from, as of now."""
+    return Origin(
+        version=version,
+        parent=None if parent == BUILTIN_MODEL else parent,
+        uri=artifact_name(version),
+        feature_schema_hash=schema_hash,
+        created_at_ms=time.time_ns() // 1_000_000,
+        code_version=CODE_VERSION,
+    )
+
+
+def _parent(net: Judged | None, settings: FineTune) -> Weights | None:
+    """The net to go on from, if it is of the size that the settings ask for."""
+    return net.weights if net is not None and shape_of(net.weights) == settings.shape else None

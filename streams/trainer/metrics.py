@@ -1,0 +1,168 @@
+"""What a trainer tells Prometheus. Every label has a closed set of values; ``version`` has one series at a time."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from sie_online.contracts import CODE_VERSION
+
+SECONDS = (0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600)
+
+
+class Outcome(StrEnum):
+    """What became of a fine-tune. Whatever it was but ``accepted``: the net in force stayed."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    """By the gate."""
+    NOT_FINITE = "not_finite"
+    EXPLODING_NORM = "exploding_norm"
+    OUT_OF_MEMORY = "out_of_memory"
+    UNFIT = "unfit"
+    """The window cannot be trained on, or the net does not reproduce its own scores."""
+    TOO_LONG = "too_long"
+    STOPPED = "stopped"
+    OVERTAKEN = "overtaken"
+    """Somebody announced another version meanwhile."""
+    UNREACHABLE = "unreachable"
+    """Broker or store did not take it."""
+    FAULT = "fault"
+    """Of our own; the log has the traceback."""
+
+
+REASONS = {
+    "NLL": "nll",
+    "AUC": "auc",
+    "GAUC": "gauc",
+    "calibration": "calibration",
+    "the effective sample size": "effective_size",
+    "a weight": "weight_bounds",
+    "mean f": "mean_f",
+    "the importance": "not_finite",
+    "the scored part": "too_few",
+    "the net takes": "shape",
+}
+"""Label of a gate's reason by how its sentence begins."""
+OTHER = "other"
+
+
+def reason_label(reason: str) -> str:
+    """The bounded label of one of the gate's sentences."""
+    return next((label for begin, label in REASONS.items() if reason.startswith(f"{begin} ")), OTHER)
+
+
+class TrainerMetrics:
+    """All metrics of one trainer, on a registry of their own. Methods may be called from any thread."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._samples = self._counter("samples", "Settled samples read, by whether they were new.", "kind")
+        self._unreadable = self._counter("unreadable_messages", "Messages of samples that could not be read.")
+        self._intake_failures = self._counter("intake_failures", "Times that the samples topic could not be read.")
+        self._window = self._gauge("window_samples", "Samples in the replay window, by what keeps them.", "kind")
+        self._window_span = self._gauge("window_seconds", "Event time that the window spans, older positives aside.")
+        self._fine_tunes = self._counter("fine_tunes", "Fine-tunes that ended, by outcome.", "outcome")
+        self._verdicts = self._counter("gate_verdicts", "The gate's verdicts: passed, or why not.", "reason")
+        self._seconds = self._histogram("fine_tune_seconds", "Time of a fine-tune, without the gate.")
+        self._gate_seconds = self._histogram("gate_seconds", "Time of the gate.")
+        self._running = self._gauge("fine_tune_running", "1 while a fine-tune runs.")
+        self._epoch = self._gauge("fine_tune_pass", "Passes over the training part done by the latest fine-tune.")
+        self._loss = self._gauge("loss", "Training loss of the latest pass.")
+        self._speed = self._gauge("training_samples_per_second", "Of the latest pass.")
+        self._figures = self._gauge("validation", "Validation figures of the latest candidate.", "figure")
+        self._announcement = self._gauge("announcement", "Number of the newest announcement.")
+        self._version = self._gauge("announced_info", "The version announced last; always 1.", "version")
+        self._add_series()
+
+    # -- samples
+
+    def samples_read(self, new: int, repeated: int) -> None:
+        """Rows of one message."""
+        self._samples.labels("new").inc(new)
+        self._samples.labels("repeated").inc(repeated)
+
+    def samples_outdated(self, n: int) -> None:
+        """Rows of a feature schema that is no longer in use."""
+        self._samples.labels("outdated").inc(n)
+
+    def message_refused(self) -> None:
+        """A message could not be read."""
+        self._unreadable.inc()
+
+    def intake_failed(self) -> None:
+        """The topic could not be read."""
+        self._intake_failures.inc()
+
+    def set_window(self, n: int, older: int, span_s: float) -> None:
+        """What the window holds."""
+        self._window.labels("recent").set(n - older)
+        self._window.labels("older_positive").set(older)
+        self._window_span.set(span_s)
+
+    # -- fine-tunes
+
+    def set_running(self, running: bool) -> None:
+        """A fine-tune began or ended."""
+        self._running.set(running)
+
+    def progress(self, epoch: int, loss: float, samples_per_s: float) -> None:
+        """A pass was done."""
+        self._epoch.set(epoch)
+        self._loss.set(loss)
+        self._speed.set(samples_per_s)
+
+    def judged(self, seconds: float, gate_seconds: float, reasons: tuple[str, ...]) -> None:
+        """A candidate got its verdict."""
+        self._seconds.observe(seconds)
+        self._gate_seconds.observe(gate_seconds)
+        self.verdict(reasons)
+
+    def verdict(self, reasons: tuple[str, ...]) -> None:
+        """What the gate said."""
+        for label in {reason_label(reason) for reason in reasons} or {"passed"}:
+            self._verdicts.labels(label).inc()
+
+    def set_validation(self, figures: dict[str, float | None]) -> None:
+        """Figures of the latest candidate; those that are undefined are left out."""
+        for name in ("nll", "auc", "target_correlation_unknown", "target_correlation_known"):
+            if (value := figures.get(name)) is not None:
+                self._figures.labels(name).set(value)
+
+    def ended(self, outcome: Outcome) -> None:
+        """A fine-tune ended."""
+        self._fine_tunes.labels(outcome).inc()
+
+    def set_announced(self, n: int, version: str) -> None:
+        """The newest announcement there is."""
+        self._announcement.set(n)
+        self._version.clear()
+        self._version.labels(version).set(1)
+
+    # -- definitions
+
+    def _add_series(self) -> None:
+        """At 0 from the start: a rate misses the step with which a series appears."""
+        for outcome in Outcome:
+            self._fine_tunes.labels(outcome)
+        for reason in ("passed", *REASONS.values(), OTHER):
+            self._verdicts.labels(reason)
+        for kind in ("new", "repeated", "outdated"):
+            self._samples.labels(kind)
+        build = Gauge("sie_build_info", "The code that runs; always 1.", ["version"], registry=self.registry)
+        build.labels(CODE_VERSION).set(1)
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+
+    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        return Counter(f"sie_trainer_{name}_total", documentation, labels, registry=self.registry)
+
+    def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
+        return Gauge(f"sie_trainer_{name}", documentation, labels, registry=self.registry)
+
+    def _histogram(self, name: str, documentation: str) -> Histogram:
+        return Histogram(f"sie_trainer_{name}", documentation, buckets=SECONDS, registry=self.registry)

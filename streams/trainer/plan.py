@@ -1,0 +1,41 @@
+"""From the deployment's settings to what a fine-tune, the gate and the window are told. Needs no torch."""
+
+from __future__ import annotations
+
+from models.settings import FineTune, Gate, Shape
+from models.window import Window
+from sie_online.settings import Settings
+
+
+def fine_tune_of(settings: Settings) -> FineTune:
+    """How a fine-tune goes."""
+    given = settings.trainer.fine_tune.model_dump(exclude={"threads", "longest_s"})
+    return FineTune(shape=Shape(**settings.trainer.shape.model_dump()), k=settings.importance.k, **given)
+
+
+def gate_of(settings: Settings) -> Gate:
+    """What a candidate must show; the weight's scale and bounds are those of published weights."""
+    importance = settings.importance
+    return Gate(
+        k=importance.k,
+        weight_min=importance.weight_min,
+        weight_max=importance.weight_max,
+        **settings.trainer.gate.model_dump(),
+    )
+
+
+def window_of(settings: Settings) -> Window:
+    """An empty replay window."""
+    trainer = settings.trainer
+    return Window(
+        max_samples=trainer.window_samples,
+        max_age_ms=max(1, round(trainer.window_age_s * 1000)),
+        max_older_positives=trainer.window_positives,
+        seed=trainer.fine_tune.seed,
+    )
+
+
+def reach_ms(settings: Settings) -> int:
+    """How far before the newest settled sample's publication those of the window may have been published."""
+    labels = settings.labels
+    return round((settings.trainer.window_age_s + labels.window_s + labels.lateness_s) * 1000)

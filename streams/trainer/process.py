@@ -1,0 +1,184 @@
+"""The trainer process: its parts, its health, and how it ends.
+
+SIGTERM ends it within ``END_S``: the fine-tune at work stops between two steps, and whatever is still at something
+then is cut off. Nothing half-written stays: files get their name when they are whole, announcements are transactions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+import os
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from typing import Any
+
+from models.ulid import ulid
+from sie_online.errors import UnreachableError, UsageError
+from sie_online.settings import Settings
+from streams import logs
+from streams.checkpoint.backend import Backend, open_backend
+from streams.model_line.announcer import Announcer
+from streams.topics import check_topics
+from streams.trainer.intake import RETRY_S, Intake
+from streams.trainer.metrics import TrainerMetrics
+from streams.trainer.site import Health, TrainerSite
+
+log = logging.getLogger(__name__)
+
+END_S = 4.0
+"""Supervisors wait longer; a person does not like to."""
+FOLLOW_S = 1.0
+SILENT_S = 60.0
+"""A topic that was not even asked for so long: the process is stuck."""
+NEEDS_TORCH = "the trainer needs torch: pip install 'sie-online[worker,trainer]'"
+
+
+class TrainerProcess:
+    """All parts of one trainer. ``run`` returns when told to stop, and raises what ends it otherwise."""
+
+    def __init__(self, settings: Settings, backend: Backend) -> None:
+        from streams.trainer.rounds import Rounds  # imports torch
+
+        self._settings = settings
+        self._metrics = TrainerMetrics()
+        self._announcer = Announcer(settings, backend, ulid(time.time_ns() // 1_000_000, secrets.token_bytes(10)))
+        self._intake = Intake(settings, self._metrics)
+        self._rounds = Rounds(settings, self._intake, self._announcer, backend, self._metrics)
+        self._ready = False
+        health = Health(self._alive, self._checks, self._status)
+        self.site = TrainerSite(settings.trainer.web, self._metrics.registry, health)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Train until ``stop`` is set.
+
+        Raises:
+            SupersededError: another trainer has begun. UnreachableError, TopicError, UsageError: it cannot start.
+        """
+        await self.site.start()
+        try:
+            await self._announcer.start()
+            self._ready = True
+            self._tell_announced()
+            await self._until(stop)
+        finally:
+            self._ready = False
+            self._rounds.stop()
+            await self._announcer.stop()
+            await self.site.stop()
+
+    async def _until(self, stop: asyncio.Event) -> None:
+        parts: tuple[Coroutine[Any, Any, Any], ...] = (
+            stop.wait(), self._intake.run(), self._rounds.run(), self._follow()
+        )  # fmt: skip
+        tasks = [asyncio.create_task(part) for part in parts]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            self._rounds.stop()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _follow(self) -> None:
+        """Hear what is said on the model line, and whether another trainer has begun."""
+        while True:
+            try:
+                if await self._announcer.follow(FOLLOW_S):
+                    self._tell_announced()
+            except UnreachableError as error:
+                log.warning("the model line cannot be read; trying again: %s", error)
+                await asyncio.sleep(RETRY_S)
+
+    def _tell_announced(self) -> None:
+        self._metrics.set_announced(self._announcer.line.newest, self._announcer.in_force)
+
+    # -- health
+
+    def _alive(self) -> bool:
+        limit_s = 2 * self._settings.trainer.fine_tune.longest_s
+        began, now = self._rounds.began_at, time.monotonic()
+        return now - self._intake.polled_at < SILENT_S and (began is None or now - began < limit_s)
+
+    def _checks(self) -> Mapping[str, bool]:
+        return {"announcer": self._ready, "caught_up": self._intake.caught_up.is_set()}
+
+    def _status(self) -> Mapping[str, Any]:
+        return {
+            "announcement": self._announcer.line.newest,
+            "version": self._announcer.in_force,
+            "fresh_samples": self._intake.fresh,
+            "fine_tuning": self._rounds.began_at is not None,
+            "latest_outcome": self._rounds.latest,
+            **self._checks(),
+        }
+
+
+def require_torch() -> None:
+    """Raises UsageError, with the line that installs it, where torch is missing."""
+    if importlib.util.find_spec("torch") is None:
+        raise UsageError(NEEDS_TORCH)
+
+
+def serve(settings: Settings, *, child: bool) -> None:
+    """Run the trainer in this process until it is told to stop. ``child``: also when stdin closes, and stand back.
+
+    Raises:
+        UsageError: torch is missing, or a setting or topic is wrong. UnreachableError: broker or store does not answer.
+        SupersededError: another trainer has begun.
+    """
+    require_torch()
+    logs.set_up(settings.log_level)
+    if child:
+        os.nice(settings.trainer.nice)
+    from streams.startup import check_store
+
+    check_store(settings)
+    _limit_threads(settings)
+    asyncio.run(_serve(settings, child=child))
+
+
+async def _serve(settings: Settings, *, child: bool) -> None:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def end() -> None:
+        threading.Thread(target=_cut_off, daemon=True).start()
+        stop.set()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, end)
+    if child:
+        threading.Thread(target=_watch_stdin, args=(loop, end), daemon=True).start()
+    await check_topics(settings)
+    await TrainerProcess(settings, open_backend(settings.store)).run(stop)
+    log.info("trainer ends")
+
+
+def _limit_threads(settings: Settings) -> None:
+    import torch
+
+    if settings.trainer.fine_tune.threads:
+        torch.set_num_threads(settings.trainer.fine_tune.threads)
+
+
+def _cut_off() -> None:
+    """End the process, done or not: what it is still at has left nothing behind."""
+    time.sleep(END_S)
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _watch_stdin(loop: asyncio.AbstractEventLoop, end: Any) -> None:
+    """Whoever started us holds the other end: it closes when they end, however they do."""
+    with suppress(OSError):
+        sys.stdin.buffer.read()
+    with suppress(RuntimeError):  # the loop has ended already
+        loop.call_soon_threadsafe(end)

@@ -1,0 +1,226 @@
+"""Fine-tunes, one at a time: when one is due, and what becomes of it. A failed one leaves everything as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import threading
+import time
+
+from models.errors import (
+    ArtifactError,
+    ExplodingNormError,
+    ManifestError,
+    ModelError,
+    NotFiniteLossError,
+    OutOfMemoryError,
+    StoppedError,
+)
+from models.gate import Judged
+from models.manifest import Manifest, Verdict
+from models.tune import Progress
+from models.ulid import ulid
+from sie_online.contracts import BUILTIN_MODEL
+from sie_online.errors import CheckpointError, UnreachableError
+from sie_online.settings import Settings
+from streams.checkpoint.backend import Backend
+from streams.model_line import artifacts
+from streams.model_line.announcer import Announcer, OvertakenError, SupersededError
+from streams.threads import in_thread
+from streams.trainer.attempt import Attempt, Current, attempt
+from streams.trainer.intake import Intake, View
+from streams.trainer.metrics import Outcome, TrainerMetrics
+from streams.trainer.plan import fine_tune_of, gate_of
+from streams.trainer.scalars import Scalars
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.2
+NO_ROOM = ("can't allocate memory", "out of memory")
+"""How torch says, without an exception of its own, that the machine's memory does not suffice."""
+
+GIVEN_UP: dict[type[ModelError], Outcome] = {
+    NotFiniteLossError: Outcome.NOT_FINITE,
+    ExplodingNormError: Outcome.EXPLODING_NORM,
+    OutOfMemoryError: Outcome.OUT_OF_MEMORY,
+}
+
+
+class Rounds:
+    """Fine-tunes whenever one is due, for ever.
+
+    Attributes:
+        began_at: when the one at work began, on the monotonic clock (seconds); None between two.
+        latest: what became of the latest; None before the first has ended.
+    """
+
+    def __init__(
+        self, settings: Settings, intake: Intake, announcer: Announcer, backend: Backend, metrics: TrainerMetrics
+    ) -> None:
+        self.began_at: float | None = None
+        self.latest: Outcome | None = None
+        self._settings = settings
+        self._intake = intake
+        self._announcer = announcer
+        self._backend = backend
+        self._metrics = metrics
+        self._stopping = threading.Event()
+        self._ended_at = time.monotonic()
+        self._wanted = 0
+        self._loaded: tuple[str, Current] | None = None
+
+    async def run(self) -> None:
+        """Raises SupersededError where another trainer has begun; nothing else ends it."""
+        await self._intake.caught_up.wait()
+        while True:
+            await self._until_due()
+            view = await self._view()
+            if view is not None:
+                await self._round(view)
+
+    def stop(self) -> None:
+        """Have the fine-tune at work end between two steps."""
+        self._stopping.set()
+
+    async def _until_due(self) -> None:
+        trainer = self._settings.trainer
+        while True:
+            fresh, waited_s = self._intake.fresh, time.monotonic() - self._ended_at
+            if fresh >= self._wanted and (fresh >= trainer.every_samples or (fresh and waited_s >= trainer.every_s)):
+                return
+            await asyncio.sleep(LOOK_S)
+
+    async def _view(self) -> View | None:
+        """The window; None, until as many more have come, while it is too small."""
+        fresh = self._intake.fresh
+        view = await self._intake.view()
+        missing = self._settings.trainer.min_samples - (len(view.samples) if view else 0)
+        if missing > 0:
+            log.info("too few samples for a fine-tune", extra={"missing": missing})
+            self._wanted = fresh + missing
+            return None
+        self._wanted = 0
+        self._intake.fresh -= fresh
+        return view
+
+    # -- one round
+
+    async def _round(self, view: View) -> None:
+        version = ulid(time.time_ns() // 1_000_000, secrets.token_bytes(10))
+        scalars = Scalars(version)
+        self.began_at = time.monotonic()
+        self._metrics.set_running(True)
+        try:
+            outcome = await self._outcome(view, version, scalars)
+        finally:
+            self._metrics.set_running(False)
+            self.began_at, self._ended_at = None, time.monotonic()
+        self.latest = outcome
+        self._metrics.ended(outcome)
+        scalars.add({str(outcome): 1.0, "samples": float(len(view.samples))}, "round")
+        log.info("fine-tune ended", extra={"version": version, "outcome": outcome})
+        await self._tidy(scalars)
+
+    async def _outcome(self, view: View, version: str, scalars: Scalars) -> Outcome:
+        try:
+            current = await in_thread(None, self._current)
+            found = await in_thread(None, self._attempt, view, current, version, scalars)
+            return await self._settle(found, current, scalars)
+        except ModelError as error:
+            outcome = self._given_up(error)
+            log.warning("fine-tune given up, the net in force stays: %s", error, extra={"version": version})
+            return outcome
+        except OvertakenError as error:
+            log.warning("%s", error)
+            return Outcome.OVERTAKEN
+        except (UnreachableError, OSError, CheckpointError) as error:
+            log.warning("candidate not announced, the net in force stays: %s", error, extra={"version": version})
+            return Outcome.UNREACHABLE
+        except SupersededError:
+            raise
+        except Exception as error:  # whatever it is: workers have the net in force, and we try again
+            if isinstance(error, MemoryError) or any(text in str(error) for text in NO_ROOM):
+                log.warning("fine-tune given up for want of memory, the net in force stays: %s", error)
+                return Outcome.OUT_OF_MEMORY
+            log.exception("fine-tune failed, the net in force stays", extra={"version": version})
+            return Outcome.FAULT
+
+    def _attempt(self, view: View, current: Current, version: str, scalars: Scalars) -> Attempt:
+        log.info("fine-tune begins", extra={"version": version, "samples": len(view.samples), "from": current.version})
+        deadline = time.monotonic() + self._settings.trainer.fine_tune.longest_s
+
+        def tell(progress: Progress) -> None:
+            figures = {"epoch": progress.epoch, "of": progress.epochs, "loss": round(progress.loss, 6)}
+            log.info("fine-tuning: %s", progress.note, extra=figures | {"samples_per_s": round(progress.samples_per_s)})
+            if progress.epoch:
+                self._metrics.progress(progress.epoch, progress.loss, progress.samples_per_s)
+                scalars.add({"loss": progress.loss, "samples_per_s": progress.samples_per_s}, "pass")
+
+        return attempt(
+            view,
+            current,
+            fine_tune_of(self._settings),
+            gate_of(self._settings),
+            version,
+            tell=tell,
+            should_stop=lambda: self._stopping.is_set() or time.monotonic() > deadline,
+        )
+
+    async def _settle(self, found: Attempt, current: Current, scalars: Scalars) -> Outcome:
+        """Announce a candidate that passed; keep one that did not for a look."""
+        manifest, verdict = found.manifest, found.manifest.gate or Verdict(False, ("it was not judged",))
+        self._metrics.judged(found.seconds, found.gate_seconds, verdict.reasons)
+        self._metrics.set_validation(manifest.metrics)
+        scalars.add(manifest.metrics, "validation")
+        scalars.add(manifest.baseline_metrics, "baseline")
+        scalars.add({"fine_tune_s": found.seconds, "gate_s": found.gate_seconds}, "seconds")
+        for kind, figures in verdict.report.items():
+            scalars.add(figures, f"gate/{kind}")
+        if verdict.passed:
+            said = await self._announcer.publish(found.contents.data, manifest, judged_at=current.n)
+            self._metrics.set_announced(said.n, said.version)
+            return Outcome.ACCEPTED
+        log.warning("candidate refused: %s", "; ".join(verdict.reasons), extra={"version": manifest.version})
+        await in_thread(None, artifacts.keep, self._backend, found.contents.data, manifest)
+        return Outcome.REFUSED
+
+    def _given_up(self, error: ModelError) -> Outcome:
+        if isinstance(error, StoppedError):
+            return Outcome.STOPPED if self._stopping.is_set() else Outcome.TOO_LONG
+        return GIVEN_UP.get(type(error), Outcome.UNFIT)
+
+    # -- around it
+
+    def _current(self) -> Current:
+        """What is in force. One that does not load is judged against as it was published, and not gone on from."""
+        line = self._announcer.line
+        n, version = line.newest, self._announcer.in_force
+        if self._loaded is None or self._loaded[0] != version:
+            current = load_current(self._backend, line.manifests.get(version), version)
+            if current.net is None and version != BUILTIN_MODEL:
+                return current._replace(n=n)  # tried again the next time
+            self._loaded = version, current
+        return self._loaded[1]._replace(n=n)
+
+    async def _tidy(self, scalars: Scalars) -> None:
+        try:
+            await in_thread(None, scalars.save, self._backend)
+            if gone := await self._announcer.sweep():
+                log.info("old versions deleted", extra={"versions": ",".join(gone)})
+        except (UnreachableError, OSError, CheckpointError) as error:
+            log.warning("figures not kept, or old versions not deleted: %s", error)
+
+
+def load_current(backend: Backend, manifest_json: bytes | None, version: str) -> Current:
+    """The net of ``version`` from the store; without one where it is ``builtin``, gone or damaged."""
+    nothing = Current(0, version, None, "")
+    if version == BUILTIN_MODEL:
+        return nothing
+    try:
+        manifest = Manifest.from_json(manifest_json or b"")
+        weights = artifacts.load(backend, manifest)
+    except (ArtifactError, ManifestError, OSError) as error:
+        log.warning("the net in force cannot be loaded, and is not gone on from: %s", error, extra={"version": version})
+        return nothing
+    return Current(0, version, Judged(weights, manifest.mean_f), manifest.feature_schema_hash)

@@ -1,0 +1,268 @@
+"""The trainer as a process on the embedded broker: what it announces, what it survives, how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.manifest import Manifest
+from sie_online.announcements import ModelLine
+from sie_online.settings import Settings
+from streams.checkpoint.backend import open_backend
+from streams.model_line import artifacts
+from streams.model_line.reader import ModelLineReader
+from tests.brokers import Broker
+from tests.models_made import LENIENT, TINY, publish_samples, two_partitions
+from tests.topic_io import make_topics
+from tests.workers import WorkerProcess
+
+SettingsFactory = Callable[..., Settings]
+SIE_TRAINER = (sys.executable, "-c", "from streams.cli import main; main()", "trainer")
+
+
+@pytest.fixture
+def at(broker: Broker, settings: SettingsFactory) -> SettingsFactory:
+    """Factory of settings for a quick trainer, with topics of this test's own."""
+
+    def make(**trainer: Any) -> Settings:
+        made = settings(broker=broker.address, topics={"partitions": 2}, trainer=TINY | trainer)
+        make_topics(made)
+        return made
+
+    return make
+
+
+@contextmanager
+def running(settings: Settings, folder: Path, name: str = "trainer") -> Iterator[WorkerProcess]:
+    """A trainer process, killed at the end of the block if it still runs."""
+    process = WorkerProcess(settings, folder / f"{name}.log", SIE_TRAINER)
+    try:
+        yield process
+    finally:
+        if process.running:
+            process.resume()
+            process.kill()
+
+
+def line(settings: Settings) -> ModelLine:
+    """What the models topic says now."""
+    return asyncio.run(_line(settings))
+
+
+async def _line(settings: Settings) -> ModelLine:
+    reader = ModelLineReader(settings)
+    await reader.start()
+    try:
+        await reader.catch_up()
+    finally:
+        await reader.stop()
+    return reader.line
+
+
+def outcome(process: WorkerProcess, nth: int = 1, timeout_s: float = 90) -> str:
+    """What became of the n-th fine-tune."""
+
+    def look() -> str | None:
+        found = re.findall(r"fine-tune ended .*outcome=(\w+)", process.text())
+        return found[nth - 1] if len(found) >= nth else None
+
+    return process.until(look, f"end of fine-tune {nth}", timeout_s)
+
+
+def get(process: WorkerProcess, path: str) -> str:
+    """A page of the trainer's site."""
+    url = process.wait_for(r"url=(\S+)").group(1)
+    with urllib.request.urlopen(f"{url}{path}", timeout=10) as answer:  # noqa: S310
+        return str(answer.read().decode())
+
+
+def test_settled_samples_become_an_announced_net(at: SettingsFactory, tmp_path: Path) -> None:
+    settings = at(**LENIENT)
+    publish_samples(settings, two_partitions(1200))
+    with running(settings, tmp_path) as trainer:
+        assert outcome(trainer) == "accepted"
+        said = line(settings)
+        manifest = Manifest.from_json(said.manifests[said.in_force(1)])
+        assert artifacts.load(open_backend(settings.store), manifest).w1.size
+        assert manifest.gate is not None
+        assert manifest.gate.passed
+        assert set(manifest.train_offsets) == {"0", "1"}
+        metrics = get(trainer, "/metrics")
+        assert 'sie_trainer_fine_tunes_total{outcome="accepted"} 1.0' in metrics
+        assert "sie_trainer_announcement 1.0" in metrics
+        assert 'sie_trainer_samples_total{kind="new"} 1200.0' in metrics
+        assert json.loads(get(trainer, "/readyz"))["ready"]
+        publish_samples(settings, two_partitions(1200))  # a replay says all of it again
+        publish_samples(settings, two_partitions(2000).slice(1200))
+        assert outcome(trainer, 2) == "accepted"
+        later = line(settings)
+        assert Manifest.from_json(later.manifests[later.in_force(2)]).parent == manifest.version
+        began = time.monotonic()
+        assert trainer.stop() == 0
+        assert time.monotonic() - began < 5
+    runs = [name for name in open_backend(settings.store).list("models/net/runs") if "tfevents" in name]
+    assert len(runs) == 2
+
+
+def test_a_restarted_trainer_goes_on_from_what_was_announced(at: SettingsFactory, tmp_path: Path) -> None:
+    settings = at(**LENIENT)
+    publish_samples(settings, two_partitions(1200))
+    with running(settings, tmp_path, "first") as trainer:
+        assert outcome(trainer) == "accepted"
+        trainer.kill()
+    with running(settings, tmp_path, "second") as trainer:
+        assert outcome(trainer) == "accepted"
+        assert f"from={line(settings).in_force(1)}" in trainer.text()
+    assert line(settings).newest == 2
+
+
+def test_a_refused_candidate_is_kept_and_not_announced(at: SettingsFactory, tmp_path: Path) -> None:
+    settings = at(gate={"min_positives": 100_000})
+    publish_samples(settings, two_partitions(1200))
+    with running(settings, tmp_path) as trainer:
+        assert outcome(trainer) == "refused"
+        assert 'sie_trainer_gate_verdicts_total{reason="too_few"} 1.0' in get(trainer, "/metrics")
+    assert line(settings).newest == 0
+    backend = open_backend(settings.store)
+    (version,) = artifacts.stored(backend)
+    verdict = artifacts.read_manifest(backend, version).gate
+    assert verdict is not None
+    assert not verdict.passed
+
+
+def test_an_exploding_norm_ends_the_fine_tune_and_nothing_else(at: SettingsFactory, tmp_path: Path) -> None:
+    settings = at(fine_tune=TINY["fine_tune"] | {"largest_norm": 1e-9})
+    publish_samples(settings, two_partitions(1200))
+    with running(settings, tmp_path) as trainer:
+        assert outcome(trainer) == "exploding_norm"
+        publish_samples(settings, two_partitions(2000).slice(1200))
+        assert outcome(trainer, 2) == "exploding_norm"
+    assert line(settings).newest == 0
+    assert artifacts.stored(open_backend(settings.store)) == []
+
+
+def test_a_loss_that_is_not_finite_ends_the_fine_tune_and_nothing_else(at: SettingsFactory, tmp_path: Path) -> None:
+    settings = at(fine_tune=TINY["fine_tune"] | {"learning_rate": 1e38, "largest_norm": 1e300, "epochs": 3})
+    publish_samples(settings, two_partitions(1200))
+    with running(settings, tmp_path) as trainer:
+        assert outcome(trainer) == "not_finite"
+    assert line(settings).newest == 0
+
+
+def test_a_corrupt_newest_artifact_is_not_gone_on_from(at: SettingsFactory, tmp_path: Path) -> None:
+    settings = at(**LENIENT)
+    publish_samples(settings, two_partitions(1200))
+    with running(settings, tmp_path, "first") as trainer:
+        assert outcome(trainer) == "accepted"
+        trainer.stop()
+    version = line(settings).in_force(1)
+    file = Path(settings.store.removeprefix("file://")) / artifacts.artifact_name(version)
+    file.write_bytes(file.read_bytes()[:-100])
+    with running(settings, tmp_path, "second") as trainer:
+        assert outcome(trainer) == "accepted"
+        assert "cannot be loaded, and is not gone on from" in trainer.text()
+    said = line(settings)
+    assert Manifest.from_json(said.manifests[said.in_force(2)]).parent is None
+
+
+def test_a_store_that_vanishes_announces_nothing_until_it_is_back(at: SettingsFactory, tmp_path: Path) -> None:
+    settings = at(**LENIENT)
+    with running(settings, tmp_path) as trainer:
+        trainer.wait_for("samples read")
+        store = Path(settings.store.removeprefix("file://"))
+        moved = store.with_name("away")
+        store.rename(moved)
+        store.write_text("a file where the folder was")
+        publish_samples(settings, two_partitions(1200))
+        assert outcome(trainer) == "unreachable"
+        assert line(settings).newest == 0
+        store.unlink()
+        moved.rename(store)
+        publish_samples(settings, two_partitions(2000).slice(1200))
+        assert outcome(trainer, 2) == "accepted"
+    assert line(settings).newest == 1
+
+
+def test_of_two_trainers_the_older_ends_with_a_sentence(at: SettingsFactory, tmp_path: Path) -> None:
+    settings = at(**LENIENT)
+    with running(settings, tmp_path, "older") as older:
+        older.wait_for("samples read")
+        with running(settings, tmp_path, "newer") as newer:
+            newer.wait_for("samples read")
+            assert older.exit_code(20) == 78
+            assert "another trainer" in older.text()
+            publish_samples(settings, two_partitions(1200))
+            assert outcome(newer) == "accepted"
+    assert line(settings).newest == 1
+
+
+def test_sigterm_amid_a_fine_tune_ends_it_within_five_seconds(at: SettingsFactory, tmp_path: Path) -> None:
+    settings = at(**LENIENT, fine_tune=TINY["fine_tune"] | {"epochs": 1000, "patience": 1000})
+    publish_samples(settings, two_partitions(3000))
+    with running(settings, tmp_path) as trainer:
+        trainer.wait_for(r"fine-tuning: .*epoch=3")
+        read = get(trainer, "/metrics")
+        assert "sie_trainer_fine_tune_running 1.0" in read
+        publish_samples(settings, two_partitions(3600).slice(3000))
+        trainer.until(
+            lambda: 'samples_total{kind="new"} 3600.0' in get(trainer, "/metrics"), "samples read meanwhile", 20
+        )
+        began = time.monotonic()
+        assert trainer.stop() == 0
+        assert time.monotonic() - began < 5
+    assert line(settings).newest == 0
+    assert artifacts.stored(open_backend(settings.store)) == []
+
+
+def test_a_child_ends_when_whoever_started_it_is_gone(at: SettingsFactory, tmp_path: Path) -> None:
+    import subprocess
+
+    from tests.environment import as_environment
+
+    settings = at()
+    program = (
+        "import sys, time; from streams.trainer.child import TrainerChild, trainer_command\n"
+        "child = TrainerChild(trainer_command()); child.start()\n"
+        "while child.pid is None: time.sleep(.05)\n"
+        "print(child.pid, flush=True); time.sleep(60)"
+    )
+    with (tmp_path / "log").open("wb") as errors:
+        parent = subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=as_environment(settings),
+        )
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    deadline = time.monotonic() + 60
+    while "samples read" not in (tmp_path / "log").read_text() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert os.getpriority(os.PRIO_PROCESS, pid) >= settings.trainer.nice
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 10
+    while _alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _alive(pid)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
