@@ -70,12 +70,15 @@ COMMANDS = {
         Entry("demo", "A generated event stream through broker and worker on this machine.", "Try it", extra="demo"),
         Entry("topics", "Create the topics, or check them.", "Run it", "app"),
         Entry("worker", "Weigh events as they come, until told to stop.", "Run it"),
+        Entry("trainer", "Fine-tune the importance net; announce what passes the gate.", "Run it", extra="trainer"),
+        Entry("model", "List, show, compare, submit and roll back announced nets.", "Run it", "app"),
         Entry("config", "Check the settings, or show what is in force.", "Run it", "app"),
         Entry("heartbeat", "Move the clocks of silent partitions.", "Run it"),
         Entry("replay", "Write a file of events to the input topic, at a chosen rate.", "Work with data"),
         Entry("evaluate", "Weigh a file of events without a broker.", "Work with data"),
         Entry("tail", "Follow weights, samples, entities or dead letters.", "Work with data"),
         Entry("explain", "Why an event has its weight.", "Work with data"),
+        Entry("audit", "Recompute published weights from the log, bit for bit.", "Work with data"),
     )
 }
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from streams.checkpoint.decisions import Overrides
 from streams.cli.common import get_settings
+
+if TYPE_CHECKING:
+    from streams.trainer.child import TrainerChild
 
 
 def command(
@@ -24,6 +27,9 @@ def command(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin anew although this group has committed before.")
     ] = False,
+    with_trainer: Annotated[
+        bool, typer.Option("--with-trainer", help="Also run a trainer, as a child process that stands back for this.")
+    ] = False,
 ) -> None:
     """Weigh events as they come, until told to stop.
 
@@ -32,8 +38,30 @@ def command(
 
     [bold]Example[/bold]
       SIE_BROKER=kafka-1:9092 SIE_STORE=file:///var/lib/sie sie worker
+      sie worker --with-trainer        one of the workers is enough ('sie trainer --help')
     """
+    settings = get_settings(ctx)
+    trainer = _trainer(ctx) if with_trainer else None
+
     from streams.app import serve
 
-    settings = get_settings(ctx)
-    serve(settings, Overrides(accept_changed_settings, accept_repartition, accept_gap, fresh))
+    try:
+        serve(settings, Overrides(accept_changed_settings, accept_repartition, accept_gap, fresh))
+    finally:
+        if trainer is not None:
+            trainer.stop()
+
+
+def _trainer(ctx: typer.Context) -> TrainerChild:
+    """The trainer beside this worker, started.
+
+    Raises:
+        UsageError: torch is missing.
+    """
+    from streams.trainer.child import TrainerChild, trainer_command
+    from streams.trainer.process import require_torch
+
+    require_torch()
+    child = TrainerChild(trainer_command(ctx.find_root().params.get("assignments") or ()))
+    child.start()
+    return child

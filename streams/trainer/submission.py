@@ -94,7 +94,8 @@ async def submit(settings: Settings, backend: Backend, given: Submission) -> Sub
     try:
         line, version = announcer.line, announcer.in_force
         current = load_current(backend, line.manifests.get(version), version)._replace(n=line.newest)
-        contents, manifest = judged(settings, given, view, order, current)
+        with np.errstate(all="ignore"):  # whatever a candidate overflows, the gate looks at what comes out
+            contents, manifest = judged(settings, given, view, order, current)
         if manifest.gate is not None and manifest.gate.passed:
             return Submitted(manifest, await announcer.publish(contents.data, manifest, judged_at=current.n))
         artifacts.keep(backend, contents.data, manifest)

@@ -1,0 +1,267 @@
+"""``sie model``: what was announced, what was refused, and a person's hand in it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.table import Table
+
+from models.manifest import Manifest
+from sie_online.announcements import Announcement
+from sie_online.contracts import BUILTIN_MODEL
+from sie_online.errors import DecisionError, UnreachableError, UsageError
+from sie_online.settings import Settings
+from streams.checkpoint.backend import Backend, open_backend
+from streams.cli.common import Json, err, get_settings, out, print_json
+from streams.cli.text import figure, moment
+from streams.model_line.history import Entry, checked, difference, entries, named, read_line
+
+REFUSED = 1
+"""Exit code where the gate refuses; 2, 3 and 78 mean what they mean everywhere."""
+
+SHOWN_REASONS = 1
+
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode="rich", help="List, show, compare, submit and roll back announced nets."
+)
+
+Version = Annotated[
+    str, typer.Argument(metavar="VERSION", help="A version, enough of its first or last letters, or 'current'.")
+]
+
+
+@app.command("list")
+def list_(ctx: typer.Context, as_json: Json = False) -> None:
+    """Every version there is, the newest first: in force, announced, or refused by the gate.
+
+    [bold]Example[/bold]
+      sie model list
+    """
+    _, _, found = _look(get_settings(ctx))
+    if as_json:
+        print_json([_document(entry) for entry in found])
+    else:
+        out.print(_table(found))
+
+
+@app.command()
+def show(ctx: typer.Context, version: Version, as_json: Json = False) -> None:
+    """Everything known of one version: announcements, figures, the gate's verdict, whether its artifact is sound.
+
+    [bold]Example[/bold]
+      sie model show current
+    """
+    _, backend, found = _look(get_settings(ctx))
+    entry = named(found, version)
+    document = _document(entry) | {
+        "manifest": json.loads(entry.manifest.to_json()) if entry.manifest else None,
+        "artifact": checked(backend, entry.manifest) if entry.manifest else None,
+    }
+    if as_json:
+        print_json(document)
+    else:
+        out.print_json(data=document)
+
+
+@app.command()
+def diff(ctx: typer.Context, a: Version, b: Version, as_json: Json = False) -> None:
+    """Two versions beside each other: figures, the gate's report, and how far their tensors are apart.
+
+    [bold]Example[/bold]
+      sie model diff 01K9XW current
+    """
+    _, backend, found = _look(get_settings(ctx))
+    document = difference(backend, named(found, a), named(found, b))
+    if as_json:
+        print_json(document)
+    else:
+        out.print(_difference(document))
+
+
+@app.command()
+def rollback(
+    ctx: typer.Context,
+    version: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[VERSION]", help="An announced version, or 'builtin' for no net; default: what was there before."
+        ),
+    ] = None,
+    now: Annotated[
+        bool, typer.Option("--now", help="Shards adopt at their next checkpoint, late and counted as such.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Announce an old version anew. Workers adopt it within about trainer.ahead_s; a running trainer goes on from it.
+
+    [bold]Examples[/bold]
+      sie model rollback                  to what was in force before the present version
+      sie model rollback builtin --now    no net, as soon as possible
+    """
+    said = asyncio.run(_roll_back(get_settings(ctx), version, now))
+    if as_json:
+        print_json(_said(said))
+    else:
+        when = "at each shard's next checkpoint" if now else _from(said)
+        out.print(f"announcement {said.n}: {said.version} applies {when}", markup=False)
+
+
+@app.command()
+def submit(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="safetensors; its manifest is FILE's .json beside it.")],
+    as_json: Json = False,
+) -> None:
+    """Put any candidate through the trainer's gate, on the settled samples within the window.
+
+    One that passes is announced; one that does not is kept in the store ('sie model list') and never announced.
+    Without a manifest the file holds the tensors of an importance net, and nothing else is known of it.
+    Ends with 0 where it was announced, 1 where the gate refused.
+
+    [bold]Example[/bold]
+      python -m models.train --samples samples.parquet --out models
+      sie model submit models/01K9XW….safetensors
+    """
+    from streams.trainer.process import require_torch
+
+    require_torch()
+    from streams.trainer import submission
+
+    settings = get_settings(ctx)
+    given = submission.read(file)
+    done = asyncio.run(_submitted(submission.submit(settings, open_backend(settings.store), given), settings))
+    gate = done.manifest.gate
+    if as_json:
+        print_json(_verdict(done.manifest, done.announcement))
+    elif done.announcement is not None:
+        out.print(f"passed: announcement {done.announcement.n}, {done.manifest.version}", markup=False)
+    else:
+        out.print(f"refused: {done.manifest.version}", markup=False)
+        for reason in gate.reasons if gate else ():
+            out.print(f"  {reason}", markup=False, soft_wrap=True)
+    if done.announcement is None:
+        raise typer.Exit(REFUSED)
+
+
+async def _submitted(submitting: Any, settings: Settings) -> Any:
+    try:
+        return await submitting
+    except OSError as error:
+        raise UnreachableError(f"store {settings.store} does not take the candidate: {error}") from error
+
+
+async def _roll_back(settings: Settings, name: str | None, now: bool) -> Announcement:
+    from streams.model_line.announcer import Announcer, rollback_target
+
+    backend = open_backend(settings.store)
+    announcer = Announcer(settings, backend)
+    await announcer.start()
+    try:
+        version = name or rollback_target(announcer.line)
+        if version != BUILTIN_MODEL:
+            version = _announced_before(named(entries(announcer.line, backend), version), backend)
+        return await announcer.rollback(version, now=now)
+    finally:
+        await announcer.stop()
+
+
+def _announced_before(entry: Entry, backend: Backend) -> str:
+    if not entry.announcements:
+        raise UsageError(f"{entry.version} was never announced ({entry.state}): 'sie model submit' judges a candidate")
+    problem = checked(backend, entry.manifest) if entry.manifest else "its manifest is gone"
+    if problem != "sound":
+        raise DecisionError(f"{entry.version} cannot be announced, no worker could load it: {problem}")
+    return entry.version
+
+
+def _look(settings: Settings) -> tuple[Settings, Backend, list[Entry]]:
+    backend = open_backend(settings.store)
+    line = asyncio.run(read_line(settings))
+    return settings, backend, entries(line, backend)
+
+
+# -- documents and tables
+
+
+def _document(entry: Entry) -> dict[str, Any]:
+    manifest = entry.manifest
+    return {
+        "version": entry.version,
+        "state": entry.state,
+        "parent": manifest.parent if manifest else None,
+        "created_at_ms": manifest.created_at_ms if manifest else None,
+        "passed": manifest.gate.passed if manifest and manifest.gate else None,
+        "reasons": list(manifest.gate.reasons) if manifest and manifest.gate else [],
+        "announcements": [_said(said) for said in entry.announcements],
+        "late_adoptions": entry.late,
+        "stored": entry.stored,
+    }
+
+
+def _said(said: Announcement) -> dict[str, Any]:
+    document: dict[str, Any] = msgspec.to_builtins(said, str_keys=True)
+    return document
+
+
+def _verdict(manifest: Manifest, said: Announcement | None) -> dict[str, Any]:
+    gate = manifest.gate
+    return {
+        "version": manifest.version,
+        "passed": said is not None,
+        "reasons": list(gate.reasons) if gate else [],
+        "report": json.loads(manifest.to_json())["gate"]["report"] if gate else {},
+        "announcement": _said(said) if said else None,
+    }
+
+
+def _from(said: Announcement) -> str:
+    places = ", ".join(f"{offset} in partition {partition}" for partition, offset in sorted(said.offsets.items()))
+    return f"from offset {places}" if places else "from the start of every partition"
+
+
+def _table(found: list[Entry]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("version", overflow="fold")
+    for title in ("state", "announced as", "made", "NLL", "uniform's", "late", "artifact"):
+        table.add_column(title, justify="right" if title in ("NLL", "uniform's", "late") else "left")
+    table.add_column("reason", overflow="fold")
+    for entry in found:
+        table.add_row(*_row(entry), style="bold green" if entry.state == "in force" else "")
+    return table
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    manifest, gate = entry.manifest, entry.manifest.gate if entry.manifest else None
+    reports = [gate.report.get(kind, {}) for kind in ("candidate", "uniform")] if gate else [{}, {}]
+    return (
+        entry.version,
+        entry.state,
+        " ".join(f"{said.n}{'r' if said.reason == 'rollback' else ''}" for said in entry.announcements),
+        moment(manifest.created_at_ms) if manifest else "",
+        *(figure(report.get("nll")) if manifest else "" for report in reports),
+        str(entry.late or ""),
+        "" if entry.version == BUILTIN_MODEL else "kept" if entry.stored else "gone",
+        "; ".join(gate.reasons[:SHOWN_REASONS]) if gate else "",
+    )
+
+
+def _difference(document: dict[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title in ("", *document["versions"]):
+        table.add_column(title, justify="left" if not title else "right", overflow="fold")
+    groups = {"metrics": document["metrics"]} | {f"gate {kind}": found for kind, found in document["gate"].items()}
+    table.add_row("mean f", *(figure(value) for value in document["mean_f"]))
+    for group, figures in groups.items():
+        for name, values in figures.items():
+            table.add_row(f"{group} {name}", *(figure(value) for value in values))
+    for name, apart in document["tensors"].items():
+        if isinstance(apart, dict):
+            table.add_row(f"tensor {name}", str(apart["shapes"][0]), f"moved by {figure(apart['relative_distance'])}")
+        else:
+            err.print(f"Tensors are not compared: {apart}", markup=False, soft_wrap=True)
+    return table
