@@ -30,6 +30,9 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"importance": {"k": 11}}, "importance.k: Input should be less than or equal to 10"),
     ({"guard": {"strength": 1.5}}, "guard.strength: Input should be less than or equal to 1"),
     ({"watchdog": {"checkpoint_s": 10}}, "watchdog.checkpoint_s must be at least three times checkpoint.interval_s"),
+    ({"trainer": {"window_samples": 100}}, "window_samples must be at least min_samples"),
+    ({"trainer": {"shape": {"hidden1": 0}}}, "trainer.shape.hidden1: Input should be greater than or equal to 1"),
+    ({"models": {"keep": 0}}, "models.keep: Input should be greater than or equal to 1"),
     ({"web": {"port": 70_000}}, "web.port: Input should be less than or equal to 65535 (environment: SIE_WEB__PORT)"),
     ({"web": {"prot": 1}}, "web.prot: there is no such setting; see 'sie config show'"),
     ({"brokr": "a:1"}, "brokr: there is no such setting"),
@@ -149,6 +152,8 @@ def test_the_fingerprint_ignores_what_changes_no_row() -> None:
         "checkpoint": {"interval_s": 1},
         "watchdog": {"progress_s": 1},
         "web": {"port": 0},
+        "trainer": {"every_s": 1},
+        "models": {"keep": 1},
     }
     assert set(elsewhere) | set(ROW_SECTIONS) == set(Settings.model_fields), "say on which side a new section is"
     assert load(elsewhere).fingerprint() == load().fingerprint()
