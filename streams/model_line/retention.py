@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from itertools import zip_longest
 
 from sie_online.announcements import ModelLine
 
@@ -41,7 +42,7 @@ def needed(line: ModelLine, first_offsets: Mapping[int, int], since_ms: int) -> 
     numbers = sorted(line.announcements)
     return {
         line.announcements[n].version
-        for n, following in zip(numbers, [*numbers[1:], None], strict=True)
+        for n, following in zip_longest(numbers, numbers[1:])
         if following is None
         or line.announcements[following].created_at_ms >= since_ms
         or any(_first(line, partition, following) > first for partition, first in first_offsets.items())

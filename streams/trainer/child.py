@@ -78,6 +78,7 @@ class TrainerChild(threading.Thread):
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        self.join(STOP_S)
 
     def _once(self) -> int:
         """Start it and wait for its end; its exit code."""
@@ -87,6 +88,7 @@ class TrainerChild(threading.Thread):
         except OSError as error:
             log.warning("the trainer cannot be started: %s", error)
             return -1
-        self.starts += 1
-        log.info("trainer started", extra={"pid": self._process.pid})
-        return self._process.wait()
+        with self._process:  # closes our end of the pipe
+            self.starts += 1
+            log.info("trainer started", extra={"pid": self._process.pid})
+            return self._process.wait()

@@ -210,6 +210,8 @@ class Rounds:
                 log.info("old versions deleted", extra={"versions": ",".join(gone)})
         except (UnreachableError, OSError, CheckpointError) as error:
             log.warning("figures not kept, or old versions not deleted: %s", error)
+        except Exception:  # a fault in tidying up must not end the training
+            log.exception("tidying up failed")
 
 
 def load_current(backend: Backend, manifest_json: bytes | None, version: str) -> Current:

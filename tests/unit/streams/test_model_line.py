@@ -79,6 +79,10 @@ def test_a_full_disk_leaves_no_half_of_a_version(tmp_path: Path) -> None:
     assert list((tmp_path / artifacts.FOLDER).iterdir()) == []
 
 
+def test_before_any_announcement_nothing_is_needed() -> None:
+    assert needed(ModelLine(), {0: 5}, since_ms=0) == set()
+
+
 def test_versions_stay_while_the_log_holds_their_rows() -> None:
     line = line_of("A", "B", "C")
     assert needed(line, {0: 0}, since_ms=9 * DAY_MS) == {"A", "B", "C"}
