@@ -68,6 +68,11 @@ def new_net(tensors: tuple[NDArray[np.float32], ...], mean_f: float) -> Net:
     return Net(sizes, flat, np.array([mean_f]), np.zeros(len(w1) + len(b1) + len(b2), np.float32))
 
 
+def own(net: Net) -> Net:
+    """``net`` with working memory of its own: shards share the weights, and run beside each other."""
+    return net._replace(work=np.zeros_like(net.work))
+
+
 @kernel
 def is_in_force(net: Any) -> bool:
     """Whether there is a net to ask."""

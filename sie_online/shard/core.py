@@ -14,7 +14,7 @@ from sie_online.announcements import Adoption
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.decoder import Decoder
 from sie_online.events import DeadLetter, EventBatch
-from sie_online.importance.net import Net, no_net
+from sie_online.importance.net import Net, no_net, own
 from sie_online.importance.weight import effective_share
 from sie_online.records import RecordBatch
 from sie_online.settings import Settings
@@ -202,7 +202,7 @@ class Shard:
 
     def _put_in_force(self, version: str, net: Net | None) -> None:
         self.model_version = version if net is not None else BUILTIN_MODEL
-        self._state = self._state._replace(net=no_net() if net is None else net)
+        self._state = self._state._replace(net=no_net() if net is None else own(net))
 
     def snapshot(self) -> Snapshot:
         """The state as of ``next_offset``, as named pieces; only those that changed since the last call carry data."""

@@ -20,14 +20,15 @@ class Planned(NamedTuple):
 
 
 class Schedule:
-    """Adoptions in order of announcement."""
+    """Adoptions by offset. A late one may apply before one that was announced earlier."""
 
     def __init__(self) -> None:
         self._planned: list[Planned] = []
 
     def add(self, adoption: Adoption, net: Net | None) -> None:
-        """Plan one more; its announcement is newer than those before."""
+        """Plan one more."""
         self._planned.append(Planned(adoption, net))
+        self._planned.sort(key=lambda planned: (planned.adoption.offset, planned.adoption.n))
 
     def last(self) -> int:
         """Number of the newest announcement, 0 if there is none."""

@@ -28,22 +28,13 @@ from sie_online.features import N_DENSE
 from sie_online.importance.net import Net, Sample, importance, log_influence, new_net, no_net
 from sie_online.shard import Shard
 from tests.events import heartbeat, random_events, records, run, samples, small_settings, weights
+from tests.nets import random_weights
 
 N = 600
 EVENTS = [*random_events(N, seed=4), heartbeat(10 * N * 20)]
 SETTINGS = small_settings()
 AT, BACK_AT = 200, 450
 """Where the net is put in force, and where the built-in model is again."""
-
-
-def random_weights(seed: int = 0, hidden: tuple[int, int] = (24, 12)) -> forward.Weights:
-    """A net of random weights."""
-    rng = np.random.default_rng(seed)
-    n_numbers = N_DENSE + inputs.N_SCORES
-    width = 3 * 4 + 2 + n_numbers
-    shapes = [(50, 4), (60, 4), (20, 4), (8, 2), (n_numbers,), (n_numbers,), (width, hidden[0]), (hidden[0],)]
-    shapes += [hidden, (hidden[1],), (hidden[1], 2), (2,)]
-    return forward.Weights(*(rng.normal(0, 0.5, shape).astype(np.float32) for shape in shapes))
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +80,15 @@ def test_the_kernel_says_what_the_reference_says_bit_for_bit(net: Net) -> None:
 def test_without_a_net_the_factor_is_nothing() -> None:
     sample = Sample(np.uint64(1), np.uint64(2), np.uint64(3), 1, 0.1, 0.2, np.nan)
     assert log_influence(no_net(), 1.0, sample, np.zeros(N_DENSE, np.float32)) == 0.0
+
+
+def test_shards_that_run_beside_each_other_share_a_net_and_no_working_memory(net: Net) -> None:
+    shards = [Shard(SETTINGS, partition) for partition in range(2)]
+    for shard in shards:
+        shard.adopt(Adoption(1, "A", 0), net)
+    mine, other = (shard._state.net for shard in shards)
+    assert mine.flat is other.flat
+    assert not np.shares_memory(mine.work, other.work)
 
 
 def test_versions_change_at_the_named_offsets_only(undisturbed: pa.Table) -> None:

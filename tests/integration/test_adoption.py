@@ -1,0 +1,166 @@
+"""Models announced while events flow: adopted at their offsets through kills, and every weight can be recomputed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sie_online.announcements import Announcement
+from sie_online.contracts import BUILTIN_MODEL, weights_schema
+from sie_online.settings import Settings
+from sie_online.simulator import Scenario, simulate
+from sie_online.tables import newest_statements, write_parquet
+from streams.checkpoint.backend import open_backend
+from streams.model_line.announcer import Announcer
+from streams.model_line.reader import ModelLineReader
+from streams.pacing import Rate
+from streams.replay import replay
+from tests import topic_io
+from tests.brokers import ROOT, Broker
+from tests.environment import as_environment
+from tests.nets import random_version
+from tests.workers import SIE_WORKER, worker_pool
+
+pytestmark = pytest.mark.slow
+PARTITIONS = 2
+Settle = Callable[..., Settings]
+
+
+def announce(settings: Settings, seed: int) -> Announcement:
+    """Announce a net of random weights."""
+
+    async def say() -> Announcement:
+        announcer = Announcer(settings, open_backend(settings.store))
+        await announcer.start()
+        try:
+            data, manifest = random_version(seed)
+            return await announcer.publish(data, manifest, judged_at=announcer.line.newest)
+        finally:
+            await announcer.stop()
+
+    return asyncio.run(say())
+
+
+def roll_back_now(settings: Settings) -> Announcement:
+    """Announce the built-in model for every shard's next checkpoint."""
+
+    async def say() -> Announcement:
+        announcer = Announcer(settings, open_backend(settings.store))
+        await announcer.start()
+        try:
+            return await announcer.rollback(BUILTIN_MODEL, now=True)
+        finally:
+            await announcer.stop()
+
+    return asyncio.run(say())
+
+
+def adopted_late(settings: Settings) -> dict[tuple[int, int], int]:
+    """Where shards took announcements up late: offset by partition and number."""
+
+    async def read() -> dict[tuple[int, int], int]:
+        reader = ModelLineReader(settings)
+        await reader.start()
+        try:
+            await reader.catch_up()
+            return {at: adopted.offset for at, adopted in reader.line.adopted.items()}
+        finally:
+            await reader.stop()
+
+    return asyncio.run(read())
+
+
+def in_force(offset: pd.Series, steps: list[tuple[int, str]]) -> pd.Series:
+    """The version that applies to each offset; ``steps`` are (first offset, version), in order of announcement."""
+    version = pd.Series(BUILTIN_MODEL, index=offset.index)
+    for first, name in steps:
+        version[offset >= first] = name
+    return version
+
+
+@pytest.mark.kafka
+def test_versions_change_at_the_named_offsets_only_and_every_weight_is_recomputed(
+    settings: Settle, kafka: Broker, tmp_path: Path
+) -> None:
+    made = settings(
+        broker=kafka.address,
+        checkpoint={"interval_s": 0.5},
+        topics={"partitions": PARTITIONS},
+        trainer={"ahead_s": 1.0},
+    )
+    topic_io.make_topics(made)
+    simulation = simulate(Scenario(events=9_000, seed=5))
+    sending = threading.Thread(target=lambda: asyncio.run(replay(made, simulation.chunks(), Rate(events_per_s=900))))
+    with worker_pool(made, tmp_path, SIE_WORKER) as start:
+        worker = start()
+        worker.wait_ready(600)
+        sending.start()
+        time.sleep(1.5)
+        first = announce(made, seed=1)
+        time.sleep(2.0)
+        worker.kill()
+        worker = start()
+        second = announce(made, seed=2)  # while nobody listens
+        time.sleep(4.0)
+        back = roll_back_now(made)
+        sending.join()
+        ends = topic_io.ends(made, made.topics.events)
+        worker.until(lambda: topic_io.committed(made) == ends or None, f"commits at {ends}", 120)
+        assert worker.stop() == 0
+    late = adopted_late(made)
+    rows = topic_io.read_rows(made, made.topics.weights)
+    _check_versions(rows.to_pandas(), [first, second, back], late)
+    assert {(partition, back.n) for partition in range(PARTITIONS)} <= late.keys()
+    table = newest_statements(rows.to_batches(), weights_schema(made.topics.events))
+    write_parquet(table, tmp_path / "weights.parquet")
+    finding = _audit(made, tmp_path / "weights.parquet")
+    assert finding["holds"], finding["differences"]
+    assert finding["equal"] == finding["rows"] == len(table)
+
+
+def _check_versions(rows: pd.DataFrame, announced: list[Announcement], late: dict[tuple[int, int], int]) -> None:
+    revision_0 = rows[rows["revision"] == 0]
+    for partition, found in revision_0.groupby("partition"):
+        steps = [(late.get((partition, one.n), one.offset(partition)), one.version) for one in announced]
+        assert (found["model_version"].astype(str) == in_force(found["offset"], steps)).all(), steps
+        seen = set(found["model_version"].astype(str))
+        assert seen == {BUILTIN_MODEL, announced[0].version, announced[1].version}, "each was in force for a while"
+        weighed = found[(found["event_type"].astype(str) == "view")]
+        has_net = weighed["model_version"].astype(str) != BUILTIN_MODEL
+        assert ((weighed["f_influence"] != 0) == has_net).all()
+
+
+def _audit(settings: Settings, file: Path) -> dict[str, object]:
+    command = [SIE_WORKER[0], "-c", SIE_WORKER[2], "audit", str(file), "--json"]
+    done = subprocess.run(command, cwd=ROOT, env=as_environment(settings), capture_output=True, text=True)
+    assert done.stdout, done.stderr
+    finding: dict[str, object] = json.loads(done.stdout)
+    return finding
+
+
+@pytest.mark.embedded
+def test_an_audit_finds_a_single_changed_bit(settings: Settle, broker: Broker, tmp_path: Path) -> None:
+    made = settings(broker=broker.address, checkpoint={"interval_s": 0.5}, topics={"partitions": PARTITIONS})
+    topic_io.make_topics(made)
+    asyncio.run(replay(made, simulate(Scenario(events=1_000, seed=6)).chunks(), Rate.parse("max")))
+    with worker_pool(made, tmp_path, SIE_WORKER) as start:
+        worker = start()
+        ends = topic_io.ends(made, made.topics.events)
+        worker.until(lambda: topic_io.committed(made) == ends or None, f"commits at {ends}", 600)
+        assert worker.stop() == 0
+    rows = topic_io.read_rows(made, made.topics.weights).to_pandas()
+    rows.loc[7, "weight"] = np.nextafter(rows.loc[7, "weight"], 2.0)
+    rows.loc[9, "revision"] = 77
+    rows.to_parquet(tmp_path / "weights.parquet")
+    finding = _audit(made, tmp_path / "weights.parquet")
+    assert (finding["different"], finding["missing"], finding["equal"]) == (1, 1, len(rows) - 2)
+    assert finding["holds"] is False
