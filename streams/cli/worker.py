@@ -10,6 +10,7 @@ from streams.checkpoint.decisions import Overrides
 from streams.cli.common import get_settings
 
 if TYPE_CHECKING:
+    from sie_online.settings import Settings
     from streams.trainer.child import TrainerChild
 
 
@@ -41,7 +42,7 @@ def command(
       sie worker --with-trainer        one of the workers is enough ('sie trainer --help')
     """
     settings = get_settings(ctx)
-    trainer = _trainer(ctx) if with_trainer else None
+    trainer = _trainer(ctx, settings) if with_trainer else None
 
     from streams.app import serve
 
@@ -52,16 +53,18 @@ def command(
             trainer.stop()
 
 
-def _trainer(ctx: typer.Context) -> TrainerChild:
+def _trainer(ctx: typer.Context, settings: Settings) -> TrainerChild:
     """The trainer beside this worker, started.
 
     Raises:
         UsageError: torch is missing.
     """
+    from streams import logs
     from streams.trainer.child import TrainerChild, trainer_command
     from streams.trainer.process import require_torch
 
     require_torch()
+    logs.set_up(settings.log_level)
     child = TrainerChild(trainer_command(ctx.find_root().params.get("assignments") or ()))
     child.start()
     return child

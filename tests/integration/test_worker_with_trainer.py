@@ -1,0 +1,68 @@
+"""A worker with a trainer beside it: from events to an announced net, and nothing that ends the one ends the other."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sie_online.announcements import ModelLine
+from sie_online.settings import Settings
+from sie_online.simulator import Scenario, simulate
+from streams.model_line.history import read_line
+from streams.pacing import Rate
+from streams.replay import replay
+from tests import topic_io
+from tests.brokers import Broker
+from tests.models_made import LENIENT, TINY
+from tests.workers import SIE_WORKER, WorkerProcess, worker_pool
+
+pytestmark = [pytest.mark.embedded, pytest.mark.slow]
+
+
+def _line(settings: Settings) -> ModelLine:
+    return asyncio.run(read_line(settings))
+
+
+def _trainers(worker: WorkerProcess, at_least: int) -> list[int]:
+    """Process ids of the trainers started so far, once there are so many."""
+
+    def look() -> list[int] | None:
+        found = [int(pid) for pid in re.findall(r"trainer started pid=(\d+)", worker.text())]
+        return found if len(found) >= at_least else None
+
+    return worker.until(look, f"{at_least} trainers", 60)
+
+
+def test_events_become_a_net_and_a_dead_trainer_harms_no_worker(
+    settings: Callable[..., Settings], broker: Broker, tmp_path: Path
+) -> None:
+    simulation = simulate(Scenario(events=6_000, seed=2))
+    made = settings(
+        broker=broker.address,
+        checkpoint={"interval_s": 0.5},
+        topics={"partitions": 2},
+        trainer=TINY | LENIENT | {"every_samples": 1_000, "min_samples": 1_000},
+    )
+    topic_io.make_topics(made)
+    with worker_pool(made, tmp_path, (*SIE_WORKER, "--with-trainer")) as start:
+        worker = start()
+        (first,) = _trainers(worker, 1)
+        worker.wait_ready(600)  # its kernels may have to be compiled
+        os.kill(first, signal.SIGKILL)
+        asyncio.run(replay(made, simulation.chunks(), Rate()))
+        ends = topic_io.ends(made, made.topics.events)
+        worker.until(lambda: topic_io.committed(made) == ends or None, f"commits at {ends}", 120)
+        second = _trainers(worker, 2)[1]
+        worker.until(lambda: _line(made).newest or None, "announcement", 120)
+        assert worker.stop() == 0
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{second}").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not Path(f"/proc/{second}").exists()
