@@ -14,14 +14,17 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 # On a terminal uv shows its own progress; elsewhere it only speaks up when something is wrong.
 UV_QUIET := $(shell [ -t 2 ] || echo --quiet)
 INSTALL = $(BIN)/uv pip install $(UV_QUIET) --python $(BIN)/python --constraint constraints.txt
+# The demo trains an importance net beside the stream; make demo TRAINER=0 leaves that out, and torch with it
+TRAINER ?= 1
+NO_TRAINER := $(filter 0 no false,$(TRAINER))
 # More arguments for pytest, the benchmark or the chaos run: make test ARGS="-k topics -x"
 ARGS ?=
 
 ##@ Try it
 
 .PHONY: demo
-demo: $(VENV)/.demo ## An event stream in, weights out, on this machine: live view and report, about a minute
-	@$(BIN)/sie demo $(ARGS)
+demo: $(VENV)/.demo$(if $(NO_TRAINER),,-trainer) ## Events in, weights out, on this machine: live view, report (TRAINER=0: without torch)
+	@$(BIN)/sie demo $(if $(NO_TRAINER),--no-trainer) $(ARGS)
 
 .PHONY: kafka
 kafka: ## Apache Kafka on 127.0.0.1:9092 until Ctrl-C, data in build/kafka/data (needs Java and Maven)
@@ -90,7 +93,13 @@ $(VENV)/.demo: $(VENV)/.uv pyproject.toml constraints.txt
 	@$(INSTALL) --editable '.[worker,demo]'
 	@mkdir -p build && touch $@
 
-$(VENV)/.dev: $(VENV)/.uv pyproject.toml constraints.txt
-	@echo "Installing sie-online with what tests need (some 400 MB, once) ..."
-	@$(INSTALL) --editable '.[worker,demo,dev]'
+$(VENV)/.demo-trainer: $(VENV)/.uv pyproject.toml constraints.txt
+	@echo "Installing sie-online with the demo's needs and torch (some 6 GB where torch brings CUDA, once) ..."
+	@echo "  without torch it is 250 MB: make demo TRAINER=0"
+	@$(INSTALL) --editable '.[worker,demo,trainer]'
 	@mkdir -p build && touch $@ $(VENV)/.demo
+
+$(VENV)/.dev: $(VENV)/.uv pyproject.toml constraints.txt
+	@echo "Installing sie-online with what tests need (some 6 GB where torch brings CUDA, once) ..."
+	@$(INSTALL) --editable '.[worker,demo,trainer,dev]'
+	@mkdir -p build && touch $@ $(VENV)/.demo $(VENV)/.demo-trainer

@@ -21,4 +21,6 @@ async def in_thread(pool: Executor | None, call: Callable[P, T], *args: P.args, 
         return await asyncio.shield(work)
     except asyncio.CancelledError:
         await asyncio.wait([work])
+        if not work.cancelled():
+            work.exception()  # nobody is left to be told of it
         raise

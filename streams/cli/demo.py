@@ -9,9 +9,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from sie_online.errors import SieError
+from sie_online.errors import SieError, UsageError
 from streams.cli.common import Json, err, get_settings, out, print_json
 from streams.demo import Plan, Report, run_demo
+from streams.demo.training import Trained
 
 NEXT = """What to try next
   sie demo --rate 10000                 the same stream, faster
@@ -28,6 +29,7 @@ def command(
     events: Annotated[int | None, typer.Option(min=1_000, help="How many events; default 60,000.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, another stream.")] = 0,
     directory: Annotated[Path, typer.Option("--out", help="Folder for everything it writes.")] = Path("build/demo"),
+    trainer: Annotated[bool, typer.Option(help="Train and announce an importance net beside the stream.")] = True,
     as_json: Json = False,
 ) -> None:
     """A generated e-commerce stream through an embedded broker and a worker, on this machine; ends by itself.
@@ -39,7 +41,9 @@ def command(
       sie demo
       sie demo --rate 5000 --seed 7
     """
-    plan = Plan.of(rate, seconds, events, seed, directory)
+    if trainer:
+        _require_torch()
+    plan = Plan.of(rate, seconds, events, seed, directory, trainer)
     report = run_demo(plan, get_settings(ctx), err)
     if as_json:
         print_json(report.document())
@@ -49,9 +53,21 @@ def command(
         raise SieError("the demo's books do not balance: " + "; ".join(report.problems))
 
 
+def _require_torch() -> None:
+    from streams.trainer.process import require_torch
+
+    try:
+        require_torch()
+    except UsageError as error:
+        raise UsageError(f"{error} (or leave the trainer out: --no-trainer)") from None
+
+
 def _tell(report: Report, directory: Path, console: Console) -> None:
     console.print(_books(report))
     console.print()
+    if report.net:
+        console.print(_net(report.net))
+        console.print()
     console.print(_models(report))
     console.print(f"\nPicture and figures: report.png and report.json in {directory}", markup=False, soft_wrap=True)
     console.print(f"\n{NEXT}", markup=False, soft_wrap=True)
@@ -77,8 +93,31 @@ def _books(report: Report) -> Table:
     return table
 
 
+def _net(net: Trained) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    change = "–" if net.mean_change is None else f"×/÷ {net.mean_change:.2f}"
+    for name, value in {
+        "fine-tunes of the importance net": str(net.fine_tunes),
+        "  accepted by the gate and announced": str(net.accepted),
+        "  refused": str(net.refused),
+        "versions that weighed something": str(len(net.versions_seen)),
+        "weighed under an announced net": f"{net.under_net:.0%}",
+        "  mean change of a weight by it": change,
+        "poisoned candidate": "refused" if net.poisoned_refused else "PASSED",
+    }.items():
+        table.add_row(name, value)
+    return table
+
+
 def _models(report: Report) -> Table:
-    names = {"uniform": "without weights", "weighted": "with the weights", "oracle": "all noise left out (truth)"}
+    names = {
+        "uniform": "without weights",
+        "weighted": "with the weights",
+        "oracle": "all noise left out (truth)",
+        "without_net": "with the weights, less the net's factor",
+    }
     views = next(iter(report.models.values())).views
     caption = f"scored on {views:,} clean held-out views"
     table = Table("A small recommender", box=None, header_style="bold", pad_edge=False, caption=caption)

@@ -48,9 +48,15 @@ class _Lessons:
     event: NDArray[np.int64]
 
 
-def compare(simulation: Simulation, weight: NDArray[np.float64], label: NDArray[np.float64]) -> dict[str, Score]:
+def compare(
+    simulation: Simulation,
+    weight: NDArray[np.float64],
+    label: NDArray[np.float64],
+    log_influence: NDArray[np.float64] | None = None,
+) -> dict[str, Score]:
     """Scores of ``uniform`` and ``weighted`` training, and of ``oracle`` training that leaves out all noise.
 
+    With ``log_influence`` (the net's factor by event, NaN: none) also of ``without_net``: the weights without it.
     ``weight`` and ``label`` are by event, NaN where there is none (it is then learned with weight 1; not scored).
     """
     lessons = _lessons(simulation)
@@ -60,6 +66,8 @@ def compare(simulation: Simulation, weight: NDArray[np.float64], label: NDArray[
         "weighted": np.nan_to_num(weight, nan=1.0),
         "oracle": clean.astype(np.float64),
     }
+    if log_influence is not None:
+        weights["without_net"] = weights["weighted"] * np.exp(-np.nan_to_num(log_influence))
     return {name: _score(lessons, _one_pass(lessons, w), label, clean) for name, w in weights.items()}
 
 

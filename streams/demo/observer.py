@@ -14,13 +14,16 @@ from sie_online.ranking import auc
 KIND_TYPES = {"bots": "view", "brushing": "purchase", "misclick": "view"}
 """Kinds of noise, each judged among the events of its own type: views by bots among views, and so on."""
 HEADLINE = ("bots", "brushing")
+SAID = pa.array(["impression", "view", "click", "purchase"])
+"""Event types that a net has a say in: samples and conversions."""
 HISTOGRAM_EDGES = np.array([0, 0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.1, 1.4, 2, 3, 5, np.inf])
 
 
 class Observer:
     """Takes batches of weights as they are published. Columns are by place of the event in the truth table.
 
-    ``weight``, ``noise`` are those of revision 0 (NaN: not seen yet), ``label`` the final one (NaN: none).
+    ``weight``, ``noise``, ``log_influence`` (the net's factor; NaN also for what a net has no say in) and ``version``
+    (of the model) are those of revision 0 (NaN, "": not seen yet), ``label`` the final one (NaN: none).
     ``weighted`` counts revisions 0, events unknown to the generator included.
     """
 
@@ -29,7 +32,8 @@ class Observer:
         self._ids = truth["event_id"].combine_chunks()
         self._kind = np.array(truth["kind"].to_pylist())
         self._type = np.array(truth["event_type"].to_pylist())
-        self.weight, self.noise, self.label = (np.full(n, np.nan) for _ in range(3))
+        self.weight, self.noise, self.label, self.log_influence = (np.full(n, np.nan) for _ in range(4))
+        self.version = np.full(n, "", object)
         self.weighted = 0
         self.final = 0
 
@@ -44,6 +48,9 @@ class Observer:
         self.final += int(final.sum())
         for column, name in ((self.weight, "weight"), (self.noise, "noise_probability")):
             column[at[first & known]] = batch.column(name).to_numpy(zero_copy_only=False)[first & known]
+        has_say = first & known & pc.is_in(batch.column("event_type").cast(pa.string()), SAID).to_numpy(False)
+        self.log_influence[at[has_say]] = batch.column("f_influence").to_numpy(zero_copy_only=False)[has_say]
+        self.version[at[first & known]] = np.array(batch.column("model_version").to_pylist(), object)[first & known]
         label = batch.column("label").cast(pa.float64()).to_numpy(zero_copy_only=False)
         self.label[at[final & known]] = label[final & known]
 

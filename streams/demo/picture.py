@@ -14,8 +14,13 @@ from streams.demo.observer import HISTOGRAM_EDGES, Observer
 from streams.demo.report import Report
 
 MEASURES = ("accuracy", "precision", "recall", "auc")
-COLOURS = {"uniform": "#9aa5b1", "weighted": "#1f77b4", "oracle": "#d9c08c"}
-NAMES = {"uniform": "without weights", "weighted": "with the published weights", "oracle": "all noise left out (truth)"}
+COLOURS = {"uniform": "#9aa5b1", "weighted": "#1f77b4", "oracle": "#d9c08c", "without_net": "#a6cbe3"}
+NAMES = {
+    "uniform": "without weights",
+    "weighted": "with the published weights",
+    "oracle": "all noise left out (truth)",
+    "without_net": "with the weights, less the net's factor",
+}
 
 
 def draw(report: Report, observer: Observer, path: Path) -> None:

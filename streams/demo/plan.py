@@ -28,22 +28,31 @@ class Plan:
     rate: float
     seed: int
     directory: Path
+    trainer: bool = True
 
     @classmethod
-    def of(cls, rate: float | None, seconds: float | None, events: int | None, seed: int, directory: Path) -> Plan:
+    def of(
+        cls,
+        rate: float | None,
+        seconds: float | None,
+        events: int | None,
+        seed: int,
+        directory: Path,
+        trainer: bool = True,
+    ) -> Plan:
         """Fill in what is not said: any two of rate, seconds and events give the third."""
         if rate and seconds and events and abs(rate * seconds - events) > 0.01 * events:
             raise UsageError("--rate, --seconds and --events contradict each other: give two of them")
         if events is None:
             events = max(1_000, round(rate * seconds)) if rate and seconds else EVENTS
-        return cls(events, rate or events / (seconds or SECONDS), seed, directory.absolute())
+        return cls(events, rate or events / (seconds or SECONDS), seed, directory.absolute(), trainer)
 
     @property
     def scenario(self) -> Scenario:
         """The generated stream."""
         return Scenario(events=self.events, seed=self.seed)
 
-    def settings(self, own: Settings, broker: str, web_port: int) -> Settings:
+    def settings(self, own: Settings, broker: str, web_port: int, trainer_port: int) -> Settings:
         """The person's ``own`` settings where they shape rows, and this demo's for everything around them."""
         rows = own.model_dump(include=set(ROW_SECTIONS))
         around: dict[str, Any] = {
@@ -57,8 +66,21 @@ class Plan:
             "checkpoint": _defaults(Checkpoint),
             "watchdog": _defaults(Watchdog),
             "web": {"host": "127.0.0.1", "port": web_port},
+            "trainer": self._trainer(trainer_port),
         }
         return load(rows | around)
+
+    def _trainer(self, port: int) -> dict[str, Any]:
+        """Fine-tunes often enough for a minute; what passes is in force a moment later."""
+        often = max(200, self.events // 12)
+        return {
+            "every_samples": often,
+            "every_s": 10.0,
+            "min_samples": often,
+            "ahead_s": 1.0,
+            "fine_tune": {"threads": 1},
+            "web": {"host": "127.0.0.1", "port": port},
+        }
 
 
 def _defaults(section: type[BaseModel]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.demo.learners import Score
+from streams.demo.training import Trained
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
@@ -41,6 +42,8 @@ class Report:
     seed: int
     weight_quantiles: dict[str, float]
     models: dict[str, Score]
+    net: Trained | None
+    """Of a demo with the trainer."""
     settings_fingerprint: str
 
     @property
@@ -56,7 +59,7 @@ class Report:
             found.append(f"{self.duplicates} duplicates found, but {self.duplicates_planted} planted")
         if self.lag_end:
             found.append(f"{self.lag_end} records of lag left at the end")
-        return found
+        return found + (self.net.problems if self.net else [])
 
     def document(self) -> dict[str, Any]:
         """JSON-able."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from sie_online.settings import Settings
 
@@ -40,20 +41,19 @@ class Site:
         """What the worker has counted."""
         outcomes: Counter[str] = Counter()
         lag = 0
-        for family in text_string_to_metric_families(await self._metrics()):
-            for sample in family.samples:
-                if sample.name == "sie_events_total":
-                    outcomes[sample.labels["outcome"]] += int(sample.value)
-                elif sample.name == "sie_lag_records":
-                    lag += int(sample.value)
+        for sample in await samples_of(self._address):
+            if sample.name == "sie_events_total":
+                outcomes[sample.labels["outcome"]] += int(sample.value)
+            elif sample.name == "sie_lag_records":
+                lag += int(sample.value)
         return Figures(outcomes, lag)
 
-    async def _metrics(self) -> str:
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=TIMEOUT) as client,
-                client.get(f"{self._address}/metrics") as reply,
-            ):
-                return await reply.text()
-        except (aiohttp.ClientError, TimeoutError):
-            return ""  # busy, or about to end: who watches the process will say so
+
+async def samples_of(address: str) -> list[Sample]:
+    """What the site at ``address`` tells Prometheus; nothing if it does not answer."""
+    try:
+        async with aiohttp.ClientSession(timeout=TIMEOUT) as client, client.get(f"{address}/metrics") as reply:
+            text = await reply.text()
+    except (aiohttp.ClientError, TimeoutError):
+        return []  # busy, or about to end: who watches the process will say so
+    return [sample for family in text_string_to_metric_families(text) for sample in family.samples]

@@ -31,6 +31,7 @@ from streams.demo.picture import draw
 from streams.demo.plan import Plan, environment
 from streams.demo.report import Report, quantiles
 from streams.demo.site import Site
+from streams.demo.training import Trained, conclude
 from streams.demo.view import State, View
 from streams.pacing import Rate
 from streams.replay import Replayed, replay
@@ -65,7 +66,7 @@ class _Stage:
         port = free_port()
         self._plan = plan
         self._children = children
-        self._settings = plan.settings(own, f"127.0.0.1:{port}", free_port())
+        self._settings = plan.settings(own, f"127.0.0.1:{port}", free_port(), free_port())
         self._port = port
         self._site = Site(self._settings)
         self._state = State(total=plan.events)
@@ -88,8 +89,9 @@ class _Stage:
             stream = self._stream(simulation, log)
             sent = await _while_well(stream, self._subscribe(observer), self._look(observer, log))
             seconds = time.monotonic() - begin
+            trained = await self._trained(observer)
             self._phase("Training a small recommender with and without the weights")
-            report = await self._conclude(simulation, observer, log, sent, seconds)
+            report = await self._conclude(simulation, observer, log, sent, seconds, trained)
         await in_background(partial(draw, report, observer, self._plan.directory / "report.png"))
         report.write(self._plan.directory / "report.json")
         return report
@@ -121,7 +123,8 @@ class _Stage:
     async def _start_worker(self) -> None:
         self._phase("Starting the worker (the first time it compiles its kernels, which takes a minute or two)")
         log = self._plan.directory / "worker.log"
-        self._children.start("worker", worker_command(), log, environment(self._settings))
+        command = worker_command(*(["--with-trainer"] if self._plan.trainer else []))
+        self._children.start("worker", command, log, environment(self._settings))
         await self._until(self._site.ready, WORKER_READY_S, "the worker does not get ready")
 
     async def _until(self, holds: Callable[[], Awaitable[bool]], limit_s: float, otherwise: str) -> None:
@@ -185,8 +188,21 @@ class _Stage:
 
     # -- the end
 
+    async def _trained(self, observer: Observer) -> Trained | None:
+        if not self._plan.trainer:
+            return None
+        self._phase("Letting the trainer finish; then it gets a poisoned candidate to judge")
+        store = self._plan.directory / "store"
+        return await conclude(self._settings, store, observer.version, observer.log_influence)
+
     async def _conclude(
-        self, simulation: Simulation, observer: Observer, log: Log, sent: Replayed, seconds: float
+        self,
+        simulation: Simulation,
+        observer: Observer,
+        log: Log,
+        sent: Replayed,
+        seconds: float,
+        trained: Trained | None,
     ) -> Report:
         counted, planted = (await self._site.figures()).outcomes, simulation.counts_by_kind()
         events_in = sent.records + sent.heartbeats
@@ -207,7 +223,12 @@ class _Stage:
             rate_asked=self._plan.rate,
             seed=self._plan.seed,
             weight_quantiles=quantiles(observer.weight),
-            models=await in_background(partial(compare, simulation, observer.weight, observer.label)),
+            models=await in_background(
+                partial(
+                    compare, simulation, observer.weight, observer.label, observer.log_influence if trained else None
+                )
+            ),
+            net=trained,
             settings_fingerprint=self._settings.fingerprint(),
         )
 
@@ -269,6 +290,6 @@ def _folder(directory: Path) -> Iterator[None]:
             raise UsageError(f"another demo runs in {directory}: end it, or name another folder with --out") from None
         for name in ("broker", "store"):
             shutil.rmtree(directory / name, ignore_errors=True)
-        for name in ("report.json", "report.png", "broker.log", "worker.log"):
+        for name in ("report.json", "report.png", "broker.log", "worker.log", "poisoned.safetensors"):
             (directory / name).unlink(missing_ok=True)
         yield

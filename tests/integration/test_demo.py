@@ -82,7 +82,7 @@ def report(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_it_ends_by_itself_and_its_books_balance(demo: Callable[..., Demo], tmp_path: Path) -> None:
-    run = demo("--events", "3000", "--seconds", "4", "--seed", "5")
+    run = demo("--events", "3000", "--seconds", "4", "--seed", "5", "--no-trainer")
     run.until("Training")
     assert run.end() == 0, run.said
     found = report(tmp_path)
@@ -100,6 +100,23 @@ def test_it_ends_by_itself_and_its_books_balance(demo: Callable[..., Demo], tmp_
     assert run.left_behind() == []
 
 
+@pytest.mark.timeout(900)
+def test_with_the_trainer_nets_are_announced_and_a_poisoned_one_is_refused(
+    demo: Callable[..., Demo], tmp_path: Path
+) -> None:
+    run = demo("--events", "20000", "--seconds", "60")
+    assert run.end() == 0, run.said
+    net = report(tmp_path)["net"]
+    assert net["fine_tunes"] >= 3
+    assert net["accepted"] >= 1
+    assert net["versions_seen"], "a change of model_version is visible in the published rows"
+    assert net["poisoned_refused"], net
+    assert net["poisoned_reasons"]
+    assert set(report(tmp_path)["models"]) == {"uniform", "weighted", "oracle", "without_net"}
+    assert "Traceback" not in run.said
+    assert run.left_behind() == []
+
+
 @pytest.mark.parametrize(
     ("when", "how"),
     [
@@ -110,7 +127,7 @@ def test_it_ends_by_itself_and_its_books_balance(demo: Callable[..., Demo], tmp_
     ],
 )
 def test_told_to_stop_it_stops_cleanly_at_any_point(demo: Callable[..., Demo], when: str, how: signal.Signals) -> None:
-    run = demo("--events", "3000", "--seconds", "60")
+    run = demo("--events", "3000", "--seconds", "60", "--no-trainer")
     run.until(when)
     os.kill(run.process.pid, how)
     assert run.end() == 130, run.said
@@ -119,7 +136,7 @@ def test_told_to_stop_it_stops_cleanly_at_any_point(demo: Callable[..., Demo], w
 
 
 def test_a_worker_that_dies_is_told_of_with_the_end_of_its_log(demo: Callable[..., Demo], tmp_path: Path) -> None:
-    run = demo("--events", "3000", "--seconds", "60")
+    run = demo("--events", "3000", "--seconds", "60", "--no-trainer")
     run.until("weighed")
     worker = next(child for child in run.children() if child.is_running() and "worker" in child.cmdline())
     worker.kill()

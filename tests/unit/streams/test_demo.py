@@ -22,14 +22,16 @@ from streams.demo.observer import Observer
 from streams.demo.picture import draw
 from streams.demo.plan import EVENTS, PARTITIONS, SECONDS, Plan, environment
 from streams.demo.report import Report
+from streams.demo.training import Trained
 from streams.demo.view import State, View
+from tests.published import weight_batch, weight_row
 
 SCORE = Score(0.9, 0.3, 0.4, 0.7, 100, 10)
 REPORT = Report(
     events_in=1_034, events_weighted=1_000, duplicates=10, duplicates_planted=10, heartbeats=4, dead_letters=20,
     dead_letters_planted=20, noise_auc=0.95, noise_auc_by_kind={"bots": 0.96, "brushing": None},
     noise_planted_by_kind={"bots": 100}, lag_end=0, events_per_s=500.0, seconds=2.0, rate_asked=600.0, seed=0,
-    weight_quantiles={"0.5": 1.0}, models={"uniform": SCORE, "weighted": SCORE}, settings_fingerprint="f",
+    weight_quantiles={"0.5": 1.0}, models={"uniform": SCORE, "weighted": SCORE}, net=None, settings_fingerprint="f",
 )  # fmt: skip
 
 
@@ -69,7 +71,7 @@ def test_settings_that_shape_rows_reach_the_worker_and_those_of_ones_own_kafka_d
     monkeypatch.setenv("SIE_KAFKA__SECURITY_PROTOCOL", "SASL_SSL")
     monkeypatch.setenv("SIE_KAFKA__SASL_USERNAME", "me")
     own = settings(importance={"factors": ["noise"], "k": 2.0}, labels={"window_s": 3_600})
-    shared = Plan.of(None, None, None, 0, tmp_path).settings(own, "127.0.0.1:15999", 15_998)
+    shared = Plan.of(None, None, None, 0, tmp_path).settings(own, "127.0.0.1:15999", 15_998, 15_997)
     for name in [name for name in os.environ if name.startswith("SIE_")]:
         monkeypatch.delenv(name)
     child = environment(shared)
@@ -152,3 +154,26 @@ def test_a_terminal_sees_a_picture_and_a_pipe_sees_lines() -> None:
         view.tick()
         view.tick()
     assert pipe.file.getvalue() == "Streaming ...\n"  # type: ignore[attr-defined]
+
+
+def test_the_net_must_have_been_trained_used_and_guarded() -> None:
+    good = Trained(3, 2, 1, 0, ["01X"], 0.3, 1.2, True, ["effective share 0.1 < 0.3"])
+    assert good.problems == []
+    assert len(replace(good, fine_tunes=2).problems) == 1
+    assert len(replace(good, versions_seen=[]).problems) == 1
+    assert len(replace(good, poisoned_refused=False).problems) == 1
+    assert replace(REPORT, net=replace(good, poisoned_refused=False)).problems
+
+
+def test_the_observer_notes_what_a_net_said_of_samples_and_conversions() -> None:
+    truth = pa.table({"event_id": ["a", "b", "c"], "kind": ["clean"] * 3, "event_type": ["view", "cart", "purchase"]})
+    observer = Observer(truth)
+    rows = [
+        weight_row(0, event_id="a", f_influence=0.5, model_version="V"),
+        weight_row(1, event_id="b", event_type="cart"),
+        weight_row(0, 1, event_id="a", f_influence=9.0, model_version="W"),
+    ]
+    observer.take(weight_batch(*rows))
+    assert observer.log_influence[0] == 0.5
+    assert np.isnan(observer.log_influence[1:]).all()
+    assert observer.version.tolist() == ["V", "builtin", ""]
