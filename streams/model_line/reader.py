@@ -75,8 +75,13 @@ class ModelLineReader:
     async def stop(self) -> None:
         """Disconnect; a second call does nothing."""
         consumer, self._consumer = self._consumer, None
-        if consumer is not None:
+        if consumer is None:
+            return
+        try:
             await consumer.stop()
+        except asyncio.CancelledError:  # of a fetch of its own, while the broker is away; not of whoever waits here
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                raise
 
     async def catch_up(self) -> None:
         """Read to the topic's present end.
