@@ -15,6 +15,7 @@ import pytest
 from sie_online.announcements import ModelLine
 from sie_online.settings import Settings
 from sie_online.simulator import Scenario, simulate
+from sie_online.wire import WireRecord
 from streams.model_line.history import read_line
 from streams.pacing import Rate
 from streams.replay import replay
@@ -28,6 +29,11 @@ pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 
 def _line(settings: Settings) -> ModelLine:
     return asyncio.run(read_line(settings))
+
+
+def _renamed(record: WireRecord) -> WireRecord:
+    """The same event under another id: no duplicate."""
+    return record._replace(value=(record.value or b"").replace(b'"event_id":"', b'"event_id":"again-'))
 
 
 def _trainers(worker: WorkerProcess, at_least: int) -> list[int]:
@@ -48,7 +54,7 @@ def test_events_become_a_net_and_a_dead_trainer_harms_no_worker(
         broker=broker.address,
         checkpoint={"interval_s": 0.5},
         topics={"partitions": 2},
-        trainer=TINY | LENIENT | {"every_samples": 1_000, "min_samples": 1_000},
+        trainer=TINY | LENIENT | {"every_samples": 1_000, "min_samples": 1_000, "ahead_s": 0.01},
     )
     topic_io.make_topics(made)
     with worker_pool(made, tmp_path, (*SIE_WORKER, "--with-trainer")) as start:
@@ -61,8 +67,16 @@ def test_events_become_a_net_and_a_dead_trainer_harms_no_worker(
         worker.until(lambda: topic_io.committed(made) == ends or None, f"commits at {ends}", 120)
         second = _trainers(worker, 2)[1]
         worker.until(lambda: _line(made).newest or None, "announcement", 120)
+        topic_io.write(made, [_renamed(record) for record in simulation.records()])  # as if a second day came
+        ends = topic_io.ends(made, made.topics.events)
+        worker.until(lambda: topic_io.committed(made) == ends or None, f"commits at {ends}", 120)
         assert worker.stop() == 0
         deadline = time.monotonic() + 10
         while Path(f"/proc/{second}").exists() and time.monotonic() < deadline:
             time.sleep(0.1)
         assert not Path(f"/proc/{second}").exists()
+    announced = {said.version for said in _line(made).announcements.values()}
+    versions = set(topic_io.read_rows(made, made.topics.weights)["model_version"].to_pylist())
+    assert "builtin" in versions
+    assert versions & announced
+    assert versions <= announced | {"builtin"}
