@@ -1,6 +1,6 @@
 """What ``sie.models.v1`` says (compacted, one partition): which model version applies from which offset.
 
-Per model (``net``) four kinds of records, told apart by their keys:
+Per model (``net``) five kinds of records, told apart by their keys:
 
 | key | value |
 |---|---|
@@ -8,6 +8,7 @@ Per model (``net``) four kinds of records, told apart by their keys:
 | ``<model>/announcement/<n>`` | ``Announcement``: n rises by one, none is ever overwritten |
 | ``<model>/current`` | the newest n, written last |
 | ``<model>/adopted/<partition>/<n>`` | ``Adopted``: where a shard that heard of n too late took it up |
+| ``<model>/trainer/lease`` | name of the trainer that announces; not read here |
 
 So the log of events and these records determine every published weight.
 """
