@@ -18,6 +18,7 @@ from sie_online.simulator import Scenario
 EVENTS = 60_000
 SECONDS = 40.0  # of replay; set-up, maturing and the report make it a minute
 PARTITIONS = 4
+LEAST_WITH_TRAINER = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,10 @@ class Plan:
             raise UsageError("--rate, --seconds and --events contradict each other: give two of them")
         if events is None:
             events = max(1_000, round(rate * seconds)) if rate and seconds else EVENTS
+        if trainer and events < LEAST_WITH_TRAINER:
+            raise UsageError(
+                f"a net learns nothing from {events:,} events: ask for {LEAST_WITH_TRAINER:,} or more, or --no-trainer"
+            )
         return cls(events, rate or events / (seconds or SECONDS), seed, directory.absolute(), trainer)
 
     @property

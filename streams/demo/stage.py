@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ from sie_online.errors import UnreachableError, UsageError
 from sie_online.partitioner import Placer
 from sie_online.settings import Settings
 from sie_online.simulator import Simulation, simulate
+from sie_online.wire import Chunk
 from streams.demo.broker_side import Log, open_log
 from streams.demo.children import ChildError, Children, broker_command, free_port, listens, worker_command
 from streams.demo.learners import compare, warm_up
@@ -31,7 +33,7 @@ from streams.demo.picture import draw
 from streams.demo.plan import Plan, environment
 from streams.demo.report import Report, quantiles
 from streams.demo.site import Site
-from streams.demo.training import Trained, conclude
+from streams.demo.training import Trained, conclude, first_net
 from streams.demo.view import State, View
 from streams.pacing import Rate
 from streams.replay import Replayed, replay
@@ -41,6 +43,7 @@ BROKER_READY_S = 30.0
 WORKER_READY_S = 600.0  # the first start compiles the kernels
 STALLED_S = 60.0  # after the last record, without any progress
 LOOK_EVERY_S = 0.5
+FIRST_SHARE = 0.75  # of the stream, by then a part of its samples has settled; the rest is weighed under the first net
 
 T = TypeVar("T")
 
@@ -149,9 +152,19 @@ class _Stage:
         def note(records: int, _share: float) -> None:
             self._state.sent = records
 
-        sent = await replay(self._settings, simulation.chunks(), Rate(self._plan.rate), on_progress=note)
+        rate, chunks = Rate(self._plan.rate), simulation.chunks()
+        already = 0
+        if self._plan.trainer:
+            first = await replay(self._settings, _up_to(FIRST_SHARE, chunks), rate, flush=False, on_progress=note)
+            already = first.records
+            self._phase("Waiting for the trainer's first net, to go on under it")
+            await first_net(self._settings)
+            self._phase("Streaming on")
+        rest = await replay(
+            self._settings, chunks, rate, on_progress=lambda records, share: note(already + records, share)
+        )
         self._state.sending_until = time.monotonic()
-        return sent
+        return replace(rest, records=already + rest.records)
 
     async def _subscribe(self, observer: Observer) -> None:
         """What a training job would do."""
@@ -262,6 +275,14 @@ def in_background(work: Callable[[], T]) -> asyncio.Future[T]:
 
     threading.Thread(target=run, daemon=True).start()
     return result
+
+
+def _up_to(share: float, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """The ``chunks`` until ``share`` of the stream has gone by; the others stay in the iterator."""
+    for chunk in chunks:
+        yield chunk
+        if chunk.progress >= share:
+            return
 
 
 async def _while_well(main: Coroutine[Any, Any, T], *beside: Coroutine[Any, Any, None]) -> T:

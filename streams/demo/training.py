@@ -74,10 +74,15 @@ async def outcomes(settings: Settings) -> Counter[str]:
 async def enough_fine_tunes(settings: Settings) -> Counter[str]:
     """The outcomes once there are ``FINE_TUNES``, or when that takes too long."""
     deadline = time.monotonic() + WAIT_S
-    while True:
-        found = await outcomes(settings)
-        if found.total() >= FINE_TUNES or time.monotonic() > deadline:
-            return found
+    while (await outcomes(settings)).total() < FINE_TUNES and time.monotonic() < deadline:  # noqa: ASYNC110 - as above
+        await asyncio.sleep(LOOK_EVERY_S)
+    return await outcomes(settings)
+
+
+async def first_net(settings: Settings) -> None:
+    """Return when a net has been announced, or when that takes too long."""
+    deadline = time.monotonic() + WAIT_S
+    while not (await outcomes(settings))["accepted"] and time.monotonic() < deadline:  # noqa: ASYNC110 - nobody tells us
         await asyncio.sleep(LOOK_EVERY_S)
 
 

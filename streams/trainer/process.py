@@ -179,6 +179,7 @@ def _cut_off() -> None:
 def _watch_stdin(loop: asyncio.AbstractEventLoop, end: Any) -> None:
     """Whoever started us holds the other end: it closes when they end, however they do."""
     with suppress(OSError):
-        sys.stdin.buffer.read()
+        while os.read(sys.stdin.fileno(), 4096):  # not the buffered reader: its lock would outlive this thread
+            pass
     with suppress(RuntimeError):  # the loop has ended already
         loop.call_soon_threadsafe(end)

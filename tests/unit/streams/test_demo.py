@@ -56,7 +56,7 @@ def batch(rows: list[dict[str, object]]) -> pa.RecordBatch:
 def test_any_two_of_rate_seconds_and_events_give_the_third(
     rate: float | None, seconds: float | None, events: int | None, expected: tuple[int, float]
 ) -> None:
-    plan = Plan.of(rate, seconds, events, 0, Path("x"))
+    plan = Plan.of(rate, seconds, events, 0, Path("x"), trainer=False)
     assert (plan.events, plan.rate) == expected
 
 
