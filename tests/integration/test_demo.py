@@ -104,7 +104,7 @@ def test_it_ends_by_itself_and_its_books_balance(demo: Callable[..., Demo], tmp_
 def test_with_the_trainer_nets_are_announced_and_a_poisoned_one_is_refused(
     demo: Callable[..., Demo], tmp_path: Path
 ) -> None:
-    run = demo("--events", "20000", "--seconds", "60")
+    run = demo("--events", "20000", "--seconds", "40")
     assert run.end() == 0, run.said
     net = report(tmp_path)["net"]
     assert net["fine_tunes"] >= 3
