@@ -292,11 +292,11 @@ class Worker(mode.Service):
             places = await self._places(partitions)
             await self._adoptions.catch_up()
             taken = await asyncio.gather(*(self._take(p, generation, places[p], limit) for p in sorted(partitions)))
-        except SieError as error:
-            die(error.exit_code, str(error))
-        except Exception as error:
-            log.exception("restore failed")
-            die(FAULT, f"restore failed: {error!r}")
+        except Exception as error:  # noqa: BLE001 - all of it ends here, in one way or another
+            if self._stopping:  # what it takes to restore is being closed
+                log.info("restore given up: the worker is told to stop")
+                return {}
+            self._fail_to_restore(error)
         for held in taken:
             if term != self.consumer.positions.term:
                 held.shard.close()  # lost again meanwhile
@@ -305,6 +305,12 @@ class Worker(mode.Service):
             self._vitals.owned(held.partition)
             self._metrics.set_epoch(held.partition, held.epoch)
         return {held.partition: held.claim() for held in taken if self.holds(held)}
+
+    def _fail_to_restore(self, error: Exception) -> NoReturn:
+        if isinstance(error, SieError):
+            die(error.exit_code, str(error))
+        log.error("restore failed", exc_info=error)
+        die(FAULT, f"restore failed: {error!r}")
 
     async def _take(self, partition: int, generation: int, place: LogPlace, limit: asyncio.Semaphore) -> Held:
         async with limit:

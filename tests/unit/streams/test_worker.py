@@ -319,3 +319,32 @@ async def test_after_the_end_has_begun_nothing_more_is_processed(bench: Bench) -
     await bench.worker.process(_batch(100, 110))
 
     assert bench.shard.next_offset == 100
+
+
+class _Severed:
+    """A transport thread whose connection is gone; ``first`` happens before that is noticed."""
+
+    def __init__(self, first: Callable[[], None] = lambda: None) -> None:
+        self.first = first
+
+    async def ask(self, _what: object, *_args: object) -> None:
+        self.first()
+        raise RuntimeError("not connected")
+
+    log_range = committed = partition_count = None
+
+
+@in_loop
+async def test_a_restore_that_fails_ends_the_process(bench: Bench) -> None:
+    bench.consumer.thread = cast(Any, _Severed())
+    with pytest.raises(Died, match="restore failed"):
+        await bench.worker.acquire({1}, EPOCH)
+
+
+@in_loop
+async def test_a_restore_that_fails_because_the_worker_stops_is_given_up(bench: Bench) -> None:
+    def stop() -> None:
+        bench.worker._stopping = True
+
+    bench.consumer.thread = cast(Any, _Severed(stop))
+    assert await bench.worker.acquire({1}, EPOCH) == {}
