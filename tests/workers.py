@@ -18,6 +18,7 @@ from tests.brokers import ROOT
 from tests.environment import as_environment
 
 SIE_WORKER = (sys.executable, "-c", "from streams.cli import main; main()", "worker")
+SIE_TRAINER = (*SIE_WORKER[:-1], "trainer")
 FAUST_WORKER = (sys.executable, "-m", "faust", "-A", "streams.app", "worker")
 RECORDING_WORKER = (sys.executable, "-m", "tests.recording_worker")
 

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
-from tests.chaos.scene import PARTITIONS, START_S, Scene
+from tests.chaos.scene import PARTITIONS, START_S, TRAINER, Scene
 
 Fault = Callable[[Scene], None]
 
@@ -62,14 +62,24 @@ def kill_broker(scene: Scene) -> None:
     scene.fleet.wait(lambda: scene.rows.messages > said, "rows after the broker's return", START_S)
 
 
+def kill_trainer(scene: Scene) -> None:
+    """SIGKILL to the trainer; its successor goes on announcing."""
+    trainer = scene.fleet.slots[TRAINER]
+    starts = trainer.starts
+    trainer.process.kill()
+    scene.fleet.wait(
+        lambda: trainer.starts > starts and " announced " in trainer.process.text(), "announcement", START_S
+    )
+
+
 def long_plan(rng: random.Random) -> list[Fault]:
     """At least ten kills and two of everything else, in random order."""
-    plan: list[Fault] = [kill] * rng.randint(10, 13) + [suspend, join_and_leave, kill_broker] * 2
+    plan: list[Fault] = [kill] * rng.randint(10, 13) + [suspend, join_and_leave, kill_broker, kill_trainer] * 2
     rng.shuffle(plan)
     return plan
 
 
 def short_plan(rng: random.Random) -> list[Fault]:
     """Three kills and one of everything else."""
-    plan: Sequence[Fault] = [kill, kill, kill, suspend, join_and_leave, kill_broker]
+    plan: Sequence[Fault] = [kill, kill, kill, suspend, join_and_leave, kill_broker, kill_trainer]
     return rng.sample(plan, len(plan))

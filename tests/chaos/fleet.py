@@ -1,4 +1,4 @@
-"""Worker processes under a supervisor that restarts whatever ends, as an orchestrator would."""
+"""Worker and trainer processes under a supervisor that restarts whatever ends, as an orchestrator would."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ class HopelessError(AssertionError):
 
 @dataclass
 class Slot:
-    """A worker that is wanted, and its present process."""
+    """A process that is wanted, and the one that runs now."""
 
     name: str
     process: WorkerProcess
+    command: Sequence[str]
     starts: int = 1
     paused: bool = False
 
@@ -50,9 +51,10 @@ class Fleet:
     exits: list[tuple[str, int]] = field(default_factory=list)
     started: list[WorkerProcess] = field(default_factory=list)
 
-    def add(self, name: str) -> Slot:
-        """Want one more worker."""
-        slot = self.slots[name] = Slot(name, self._start(name, 0))
+    def add(self, name: str, command: Sequence[str] | None = None) -> Slot:
+        """Want one more process: a worker, if no other ``command`` is given."""
+        command = command or self.command
+        slot = self.slots[name] = Slot(name, self._start(name, 0, command), command)
         return slot
 
     def remove(self, name: str) -> int:
@@ -71,7 +73,8 @@ class Fleet:
             self.exits.append((slot.name, code))
             if code not in RESTARTABLE:
                 raise HopelessError(f"{slot.name} ended with {code}:\n{slot.process.text()[-3000:]}")
-            slot.process, slot.starts, slot.paused = self._start(slot.name, slot.starts), slot.starts + 1, False
+            slot.process = self._start(slot.name, slot.starts, slot.command)
+            slot.starts, slot.paused = slot.starts + 1, False
 
     def serving(self) -> list[Slot]:
         """Workers that hold partitions and run."""
@@ -98,7 +101,7 @@ class Fleet:
                 process.resume()
                 process.kill()
 
-    def _start(self, name: str, nth: int) -> WorkerProcess:
-        process = WorkerProcess(self.settings, self.folder / f"{name}-{nth:03d}.log", self.command)
+    def _start(self, name: str, nth: int, command: Sequence[str]) -> WorkerProcess:
+        process = WorkerProcess(self.settings, self.folder / f"{name}-{nth:03d}.log", command)
         self.started.append(process)
         return process

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import logging
 import random
@@ -14,19 +15,32 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
+from sie_online import WeightSubscriber
+from sie_online.contracts import WEIGHTS
 from sie_online.settings import Settings
+from streams.checkpoint.backend import open_backend
+from streams.metrics import Metrics
+from streams.model_line.history import read_line
+from streams.model_line.nets import Nets
 from tests import topic_io
 from tests.brokers import Broker, apache_kafka
 from tests.chaos.faults import Fault, long_plan, short_plan
 from tests.chaos.fleet import HopelessError
-from tests.chaos.scene import Scene, chaos_settings, opened
-from tests.chaos.verdict import Said, compare, undisturbed
-from tests.workers import SIE_WORKER
+from tests.chaos.scene import TRAINER, Scene, chaos_settings, opened
+from tests.chaos.verdict import Said, compare, compare_tables, last_revisions, undisturbed
+from tests.workers import SIE_TRAINER, SIE_WORKER
+
+IDLE_S = 5.0
 
 
 @dataclass(frozen=True)
 class Report:
-    """What one run did and found. ``problems`` is empty if every promise was kept."""
+    """What one run did and found. ``problems`` is empty if every promise was kept.
+
+    ``announced`` counts announcements, ``served`` the model versions of rows, ``late`` the shards' late adoptions.
+    """
 
     seed: int
     faults: list[str]
@@ -37,12 +51,15 @@ class Report:
     records: int
     rows: int
     repeated_rows: int
+    announced: int
+    served: int
+    late: int
     seconds: float
     problems: list[str]
 
 
 def run(broker: Broker, folder: Path, seed: int, plan: Sequence[Fault], command: Sequence[str] = SIE_WORKER) -> Report:
-    """Do ``plan`` to two workers under load, let them finish, and judge what they published."""
+    """Do ``plan`` to two workers and a trainer under load, let them finish, and judge what they published."""
     began = time.monotonic()
     settings = chaos_settings(broker, folder, f"chaos-{seed}-{int(time.time())}")
     with opened(settings, broker, folder, command, seed) as scene:
@@ -52,8 +69,11 @@ def run(broker: Broker, folder: Path, seed: int, plan: Sequence[Fault], command:
             scene.problems.append(str(error))
         problems = scene.problems + scene.commits.ahead[:5]
     log = topic_io.read(settings, settings.topics.events)
-    said = said_by(settings)
-    problems += compare(said, undisturbed(settings, log))
+    line = asyncio.run(read_line(settings))
+    nets = Nets(open_backend(settings.store), line, Metrics(settings))
+    said, expected = said_by(settings), undisturbed(settings, log, line, nets.get)
+    problems += compare(said, expected)
+    problems += compare_tables("subscriber", asyncio.run(subscribed(settings)), last_revisions(expected.weights))
     distinct = said.weights.group_by(["partition", "offset", "revision"]).aggregate([]).num_rows
     return Report(
         seed=seed,
@@ -65,6 +85,9 @@ def run(broker: Broker, folder: Path, seed: int, plan: Sequence[Fault], command:
         records=len(log),
         rows=distinct,
         repeated_rows=said.weights.num_rows - distinct,
+        announced=len(line.announcements),
+        served=len(set(said.weights["model_version"].to_pylist())),
+        late=len(line.adopted),
         seconds=round(time.monotonic() - began, 1),
         problems=problems,
     )
@@ -73,11 +96,12 @@ def run(broker: Broker, folder: Path, seed: int, plan: Sequence[Fault], command:
 def _play(scene: Scene, plan: Sequence[Fault]) -> None:
     for name in ("first", "second"):
         scene.fleet.add(name)
+    scene.fleet.add(TRAINER, SIE_TRAINER)
     for fault in plan:
         fault(scene)
     scene.wait_for_two_serving()
     scene.finish_load()
-    for name in ("first", "second"):
+    for name in (TRAINER, "first", "second"):
         if code := scene.fleet.remove(name):
             scene.problems.append(f"{name}, told to stop, ended with {code}")
 
@@ -90,6 +114,13 @@ def said_by(settings: Settings) -> Said:
         topic_io.read_rows(settings, settings.topics.samples),
         [(int(one["sie-source-partition"]), int(one["sie-source-offset"])) for one in letters],
     )
+
+
+async def subscribed(settings: Settings) -> pa.Table:
+    """The table of a subscriber that begins now: the last word about every record."""
+    async with WeightSubscriber(settings, idle_s=IDLE_S) as weights:
+        tables = [pa.Table.from_batches([batch]).select(WEIGHTS.names) async for batch in weights.batches()]
+    return last_revisions(pa.concat_tables(tables))
 
 
 def _seeds(text: str) -> list[int]:

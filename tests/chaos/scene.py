@@ -18,6 +18,7 @@ from tests import topic_io
 from tests.brokers import Broker
 from tests.chaos.fleet import Fleet, Slot
 from tests.chaos.monitors import CommitMonitor, RowMonitor, running
+from tests.models_made import LENIENT, TINY
 from tests.topic_io import Writer, writing
 
 PARTITIONS = 4
@@ -27,10 +28,12 @@ HOURS = 12.0
 SERVED_WITHIN_S = 15.0
 START_S = 240.0  # a worker on a busy two-core machine; its kernels may have to be compiled
 DRAIN_S = 240.0
+TRAINER = "trainer"
+"""Name of the trainer among the processes."""
 
 
 def chaos_settings(broker: Broker, folder: Path, name: str) -> Settings:
-    """Small tables, short windows and a checkpoint every second: much happens in little time."""
+    """Small tables, short windows, a checkpoint every second and a net every few: much happens in little time."""
     topics = {topic: f"{name}.{topic.replace('_', '-')}" for topic in ("events", "weights", "samples", "entities")}
     return load(
         {
@@ -43,6 +46,7 @@ def chaos_settings(broker: Broker, folder: Path, name: str) -> Settings:
             "topics": topics
             | {"models": f"{name}.models", "dead_letters": f"{name}.dead-letters", "partitions": PARTITIONS},
             "labels": {"window_s": 3_600},
+            "trainer": TINY | LENIENT | {"every_samples": 3_000, "min_samples": 1_000, "ahead_s": 2.0},
             "dedupe": {
                 "events": 64
             },  # fewer than a replay repeats, or it would hide a state that is ahead of its offset

@@ -4,7 +4,7 @@ column but the owner's generation, to the bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,9 @@ import pyarrow.compute as pc
 from aiokafka.structs import ConsumerRecord
 from numpy.typing import NDArray
 
+from sie_online.announcements import ModelLine
 from sie_online.contracts import WEIGHT_KEY
+from sie_online.importance.net import Net
 from sie_online.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import Shard, ShardOutput
@@ -31,8 +33,10 @@ class Said:
     dead_letters: list[tuple[int, int]]
 
 
-def undisturbed(settings: Settings, log: Iterable[ConsumerRecord]) -> Said:
-    """What one shard per partition says of ``log``, read once, in order, without any fault."""
+def undisturbed(
+    settings: Settings, log: Iterable[ConsumerRecord], line: ModelLine, net_of: Callable[[str], Net | None]
+) -> Said:
+    """What one shard per partition says of ``log``, read once, in order, without any fault, under ``line``."""
     outputs: list[ShardOutput] = []
     dead: list[tuple[int, int]] = []
     by_partition: dict[int, list[ConsumerRecord]] = {}
@@ -40,6 +44,8 @@ def undisturbed(settings: Settings, log: Iterable[ConsumerRecord]) -> Said:
         by_partition.setdefault(record.partition, []).append(record)
     for partition, records in sorted(by_partition.items()):
         shard = Shard(settings, partition)
+        for adoption in line.adoptions(partition):
+            shard.schedule(adoption, net_of(adoption.version))
         for batch in _batches(settings.topics.events, partition, records):
             for output in shard.process(batch):
                 outputs.append(output)
@@ -63,16 +69,25 @@ def _batches(topic: str, partition: int, records: list[ConsumerRecord]) -> Itera
 
 def compare(found: Said, expected: Said) -> list[str]:
     """Everything that is wrong with ``found``; nothing if all is well."""
-    problems = []
-    for name, table, truth in (
-        ("weights", found.weights, expected.weights),
-        ("samples", found.samples, expected.samples),
-    ):
-        problems += [f"{name}: {problem}" for problem in _compare(_Rows.of(table), _Rows.of(truth))]
+    problems = compare_tables("weights", found.weights, expected.weights)
+    problems += compare_tables("samples", found.samples, expected.samples)
     if set(found.dead_letters) != set(expected.dead_letters):
         differing = sorted(set(found.dead_letters) ^ set(expected.dead_letters))
         problems.append(f"dead letters: {len(differing)} differ, such as {differing[:SHOWN]}")
     return problems
+
+
+def last_revisions(table: pa.Table) -> pa.Table:
+    """Of every record's rows the last revision, once: what a subscriber's table holds in the end."""
+    rows = _Rows.of(table)
+    last = np.ones(len(rows.keys), np.bool_)
+    last[:-1] = (rows.keys[1:, :2] != rows.keys[:-1, :2]).any(axis=1)
+    return rows.table.filter(pa.array(last))
+
+
+def compare_tables(name: str, found: pa.Table, expected: pa.Table) -> list[str]:
+    """What is wrong with ``found``: rows by identity, every column but the generation."""
+    return [f"{name}: {problem}" for problem in _compare(_Rows.of(found), _Rows.of(expected))]
 
 
 @dataclass(frozen=True)
