@@ -1,0 +1,47 @@
+"""Every setting there is, defined once: environment (``SIE_…``, ``__`` between levels), TOML file and command line.
+
+Precedence, highest first: values given in code or by ``--set``, environment, the TOML file named by ``SIE_CONFIG``, the
+sections' defaults. ``rows`` holds the sections whose values change published rows (``ROW_SECTIONS``); their digest is
+the *fingerprint* that a checkpoint carries, so that a worker never continues a state that other settings made.
+``operation`` says how a worker runs, ``training`` how the importance net is trained; ``deployment`` is all together.
+"""
+
+from sie_online.settings.deployment import KNOWN_ELSEWHERE, ROW_SECTIONS, Settings, load
+from sie_online.settings.operation import Checkpoint, Kafka, Topics, Watchdog, Web
+from sie_online.settings.rows import (
+    Dedupe,
+    Entities,
+    Guard,
+    Importance,
+    Labels,
+    Limits,
+    Privacy,
+    Recommender,
+)
+from sie_online.settings.training import FineTuning, Models, NetGate, NetShape, Trainer, TrainerWeb
+
+__all__ = [
+    "KNOWN_ELSEWHERE",
+    "ROW_SECTIONS",
+    "Checkpoint",
+    "Dedupe",
+    "Entities",
+    "FineTuning",
+    "Guard",
+    "Importance",
+    "Kafka",
+    "Labels",
+    "Limits",
+    "Models",
+    "NetGate",
+    "NetShape",
+    "Privacy",
+    "Recommender",
+    "Settings",
+    "Topics",
+    "Trainer",
+    "TrainerWeb",
+    "Watchdog",
+    "Web",
+    "load",
+]

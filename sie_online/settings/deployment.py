@@ -1,0 +1,154 @@
+"""All settings of one deployment together: where their values come from, and what is wrong with them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from pydantic_settings import SettingsError as SourceError
+
+from sie_online.errors import SettingsError
+from sie_online.settings.operation import Checkpoint, Kafka, Topics, Watchdog, Web
+from sie_online.settings.rows import Dedupe, Entities, Guard, Importance, Labels, Limits, Privacy, Recommender
+from sie_online.settings.training import Models, Trainer
+
+ROW_SECTIONS = ("limits", "labels", "dedupe", "entities", "recommender", "importance", "guard", "privacy")
+
+
+class Settings(BaseSettings):
+    """All settings of one deployment. Use ``load`` rather than the constructor: it explains what is wrong."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SIE_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    broker: str = Field("127.0.0.1:9092", description="Bootstrap servers, host:port, comma-separated.")
+    group: str = Field("sie", description="Consumer group of the workers.")
+    instance_id: str = Field("", description="Static group membership: a stable name of this worker; empty: dynamic.")
+    store: str = Field("file:///var/lib/sie", description="Checkpoints and models, an fsspec URL.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
+    kafka: Kafka = Field(default_factory=lambda: Kafka())
+    topics: Topics = Field(default_factory=lambda: Topics())
+    limits: Limits = Field(default_factory=lambda: Limits())
+    labels: Labels = Field(default_factory=lambda: Labels())
+    dedupe: Dedupe = Field(default_factory=lambda: Dedupe())
+    entities: Entities = Field(default_factory=lambda: Entities())
+    recommender: Recommender = Field(default_factory=lambda: Recommender())
+    importance: Importance = Field(default_factory=lambda: Importance())
+    guard: Guard = Field(default_factory=lambda: Guard())
+    checkpoint: Checkpoint = Field(default_factory=lambda: Checkpoint())
+    watchdog: Watchdog = Field(default_factory=lambda: Watchdog())
+    web: Web = Field(default_factory=lambda: Web())
+    trainer: Trainer = Field(default_factory=lambda: Trainer())
+    models: Models = Field(default_factory=lambda: Models())
+    privacy: Privacy = Field(default_factory=lambda: Privacy())
+
+    @field_validator("broker")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        for address in value.split(","):
+            host, colon, port = address.strip().rpartition(":")
+            if not (host and colon and port.isdecimal() and 0 < int(port) < 65_536):
+                raise ValueError(f"{address!r} is no address: write host:port, several separated by commas")
+        return value
+
+    @field_validator("store")
+    @classmethod
+    def _store_url(cls, value: str) -> str:
+        if not value.startswith("file:///"):
+            raise ValueError(f"{value!r} is no supported store: write file:///absolute/path")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.recommender.classifier and not self.store.startswith("file://"):
+            raise ValueError("recommender.classifier works only with a file:// store")
+        if self.watchdog.checkpoint_s < 3 * self.checkpoint.interval_s:
+            raise ValueError("watchdog.checkpoint_s must be at least three times checkpoint.interval_s")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Code over environment over the file that ``SIE_CONFIG`` names."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, os.environ.get("SIE_CONFIG") or None)
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of every setting that changes published rows."""
+        rows = self.model_dump_json(include=set(ROW_SECTIONS))
+        return hashlib.sha256(rows.encode()).hexdigest()
+
+
+HOW_TO_WRITE = (
+    "in the environment a list is JSON, as in SIE_IMPORTANCE__FACTORS='[\"noise\"]', "
+    "and a section's settings have variables of their own, as SIE_WEB__PORT=0"
+)
+
+
+def load(overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read the settings from all sources; ``overrides`` is nested, as in ``{"web": {"port": 0}}``.
+
+    Raises:
+        SettingsError: a value is refused or a name is unknown; one line per problem, each naming the setting.
+    """
+    _refuse_unreadable_file(os.environ.get("SIE_CONFIG"))
+    try:
+        settings = Settings(**(overrides or {}))
+    except ValidationError as error:
+        raise SettingsError("\n".join(_sentence(problem) for problem in error.errors())) from None
+    except SourceError as error:
+        raise SettingsError(f"{error}: {HOW_TO_WRITE}") from None
+    _refuse_unknown_environment(settings)
+    return settings
+
+
+def _refuse_unreadable_file(file: str | None) -> None:
+    if not file:
+        return
+    try:
+        tomllib.loads(Path(file).read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"SIE_CONFIG names {file}, which cannot be read: {error.strerror}") from None
+    except ValueError as error:  # TOML and UTF-8 errors alike
+        raise SettingsError(f"SIE_CONFIG names {file}, which is no TOML: {error}") from None
+
+
+def _sentence(problem: Any) -> str:
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    path = [part for part in problem["loc"] if isinstance(part, str)]  # without the position in a list
+    if not path:
+        return message
+    if problem["type"] == "extra_forbidden":
+        message = "there is no such setting; see 'sie config show' for the names there are"
+    return f"{'.'.join(path)}: {message} (environment: SIE_{'__'.join(path).upper()})"
+
+
+KNOWN_ELSEWHERE = {"SIE_CONFIG", "SIE_CACHE_DIR"}
+
+
+def _refuse_unknown_environment(settings: Settings) -> None:
+    names = {f"SIE_{field}".upper() for field in type(settings).model_fields} | KNOWN_ELSEWHERE
+    for variable in sorted(os.environ):
+        if variable.startswith("SIE_") and variable.split("__")[0].upper() not in names:
+            raise SettingsError(f"{variable} is no setting: unset it, or see 'sie config show' for the names there are")

@@ -1,0 +1,100 @@
+"""How a worker is reached, runs and keeps its state: nothing here changes a published row."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from sie_online.settings.section import OptionalFile, Section
+
+
+class Kafka(Section):
+    """How to reach and talk to the brokers; the subscriber client uses the first block too."""
+
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="Protocol spoken to the brokers."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="SASL mechanism, where the protocol has SASL."
+    )
+    sasl_username: str = Field("", description="SASL user name.")
+    sasl_password: SecretStr = Field(SecretStr(""), description="SASL password (never printed).")
+    sasl_password_file: OptionalFile = Field(None, description="File that holds the SASL password instead.")
+    ssl_ca_file: OptionalFile = Field(None, description="CA certificates (PEM); the system's where unset.")
+    ssl_cert_file: OptionalFile = Field(None, description="Client certificate (PEM).")
+    ssl_key_file: OptionalFile = Field(None, description="Client key (PEM).")
+    session_timeout_s: float = Field(6.0, gt=0, description="A dead worker's partitions move after this many seconds.")
+    heartbeat_interval_s: float = Field(1.5, gt=0, description="Group heartbeats; a quarter of the session timeout.")
+    rebalance_timeout_s: float = Field(15.0, gt=0, description="How long a rebalance waits for slow members.")
+    request_timeout_s: float = Field(20.0, gt=0, description="Longest wait for one broker request.")
+    metadata_max_age_s: float = Field(5.0, gt=0, description="New partitions are noticed within this many seconds.")
+    fetch_max_bytes: int = Field(4 << 20, ge=1 << 10, description="Bytes per partition and fetch.")
+    max_poll_records: int = Field(4000, ge=1, description="Records of one partition handed over at a time.")
+    max_in_flight_bytes: int = Field(
+        32 << 20, ge=1 << 20, description="Fetched but unprocessed bytes; fetching pauses above."
+    )
+    max_unacked_bytes: int = Field(
+        32 << 20, ge=1 << 20, description="Published but unacknowledged bytes; processing pauses above."
+    )
+    max_message_bytes: int = Field(900_000, ge=10_000, le=1_000_000, description="Largest message we publish.")
+    compression: Literal["none", "gzip", "lz4", "zstd"] = Field(
+        "none", description="Compression of published messages."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Kafka:
+        if self.heartbeat_interval_s * 3 > self.session_timeout_s:
+            raise ValueError(
+                "heartbeat_interval_s must be at most a third of session_timeout_s, "
+                "or one lost heartbeat ends the session"
+            )
+        if self.security_protocol.startswith("SASL") and not self.sasl_username:
+            raise ValueError(
+                f"security_protocol {self.security_protocol} needs sasl_username "
+                "(and sasl_password or sasl_password_file)"
+            )
+        return self
+
+
+class Topics(Section):
+    """Names of the topics, and the shape ``sie topics create`` gives them."""
+
+    events: str = Field("sie.events", description="Input: events as JSON, key = user_id.")
+    weights: str = Field("sie.weights.v1", description="Output: weights as Arrow IPC streams.")
+    samples: str = Field("sie.samples.v1", description="Output: settled samples as Arrow IPC streams.")
+    entities: str = Field("sie.entities.v1", description="Output, compacted: state of users, items and categories.")
+    models: str = Field("sie.models.v1", description="Model manifests and announcements, compacted.")
+    dead_letters: str = Field("sie.dead-letters.v1", description="Records that could not be read, with the reason.")
+    partitions: int = Field(4, ge=1, le=4096, description="Partitions of events, weights and samples on creation.")
+    replication: int = Field(1, ge=1, description="Replication factor on creation; 3 in production.")
+    events_retention_h: float = Field(168.0, gt=0, description="Retention of the input on creation, hours.")
+
+    @field_validator("events", "weights", "samples", "entities", "models", "dead_letters")
+    @classmethod
+    def _legal(cls, name: str) -> str:
+        if not name or len(name) > 249 or not all(c.isascii() and (c.isalnum() or c in "._-") for c in name):
+            raise ValueError(f"{name!r} is no legal topic name: use letters, digits, '.', '_' and '-' only")
+        return name
+
+
+class Checkpoint(Section):
+    """How often the state is made durable."""
+
+    interval_s: float = Field(5.0, gt=0, description="Seconds between checkpoints of a shard.")
+
+
+class Watchdog(Section):
+    """When a stuck worker ends itself (exit 70) so that its supervisor restarts it."""
+
+    progress_s: float = Field(60.0, gt=0, description="No record processed for this long while there is lag.")
+    checkpoint_s: float = Field(60.0, gt=0, description="No checkpoint for this long.")
+    restore_s: float = Field(120.0, gt=0, description="A shard's restore takes longer than this.")
+    shutdown_s: float = Field(20.0, gt=0, description="A shutdown takes longer than this.")
+
+
+class Web(Section):
+    """The worker's own site: /healthz, /readyz, /metrics."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; loopback unless told otherwise.")
+    port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0 picks a free one.")
