@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
-from contextlib import suppress
+import time
 
 from sie_online.announcements import NET, Adopted, Adoption, adopted_key, encode
 from sie_online.errors import UnreachableError
+from sie_online.importance.net import Net
 from sie_online.settings import Settings
 from streams.checkpoint.backend import open_backend
 from streams.metrics import Metrics
@@ -34,9 +34,10 @@ class Adoptions:
         self._publisher = publisher
         self._metrics = metrics
         self._reader = ModelLineReader(settings)
+        self._line = self._reader.line
         self._reading = asyncio.Lock()
         self._incomplete = False  # a version could not be loaded; it is to be offered again
-        self.nets = Nets(open_backend(settings.store), self._reader.line, metrics)
+        self.nets = Nets(open_backend(settings.store), self._line, metrics)
 
     async def start(self) -> None:
         """Connect and read what has been announced.
@@ -59,7 +60,7 @@ class Adoptions:
         """
         async with self._reading:
             await self._reader.catch_up()
-        self._metrics.set_announced(self._reader.line.newest)
+        self._metrics.set_announced(self._line.newest)
 
     async def heard(self) -> bool:
         """Wait a moment for announcements; whether there is something to offer."""
@@ -70,29 +71,25 @@ class Adoptions:
             log.warning("announcements cannot be read: %s", error)
             await asyncio.sleep(POLL_S)
             return False
-        self._metrics.set_announced(self._reader.line.newest)
+        self._metrics.set_announced(self._line.newest)
         again, self._incomplete = self._incomplete, False
         return news or again
 
     async def offer(self, held: Held) -> None:
-        """Tell the shard of ``held`` what it has not heard yet."""
-        for adoption in self._unheard(held):  # loading takes a while, and the line goes on meanwhile
-            with suppress(LookupError):
-                await asyncio.to_thread(self.nets.get, adoption.version)
-        async with held.processing:
-            for adoption in self._unheard(held):
-                self._tell(held, adoption)
+        """Tell the shard of ``held`` what it has not heard yet. The line stands still while it is told, not longer."""
+        for adoption in list(self._line.adoptions(held.partition, after=_told(held))):
+            try:
+                net = await asyncio.to_thread(self.nets.get, adoption.version)
+            except LookupError:
+                self._incomplete = True
+                continue
+            async with held.processing:
+                started = time.perf_counter()
+                if adoption.n > _told(held):
+                    self._tell(held, adoption, net)
+                self._metrics.observe_stage("adopt", time.perf_counter() - started)
 
-    def _unheard(self, held: Held) -> Iterable[Adoption]:
-        told = max([held.shard.told, *(adoption.n for adoption, _ in held.late)])
-        return list(self._reader.line.adoptions(held.partition, after=told))
-
-    def _tell(self, held: Held, adoption: Adoption) -> None:
-        try:
-            net = self.nets.get(adoption.version)
-        except LookupError:
-            self._incomplete = True
-            return
+    def _tell(self, held: Held, adoption: Adoption, net: Net | None) -> None:
         if not held.shard.schedule(adoption, net):
             held.late.append((adoption, net))
         said = {"partition": held.partition, "version": adoption.version, "announcement": adoption.n}
@@ -113,3 +110,8 @@ class Adoptions:
                 extra={"partition": here.partition, "version": here.version, "announced_for": adoption.offset}
                 | {"offset": here.offset},
             )
+
+
+def _told(held: Held) -> int:
+    """Number of the newest announcement that the shard has heard of."""
+    return max([held.shard.told, *(adoption.n for adoption, _ in held.late)])

@@ -31,7 +31,7 @@ UNKNOWN = "unknown"
 
 PARTITIONS = frozenset(map(str, range(4096)))
 """As many as ``topics.partitions`` admits; a worker has series of those it was assigned."""
-STAGES = frozenset({"fetch", "decode", "process", "publish", "snapshot", "confirm", "checkpoint", "restore"})
+STAGES = frozenset({"fetch", "decode", "process", "publish", "snapshot", "confirm", "checkpoint", "restore", "adopt"})
 KINDS = frozenset({"user", "item", "category", "pair", "interest"})
 REASONS = frozenset(Reason)
 
@@ -163,7 +163,9 @@ class Metrics:
         self._consumed_bytes = self._counter("consumed_bytes", "Bytes of keys and values read.", "partition")
         self._rows = self._counter("published_rows", "Rows of weights confirmed by the broker.", "partition")
         self._batch_records = self._histogram("batch_records", "Records per batch.", RECORDS)
-        self._stage_seconds = self._histogram("stage_seconds", "Time per batch and stage.", SECONDS, "stage")
+        self._stage_seconds = self._histogram(
+            "stage_seconds", "Time per batch, checkpoint, restore or adoption, by stage.", SECONDS, "stage"
+        )
         self._event_latency = self._histogram(
             "event_to_publish_seconds",
             "From when a row became known, in event time, to its confirmation.",
