@@ -52,7 +52,7 @@ schemas-check: $(VENV)/.dev
 	@$(BIN)/python -m sie_online.schemas --check
 
 .PHONY: bench
-bench: $(VENV)/.dev ## Throughput on Apache Kafka beside stock Faust and an empty fetch, in build/bench
+bench: $(VENV)/.dev ## Throughput on Apache Kafka beside stock Faust and an empty fetch (ARGS="--help": others)
 	@$(BIN)/python -m tests.benchmarks.throughput $(ARGS)
 
 .PHONY: chaos

@@ -43,6 +43,7 @@ class Arena:
                 "group": f"bench-{name}",
                 "store": (self.folder / name / "store").as_uri(),
                 "web": {"port": free_ports()[0]},
+                "trainer": {"web": {"port": 0}},
                 "topics": {"events": EVENTS, "partitions": self.partitions, **outputs},
                 "checkpoint": {"interval_s": CHECKPOINT_S},
             }

@@ -1,9 +1,10 @@
-"""The three contestants. Each run is a fresh process with a fresh group, over the same events.
+"""The contestants. Each run is a fresh process with a fresh group, over the same events.
 
-How each is timed: *worker* and *stock-faust* by the broker's own stamps (LogAppendTime) of what they publish, from the
-first message to the last; the events of that first message do not count. So start, compilation, joining the group and
-restoring lie outside, publishing lies inside, and neither is slowed by being watched. *empty-fetch* publishes nothing:
-from aiokafka's first answer to its last, without the records of the first.
+How each is timed: *worker* (alone or with a trainer beside it) and *stock-faust* by the broker's own stamps
+(LogAppendTime) of what they publish, from the first message to the last; the events of that first message do not
+count. So start, compilation, joining the group and restoring lie outside, publishing lies inside, and neither is
+slowed by being watched. *empty-fetch* publishes nothing: from aiokafka's first answer to its last, without the records
+of the first.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from tests.workers import SIE_WORKER, WorkerProcess, worker_pool
 START_S = 600  # the first start compiles the kernels
 RUN_S = 1_800
 LOOK_EVERY_S = 1.0  # a scrape costs the worker some milliseconds
+WORKER, WITH_TRAINER, STOCK, FETCH = "worker", "worker-with-trainer", "stock-faust", "empty-fetch"
 RESULT = re.compile(r"^RESULT (\{.*\})$", re.MULTILINE)
 
 Progress = Callable[[str], None]
@@ -61,17 +63,23 @@ class Run:
         return asdict(self) | {"events_per_s": self.rate}
 
 
-def run_worker(arena: Arena, broker: Broker, name: str, progress: Progress) -> Run:
+def run_worker(arena: Arena, broker: Broker, name: str, progress: Progress, *, trainer: bool = False) -> Run:
     """``sie worker`` from an empty store to the last event, then proof that nothing is missing.
+
+    ``trainer``: ``--with-trainer``, the trainer as nice as it is by default.
 
     Raises:
         AssertionError: it ended, got stuck, or an event is unaccounted for.
     """
     settings = arena.settings(name)
     outputs = make_outputs(settings)
-    with worker_pool(settings, _folder(arena, name), SIE_WORKER) as start:
+    command = (*SIE_WORKER, "--with-trainer") if trainer else SIE_WORKER
+    with worker_pool(settings, _folder(arena, name), command) as start:
         worker = start()
-        with CpuWatch(_pids(worker, broker)) as watch:
+        pids = _pids(worker, broker)
+        if trainer:
+            pids["trainer"] = int(worker.wait_for(r"trainer started pid=(\d+)", START_S)[1])
+        with CpuWatch(pids) as watch:
             worker.wait_ready(START_S)
             samples = _until_accounted(worker, settings, arena.records, progress)
         if code := worker.stop():
@@ -81,7 +89,7 @@ def run_worker(arena: Arena, broker: Broker, name: str, progress: Progress) -> R
     _prove_complete(settings, counts, found)
     drop(settings, outputs)
     return Run(
-        contestant="worker",
+        contestant=WITH_TRAINER if trainer else WORKER,
         events=found.events_after_first(),
         seconds=(found.last_ms - found.first_ms) / 1000,
         cores=watch.cores(found.first_ms, found.last_ms),
@@ -105,7 +113,7 @@ def run_stock(arena: Arena, broker: Broker, name: str, n_events: int) -> Run:
         raise AssertionError(f"stock Faust published {found.rows:,} messages for {n_events:,} events")
     drop(settings, [out])
     return Run(
-        contestant="stock-faust",
+        contestant=STOCK,
         events=found.events_after_first(),
         seconds=(found.last_ms - found.first_ms) / 1000,
         cores=watch.cores(found.first_ms, found.last_ms),
@@ -122,7 +130,7 @@ def run_fetch(arena: Arena, broker: Broker, name: str) -> Run:
         with CpuWatch(_pids(process, broker)) as watch:
             result = _result(process)
     first_ms, last_ms = result["first_ms"], result["last_ms"]
-    return Run("empty-fetch", int(result["records"]), (last_ms - first_ms) / 1000, watch.cores(first_ms, last_ms))
+    return Run(FETCH, int(result["records"]), (last_ms - first_ms) / 1000, watch.cores(first_ms, last_ms))
 
 
 def _until_accounted(worker: WorkerProcess, settings: Settings, n_records: int, progress: Progress) -> list[Sample]:
@@ -174,9 +182,12 @@ def _inside(samples: Sequence[Sample]) -> dict[str, float]:
     stages = {
         f"{sample.labels['stage']}_s": sample.value for sample in samples if sample.name == "sie_stage_seconds_sum"
     }
-    snapshots = [s.value for s in samples if s.name == "sie_stage_seconds_count" and s.labels["stage"] == "snapshot"]
+    times = {s.labels["stage"]: s.value for s in samples if s.name == "sie_stage_seconds_count"}
     return stages | {
-        "snapshots": sum(snapshots),
+        "snapshots": times.get("snapshot", 0.0),
+        "announcements": _value(samples, "sie_model_announced"),
+        "heard_by_shards": times.get("adopt", 0.0),
+        "late_adoptions": _value(samples, "sie_model_late_adoptions_total"),
         "checkpoints": _value(samples, "sie_checkpoint_seconds_count"),
         "durable_s": _value(samples, "sie_checkpoint_seconds_sum"),
         "checkpoint_mb": _value(samples, "sie_checkpoint_bytes_total") / 1e6,

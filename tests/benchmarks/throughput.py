@@ -1,6 +1,7 @@
 """``make bench``: the whole job on real Apache Kafka, beside stock Faust doing the same, and beside an empty fetch.
 
-The three contestants take turns (A B C A B C …), each in a fresh process with a fresh group, over one topic of
+``--with-trainer`` puts a second worker beside the first instead, one that runs a trainer: give it events for some
+minutes. The contestants take turns (A B C A B C …), each in a fresh process with a fresh group, over one topic of
 generated events written beforehand. Their processes and the broker end with this one, however it ends.
 ``contestants`` says how each is timed, ``stock`` what stock Faust is given; ratios are taken within a round.
 """
@@ -21,12 +22,13 @@ from pathlib import Path
 from sie_online.settings import KNOWN_ELSEWHERE
 from tests.benchmarks import BENCH
 from tests.benchmarks.arena import CHECKPOINT_S, Arena, write_events
-from tests.benchmarks.contestants import Run, run_fetch, run_stock, run_worker
+from tests.benchmarks.contestants import FETCH, STOCK, WITH_TRAINER, WORKER, Run, run_fetch, run_stock, run_worker
 from tests.benchmarks.machine import busy_cores, describe, warning
 from tests.benchmarks.report import Report
 from tests.brokers import Broker, apache_kafka, requirements
 
 RESULT = BENCH / "throughput.json"
+RESULT_WITH_TRAINER = BENCH / "with-trainer.json"
 TELL_EVERY_S = 5.0
 LEAST_EVENTS = 10_000  # fewer come with the first answer: nothing would be left to time
 
@@ -41,22 +43,23 @@ def main() -> int:
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.default_int_handler)  # as Ctrl-C: what we started is ended
     try:
-        report = measure(given.events, given.partitions, given.rounds, given.stock_events)
+        report = measure(given.events, given.partitions, given.rounds, given.stock_events, given.with_trainer)
     except KeyboardInterrupt:
         tell("interrupted")
         return 130
-    report.write(given.out)
-    print(f"\n{report}\n\n{given.out}")
+    out = given.out or (RESULT_WITH_TRAINER if given.with_trainer else RESULT)
+    report.write(out)
+    print(f"\n{report}\n\n{out}")
     return 0
 
 
-def measure(n_events: int, n_partitions: int, n_rounds: int, n_stock: int) -> Report:
+def measure(n_events: int, n_partitions: int, n_rounds: int, n_stock: int, with_trainer: bool) -> Report:
     """Write the events, warm the broker up, run the rounds."""
     with _arena(n_partitions) as (empty, broker):
         tell(f"writing about {n_events:,} events to {n_partitions} partitions")
         written = write_events(empty, n_events, _now_and_then(lambda n, _share: f"written {n:,}"))
         arena = replace(empty, records=written.records + written.heartbeats)
-        stock = min(n_stock, written.records)
+        stock = 0 if with_trainer else min(n_stock, written.records)
         report = Report(
             describe(),
             {"records": arena.records, "partitions": n_partitions, "stock_events": stock, "checkpoint_s": CHECKPOINT_S},
@@ -78,13 +81,16 @@ def _round(arena: Arena, broker: Broker, number: int, n_rounds: int, n_stock: in
         told(what)
 
     told = _now_and_then(lambda what: f"{at}: worker {what}")
-    contestants: tuple[Callable[[], Run], ...] = (
-        lambda: run_worker(arena, broker, f"worker-{number}", progress),
-        lambda: run_stock(arena, broker, f"stock-{number}", n_stock),
-        lambda: run_fetch(arena, broker, f"fetch-{number}"),
-    )
+    contestants: dict[str, Callable[[], Run]] = {
+        WORKER: lambda: run_worker(arena, broker, f"worker-{number}", progress)
+    }
+    if n_stock:
+        contestants[STOCK] = lambda: run_stock(arena, broker, f"stock-{number}", n_stock)
+        contestants[FETCH] = lambda: run_fetch(arena, broker, f"fetch-{number}")
+    else:
+        contestants[WITH_TRAINER] = lambda: run_worker(arena, broker, f"trainer-{number}", progress, trainer=True)
     runs = {}
-    for name, contest in zip(("worker", "stock-faust", "empty-fetch"), contestants, strict=True):
+    for name, contest in contestants.items():
         tell(f"{at}: {name} starts")
         runs[name] = contest()
         tell(f"{at}: {name} {runs[name].rate:,.0f} events/s ({runs[name].events:,} in {runs[name].seconds:.2f} s)")
@@ -137,7 +143,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--partitions", type=_count, default=4, help="partitions of the events (default 4)")
     parser.add_argument("--rounds", type=_count, default=3, help="turns of each contestant (default 3)")
     parser.add_argument("--stock-events", type=_count, default=20_000, help="events for stock Faust (default 20,000)")
-    parser.add_argument("--out", type=Path, default=RESULT, help=f"JSON result (default {RESULT.name} in build/bench)")
+    parser.add_argument("--with-trainer", action="store_true", help="a worker alone and one with a trainer, no others")
+    parser.add_argument("--out", type=Path, help="JSON result (default: a file in build/bench)")
     given = parser.parse_args()
     if given.events < LEAST_EVENTS:
         parser.error(f"--events: at least {LEAST_EVENTS:,}, or there is nothing to time")
