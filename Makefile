@@ -17,6 +17,8 @@ INSTALL = $(BIN)/uv pip install $(UV_QUIET) --python $(BIN)/python --constraint 
 # The demo trains an importance net beside the stream; make demo TRAINER=0 leaves that out, and torch with it
 TRAINER ?= 1
 NO_TRAINER := $(filter 0 no false,$(TRAINER))
+# Files of tests that run beside each other, each with its brokers; make test JOBS=0 runs all in one process
+JOBS ?= 2
 # More arguments for pytest, the benchmark or the chaos run: make test ARGS="-k topics -x"
 ARGS ?=
 
@@ -33,9 +35,18 @@ kafka: ## Apache Kafka on 127.0.0.1:9092 until Ctrl-C, data in build/kafka/data 
 ##@ Work on it
 
 .PHONY: test
-test: lint schemas-check ## Everything that can fail: lint, schemas, all tests (Apache Kafka's need Java and Maven)
+test: $(VENV)/.dev ## Everything that can fail: lint, schemas, all tests (Apache Kafka's need Java and Maven)
+	@$(MAKE) -j2 lint kernels
+	@$(MAKE) schemas-check
 	@$(BIN)/python -m tests.brokers
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# Compiled once before the tests, while the types are checked, and kept
+.PHONY: kernels
+kernels: $(VENV)/.dev
+	@echo "Compiling the kernels ..."
+	@SIE_CACHE_DIR=$${SIE_CACHE_DIR:-$(CURDIR)/build/cache} \
+		$(BIN)/python -c 'from sie_online.shard import warm_up; warm_up()'
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff, formatting, types, layers
