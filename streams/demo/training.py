@@ -24,7 +24,7 @@ from streams.demo.site import samples_of
 
 FINE_TUNES = 3
 """As many at least are waited for."""
-WAIT_S = 90.0
+WAIT_S = 300.0  # torch alone takes a busy machine a minute to import
 LOOK_EVERY_S = 0.5
 POISON, POISON_BIAS = -40.0, -60.0
 """The last layer is multiplied and shifted by these: nearly all weight then lies on the few samples that the net held
