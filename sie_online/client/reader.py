@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from sie_online.client.connection import connection
+from sie_online.client.consumer import PatientConsumer
 from sie_online.errors import DecisionError, TopicError, UnreachableError, UsageError
 from sie_online.settings import Settings
 
@@ -165,7 +166,7 @@ class TopicReader:
 
     def _new_consumer(self) -> AIOKafkaConsumer:
         kafka = self._settings.kafka
-        return AIOKafkaConsumer(
+        return PatientConsumer(
             **connection(self._settings),
             client_id="sie-reader",
             group_id=None,

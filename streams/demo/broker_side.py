@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from sie_online.client.connection import connection
+from sie_online.client.consumer import PatientConsumer
 from sie_online.settings import Settings
 
 POLL_MS = 50
@@ -49,7 +50,7 @@ class Log:
 @asynccontextmanager
 async def open_log(settings: Settings) -> AsyncIterator[Log]:
     """Connect; the topics must exist."""
-    consumer = AIOKafkaConsumer(settings.topics.dead_letters, auto_offset_reset="earliest", **connection(settings))
+    consumer = PatientConsumer(settings.topics.dead_letters, auto_offset_reset="earliest", **connection(settings))
     admin = AIOKafkaAdminClient(**connection(settings))
     try:
         await consumer.start()

@@ -20,6 +20,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 
 from sie_online.client.connection import connection
+from sie_online.client.consumer import PatientConsumer
 from sie_online.records import RecordBatch
 from streams.transport.positions import Claim, batch_bytes
 
@@ -51,7 +52,7 @@ class FetchThread(AIOKafkaConsumerThread):
         """Stock Faust's, but with every argument set on purpose."""
         settings = self.consumer.settings
         kafka = settings.kafka
-        return AIOKafkaConsumer(
+        return PatientConsumer(
             **connection(settings),
             client_id=f"sie-worker-{settings.group}",
             group_id=settings.group,
