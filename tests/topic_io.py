@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pyarrow as pa
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -13,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import ConsumerRecord
 
+from sie_online.client.connection import connection
 from sie_online.contracts import from_message
 from sie_online.settings import Settings
 from sie_online.wire import WireRecord
@@ -188,3 +190,24 @@ async def _committed(settings: Settings) -> dict[int, int]:
     finally:
         await admin.close()
     return {tp.partition: found.offset for tp, found in offsets.items() if found.offset >= 0}
+
+
+async def administrate(settings: Settings, do: Callable[[AIOKafkaAdminClient], Awaitable[Any]]) -> Any:
+    """What ``do`` finds or changes as the broker's administrator."""
+    admin = AIOKafkaAdminClient(**connection(settings))
+    await admin.start()
+    try:
+        return await do(admin)
+    finally:
+        await admin.close()
+
+
+async def publish(settings: Settings, topic: str, *messages: bytes | None, partition: int = 0, **extra: Any) -> None:
+    """Write ``messages`` to ``topic``, one after the other."""
+    producer = AIOKafkaProducer(**connection(settings))
+    await producer.start()
+    try:
+        for message in messages:
+            await producer.send_and_wait(topic, message, partition=partition, **extra)
+    finally:
+        await producer.stop()

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sie_online.client.reader import Span
 from sie_online.client.rows import Source, read_batch, weight_rows
 from sie_online.errors import UsageError
-from streams.cli.explain import parse_since, shares
+from streams.cli.explain import parse_since
+from streams.cli.explain_text import shares
 from streams.cli.tail import share_read
 from streams.cli.text import EXCERPT_BYTES, Column, excerpt, figure, moment, ratio, safe
 from tests.published import weight_message, weight_row
