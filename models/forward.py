@@ -116,13 +116,13 @@ def scores(weights: Weights, inputs: Inputs) -> NDArray[np.float64]:
 def scores_fast(weights: Weights, inputs: Inputs) -> NDArray[np.float64]:
     """The same up to rounding, with matrix products: for judging many samples, never for publishing."""
     found = []
-    for at in range(0, len(inputs.ids), 16 * BLOCK):
-        block = slice(at, at + 16 * BLOCK)
-        some = Inputs(inputs.ids[block], inputs.numbers[block])
-        h1 = np.maximum(input_vectors(weights, some) @ weights.w1 + weights.b1, 0)
-        h2 = np.maximum(h1 @ weights.w2 + weights.b2, 0)
-        z = h2 @ weights.w3 + weights.b3
-        found.append(1.0 / (1.0 + np.exp(-z.astype(np.float64))))
+    with np.errstate(over="ignore", invalid="ignore"):  # of a runaway net: its scores tell, not a warning
+        for at in range(0, len(inputs.ids), 16 * BLOCK):
+            block = slice(at, at + 16 * BLOCK)
+            some = Inputs(inputs.ids[block], inputs.numbers[block])
+            h1 = np.maximum(input_vectors(weights, some) @ weights.w1 + weights.b1, 0)
+            h2 = np.maximum(h1 @ weights.w2 + weights.b2, 0)
+            found.append(logistic((h2 @ weights.w3 + weights.b3).astype(np.float64)))
     return np.concatenate(found) if found else np.empty((0, N_HEADS))
 
 
@@ -136,6 +136,11 @@ def sigmoid(z: NDArray[np.float32]) -> NDArray[np.float64]:
     """1 / (1 + exp(-z)) of each element with the C library's exp, as scalar code has it; numpy's picks other bits."""
     flat = [1.0 / (1.0 + math.exp(-value)) if value > -700.0 else 0.0 for value in z.ravel().tolist()]
     return np.array(flat).reshape(z.shape)
+
+
+def logistic(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 / (1 + exp(-z)) of each element, quiet and exact to rounding at both ends: for judging, not for publishing."""
+    return np.asarray(np.exp(-np.logaddexp(0.0, -z)))
 
 
 def _logits(weights: Weights, x: NDArray[np.float32]) -> NDArray[np.float32]:

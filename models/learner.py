@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.forward import logistic
+
 RATE = 2.5
 """Of a whole step, shared by the sample's bins: with the online recommender's 25 it is its 0.1 each."""
 CURVATURE_START = 3.0
@@ -43,7 +45,7 @@ class Learner:
 
     def predict(self, part: slice | NDArray[np.int64]) -> NDArray[np.float64]:
         """P(label) of the rows of ``part``."""
-        return 1.0 / (1.0 + np.exp(-self._score(part)))
+        return logistic(self._score(part))
 
     def _score(self, part: slice | NDArray[np.int64]) -> NDArray[np.float64]:
         active = self._theta[self._rows[part]] * self._present[part]

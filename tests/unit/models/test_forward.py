@@ -62,6 +62,13 @@ def test_sigmoid_stays_finite_at_the_ends() -> None:
     assert forward.sigmoid(np.array([[-3e38, 3e38, 0.0]], np.float32)).tolist() == [[0.0, 1.0, 0.5]]
 
 
+@given(st.floats(-1e308, 1e308))
+def test_the_logistic_function_is_quiet_everywhere_and_exact_in_between(z: float) -> None:
+    (found,) = forward.logistic(np.array([z])).tolist()
+    expected = 1 / (1 + math.exp(-z)) if z > 0 else math.exp(z) / (1 + math.exp(z))
+    assert found == pytest.approx(expected, rel=1e-12, abs=1e-300)
+
+
 def test_no_sample_has_no_scores() -> None:
     nothing = Inputs(INPUTS.ids[:0], INPUTS.numbers[:0])
     assert forward.scores(WEIGHTS, nothing).shape == forward.scores_fast(WEIGHTS, nothing).shape == (0, 2)

@@ -39,6 +39,12 @@ def net(*, label: float = 0.0, level: float = 0.0) -> Weights:
     return weights._replace(w1=w1, b1=0 * weights.b1, w2=w2, b2=0 * weights.b2, w3=w3, b3=b3)
 
 
+def overflowing() -> Weights:
+    """A net whose last hidden layer leaves float32 where the label is known."""
+    weights = net(label=1.0)
+    return weights._replace(w1=weights.w1 * 100, w2=np.full_like(weights.w2, 3e38))
+
+
 def judged(weights: Weights, order: Ordered = ORDER, mean_f: float | None = None) -> Judged:
     f = importances(weights, order.samples)
     return Judged(weights, float(f.mean()) if mean_f is None else mean_f)
@@ -137,6 +143,8 @@ def test_weights_on_a_few_samples_are_refused_for_their_effective_size() -> None
         (judged(net(), mean_f=0.01), "above 10"),
         (judged(net(), mean_f=0.35), "the manifest says"),
         (judged(net(label=9.0, level=-9.0)), "below 0.001"),
+        (judged(net(label=1e30), mean_f=0.5), "below 0.001"),  # and no exponential overflows aloud
+        (judged(overflowing(), mean_f=0.5), "not finite"),
         (judged(net()._replace(b3=np.array([0, np.nan], np.float32)), mean_f=0.5), "not finite"),
     ],
 )
