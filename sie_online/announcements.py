@@ -1,6 +1,6 @@
 """What ``sie.models.v1`` says (compacted, one partition): which model version applies from which offset.
 
-Per model (``net``) five kinds of records, told apart by their keys:
+Per model (``net``, ``priors``) five kinds of records, told apart by their keys:
 
 | key | value |
 |---|---|
@@ -8,7 +8,7 @@ Per model (``net``) five kinds of records, told apart by their keys:
 | ``<model>/announcement/<n>`` | ``Announcement``: n rises by one, none is ever overwritten |
 | ``<model>/current`` | the newest n, written last |
 | ``<model>/adopted/<partition>/<n>`` | ``Adopted``: where a shard that heard of n too late took it up |
-| ``<model>/trainer/lease`` | name of the trainer that announces; not read here |
+| ``net/trainer/lease`` | name of the trainer that announces; not read here |
 
 So the log of events and these records determine every published weight.
 """
@@ -24,6 +24,9 @@ from sie_online.contracts import BUILTIN_MODEL
 
 NET = "net"
 """The importance net."""
+PRIORS = "priors"
+"""What all shards have learned, for each to take in what the others did (`sie_online.recommender.pooling`)."""
+MODELS = (NET, PRIORS)
 
 Reason = Literal["publish", "rollback"]
 
@@ -55,11 +58,12 @@ class Adopted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Adoption(NamedTuple):
-    """At ``offset``, announcement ``n`` puts ``version`` in force."""
+    """At ``offset``, announcement ``n`` of ``model`` puts ``version`` in force."""
 
     n: int
     version: str
     offset: int
+    model: str = NET
 
 
 def manifest_key(model: str, version: str) -> bytes:
@@ -137,7 +141,7 @@ class ModelLine:
             if n > after:
                 announcement, late = self.announcements[n], self.adopted.get((partition, n))
                 offset = late.offset if late else announcement.offset(partition)
-                yield Adoption(n, announcement.version, offset)
+                yield Adoption(n, announcement.version, offset, self.model)
 
     def in_force(self, n: int) -> str:
         """Version that announcement ``n`` put in force; ``builtin`` before the first."""

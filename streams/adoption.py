@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 
-from sie_online.announcements import NET, Adopted, Adoption, adopted_key, encode
+from sie_online.announcements import Adopted, Adoption, ModelLine, adopted_key, encode
 from sie_online.errors import UnreachableError
-from sie_online.importance.net import Net
 from sie_online.settings import Settings
+from sie_online.shard.schedule import Artifact
 from streams.checkpoint.backend import open_backend
 from streams.metrics import Metrics
-from streams.model_line.nets import Nets
+from streams.model_line.loaded import Loaded
 from streams.model_line.reader import ModelLineReader
 from streams.ownership import Held
 from streams.publisher import Publisher
@@ -34,10 +35,9 @@ class Adoptions:
         self._publisher = publisher
         self._metrics = metrics
         self._reader = ModelLineReader(settings)
-        self._line = self._reader.line
         self._reading = asyncio.Lock()
         self._incomplete = False  # a version could not be loaded; it is to be offered again
-        self.nets = Nets(open_backend(settings.store), self._line, metrics)
+        self.loaded = Loaded(settings, open_backend(settings.store), self._reader.lines, metrics)
 
     async def start(self) -> None:
         """Connect and read what has been announced.
@@ -60,7 +60,7 @@ class Adoptions:
         """
         async with self._reading:
             await self._reader.catch_up()
-        self._metrics.set_announced(self._line.newest)
+        self._tell_announced()
 
     async def heard(self) -> bool:
         """Wait a moment for announcements; whether there is something to offer."""
@@ -71,47 +71,57 @@ class Adoptions:
             log.warning("announcements cannot be read: %s", error)
             await asyncio.sleep(POLL_S)
             return False
-        self._metrics.set_announced(self._line.newest)
+        self._tell_announced()
         again, self._incomplete = self._incomplete, False
         return news or again
 
     async def offer(self, held: Held) -> None:
         """Tell the shard of ``held`` what it has not heard yet. The line stands still while it is told, not longer."""
-        for adoption in list(self._line.adoptions(held.partition, after=_told(held))):
+        for adoption in [each for line in self._reader.lines.values() for each in _unheard(line, held)]:
             try:
-                net = await asyncio.to_thread(self.nets.get, adoption.version)
+                artifact = await asyncio.to_thread(self.loaded.get, adoption, held.partition)
             except LookupError:
                 self._incomplete = True
                 continue
             async with held.processing:
                 started = time.perf_counter()
-                if adoption.n > _told(held):
-                    self._tell(held, adoption, net)
+                if adoption.n > _told(held, adoption.model):
+                    self._tell(held, adoption, artifact)
                 self._metrics.observe_stage("adopt", time.perf_counter() - started)
 
-    def _tell(self, held: Held, adoption: Adoption, net: Net | None) -> None:
-        if not held.shard.schedule(adoption, net):
-            held.late.append((adoption, net))
-        said = {"partition": held.partition, "version": adoption.version, "announcement": adoption.n}
+    def _tell(self, held: Held, adoption: Adoption, artifact: Artifact | None) -> None:
+        if not held.shard.schedule(adoption, artifact):
+            held.late.append((adoption, artifact))
+        said = {"partition": held.partition, "model": adoption.model, "version": adoption.version}
+        said |= {"announcement": adoption.n}
         log.info("model heard of", extra=said | {"offset": adoption.offset, "late": bool(held.late)})
+
+    def _tell_announced(self) -> None:
+        for model, line in self._reader.lines.items():
+            self._metrics.set_announced(model, line.newest)
 
     async def adopt_late(self, held: Held) -> None:
         """Adopt what was heard of too late, between batches, just before a checkpoint, and say where that was."""
         while held.late:
-            adoption, net = held.late.pop(0)
-            held.shard.adopt(adoption, net)
+            adoption, artifact = held.late.pop(0)
+            held.shard.adopt(adoption, artifact)
             here = Adopted(
                 n=adoption.n, version=adoption.version, partition=held.partition, offset=held.shard.next_offset
             )
-            await self._publisher.say_adopted(adopted_key(NET, here.partition, here.n), encode(here), held.deliveries)
-            self._metrics.adopted_late(held.partition)
+            key = adopted_key(adoption.model, here.partition, here.n)
+            await self._publisher.say_adopted(key, encode(here), held.deliveries)
+            self._metrics.adopted_late(held.partition, adoption.model)
             log.warning(
                 "model adopted late",
-                extra={"partition": here.partition, "version": here.version, "announced_for": adoption.offset}
-                | {"offset": here.offset},
+                extra={"partition": here.partition, "model": adoption.model, "version": here.version}
+                | {"announced_for": adoption.offset, "offset": here.offset},
             )
 
 
-def _told(held: Held) -> int:
-    """Number of the newest announcement that the shard has heard of."""
-    return max([held.shard.told, *(adoption.n for adoption, _ in held.late)])
+def _unheard(line: ModelLine, held: Held) -> Iterable[Adoption]:
+    return line.adoptions(held.partition, after=_told(held, line.model))
+
+
+def _told(held: Held, model: str) -> int:
+    """Number of the newest announcement of ``model`` that the shard has heard of."""
+    return max([held.shard.told_of(model), *(adoption.n for adoption, _ in held.late if adoption.model == model)])

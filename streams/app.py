@@ -9,7 +9,7 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import faust
@@ -86,7 +86,7 @@ class App(faust.App):
         self.owner = Worker(
             settings,
             store=store,
-            ownership=Ownership(settings, store, overrides, adoptions.nets.get),
+            ownership=Ownership(settings, store, overrides, adoptions.loaded.nets.get),
             publisher=self.publisher,
             adoptions=adoptions,
             metrics=self.metrics,
@@ -204,8 +204,8 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> App:
     return app
 
 
-def serve(settings: Settings, overrides: Overrides) -> None:
-    """Run one worker in this process, until it is told to stop.
+def serve(settings: Settings, overrides: Overrides, trainer_restarts: Callable[[], int] | None = None) -> None:
+    """Run one worker in this process, until it is told to stop; ``trainer_restarts`` is of a trainer beside it.
 
     Raises:
         SieError: it cannot start.
@@ -214,6 +214,8 @@ def serve(settings: Settings, overrides: Overrides) -> None:
     prepare(settings)
     app = create_app(settings, overrides)
     app.prepared = True
+    if trainer_restarts is not None:
+        app.metrics.watch_trainer(trainer_restarts)
     app.finalize()
     app.worker_init()
     worker = FaustWorker(app, loglevel=settings.log_level)

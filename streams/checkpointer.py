@@ -12,6 +12,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from sie_online.announcements import MODELS
 from sie_online.errors import SieError
 from sie_online.shard import Snapshot
 from streams.adoption import Adoptions
@@ -108,4 +109,5 @@ class Checkpointer:
             return
         self._metrics.observe_checkpoint(held.partition, written.seconds, written.bytes)
         self._metrics.observe_shard(held.partition, held.shard.stats())
-        self._metrics.set_adopted(held.partition, held.shard.announced)
+        for model in MODELS:
+            self._metrics.set_adopted(held.partition, model, held.shard.announced(model))

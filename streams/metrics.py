@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
 from prometheus_client.gc_collector import GCCollector
+from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
+from sie_online.announcements import MODELS
 from sie_online.contracts import CODE_VERSION, EVENT_TYPES, HEARTBEAT
 from sie_online.events import Reason
 from sie_online.settings import Settings
@@ -101,23 +104,23 @@ class Metrics:
         self._checkpoint_bytes.labels(shard).inc(max(0, n_bytes))
         self._checkpoint_age.labels(shard).set_function(lambda: self._clock() - at)
 
-    def adopted_late(self, partition: int) -> None:
+    def adopted_late(self, partition: int, model: str) -> None:
         """A shard put a model in force later than it was announced for."""
-        self._adopted_late.labels(_partition(partition)).inc()
+        self._adopted_late.labels(_partition(partition), _known(model, MODELS)).inc()
 
-    def model_load_failed(self) -> None:
+    def model_load_failed(self, model: str) -> None:
         """An announced model could not be loaded; the one in force stays."""
-        self._model_load_failures.inc()
+        self._model_load_failures.labels(_known(model, MODELS)).inc()
 
     # -- what is
 
-    def set_announced(self, n: int) -> None:
+    def set_announced(self, model: str, n: int) -> None:
         """The newest announcement heard of."""
-        self._announced.set(n)
+        self._announced.labels(_known(model, MODELS)).set(n)
 
-    def set_adopted(self, partition: int, n: int) -> None:
+    def set_adopted(self, partition: int, model: str, n: int) -> None:
         """The announcement that is in force in a shard."""
-        self._adopted.labels(_partition(partition)).set(n)
+        self._adopted.labels(_partition(partition), _known(model, MODELS)).set(n)
 
     def set_lag(self, partition: int, records: int) -> None:
         """Records in the log that are not processed yet."""
@@ -143,6 +146,11 @@ class Metrics:
     def watch_unacked_bytes(self, read: Callable[[], float]) -> None:
         """Ask ``read`` at every scrape how many published bytes wait for their confirmation."""
         self._unacked_bytes.set_function(read)
+
+    def watch_trainer(self, restarts: Callable[[], int]) -> None:
+        """Ask ``restarts`` at every scrape how often the worker's own trainer was started anew."""
+        told = "Times that the worker's own trainer was started anew."
+        self.registry.register(ReadCounter("sie_trainer_restarts", told, restarts))
 
     def revoke(self, partition: int) -> None:
         """The partition is another worker's: what it was here is no longer true."""
@@ -213,11 +221,11 @@ class Metrics:
 
     def _add_models(self) -> None:
         self._announced = Gauge(
-            "sie_model_announced", "Number of the newest model announcement heard of.", registry=self.registry
+            "sie_model_announced", "Number of the newest announcement heard of.", ["model"], registry=self.registry
         )
-        self._adopted = self._gauge("model_adopted", "Number of the model announcement in force.")
-        self._adopted_late = self._counter("model_late_adoptions", "Models adopted late.", "partition")
-        self._model_load_failures = self._counter("model_load_failures", "Failed attempts to load a model.")
+        self._adopted = self._gauge("model_adopted", "Number of the model announcement in force.", "model")
+        self._adopted_late = self._counter("model_late_adoptions", "Models adopted late.", "partition", "model")
+        self._model_load_failures = self._counter("model_load_failures", "Failed attempts to load a model.", "model")
 
     def _add_process(self) -> None:
         self._unacked_bytes = Gauge(
@@ -243,6 +251,19 @@ class Metrics:
     def _count_events(self, partition: str, name: str, outcome: str, n: int) -> None:
         if n:
             self._events.labels(partition, name, outcome).inc(n)
+
+
+class ReadCounter(Collector):
+    """A counter that somebody else counts, and that is read when it is asked for."""
+
+    def __init__(self, name: str, documentation: str, read: Callable[[], int]) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._read = read
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        """Its value now."""
+        yield CounterMetricFamily(self._name, self._documentation, value=self._read())
 
 
 def _known(value: object, values: Collection[str]) -> str:

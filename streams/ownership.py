@@ -16,6 +16,7 @@ from sie_online.announcements import Adoption
 from sie_online.importance.net import Net
 from sie_online.settings import Settings
 from sie_online.shard import Shard
+from sie_online.shard.schedule import Artifact
 from streams.checkpoint import CheckpointStore
 from streams.checkpoint.decisions import Overrides, check_restore
 from streams.checkpoint.manifest import Position
@@ -54,7 +55,7 @@ class Held:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     processing: asyncio.Lock = field(default_factory=asyncio.Lock)
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
-    late: list[tuple[Adoption, Net | None]] = field(default_factory=list)
+    late: list[tuple[Adoption, Artifact | None]] = field(default_factory=list)
     """Models heard of too late for their offset; adopted at the next checkpoint."""
     checked_at: float = 0.0
 

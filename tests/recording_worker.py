@@ -57,7 +57,6 @@ class RecordingShard:
         self.next_offset = offset
         self.clock_ms = 0
         self.nth = self.digest = 0
-        self.announced = self.told = 0
 
     @classmethod
     def restore(
@@ -77,6 +76,12 @@ class RecordingShard:
             counts = Counts((len(rows),) + (0,) * (len(EVENT_TYPES) - 1), (0,) * len(EVENT_TYPES), 0, 0, 0, 0, 0)
             yield ShardOutput(pa.RecordBatch.from_pylist(rows, SCHEMA), NOTHING, [], [], counts)
         self.next_offset = batch.end
+
+    def announced(self, model: str) -> int:
+        """Nothing is ever announced to it."""
+        return 0
+
+    told_of = announced
 
     def _row(self, batch: RecordBatch, index: int) -> dict[str, int]:
         if batch.offsets[index] == self.fail_at:

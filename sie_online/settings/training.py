@@ -55,6 +55,21 @@ class NetGate(Section):
     min_positives: int = Field(20, ge=1, description="Positives that the scored part needs for a verdict.")
 
 
+class PriorsPooling(Section):
+    """When what the partitions have learned is put together for all of them, and what it must show first."""
+
+    enabled: bool = Field(True, description="Whether it is; a single partition has nothing to share.")
+    every_events: int = Field(1_000, ge=1, description="Not before this many more events of all partitions ...")
+    growth: float = Field(0.1, ge=0, description="... and this share more than last time, but see longest_s.")
+    longest_s: float = Field(3_600.0, gt=0, description="After so many seconds every_events alone are enough.")
+    judge_samples: int = Field(20_000, ge=10, description="Newest settled samples that it is judged by.")
+    min_positives: int = Field(20, ge=1, description="Positives among them that a verdict needs.")
+    nll_slack: float = Field(0.002, ge=0, description="NLL may be worse than published by this share ...")
+    held_out_slack: float = Field(
+        0.05, ge=0, description="... and where it is held out, than the rate of positives alone, known in hindsight."
+    )
+
+
 class TrainerWeb(Section):
     """The trainer's own site: /healthz, /readyz, /metrics."""
 
@@ -78,6 +93,7 @@ class Trainer(Section):
     shape: NetShape = Field(default_factory=lambda: NetShape())
     fine_tune: FineTuning = Field(default_factory=lambda: FineTuning())
     gate: NetGate = Field(default_factory=lambda: NetGate())
+    priors: PriorsPooling = Field(default_factory=lambda: PriorsPooling())
     web: TrainerWeb = Field(default_factory=lambda: TrainerWeb())
 
     @model_validator(mode="after")

@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 
-from sie_online.announcements import Adoption
-from sie_online.contracts import BUILTIN_MODEL
+from sie_online.announcements import NET, Adoption
 from sie_online.decoder import Decoder
 from sie_online.events import DeadLetter, EventBatch
 from sie_online.importance.net import Net, no_net, own
 from sie_online.importance.weight import effective_share
+from sie_online.recommender.pooling import Gains
 from sie_online.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import snapshot
 from sie_online.shard.external import External
 from sie_online.shard.loop import Texts, run
 from sie_online.shard.output import DONE, ENLARGE, GROW, MAX_ROWS, Out, Renderer, new_out
-from sie_online.shard.schedule import Schedule
+from sie_online.shard.pooled import Pooled
+from sie_online.shard.schedule import Artifact, Schedule
 from sie_online.shard.snapshot import Image, Piece, Snapshot
 from sie_online.shard.state import COUNTERS, WEIGHT_EDGES, config_of, new_state
 from sie_online.views import grown
@@ -110,9 +111,8 @@ class Shard:
         self._out = new_out(MAX_ROWS, self._id_bytes)
         self._image = Image()
         self._external = External(settings.recommender) if settings.recommender.classifier else None
+        self._pooled = Pooled(settings)
         self._schedule = Schedule()
-        self.announced = 0
-        self.model_version = BUILTIN_MODEL
 
     @classmethod
     def restore(
@@ -128,8 +128,8 @@ class Shard:
     ) -> Shard:
         """The shard that a ``Snapshot`` with this ``meta`` and these ``pieces`` was taken of.
 
-        ``net`` is what ``meta["model_version"]`` names; without it the shard goes on as if it had not
-        heard of that announcement.
+        ``net`` is what ``meta["model_version"]`` names; without it the shard goes on as if it had not heard of that
+        announcement.
 
         Raises:
             CheckpointError: the pieces do not fit together.
@@ -137,11 +137,10 @@ class Shard:
         shard = cls(settings, partition, generation=generation, scratch=scratch, offset=int(meta["next_offset"]))
         shard.dead_letters = int(meta["dead_letters"])
         shard._state = snapshot.restored(shard._state, meta, pieces, scratch)
-        shard.announced = int(meta["announced"])
+        shard._schedule.restore(meta, has_net=net is not None)
+        shard._pooled.restore(pieces)
         if net is not None:
-            shard._put_in_force(str(meta["model_version"]), net)
-        elif meta["model_version"] != BUILTIN_MODEL:
-            shard.announced -= 1
+            shard._use_net(net)
         if shard._external:
             shard._external.restore(pieces)
         return shard
@@ -175,44 +174,58 @@ class Shard:
 
     # -- models: from its offset on a version is in force, and what is said is said by it
 
-    def schedule(self, adoption: Adoption, net: Net | None) -> bool:
-        """Adopt ``net`` (None: the built-in model) at the offset that ``adoption`` names; False if that has passed.
+    def schedule(self, adoption: Adoption, artifact: Artifact | None) -> bool:
+        """Adopt ``artifact`` (None: the built-in model) at the offset ``adoption`` names; False if that has passed.
 
-        To be called in order of announcement, and not while a batch is being processed.
+        To be called in each model's order of announcement, and not while a batch is being processed.
         """
         if adoption.offset < self.next_offset:
             return False
-        self._schedule.add(adoption, net)
+        self._schedule.add(adoption, artifact)
         return True
 
-    def adopt(self, adoption: Adoption, net: Net | None) -> None:
+    def adopt(self, adoption: Adoption, artifact: Artifact | None) -> None:
         """Adopt at once, late. Announcements that are older than one in force change nothing."""
-        if adoption.n > self.announced:
-            self._put_in_force(adoption.version, net)
-            self.announced = adoption.n
+        if adoption.n > self.announced(adoption.model):
+            if adoption.model == NET:
+                self._use_net(cast(Net | None, artifact))
+            else:
+                self._pooled.put(self._state.model, cast(Gains | None, artifact))
+            self._schedule.adopted(adoption, builtin=artifact is None)
+
+    def announced(self, model: str) -> int:
+        """Number of the announcement of ``model`` that is in force; 0 before the first."""
+        return self._schedule.announced[model]
+
+    def version(self, model: str) -> str:
+        """Version of ``model`` in force."""
+        return self._schedule.versions[model]
+
+    def told_of(self, model: str) -> int:
+        """Number of the newest announcement of ``model`` that is in force or scheduled."""
+        return self._schedule.told_of(model)
 
     @property
     def told(self) -> int:
-        """Number of the newest announcement that is in force or scheduled."""
-        return max(self.announced, self._schedule.last())
+        """Of the net."""
+        return self.told_of(NET)
+
+    def own_gains(self) -> Gains:
+        """What the recommender's coefficients have gained from this partition, as of ``next_offset``."""
+        return self._pooled.own(self._state.model)
 
     def _adopt_until(self, offset: int) -> None:
-        for adoption, net in self._schedule.due(offset):
-            self.adopt(adoption, net)
+        for adoption, artifact in self._schedule.due(offset):
+            self.adopt(adoption, artifact)
 
-    def _put_in_force(self, version: str, net: Net | None) -> None:
-        self.model_version = version if net is not None else BUILTIN_MODEL
+    def _use_net(self, net: Net | None) -> None:
         self._state = self._state._replace(net=no_net() if net is None else own(net))
 
     def snapshot(self) -> Snapshot:
         """The state as of ``next_offset``, as named pieces; only those that changed since the last call carry data."""
-        meta = {
-            "next_offset": self.next_offset,
-            "dead_letters": self.dead_letters,
-            "announced": self.announced,
-            "model_version": self.model_version,
-        }
-        return self._image.capture(self._state, meta, self._external.pieces() if self._external else {})
+        meta = {"next_offset": self.next_offset, "dead_letters": self.dead_letters, **self._schedule.meta()}
+        extra = self._pooled.pieces() | (self._external.pieces() if self._external else {})
+        return self._image.capture(self._state, meta, extra)
 
     def stats(self) -> ShardStats:
         """Figures for metrics."""
@@ -262,9 +275,9 @@ class Shard:
     def _render(self, events: EventBatch, before: np.void, dead: list[DeadLetter]) -> ShardOutput:
         out: Out = self._out
         return ShardOutput(
-            weights=self._renderer.weights(out, self.generation, self.model_version),
+            weights=self._renderer.weights(out, self.generation, self.version(NET)),
             samples=self._renderer.samples(out, self.generation),
-            entities=self._renderer.entities(out, events, self.model_version),
+            entities=self._renderer.entities(out, events, self.version(NET)),
             dead_letters=dead,
             counts=_counts(before, self._state.counters[0], len(dead)),
         )

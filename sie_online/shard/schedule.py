@@ -1,38 +1,51 @@
-"""Model versions that a shard has been told of and will adopt, each at its offset."""
+"""Model versions and their offsets: what a shard has adopted, and what it has been told of and will adopt."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sie_online.announcements import Adoption
+from sie_online.announcements import MODELS, NET, PRIORS, Adoption
+from sie_online.contracts import BUILTIN_MODEL
 from sie_online.importance.net import Net
+from sie_online.recommender.pooling import Gains
+
+Artifact = Net | Gains
+"""What a version is to a shard: a net, or what the other shards have learned."""
 
 
 class Planned(NamedTuple):
-    """What will be in force from ``adoption.offset`` on; ``net`` None: the built-in model."""
+    """What will be in force from ``adoption.offset`` on; ``artifact`` None: the built-in model, or nothing."""
 
     adoption: Adoption
-    net: Net | None
+    artifact: Artifact | None
 
 
 class Schedule:
-    """Adoptions by offset. A late one may apply before one that was announced earlier."""
+    """Adoptions by offset. A late one may apply before one that was announced earlier.
+
+    Attributes:
+        announced: number of the announcement in force, by model; 0 before the first.
+        versions: version in force, by model.
+    """
 
     def __init__(self) -> None:
+        self.announced = dict.fromkeys(MODELS, 0)
+        self.versions = dict.fromkeys(MODELS, BUILTIN_MODEL)
         self._planned: list[Planned] = []
 
-    def add(self, adoption: Adoption, net: Net | None) -> None:
+    def add(self, adoption: Adoption, artifact: Artifact | None) -> None:
         """Plan one more."""
-        self._planned.append(Planned(adoption, net))
-        self._planned.sort(key=lambda planned: (planned.adoption.offset, planned.adoption.n))
+        self._planned.append(Planned(adoption, artifact))
+        self._planned.sort(key=lambda planned: (planned.adoption.offset, planned.adoption.model, planned.adoption.n))
 
-    def last(self) -> int:
-        """Number of the newest announcement, 0 if there is none."""
-        return max((planned.adoption.n for planned in self._planned), default=0)
+    def told_of(self, model: str) -> int:
+        """Number of the newest announcement of ``model`` that is in force or planned."""
+        planned = (adoption.n for adoption, _ in self._planned if adoption.model == model)
+        return max(self.announced[model], *planned, 0)
 
     def due(self, offset: int) -> Iterator[Planned]:
         """Take out everything that applies to ``offset``."""
@@ -44,3 +57,25 @@ class Schedule:
         if not self._planned:
             return len(offsets)
         return int(np.searchsorted(offsets, self._planned[0].adoption.offset))
+
+    def adopted(self, adoption: Adoption, *, builtin: bool) -> None:
+        """Note what is in force now; ``builtin``: no announced version is."""
+        self.announced[adoption.model] = adoption.n
+        self.versions[adoption.model] = BUILTIN_MODEL if builtin else adoption.version
+
+    def meta(self) -> dict[str, Any]:
+        """What a snapshot says of the versions in force."""
+        return {
+            "announced": self.announced[NET],
+            "model_version": self.versions[NET],
+            PRIORS: {"announced": self.announced[PRIORS], "version": self.versions[PRIORS]},
+        }
+
+    def restore(self, meta: Mapping[str, Any], *, has_net: bool) -> None:
+        """Go on with what ``meta`` says; without its net as if that announcement had not been heard of."""
+        self.announced[NET], self.versions[NET] = int(meta["announced"]), str(meta["model_version"])
+        if not has_net and self.versions[NET] != BUILTIN_MODEL:
+            self.announced[NET] -= 1
+            self.versions[NET] = BUILTIN_MODEL
+        priors = meta.get(PRIORS, {"announced": 0, "version": BUILTIN_MODEL})  # earlier snapshots do not say
+        self.announced[PRIORS], self.versions[PRIORS] = int(priors["announced"]), str(priors["version"])

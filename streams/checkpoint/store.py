@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -120,8 +120,8 @@ class CheckpointStore:
         with _reaching(shelf):
             return next(iter(shelf.positions()), None)
 
-    def load(self, partition: int) -> Loaded | None:
-        """The newest checkpoint that is whole, None if there never was one.
+    def load(self, partition: int, only: Callable[[str], bool] = lambda _name: True) -> Loaded | None:
+        """The newest checkpoint that is whole, None if there never was one; of its pieces those that ``only`` picks.
 
         Raises:
             CheckpointError: there are checkpoints, but none is whole.
@@ -134,7 +134,7 @@ class CheckpointStore:
                 if not positions:
                     return None
                 for position in positions:
-                    if loaded := self._read(shelf, position):
+                    if loaded := self._read(shelf, position, only):
                         return loaded
                 if positions == shelf.positions():
                     break
@@ -186,12 +186,12 @@ class CheckpointStore:
             pieces={},
         )
 
-    def _read(self, shelf: Shelf, position: Position) -> Loaded | None:
+    def _read(self, shelf: Shelf, position: Position, only: Callable[[str], bool]) -> Loaded | None:
         """The checkpoint at ``position``; None, with the reason in the log, where it is not whole."""
         try:
             manifest = shelf.read_manifest(position)
             self._check_owner(shelf, position, manifest)
-            pieces = shelf.read_pieces(manifest.pieces)
+            pieces = shelf.read_pieces({name: piece for name, piece in manifest.pieces.items() if only(name)})
         except (CheckpointError, OSError) as error:
             log.warning("%s: checkpoint %d-%d is refused: %s", shelf.folder, *position, error)
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ import typer
 from rich.table import Table
 
 from models.manifest import Manifest
-from sie_online.announcements import Announcement
+from sie_online.announcements import NET, PRIORS, Announcement
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import DecisionError, UnreachableError, UsageError
 from sie_online.settings import Settings
@@ -27,8 +28,21 @@ REFUSED = 1
 SHOWN_REASONS = 1
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode="rich", help="List, show, compare, submit and roll back announced nets."
+    no_args_is_help=True, rich_markup_mode="rich", help="List, show, compare, submit and roll back announced models."
 )
+
+
+class Model(StrEnum):
+    """Models that versions are announced of."""
+
+    NET = NET
+    PRIORS = PRIORS
+
+
+Which = Annotated[Model, typer.Option("--model", help="The importance net, or what all partitions have learned.")]
+
+REPORTS = {Model.NET: ("candidate", "uniform"), Model.PRIORS: ("pooled", "published")}
+"""Of a gate's report the figures of a version, and what they are held against."""
 
 Version = Annotated[
     str, typer.Argument(metavar="VERSION", help="A version, enough of its first or last letters, or 'current'.")
@@ -36,27 +50,28 @@ Version = Annotated[
 
 
 @app.command("list")
-def list_(ctx: typer.Context, as_json: Json = False) -> None:
+def list_(ctx: typer.Context, model: Which = Model.NET, as_json: Json = False) -> None:
     """Every version there is, the newest first: in force, announced, or refused by the gate.
 
-    [bold]Example[/bold]
+    [bold]Examples[/bold]
       sie model list
+      sie model list --model priors
     """
-    _, _, found = _look(get_settings(ctx))
+    _, found = _look(get_settings(ctx), model)
     if as_json:
         print_json([_document(entry) for entry in found])
     else:
-        out.print(_table(found))
+        out.print(_table(found, model))
 
 
 @app.command()
-def show(ctx: typer.Context, version: Version, as_json: Json = False) -> None:
+def show(ctx: typer.Context, version: Version, model: Which = Model.NET, as_json: Json = False) -> None:
     """Everything known of one version: announcements, figures, the gate's verdict, whether its artifact is sound.
 
     [bold]Example[/bold]
       sie model show current
     """
-    _, backend, found = _look(get_settings(ctx))
+    backend, found = _look(get_settings(ctx), model)
     entry = named(found, version)
     document = _document(entry) | {
         "manifest": json.loads(entry.manifest.to_json()) if entry.manifest else None,
@@ -70,12 +85,12 @@ def show(ctx: typer.Context, version: Version, as_json: Json = False) -> None:
 
 @app.command()
 def diff(ctx: typer.Context, a: Version, b: Version, as_json: Json = False) -> None:
-    """Two versions beside each other: figures, the gate's report, and how far their tensors are apart.
+    """Two nets beside each other: figures, the gate's report, and how far their tensors are apart.
 
     [bold]Example[/bold]
       sie model diff 01K9XW current
     """
-    _, backend, found = _look(get_settings(ctx))
+    backend, found = _look(get_settings(ctx), Model.NET)
     document = difference(backend, named(found, a), named(found, b))
     if as_json:
         print_json(document)
@@ -89,9 +104,10 @@ def rollback(
     version: Annotated[
         str | None,
         typer.Argument(
-            metavar="[VERSION]", help="An announced version, or 'builtin' for no net; default: what was there before."
+            metavar="[VERSION]", help="An announced version, or 'builtin' for none; default: what was there before."
         ),
     ] = None,
+    model: Which = Model.NET,
     now: Annotated[
         bool, typer.Option("--now", help="Shards adopt at their next checkpoint, late and counted as such.")
     ] = False,
@@ -102,8 +118,9 @@ def rollback(
     [bold]Examples[/bold]
       sie model rollback                  to what was in force before the present version
       sie model rollback builtin --now    no net, as soon as possible
+      sie model rollback builtin --model priors
     """
-    said = asyncio.run(_roll_back(get_settings(ctx), version, now))
+    said = asyncio.run(_roll_back(get_settings(ctx), version, model, now))
     if as_json:
         print_json(_said(said))
     else:
@@ -155,17 +172,18 @@ async def _submitted(submitting: Any, settings: Settings) -> Any:
         raise UnreachableError(f"store {settings.store} does not take the candidate: {error}") from error
 
 
-async def _roll_back(settings: Settings, name: str | None, now: bool) -> Announcement:
+async def _roll_back(settings: Settings, name: str | None, model: Model, now: bool) -> Announcement:
     from streams.model_line.announcer import Announcer, rollback_target
 
     backend = open_backend(settings.store)
     announcer = Announcer(settings, backend)
     await announcer.start()
     try:
-        version = name or rollback_target(announcer.line)
+        line = announcer.lines[model]
+        version = name or rollback_target(line)
         if version != BUILTIN_MODEL:
-            version = _announced_before(named(entries(announcer.line, backend), version), backend)
-        return await announcer.rollback(version, now=now)
+            version = _announced_before(named(entries(line, backend), version), backend)
+        return await announcer.rollback(version, model=model, now=now)
     finally:
         await announcer.stop()
 
@@ -179,10 +197,10 @@ def _announced_before(entry: Entry, backend: Backend) -> str:
     return entry.version
 
 
-def _look(settings: Settings) -> tuple[Settings, Backend, list[Entry]]:
+def _look(settings: Settings, model: Model) -> tuple[Backend, list[Entry]]:
     backend = open_backend(settings.store)
-    line = asyncio.run(read_line(settings))
-    return settings, backend, entries(line, backend)
+    line = asyncio.run(read_line(settings, model))
+    return backend, entries(line, backend)
 
 
 # -- documents and tables
@@ -224,20 +242,21 @@ def _from(said: Announcement) -> str:
     return f"from offset {places}" if places else "from the start of every partition"
 
 
-def _table(found: list[Entry]) -> Table:
+def _table(found: list[Entry], model: Model) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("version", overflow="fold")
-    for title in ("state", "announced as", "made", "NLL", "uniform's", "late", "artifact"):
-        table.add_column(title, justify="right" if title in ("NLL", "uniform's", "late") else "left")
+    against = f"{REPORTS[model][1]}'s"
+    for title in ("state", "announced as", "made", "NLL", against, "late", "artifact"):
+        table.add_column(title, justify="right" if title in ("NLL", against, "late") else "left")
     table.add_column("reason", overflow="fold")
     for entry in found:
-        table.add_row(*_row(entry), style="bold green" if entry.state == "in force" else "")
+        table.add_row(*_row(entry, model), style="bold green" if entry.state == "in force" else "")
     return table
 
 
-def _row(entry: Entry) -> tuple[str, ...]:
+def _row(entry: Entry, model: Model) -> tuple[str, ...]:
     manifest, gate = entry.manifest, entry.manifest.gate if entry.manifest else None
-    reports = [gate.report.get(kind, {}) for kind in ("candidate", "uniform")] if gate else [{}, {}]
+    reports = [gate.report.get(kind, {}) for kind in REPORTS[model]] if gate else [{}, {}]
     return (
         entry.version,
         entry.state,

@@ -25,6 +25,7 @@ from aiokafka.errors import KafkaError, ProducerFenced
 
 from models.manifest import Manifest
 from sie_online.announcements import (
+    MODELS,
     NET,
     Announcement,
     ModelLine,
@@ -90,13 +91,18 @@ class Announcer:
         await self._reader.stop()
 
     @property
+    def lines(self) -> Mapping[str, ModelLine]:
+        """What has been said so far, by model."""
+        return self._reader.lines
+
+    @property
     def line(self) -> ModelLine:
-        """What has been said so far."""
-        return self._reader.line
+        """What has been said of the net so far."""
+        return self.lines[NET]
 
     @property
     def in_force(self) -> str:
-        """The version announced last, ``builtin`` before the first."""
+        """The net announced last, ``builtin`` before the first."""
         return self.line.in_force(self.line.newest)
 
     async def follow(self, timeout_s: float) -> bool:
@@ -123,18 +129,19 @@ class Announcer:
             await asyncio.to_thread(artifacts.keep, self._backend, data, manifest)
         except OSError as error:
             raise UnreachableError(f"store {self._settings.store} does not take the artifact: {error}") from error
-        record = manifest_key(NET, manifest.version), manifest.to_json().encode()
-        return await self._announce(manifest.version, "publish", await self._offsets(), [record], judged_at)
+        record = manifest_key(manifest.model, manifest.version), manifest.to_json().encode()
+        offsets = await self._offsets()
+        return await self._announce(manifest.model, manifest.version, "publish", offsets, [record], judged_at)
 
-    async def rollback(self, version: str, *, now: bool = False) -> Announcement:
-        """Announce ``version``, announced before, or ``builtin``, anew.
+    async def rollback(self, version: str, *, model: str = NET, now: bool = False) -> Announcement:
+        """Announce ``version`` of ``model``, announced before, or ``builtin``, anew.
 
         ``now`` names offset 0 for every partition: shards adopt at their next checkpoint, late and counted as such.
         """
         offsets = await self._offsets()
         if now:
             offsets = dict.fromkeys(offsets, 0)
-        return await self._announce(version, "rollback", offsets, [], self.line.newest)
+        return await self._announce(model, version, "rollback", offsets, [], self.lines[model].newest)
 
     async def sweep(self) -> list[str]:
         """Delete files that nobody will ask for (``retention``); the versions that went.
@@ -144,14 +151,14 @@ class Announcer:
         """
         firsts = {partition: grown.first for partition, grown in (await event_log.growth(self._settings)).items()}
         try:
-            return await asyncio.to_thread(self._sweep, firsts)
+            return [gone for model in MODELS for gone in await asyncio.to_thread(self._sweep, model, firsts)]
         except OSError as error:
             raise UnreachableError(f"store {self._settings.store} does not answer: {error}") from error
 
-    def _sweep(self, firsts: Mapping[int, int]) -> list[str]:
-        stored = artifacts.stored(self._backend)
+    def _sweep(self, model: str, firsts: Mapping[int, int]) -> list[str]:
+        stored = artifacts.stored(self._backend, model)
         found = superfluous(
-            self.line,
+            self.lines[model],
             stored,
             firsts,
             keep=self._settings.models.keep,
@@ -159,7 +166,7 @@ class Announcer:
             retention_ms=round(self._settings.topics.events_retention_h * HOUR_MS),
         )
         for version in found:
-            artifacts.delete(self._backend, version)
+            artifacts.delete(self._backend, version, model)
         return found
 
     async def _offsets(self) -> dict[int, int]:
@@ -167,28 +174,29 @@ class Announcer:
         return {partition: one.applies_from for partition, one in grown.items()}
 
     async def _announce(
-        self, version: str, reason: Reason, offsets: Mapping[int, int], before: list[Record], judged_at: int
+        self, model: str, version: str, reason: Reason, offsets: Mapping[int, int], before: list[Record], judged_at: int
     ) -> Announcement:
         async with self._speaking:
             try:
-                return await self._next(version, reason, offsets, before, judged_at)
+                return await self._next(model, version, reason, offsets, before, judged_at)
             except ProducerFenced:
                 self._require_lease()  # a person's command came between; it may not have announced anything
-                return await self._next(version, reason, offsets, before, judged_at)
+                return await self._next(model, version, reason, offsets, before, judged_at)
 
     async def _next(
-        self, version: str, reason: Reason, offsets: Mapping[int, int], before: list[Record], judged_at: int
+        self, model: str, version: str, reason: Reason, offsets: Mapping[int, int], before: list[Record], judged_at: int
     ) -> Announcement:
         """Announce under the next number. Connected first: after that, nobody else's announcement can come between."""
         await self._connect()
         await self._reader.catch_up()
-        if self.line.newest != judged_at:
-            raise OvertakenError(f"announcement {self.line.newest} was made meanwhile: {version} is not announced")
-        n = self.line.newest + 1
+        newest = self.lines[model].newest
+        if newest != judged_at:
+            raise OvertakenError(f"announcement {newest} was made meanwhile: {version} is not announced")
+        n = newest + 1
         said = Announcement(n=n, version=version, offsets=dict(offsets), reason=reason, created_at_ms=_now_ms())
-        await self._transact([*before, (announcement_key(NET, n), encode(said)), (current_key(NET), b"%d" % n)])
+        await self._transact([*before, (announcement_key(model, n), encode(said)), (current_key(model), b"%d" % n)])
         await self._reader.catch_up()
-        log.info("announced", extra={"n": n, "version": version, "reason": reason})
+        log.info("announced", extra={"model": model, "n": n, "version": version, "reason": reason})
         return said
 
     # -- speaking

@@ -12,7 +12,7 @@ import numpy as np
 from models.errors import ArtifactError, ManifestError
 from models.forward import NAMES, Weights
 from models.manifest import Manifest
-from sie_online.announcements import Announcement, ModelLine
+from sie_online.announcements import NET, Announcement, ModelLine
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import UsageError
 from sie_online.settings import Settings
@@ -37,8 +37,8 @@ class Entry:
     stored: bool
 
 
-async def read_line(settings: Settings) -> ModelLine:
-    """Everything said so far.
+async def read_line(settings: Settings, model: str = NET) -> ModelLine:
+    """Everything said of ``model`` so far.
 
     Raises:
         UnreachableError: no broker answers. TopicError: there is no such topic.
@@ -49,12 +49,12 @@ async def read_line(settings: Settings) -> ModelLine:
         await reader.catch_up()
     finally:
         await reader.stop()
-    return reader.line
+    return reader.lines[model]
 
 
 def entries(line: ModelLine, backend: Backend) -> list[Entry]:
     """Every version announced or stored, and ``builtin``, the newest first."""
-    stored = set(artifacts.stored(backend))
+    stored = set(artifacts.stored(backend, line.model))
     versions = stored | line.manifests.keys() | {said.version for said in line.announcements.values()}
     ordered = sorted(versions - {BUILTIN_MODEL}, reverse=True)
     return [_entry(line, backend, version, version in stored) for version in [*ordered, BUILTIN_MODEL]]
@@ -82,7 +82,7 @@ def _manifest(line: ModelLine, backend: Backend, version: str) -> Manifest | Non
         if version in line.manifests:
             return Manifest.from_json(line.manifests[version])
         with suppress(OSError):
-            return artifacts.read_manifest(backend, version)
+            return artifacts.read_manifest(backend, version, line.model)
     return None
 
 
@@ -105,8 +105,9 @@ def named(found: Iterable[Entry], name: str) -> Entry:
 
 def checked(backend: Backend, manifest: Manifest) -> str:
     """Whether the artifact is there and sound: ``sound``, or what is wrong with it."""
+    load = artifacts.load if manifest.model == NET else artifacts.tensors
     try:
-        artifacts.load(backend, manifest)
+        load(backend, manifest)
     except (ArtifactError, OSError) as error:
         return str(error)
     return "sound"

@@ -1,4 +1,4 @@
-"""Follows ``sie.models.v1``: everything that was said of the net, and what is said now. Commits and decides nothing.
+"""Follows ``sie.models.v1``: everything that was said of models, and what is said now. Commits and decides nothing.
 
 Only committed records are read: an announcement whose writer died half-way was never made.
 """
@@ -12,8 +12,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from sie_online.announcements import NET, ModelLine
+from sie_online.announcements import MODELS, NET, ModelLine
 from sie_online.client.connection import connection
+from sie_online.client.consumer import PatientConsumer
 from sie_online.errors import TopicError, UnreachableError
 from sie_online.settings import Settings
 
@@ -26,21 +27,26 @@ LEASE_KEY = f"{NET}/trainer/lease".encode()
 
 
 class ModelLineReader:
-    """The model line as the topic tells it. No consumer group, no offsets kept.
+    """The model lines as the topic tells them. No consumer group, no offsets kept.
 
     Attributes:
-        line: everything read so far.
+        lines: everything read so far, by model.
         unreadable: records that could not be read; logged, and otherwise ignored.
         lease: name of the trainer at work; None where none ever was.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.line = ModelLine()
+        self.lines = {model: ModelLine(model) for model in MODELS}
         self.unreadable = 0
         self.lease: str | None = None
         self._settings = settings
         self._at = TopicPartition(settings.topics.models, 0)
         self._consumer: AIOKafkaConsumer | None = None
+
+    @property
+    def line(self) -> ModelLine:
+        """The net's."""
+        return self.lines[NET]
 
     async def start(self) -> None:
         """Connect; nothing is read yet.
@@ -49,7 +55,7 @@ class ModelLineReader:
             UnreachableError: no broker answers. TopicError: there is no such topic.
         """
         kafka = self._settings.kafka
-        self._consumer = consumer = AIOKafkaConsumer(
+        self._consumer = consumer = PatientConsumer(
             **connection(self._settings),
             client_id="sie-model-line",
             group_id=None,
@@ -118,7 +124,8 @@ class ModelLineReader:
             if record.key == LEASE_KEY:
                 self.lease = record.value.decode() if record.value else None
             else:
-                self.line.apply(record.key, record.value)
+                for line in self.lines.values():
+                    line.apply(record.key, record.value)
         except ValueError as error:  # msgspec's and Unicode's are such
             self.unreadable += 1
             log.warning("model record is unreadable: %s", error, extra={"topic": record.topic, "offset": record.offset})

@@ -67,6 +67,7 @@ class TrainerMetrics:
         self._window = self._gauge("window_samples", "Samples in the replay window, by what keeps them.", "kind")
         self._window_span = self._gauge("window_seconds", "Event time that the window spans, older positives aside.")
         self._fine_tunes = self._counter("fine_tunes", "Fine-tunes that ended, by outcome.", "outcome")
+        self._priors = self._counter("priors", "Priors that were due, by what became of them.", "outcome")
         self._verdicts = self._counter("gate_verdicts", "The gate's verdicts: passed, or why not.", "reason")
         self._seconds = self._histogram("fine_tune_seconds", "Time of a fine-tune, without the gate.")
         self._gate_seconds = self._histogram("gate_seconds", "Time of the gate.")
@@ -137,6 +138,10 @@ class TrainerMetrics:
         """A fine-tune ended."""
         self._fine_tunes.labels(outcome).inc()
 
+    def priors_ended(self, outcome: Outcome) -> None:
+        """Priors were due, and this became of them."""
+        self._priors.labels(outcome).inc()
+
     def set_announced(self, n: int, version: str) -> None:
         """The newest announcement there is."""
         self._announcement.set(n)
@@ -149,6 +154,7 @@ class TrainerMetrics:
         """At 0 from the start: a rate misses the step with which a series appears."""
         for outcome in Outcome:
             self._fine_tunes.labels(outcome)
+            self._priors.labels(outcome)
         for reason in ("passed", *REASONS.values(), OTHER):
             self._verdicts.labels(reason)
         for kind in ("new", "repeated", "outdated"):

@@ -28,6 +28,8 @@ from streams.model_line.announcer import Announcer
 from streams.topics import check_topics
 from streams.trainer.intake import RETRY_S, Intake
 from streams.trainer.metrics import TrainerMetrics
+from streams.trainer.prior_rounds import PriorRounds
+from streams.trainer.priors import pools
 from streams.trainer.site import Health, TrainerSite
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class TrainerProcess:
         self._announcer = Announcer(settings, backend, ulid(time.time_ns() // 1_000_000, secrets.token_bytes(10)))
         self._intake = Intake(settings, self._metrics)
         self._rounds = Rounds(settings, self._intake, self._announcer, backend, self._metrics)
+        self._priors = PriorRounds(settings, self._intake, self._announcer, backend, self._metrics)
         self._ready = False
         health = Health(self._alive, self._checks, self._status)
         self.site = TrainerSite(settings.trainer.web, self._metrics.registry, health)
@@ -74,9 +77,11 @@ class TrainerProcess:
             await self.site.stop()
 
     async def _until(self, stop: asyncio.Event) -> None:
-        parts: tuple[Coroutine[Any, Any, Any], ...] = (
+        parts: list[Coroutine[Any, Any, Any]] = [
             stop.wait(), self._intake.run(), self._rounds.run(), self._follow()
-        )  # fmt: skip
+        ]  # fmt: skip
+        if pools(self._settings):
+            parts.append(self._priors.run())
         tasks = [asyncio.create_task(part) for part in parts]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -142,7 +147,7 @@ def serve(settings: Settings, *, child: bool) -> None:
     from streams.startup import check_store
 
     check_store(settings)
-    _limit_threads(settings)
+    limit_threads(settings)
     asyncio.run(_serve(settings, child=child))
 
 
@@ -162,7 +167,8 @@ async def _serve(settings: Settings, *, child: bool) -> None:
     log.info("trainer ends")
 
 
-def _limit_threads(settings: Settings) -> None:
+def limit_threads(settings: Settings) -> None:
+    """Have torch use as many threads as the settings say."""
     import torch
 
     if settings.trainer.fine_tune.threads:

@@ -12,10 +12,11 @@ import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from sie_online.announcements import NET
 from streams.checkpoint.backend import Backend, Part
-from streams.model_line.artifacts import FOLDER
+from streams.model_line.artifacts import folder
 
-RUNS = f"{FOLDER}/runs"
+RUNS = f"{folder(NET)}/runs"
 FILES = 1_000
 """Files kept; a fine-tune's has some kilobytes."""
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from models import forward, inputs
 from models.samples import from_table
 from sie_online.announcements import (
+    NET,
     Adopted,
     Adoption,
     Announcement,
@@ -128,7 +129,7 @@ def test_cuts_and_restores_change_no_row(
             in_force = net if meta["model_version"] == "A" else None
             shard = Shard.restore(SETTINGS, 0, meta, snapshot.changed, generation=0, net=in_force)
             for adoption, its_net in ((Adoption(1, "A", AT), net), (Adoption(2, "builtin", BACK_AT), None)):
-                assert adoption.n <= shard.announced or shard.schedule(adoption, its_net)
+                assert adoption.n <= shard.announced(NET) or shard.schedule(adoption, its_net)
     outputs += run(shard, rows[at:])
     assert weights(outputs).equals(undisturbed)
 
@@ -141,7 +142,7 @@ def test_what_is_heard_of_too_late_is_not_scheduled_but_adopted_on_request(net: 
     outputs += run(shard, records(EVENTS)[300:])
     first = weights(outputs).to_pandas().query("revision == 0")
     assert (first["model_version"] == np.where(first["offset"] >= 300, "A", "builtin")).all()
-    assert (shard.announced, shard.told) == (1, 1)
+    assert (shard.announced(NET), shard.told_of(NET)) == (1, 1)
 
 
 def test_a_line_says_what_a_partition_is_to_adopt_and_where() -> None:

@@ -76,7 +76,7 @@ def test_a_full_disk_leaves_no_half_of_a_version(tmp_path: Path) -> None:
     data, manifest = made_version()
     with pytest.raises(OSError, match="No space"):
         artifacts.keep(Full(tmp_path), data, manifest)
-    assert list((tmp_path / artifacts.FOLDER).iterdir()) == []
+    assert list((tmp_path / artifacts.folder("net")).iterdir()) == []
 
 
 def test_before_any_announcement_nothing_is_needed() -> None:

@@ -1,13 +1,10 @@
-"""The trainer without a broker: what it takes in, what becomes of fine-tunes that fail, what it tells of them."""
+"""The trainer without a broker: what it takes in, what becomes of fine-tunes that fail, and of full disks."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,19 +26,17 @@ from models.manifest import Verdict
 from models.snapshot import Contents
 from sie_online.announcements import Announcement, ModelLine
 from sie_online.contracts import to_message
-from sie_online.errors import UnreachableError, UsageError
+from sie_online.errors import UnreachableError
 from sie_online.settings import Settings, load
 from streams.checkpoint.backend import LocalBackend
 from streams.model_line import artifacts
 from streams.model_line.announcer import OvertakenError, SupersededError
-from streams.trainer import process, rounds, scalars
+from streams.trainer import rounds, scalars
 from streams.trainer.attempt import Attempt
-from streams.trainer.child import TrainerChild, trainer_command
 from streams.trainer.intake import Intake, View
-from streams.trainer.metrics import Outcome, TrainerMetrics, reason_label
+from streams.trainer.metrics import Outcome, TrainerMetrics
 from streams.trainer.plan import fine_tune_of, gate_of
 from streams.trainer.scalars import Scalars
-from streams.trainer.site import Health, TrainerSite
 from tests.models_made import TINY, made_contents, made_version
 from tests.unit.models.made import made_samples, made_weights, samples_table
 
@@ -256,86 +251,6 @@ def test_figures_that_cannot_be_kept_cost_nothing_else(scene: Scene, monkeypatch
     assert scene.round(judged(Verdict(True))) == "accepted"
 
 
-# -- what it tells
-
-
-@pytest.mark.parametrize(
-    ("reason", "label"),
-    [
-        ("NLL 0.50000 is worse than current weights' 0.40000", "nll"),
-        ("AUC 0.7 is below uniform weights' 0.8", "auc"),
-        ("the effective sample size is 0.1 n, below 0.3 n", "effective_size"),
-        ("a weight k f / mean f is 12, above 10", "weight_bounds"),
-        ("mean f is 0.3 here, the manifest says 0.5", "mean_f"),
-        ("the scored part has 3 positives of 90: a verdict needs 20", "too_few"),
-        ("something new", "other"),
-    ],
-)
-def test_the_gates_reasons_are_bounded_labels(reason: str, label: str) -> None:
-    assert reason_label(reason) == label
-
-
-def test_every_sentence_of_the_gate_has_a_label_of_its_own() -> None:
-    import inspect
-    import re
-
-    from models import gate
-
-    written = re.findall(r'reasons\.append\(\s*f?"([^"{]+)|return \(f?"([^"{]+)', inspect.getsource(gate))
-    sentences = [first or second for first, second in written]
-    assert len(sentences) >= 6
-    assert [sentence for sentence in sentences if reason_label(f"{sentence.strip()} ") == "other"] == []
-
-
-def test_scalars_are_what_tensorboard_reads(tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
-
-    kept = Scalars("01ARZ3NDEKTSV4RRFFQ69G5FAV")
-    kept.add({"loss": 0.5, "auc": None}, "pass")
-    name = kept.save(LocalBackend(tmp_path))
-    events = list(LegacyEventFileLoader(str(tmp_path / name)).Load())
-    assert [(value.tag, value.simple_value) for event in events for value in event.summary.value] == [
-        ("pass/loss", 0.5)
-    ]
-
-
-def test_scalars_are_json_lines_without_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
-    kept = Scalars("01ARZ3NDEKTSV4RRFFQ69G5FAV")
-    kept.add({"loss": 0.5}, "pass")
-    name = kept.save(LocalBackend(tmp_path))
-    assert name.endswith(".jsonl")
-    (line,) = (tmp_path / name).read_text().splitlines()
-    assert {key: json.loads(line)[key] for key in ("tag", "value")} == {"tag": "pass/loss", "value": 0.5}
-
-
-def test_a_taken_port_is_a_sentence() -> None:
-    async def start_twice() -> None:
-        health = Health(lambda: True, dict, dict)
-        first = TrainerSite(tiny().trainer.web, TrainerMetrics().registry, health)
-        await first.start()
-        port = int(first.url.rpartition(":")[2])
-        second = TrainerSite(tiny(web={"port": port}).trainer.web, TrainerMetrics().registry, health)
-        try:
-            with pytest.raises(UsageError, match="SIE_TRAINER__WEB__PORT"):
-                await second.start()
-        finally:
-            await first.stop()
-
-    asyncio.run(start_twice())
-
-
-def test_without_torch_the_pip_line_is_told(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from streams.cli import root as cli
-
-    monkeypatch.setattr(process.importlib.util, "find_spec", lambda _name: None)  # type: ignore[attr-defined]
-    for arguments in (["trainer"], ["worker", "--with-trainer"], ["model", "submit", "x.safetensors"]):
-        assert cli.run(arguments) == 2
-        assert "pip install 'sie-online[worker,trainer]'" in capsys.readouterr().err
-
-
 # -- disks
 
 
@@ -356,47 +271,6 @@ def test_a_full_disk_holds_no_half_written_version(small_disk: Path) -> None:
     backend = LocalBackend(small_disk)
     with pytest.raises(OSError, match="No space left"):
         artifacts.keep(backend, data + bytes(80_000), manifest)
-    assert list((small_disk / artifacts.FOLDER).iterdir()) == []
+    assert list((small_disk / artifacts.folder("net")).iterdir()) == []
     artifacts.keep(backend, data, manifest)  # what fits is kept as if nothing had been
     assert artifacts.load(backend, manifest).w1.size
-
-
-# -- a worker's child
-
-
-def child(code: str, **how: Any) -> TrainerChild:
-    return TrainerChild([sys.executable, "-c", code], **how)
-
-
-def test_a_dead_trainer_is_started_again_and_ends_with_the_worker() -> None:
-    beside = child("raise SystemExit(70)", first_s=0.01)
-    beside.start()
-    deadline = time.monotonic() + 30
-    while beside.starts < 3 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert beside.starts >= 3
-    beside.stop()
-    beside.join(10)
-    assert not beside.is_alive()
-
-
-def test_a_trainer_that_cannot_run_is_not_started_again() -> None:
-    beside = child("raise SystemExit(2)", first_s=0.01)
-    beside.start()
-    beside.join(20)
-    assert (beside.is_alive(), beside.starts) == (False, 1)
-
-
-def test_a_trainer_that_does_not_hear_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.trainer.child.STOP_S", 0.5)
-    beside = child("import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)")
-    beside.start()
-    while beside.pid is None:
-        time.sleep(0.05)
-    beside.stop()
-    assert beside.pid is None
-
-
-def test_the_child_runs_under_the_workers_settings() -> None:
-    command = trainer_command(["web.port=0", "trainer.every_s=5"])
-    assert command[3:] == ["--set", "web.port=0", "--set", "trainer.every_s=5", "trainer", "--end-with-stdin"]

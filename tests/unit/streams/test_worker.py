@@ -33,7 +33,6 @@ class FakeShard:
     """One output per record; counts what it has seen."""
 
     partition = 0
-    announced = 0
 
     def __init__(self) -> None:
         self.next_offset = 100
@@ -50,6 +49,9 @@ class FakeShard:
 
     def stats(self) -> None:
         return None
+
+    def announced(self, model: str) -> int:
+        return 0
 
     def close(self) -> None:
         self.closed = True

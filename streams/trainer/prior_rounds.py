@@ -1,0 +1,132 @@
+"""Priors beside the fine-tunes: when a version is due, where it comes from, what becomes of it.
+
+Reads the newest checkpoint of every shard; the shards are not asked and not held up. Whatever fails leaves the version
+in force as it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+
+from models.errors import ModelError
+from models.samples import Samples
+from models.ulid import ulid
+from sie_online.announcements import PRIORS
+from sie_online.errors import CheckpointError, DecisionError, UnreachableError
+from sie_online.features import schema_hash
+from sie_online.settings import Settings
+from sie_online.shard.pooled import is_learned, own_gains, untaught
+from streams.checkpoint.backend import Backend
+from streams.checkpoint.store import CheckpointStore
+from streams.model_line import artifacts, event_log
+from streams.model_line.announcer import Announcer, OvertakenError, SupersededError
+from streams.threads import in_thread
+from streams.trainer.intake import Intake
+from streams.trainer.metrics import Outcome, TrainerMetrics
+from streams.trainer.priors import LEAST_PARTITIONS, Cadence, Learned, Pooled, judges, pooled
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 5.0
+
+
+class PriorRounds:
+    """Priors whenever they are due, for ever."""
+
+    def __init__(
+        self, settings: Settings, intake: Intake, announcer: Announcer, backend: Backend, metrics: TrainerMetrics
+    ) -> None:
+        self._settings = settings
+        self._intake = intake
+        self._announcer = announcer
+        self._backend = backend
+        self._metrics = metrics
+        self._store = CheckpointStore(settings, settings.topics.events, backend=backend)
+        self._cadence = Cadence(settings.trainer.priors)
+        self._ended_at = time.monotonic()
+        self._partitions: list[int] = []
+
+    async def run(self) -> None:
+        """Raises SupersededError where another trainer has begun; nothing else ends it."""
+        await self._intake.caught_up.wait()
+        while True:
+            outcome = await self._look()
+            if outcome is not None:
+                self._ended_at = time.monotonic()
+                self._metrics.priors_ended(outcome)
+                log.info("priors ended", extra={"outcome": outcome})
+            await asyncio.sleep(LOOK_S)
+
+    async def _look(self) -> Outcome | None:
+        """Make a version if one is due; what became of it."""
+        try:
+            return await self._round_if_due()
+        except SupersededError:
+            raise
+        except OvertakenError as error:
+            log.warning("%s", error)
+            return Outcome.OVERTAKEN
+        except ModelError as error:
+            log.warning("no priors made, those in force stay: %s", error)
+            return Outcome.UNFIT
+        except (UnreachableError, OSError, CheckpointError, DecisionError) as error:
+            log.warning("no priors made, those in force stay: %s", error)
+            return Outcome.UNREACHABLE
+        except Exception:  # whatever it is: workers have what is in force, and we try again
+            log.exception("no priors made, those in force stay")
+            return Outcome.FAULT
+
+    async def _round_if_due(self) -> Outcome | None:
+        if not self._partitions:
+            self._partitions = list(await event_log.growth(self._settings))
+        processed = await in_thread(None, self._processed)
+        waited_s = time.monotonic() - self._ended_at
+        if len(processed) < LEAST_PARTITIONS or not self._cadence.is_due(sum(processed.values()), waited_s):
+            return None
+        newest = await self._newest()
+        if newest is None:
+            return None
+        self._cadence.done(sum(processed.values()))
+        self._partitions = []  # there may be more by the next time
+        return await self._round(list(processed), newest)
+
+    def _processed(self) -> dict[int, int]:
+        """Next offset of the newest checkpoint, of every partition that has one."""
+        found = {partition: self._store.newest(partition) for partition in self._partitions}
+        return {partition: position.offset for partition, position in found.items() if position is not None}
+
+    async def _newest(self) -> Samples | None:
+        """The samples to judge by; None while they are too few, or of other features."""
+        view = await self._intake.view()
+        if view is None or view.schema_hash != schema_hash():
+            return None
+        return judges(view.samples, self._settings.trainer.priors)
+
+    async def _round(self, partitions: list[int], newest: Samples) -> Outcome:
+        line = self._announcer.lines[PRIORS]
+        made = await in_thread(None, self._made, partitions, newest, line.in_force(line.newest))
+        manifest, reasons = made.manifest, made.manifest.gate.reasons if made.manifest.gate else ()
+        if not reasons:
+            await self._announcer.publish(made.contents.data, manifest, judged_at=line.newest)
+            return Outcome.ACCEPTED
+        log.warning("priors refused: %s", "; ".join(reasons), extra={"version": manifest.version})
+        await in_thread(None, artifacts.keep, self._backend, made.contents.data, manifest)
+        return Outcome.REFUSED
+
+    def _made(self, partitions: list[int], newest: Samples, parent: str) -> Pooled:
+        start, now_ms = untaught(self._settings), time.time_ns() // 1_000_000
+        learned: dict[int, Learned] = {}
+        for partition in partitions:
+            loaded = self._store.load(partition, only=is_learned)
+            if loaded is None:
+                continue
+            if loaded.fingerprint != self._settings.fingerprint():
+                raise DecisionError(
+                    f"the checkpoint of partition {partition} was made under other settings than the trainer's"
+                    " ('sie config show'): what it has learned cannot be put together with others"
+                )
+            learned[partition] = Learned(loaded.next_offset, own_gains(start, loaded.pieces))
+        return pooled(learned, newest, self._settings, ulid(now_ms, secrets.token_bytes(10)), parent, now_ms)

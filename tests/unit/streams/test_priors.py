@@ -1,0 +1,173 @@
+"""Priors: made of what partitions have learned, judged, kept as an artifact, loaded for one of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from models.errors import ArtifactError
+from models.manifest import Manifest
+from models.samples import Samples, chronological, from_table, joined
+from sie_online.announcements import NET, PRIORS, Adoption, ModelLine, manifest_key
+from sie_online.recommender.pooling import Gain, Gains, total
+from sie_online.settings import Settings
+from sie_online.settings.training import PriorsPooling
+from sie_online.shard import Shard
+from sie_online.shard.pooled import untaught
+from streams.checkpoint.backend import LocalBackend
+from streams.metrics import Metrics
+from streams.model_line import artifacts
+from streams.model_line.loaded import Loaded
+from streams.model_line.priors import parts_of, tensors_of
+from streams.trainer.priors import Cadence, Learned, judge, judges, pooled
+from tests.events import heartbeat, random_events, records, run, samples, small_settings
+from tests.models_made import new_version
+
+N = 1_500
+SETTINGS = small_settings()
+Told = tuple[dict[int, Learned], Samples]
+
+
+def equal(a: Gains, b: Gains) -> bool:
+    return all(
+        (one == other).all() for mine, its in zip(a, b, strict=True) for one, other in zip(mine, its, strict=True)
+    )
+
+
+@pytest.fixture(scope="module")
+def told() -> Told:
+    """What three partitions have learned, and their settled samples."""
+    learned, settled = {}, []
+    for partition in range(3):
+        shard = Shard(SETTINGS, partition)
+        outputs = run(shard, records([*random_events(N, seed=partition), heartbeat(10 * N * 20)]))
+        settled.append(from_table(pa.table(samples(outputs))))
+        learned[partition] = Learned(shard.next_offset, shard.own_gains())
+    together = joined(settled)
+    return learned, together.take(chronological(together))
+
+
+def made(told: Told, settings: Settings = SETTINGS) -> tuple[bytes, Manifest]:
+    contents, manifest = pooled(*told, settings, new_version(), "builtin", 1)
+    return contents.data, manifest
+
+
+def test_a_version_holds_what_every_partition_has_learned(told: Told) -> None:
+    parts = {partition: each.gains for partition, each in told[0].items()}
+    again = parts_of(tensors_of(parts), untaught(SETTINGS)._asdict())
+    assert again.keys() == parts.keys()
+    assert all(equal(again[partition], parts[partition]) for partition in parts)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoilt"),
+    [
+        ("linear.rows", lambda rows: rows[::-1].copy()),
+        ("linear.rows", lambda rows: rows + (1 << 16)),
+        ("linear.rows", lambda rows: rows.astype(np.int64)),
+        ("factors.values", lambda values: values[:, :, :4].copy()),
+        ("factors.values", lambda values: values[1:]),
+        ("linear.ends", lambda ends: ends[:-1]),
+        ("linear.ends", lambda ends: ends - 1),
+        ("factors.ends", lambda ends: ends[::-1].copy()),
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused(told: Told, name: str, spoilt: object) -> None:
+    tensors = tensors_of({partition: each.gains for partition, each in told[0].items()})
+    assert callable(spoilt)
+    with pytest.raises(ArtifactError):
+        parts_of(tensors | {name: spoilt(tensors[name])}, untaught(SETTINGS)._asdict())
+    with pytest.raises(ArtifactError, match="missing"):
+        parts_of({key: value for key, value in tensors.items() if key != name}, untaught(SETTINGS)._asdict())
+
+
+def test_a_partition_is_given_what_the_others_have_learned(told: Told, tmp_path: Path) -> None:
+    (data, manifest), backend, lines = made(told), LocalBackend(tmp_path), {m: ModelLine(m) for m in (NET, PRIORS)}
+    artifacts.keep(backend, data, manifest)
+    assert (artifacts.stored(backend, PRIORS), artifacts.stored(backend)) == ([manifest.version], [])
+    lines[PRIORS].apply(manifest_key(PRIORS, manifest.version), manifest.to_json().encode())
+    loaded = Loaded(SETTINGS, backend, lines, Metrics(SETTINGS))
+    found = loaded.get(Adoption(1, manifest.version, 0, PRIORS), 1)
+    assert isinstance(found, Gains)
+    parts = told[0]
+    assert equal(found, total([parts[0].gains, parts[2].gains], untaught(SETTINGS)))
+    assert loaded.get(Adoption(2, "builtin", 0, PRIORS), 1) is None
+    newcomer = loaded.get(Adoption(1, manifest.version, 0, PRIORS), 7)  # nothing of it to leave out
+    assert isinstance(newcomer, Gains)
+    assert equal(newcomer, total([parts[n].gains for n in range(3)], untaught(SETTINGS)))
+
+
+def test_a_damaged_artifact_is_not_had(told: Told, tmp_path: Path) -> None:
+    (data, manifest), backend, lines = made(told), LocalBackend(tmp_path), {m: ModelLine(m) for m in (NET, PRIORS)}
+    artifacts.keep(backend, data[:-1] + b"?", manifest)
+    lines[PRIORS].apply(manifest_key(PRIORS, manifest.version), manifest.to_json().encode())
+    with pytest.raises(LookupError):
+        Loaded(SETTINGS, backend, lines, Metrics(SETTINGS)).get(Adoption(1, manifest.version, 0, PRIORS), 0)
+
+
+# -- the gate
+
+
+def lenient(slack: float) -> Settings:
+    return SETTINGS.model_copy(
+        update={"trainer": SETTINGS.trainer.model_copy(update={"priors": PriorsPooling(nll_slack=slack)})}
+    )
+
+
+def spoiled(gains: Gains, factor: float) -> Gains:
+    """The opposite of what was learned (``factor`` -1), more or less of it."""
+    flipped = []
+    for gain in gains:
+        values, k = gain.values.copy(), gain.values.shape[-1] // 2
+        values[..., :k] *= factor
+        flipped.append(Gain(gain.rows, values))
+    return Gains(*flipped)
+
+
+def test_what_was_learned_passes_and_its_opposite_is_refused(told: Told) -> None:
+    learned, newest = told
+    good = {partition: each.gains for partition, each in learned.items()}
+    verdict = judge(good, newest, lenient(0.1))  # random events teach little: this is about noise
+    assert (verdict.passed, verdict.reasons) == (True, ())
+    poisoned = judge({partition: spoiled(gains, -3.0) for partition, gains in good.items()}, newest, lenient(0.1))
+    assert not poisoned.passed
+    assert all(reason.startswith("NLL ") for reason in poisoned.reasons)
+    assert len(poisoned.reasons) == 2
+
+
+def test_one_poisoned_partition_is_enough_to_be_refused(told: Told) -> None:
+    learned, newest = told
+    parts = {partition: each.gains for partition, each in learned.items()}
+    assert not judge(parts | {2: spoiled(parts[2], -30.0)}, newest, lenient(0.1)).passed
+
+
+def test_a_verdict_is_in_the_manifest_with_its_figures(told: Told) -> None:
+    _, manifest = made(told)
+    assert manifest.gate is not None
+    assert manifest.gate.report.keys() == {"pooled", "published", "others", "rate"}
+    assert manifest.train_offsets == {str(partition): (0, N) for partition in range(3)}
+    assert Manifest.from_json(manifest.to_json()) == manifest
+
+
+def test_a_few_positives_judge_nothing(told: Told) -> None:
+    rules, (_, newest) = PriorsPooling(judge_samples=100), told
+    assert judges(None, rules) is None
+    assert judges(replace(newest, label=np.zeros_like(newest.label)), rules) is None
+    found = judges(newest, PriorsPooling(judge_samples=100, min_positives=1))
+    assert found is not None
+    assert (found.event_time_ms == newest.event_time_ms[-100:]).all()
+
+
+def test_versions_are_due_by_what_is_new_against_what_is_known() -> None:
+    cadence = Cadence(PriorsPooling(every_events=100, growth=0.5, longest_s=60.0))
+    assert not cadence.is_due(99)
+    assert cadence.is_due(100)
+    cadence.done(1_000)
+    assert not cadence.is_due(1_499)
+    assert cadence.is_due(1_500)
+    assert cadence.is_due(1_100, waited_s=60.0)
+    assert not cadence.is_due(1_099, waited_s=60.0)
