@@ -91,7 +91,7 @@ class _Stage:
         async with open_log(self._settings) as log:
             stream = self._stream(simulation, log)
             sent = await _while_well(stream, self._subscribe(observer), self._look(observer, log))
-            seconds = time.monotonic() - begin
+            seconds = time.monotonic() - begin - self._state.waited_s
             trained = await self._trained(observer)
             self._phase("Training a small recommender with and without the weights")
             report = await self._conclude(simulation, observer, log, sent, seconds, trained)
@@ -157,14 +157,23 @@ class _Stage:
         if self._plan.trainer:
             first = await replay(self._settings, _up_to(FIRST_SHARE, chunks), rate, flush=False, on_progress=note)
             already = first.records
-            self._phase("Waiting for the trainer's first net, to go on under it")
-            await first_net(self._settings)
-            self._phase("Streaming on")
+            await self._wait_for_net()
         rest = await replay(
             self._settings, chunks, rate, on_progress=lambda records, share: note(already + records, share)
         )
         self._state.sending_until = time.monotonic()
         return replace(rest, records=already + rest.records)
+
+    async def _wait_for_net(self) -> None:
+        self._phase("Waiting for the trainer's first net, to go on under it")
+        begin = time.monotonic()
+
+        def note() -> None:
+            self._state.waited_s = time.monotonic() - begin
+
+        await first_net(self._settings, note)
+        note()
+        self._phase("Streaming on")
 
     async def _subscribe(self, observer: Observer) -> None:
         """What a training job would do."""

@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,10 +80,11 @@ async def enough_fine_tunes(settings: Settings) -> Counter[str]:
     return await outcomes(settings)
 
 
-async def first_net(settings: Settings) -> None:
-    """Return when a net has been announced, or when that takes too long."""
+async def first_net(settings: Settings, on_wait: Callable[[], None]) -> None:
+    """Return when a net has been announced, or when that takes too long; ``on_wait`` is called all the while."""
     deadline = time.monotonic() + WAIT_S
-    while not (await outcomes(settings))["accepted"] and time.monotonic() < deadline:  # noqa: ASYNC110 - nobody tells us
+    while not (await outcomes(settings))["accepted"] and time.monotonic() < deadline:
+        on_wait()
         await asyncio.sleep(LOOK_EVERY_S)
 
 

@@ -24,13 +24,16 @@ BAR_WIDTH = 24
 
 @dataclass
 class State:
-    """What there is to show; the stage writes it, the view reads it. ``lag`` in records, None while unknown."""
+    """What there is to show; the stage writes it, the view reads it. ``lag`` in records, None while unknown;
+    ``waited_s``: how long sending has stood still on purpose, so far.
+    """
 
     total: int
     phase: str = "Setting up"
     sent: int = 0
     sending_since: float | None = None
     sending_until: float | None = None
+    waited_s: float = 0.0
     weighted: int = 0
     final: int = 0
     dead_letters: int = 0
@@ -43,7 +46,8 @@ class State:
         """Events written per second so far."""
         if self.sending_since is None:
             return 0.0
-        return self.sent / max((self.sending_until or time.monotonic()) - self.sending_since, 1e-3)
+        took_s = (self.sending_until or time.monotonic()) - self.sending_since
+        return self.sent / max(took_s - self.waited_s, 1e-3)
 
 
 class View:
