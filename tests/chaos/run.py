@@ -33,6 +33,7 @@ from tests.chaos.verdict import Said, compare, compare_tables, last_revisions, u
 from tests.workers import SIE_TRAINER, SIE_WORKER
 
 IDLE_S = 5.0
+SERVED_WITHIN_S = 15.0  # after a kill; judged where nothing else runs, not in a test
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,9 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="sie-chaos-") as folder, apache_kafka() as broker:
             report = run(broker, Path(folder), seed, (short_plan if given.short else long_plan)(rng))
         print(json.dumps(asdict(report)), flush=True)
-        failed += bool(report.problems)
+        if slow := [s for s in report.served_s if s > SERVED_WITHIN_S]:
+            print(f"served again after more than {SERVED_WITHIN_S:g} s: {slow}", flush=True)
+        failed += bool(report.problems or slow)
     print(f"{len(given.seeds) - failed} of {len(given.seeds)} runs kept every promise", flush=True)
     return int(failed > 0)
 
