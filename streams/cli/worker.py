@@ -47,7 +47,8 @@ def command(
     from streams.app import serve
 
     try:
-        serve(settings, Overrides(accept_changed_settings, accept_repartition, accept_gap, fresh))
+        overrides = Overrides(accept_changed_settings, accept_repartition, accept_gap, fresh)
+        serve(settings, overrides, None if trainer is None else lambda: trainer.restarts)
     finally:
         if trainer is not None:
             trainer.stop()

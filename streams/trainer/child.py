@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from sie_online.errors import UsageError
+from sie_online.errors import DecisionError, UsageError
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +21,9 @@ FIRST_S, LONGEST_S = 5.0, 300.0
 """How long the first start anew waits, and any."""
 LASTED_S = 600.0
 """One that ran for so long was well: the next wait is the first again."""
+FENCED_S = 21_600.0
+"""How long one that another trainer has ended stays down: were both started again at once, each would end the other for
+ever, and neither finish a fine-tune. If the other is gone by then, the net in force has only grown a little older."""
 STOP_S = 6.0
 
 
@@ -34,9 +37,10 @@ def trainer_command(assignments: Sequence[str] = ()) -> list[str]:
 class TrainerChild(threading.Thread):
     """Starts ``command`` and keeps it running until ``stop``."""
 
-    def __init__(self, command: Sequence[str], *, first_s: float = FIRST_S) -> None:
+    def __init__(self, command: Sequence[str], *, first_s: float = FIRST_S, fenced_s: float = FENCED_S) -> None:
         super().__init__(name="trainer", daemon=True)
         self._command = list(command)
+        self._fenced_s = fenced_s
         self._first_s = first_s
         self._wait_s = first_s
         self._stopping = threading.Event()
@@ -49,6 +53,11 @@ class TrainerChild(threading.Thread):
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
+    @property
+    def restarts(self) -> int:
+        """How often it was started anew."""
+        return max(0, self.starts - 1)
+
     def run(self) -> None:
         """Until ``stop``, or until it is of no use to start it again."""
         while not self._stopping.is_set():
@@ -59,6 +68,13 @@ class TrainerChild(threading.Thread):
             if code == UsageError.exit_code:
                 log.error("the trainer cannot run like this, and is not started again; the lines above say why")
                 return
+            if code == DecisionError.exit_code:
+                log.warning(
+                    "another trainer has begun, and one is enough: the worker's own stays down",
+                    extra={"after_s": self._fenced_s},
+                )
+                self._stopping.wait(self._fenced_s)
+                continue
             if time.monotonic() - began > LASTED_S:
                 self._wait_s = self._first_s
             log.warning("trainer ended; starting it again", extra={"exit_code": code, "after_s": self._wait_s})

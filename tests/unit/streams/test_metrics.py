@@ -135,6 +135,16 @@ def test_a_revoked_partition_leaves_no_gauge_behind_and_keeps_its_counts(metrics
 HOSTILE = ["\n# EOF", 'x"} 1', "", "ü" * 1000, "bad json", "BAD_JSON", "None", "../..", "1e3", "other"]
 
 
+def test_the_trainers_restarts_are_read_at_every_scrape(metrics: Metrics) -> None:
+    assert value(metrics, "sie_trainer_restarts_total") is None  # a worker without a trainer has no such figure
+    restarts = 0
+    metrics.watch_trainer(lambda: restarts)
+    assert value(metrics, "sie_trainer_restarts_total") == 0
+    restarts = 3
+    assert value(metrics, "sie_trainer_restarts_total") == 3
+    assert b"# TYPE sie_trainer_restarts_total counter" in generate_latest(metrics.registry)
+
+
 def test_no_input_can_add_series(metrics: Metrics) -> None:
     """Label values are closed sets: a hostile producer cannot fill Prometheus's memory."""
     busy(metrics)
