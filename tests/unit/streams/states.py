@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from streams.checkpoint import CheckpointStore
 from streams.checkpoint.backend import LocalBackend
 from streams.checkpoint.store import Loaded
+
+Stores = Callable[..., CheckpointStore]
+
+
+def files(folder: Path, kind: str) -> list[Path]:
+    """Files of one kind (manifests, packs, epochs) in the test's store."""
+    return sorted((folder / "store").rglob(f"{kind}/*"))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,157 @@
+"""Damaged checkpoints: found out, never loaded, and never taken for a fresh start."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sie_online.errors import CheckpointError
+from streams.checkpoint import CheckpointStore
+from streams.checkpoint.manifest import Manifest, Position
+from tests.unit.streams.states import State, Stores, files, whole
+
+
+def _two_checkpoints(store: CheckpointStore) -> tuple[State, State]:
+    """Two checkpoints that share no pack; the state at the first, and at the second."""
+    old, new = State(seed=1), State(seed=2)
+    new.offset = 77
+    epoch = store.claim(0, 1)
+    store.write(0, epoch, old.snapshot())
+    store.write(0, epoch, new.snapshot(full=True))
+    return old, new
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "torn": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "empty": lambda path: path.write_bytes(b""),
+    "one bit": lambda path: path.write_bytes(_flipped(path.read_bytes())),
+    "gone": lambda path: path.unlink(),
+    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+}
+
+
+def _flipped(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+@pytest.mark.parametrize("kind", ["manifests", "packs"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_to_the_newest_checkpoint_gives_the_one_before(
+    stores: Stores, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, damage: str
+) -> None:
+    old, _ = _two_checkpoints(stores())
+    DAMAGE[damage](files(tmp_path, kind)[-1])
+    with caplog.at_level(logging.WARNING):
+        assert whole(stores().load(0)) == old.whole()
+    if (kind, damage) != ("manifests", "gone"):
+        assert "is refused" in caplog.text
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_no_whole_checkpoint_is_an_error_and_not_a_fresh_start(stores: Stores, tmp_path: Path, damage: str) -> None:
+    _two_checkpoints(stores())
+    for pack in files(tmp_path, "packs"):
+        DAMAGE[damage](pack)
+    with pytest.raises(CheckpointError, match="none of the 2 checkpoints is whole"):
+        stores().load(0)
+
+
+def test_a_format_of_the_future_is_refused_by_name(
+    stores: Stores, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    old, _ = _two_checkpoints(stores())
+    newest = files(tmp_path, "manifests")[-1]
+    envelope, body = b'{"sha256":"%s","body":%s}', newest.read_bytes().partition(b'"body":')[2][:-1]
+    body = body.replace(b'"format":1', b'"format":99')
+    newest.write_bytes(envelope % (hashlib.sha256(body).hexdigest().encode(), body))
+    with caplog.at_level(logging.WARNING):
+        assert whole(stores().load(0)) == old.whole()
+    assert "format 99" in caplog.text
+
+
+def test_a_manifest_altered_into_another_valid_one_is_refused(stores: Stores, tmp_path: Path) -> None:
+    """No JSON decoder would notice; going on from another offset would skip records for ever."""
+    old, _ = _two_checkpoints(stores())
+    newest = files(tmp_path, "manifests")[-1]
+    altered = newest.read_bytes().replace(b'"input_partitions":4', b'"input_partitions":8')
+    assert altered != newest.read_bytes()
+    newest.write_bytes(altered)
+    assert whole(stores().load(0)) == old.whole()
+
+
+def test_a_disk_that_does_not_hold_what_was_written_is_found_out_at_once(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, state = stores(), State()
+    epoch = store.claim(0, 1)
+
+    def lying(temporary: Path, target: Path) -> None:
+        temporary.write_bytes(_flipped(temporary.read_bytes()))
+        temporary.rename(target)
+
+    monkeypatch.setattr(store._backend, "_rename", lying)
+    with pytest.raises(CheckpointError, match="cannot be trusted"):
+        store.write(0, epoch, state.snapshot())
+
+
+def test_a_checkpoint_that_replaces_the_one_being_loaded_is_loaded_instead(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A predecessor's commit may be under way when its successor claims and loads."""
+    predecessor, state = stores(), State()
+    epoch = predecessor.claim(0, 1)
+    predecessor.write(0, epoch, state.snapshot())
+    successor = stores()
+    shelf = successor._shards[0].shelf
+    read = shelf.read_manifest
+
+    def meanwhile(position: Position) -> Manifest:
+        monkeypatch.setattr(shelf, "read_manifest", read)
+        for _ in range(3):
+            state.step()
+            predecessor.write(0, epoch, state.snapshot(full=True))
+        return read(position)
+
+    monkeypatch.setattr(shelf, "read_manifest", meanwhile)
+    assert whole(successor.load(0)) == state.whole()
+
+
+def test_a_fallback_whose_pack_is_gone_does_not_count_as_one(stores: Stores, tmp_path: Path) -> None:
+    store, state = stores(), State()
+    epoch = store.claim(0, 1)
+    for _ in range(2):
+        store.write(0, epoch, state.snapshot(full=True))
+        state.step()
+    good, bad = files(tmp_path, "manifests")
+    files(tmp_path, "packs")[-1].unlink()
+    store.write(0, epoch, state.snapshot(full=True))
+    assert good in files(tmp_path, "manifests")
+    assert bad not in files(tmp_path, "manifests")
+
+
+def test_a_manifest_copied_from_another_shard_is_refused(stores: Stores, tmp_path: Path) -> None:
+    store = stores()
+    store.write(0, store.claim(0, 1), State(seed=1).snapshot())
+    store.claim(1, 1)
+    folder = next((tmp_path / "store").rglob("0/manifests")).parent
+    folder.rename(folder.with_name("3"))
+    with pytest.raises(CheckpointError, match="none of the 1 checkpoints is whole"):
+        stores().load(3)
+
+
+def test_a_damaged_fallback_is_swept_and_does_not_count_as_one(stores: Stores, tmp_path: Path) -> None:
+    store, state = stores(), State()
+    epoch = store.claim(0, 1)
+    for _ in range(2):
+        store.write(0, epoch, state.snapshot(full=True))
+        state.step()
+    good, bad = files(tmp_path, "manifests")
+    bad.write_bytes(b"torn")
+    store.write(0, epoch, state.snapshot(full=True))
+    assert good in files(tmp_path, "manifests")
+    assert bad not in files(tmp_path, "manifests")
