@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from sie_online.errors import SettingsError
-from sie_online.settings import Kafka, Settings
+from sie_online.settings import Kafka, Settings, load
+
+
+def settings_at(settings: Settings | None, broker: str | None) -> Settings:
+    """What a client was given: ``settings`` (None: environment and file), at ``broker`` where that is named.
+
+    Raises:
+        SettingsError: environment or file are refused.
+    """
+    settings = settings or load()
+    return settings if broker is None else settings.model_copy(update={"broker": broker})
 
 
 def connection(settings: Settings) -> dict[str, Any]:

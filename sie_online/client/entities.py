@@ -9,9 +9,10 @@ from types import TracebackType
 from typing import NamedTuple, Self, get_type_hints
 
 from sie_online.client.beta import beta_quantile
+from sie_online.client.connection import settings_at
 from sie_online.client.reader import Message, TopicReader
 from sie_online.errors import MessageError
-from sie_online.settings import Settings, load
+from sie_online.settings import Settings
 
 KINDS = ("user", "item", "category")
 
@@ -130,8 +131,7 @@ class EntityReader:
     def __init__(
         self, settings: Settings | None = None, *, broker: str | None = None, topic: str | None = None
     ) -> None:
-        settings = settings or load()
-        settings = settings if broker is None else settings.model_copy(update={"broker": broker})
+        settings = settings_at(settings, broker)
         self.table = EntityTable()
         self._reader = TopicReader(settings, topic or settings.topics.entities)
 

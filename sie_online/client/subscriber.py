@@ -11,10 +11,11 @@ from typing import Any, ClassVar, Self, TypedDict, Unpack
 import pyarrow as pa
 
 from sie_online import contracts
+from sie_online.client.connection import settings_at
 from sie_online.client.reader import Message, Start, TopicReader
 from sie_online.client.revisions import OPEN_EVENTS, SETTLED_EVENTS, LatestRevisions
 from sie_online.client.rows import Source, WeightRow, read_batch, statements, weight_rows
-from sie_online.settings import Settings, load
+from sie_online.settings import Settings
 
 
 @dataclass(slots=True)
@@ -71,8 +72,7 @@ class BatchSubscriber:
         open_events: int = OPEN_EVENTS,
         settled_events: int = SETTLED_EVENTS,
     ) -> None:
-        settings = settings or load()
-        settings = settings if broker is None else settings.model_copy(update={"broker": broker})
+        settings = settings_at(settings, broker)
         self.topic = topic or str(getattr(settings.topics, self.topic_setting))
         self.memory = LatestRevisions(open_events, settled_events)
         self._reader = TopicReader(settings, self.topic, start)

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from sie_online.client.connection import settings_at
 from sie_online.client.reader import Start, TopicReader, saved_positions
 from sie_online.client.revisions import SETTLED_EVENTS
 from sie_online.client.share import Held, News, Share, ShareSubscriber, loop_thread
 from sie_online.errors import DecisionError, MessageError, UsageError
-from sie_online.settings import Settings, load
+from sie_online.settings import Settings
 
 try:
     import torch
@@ -133,8 +134,7 @@ class SampleDataset(IterableDataset[Batch]):
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch_size is {batch_size}: a batch has at least one row")
-        settings = settings or load()
-        self._settings = settings if broker is None else settings.model_copy(update={"broker": broker})
+        self._settings = settings_at(settings, broker)
         self.topic = topic or self._settings.topics.samples
         self._idle_s = idle_s
         self._batch_size = batch_size
