@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +38,12 @@ class Entry:
 
 
 async def read_line(settings: Settings, model: str = NET) -> ModelLine:
-    """Everything said of ``model`` so far.
+    """Everything said of ``model`` so far; raises as ``read_lines``."""
+    return (await read_lines(settings))[model]
+
+
+async def read_lines(settings: Settings) -> Mapping[str, ModelLine]:
+    """Everything said so far, by model.
 
     Raises:
         UnreachableError: no broker answers. TopicError: there is no such topic.
@@ -49,7 +54,7 @@ async def read_line(settings: Settings, model: str = NET) -> ModelLine:
         await reader.catch_up()
     finally:
         await reader.stop()
-    return reader.lines[model]
+    return reader.lines
 
 
 def entries(line: ModelLine, backend: Backend) -> list[Entry]:

@@ -26,7 +26,7 @@ from streams.model_line.announcer import Announcer, OvertakenError, SupersededEr
 from streams.threads import in_thread
 from streams.trainer.intake import Intake
 from streams.trainer.metrics import Outcome, TrainerMetrics
-from streams.trainer.priors import LEAST_PARTITIONS, Cadence, Learned, Pooled, judges, pooled
+from streams.trainer.priors import LEAST_PARTITIONS, Cadence, Learned, Pooled, judges, pooled, suffice
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class PriorRounds:
         if len(processed) < LEAST_PARTITIONS or not self._cadence.is_due(sum(processed.values()), waited_s):
             return None
         newest = await self._newest()
-        if newest is None:
+        if not suffice(newest, self._settings.trainer.priors):
             return None
         self._cadence.done(sum(processed.values()))
         self._partitions = []  # there may be more by the next time
@@ -99,13 +99,12 @@ class PriorRounds:
         return {partition: position.offset for partition, position in found.items() if position is not None}
 
     async def _newest(self) -> Samples | None:
-        """The samples to judge by; None while they are too few, or of other features."""
+        """The samples to judge by, of the features that this code computes; None while there are none."""
         view = await self._intake.view()
-        if view is None or view.schema_hash != schema_hash():
-            return None
-        return judges(view.samples, self._settings.trainer.priors)
+        of_ours = view is not None and view.schema_hash == schema_hash()
+        return judges(view.samples if view and of_ours else None, self._settings.trainer.priors)
 
-    async def _round(self, partitions: list[int], newest: Samples) -> Outcome:
+    async def _round(self, partitions: list[int], newest: Samples | None) -> Outcome:
         line = self._announcer.lines[PRIORS]
         made = await in_thread(None, self._made, partitions, newest, line.in_force(line.newest))
         manifest, reasons = made.manifest, made.manifest.gate.reasons if made.manifest.gate else ()
@@ -116,7 +115,7 @@ class PriorRounds:
         await in_thread(None, artifacts.keep, self._backend, made.contents.data, manifest)
         return Outcome.REFUSED
 
-    def _made(self, partitions: list[int], newest: Samples, parent: str) -> Pooled:
+    def _made(self, partitions: list[int], newest: Samples | None, parent: str) -> Pooled:
         start, now_ms = untaught(self._settings), time.time_ns() // 1_000_000
         learned: dict[int, Learned] = {}
         for partition in partitions:

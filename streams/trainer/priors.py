@@ -20,7 +20,7 @@ from sie_online.announcements import PRIORS
 from sie_online.contracts import BUILTIN_MODEL, CODE_VERSION
 from sie_online.features import schema_hash
 from sie_online.ranking import auc
-from sie_online.recommender.kernels import Model, RecommenderConfig, predict_rows
+from sie_online.recommender.kernels import PROBABILITY_FLOOR, Model, RecommenderConfig, predict_rows
 from sie_online.recommender.pooling import Gains, replace, total
 from sie_online.settings import Settings
 from sie_online.settings.training import PriorsPooling
@@ -30,6 +30,10 @@ from streams.model_line.priors import tensors_of
 
 Probabilities = NDArray[np.float64]
 LEAST_PARTITIONS = 2
+LARGEST = 12.0
+"""Of a coefficient, as a logit: real ones stay below 4 (taobao_815), and 12 alone make a probability of 1e-5 or 1."""
+FIGURES = 6
+"""Digits after the point in a report."""
 
 
 class Learned(NamedTuple):
@@ -69,17 +73,19 @@ def pools(settings: Settings) -> bool:
 
 
 def judges(samples: Samples | None, rules: PriorsPooling) -> Samples | None:
-    """The newest of ``samples`` (chronological), to judge a version by; None while they are too few for that."""
-    if samples is None:
-        return None
-    newest = samples.take(np.flatnonzero(~samples.older)[-rules.judge_samples :])
-    return newest if newest.label.sum() >= rules.min_positives else None
+    """The newest of ``samples`` (chronological), to judge a version by; None while nothing has settled."""
+    return None if samples is None else samples.take(np.flatnonzero(~samples.older)[-rules.judge_samples :])
+
+
+def suffice(newest: Samples | None, rules: PriorsPooling) -> bool:
+    """Whether a verdict can be had now: nothing has settled yet, or there are enough positives."""
+    return newest is None or newest.label.sum() >= rules.min_positives
 
 
 def pooled(
-    learned: Mapping[int, Learned], newest: Samples, settings: Settings, version: str, parent: str, now_ms: int
+    learned: Mapping[int, Learned], newest: Samples | None, settings: Settings, version: str, parent: str, now_ms: int
 ) -> Pooled:
-    """The version made of ``learned`` (by partition), judged by the ``newest`` samples."""
+    """The version made of ``learned`` (by partition), judged by the ``newest`` samples if there are any."""
     parts = {partition: each.gains for partition, each in learned.items()}
     contents = encode(tensors_of(parts))
     verdict = judge(parts, newest, settings)
@@ -103,37 +109,60 @@ def pooled(
     return Pooled(contents, manifest)
 
 
-def judge(parts: Mapping[int, Gains], newest: Samples, settings: Settings) -> Verdict:
-    """Two conditions, so that neither a shard that knows nothing nor one that knows much is harmed:
+def judge(parts: Mapping[int, Gains], newest: Samples | None, settings: Settings) -> Verdict:
+    """Three conditions, so that neither a shard that knows nothing nor one that knows much is harmed:
 
+    - no coefficient of all together is larger than ``LARGEST``
     - held out: samples of each partition, scored by what the *other* partitions have learned, which never saw them,
       must not have a worse NLL than the rate of positives (of just these samples: a little is conceded to hindsight)
     - all together must not have a worse NLL than the probabilities that were published; they have seen these samples,
       which is why this alone would not do
+
+    In the first attribution window of a stream nothing has settled, and the first condition decides alone: to wait
+    would cost most where sharing gains most (16 partitions of taobao_815: AUC .760 with, .771 without the wait).
     """
-    label, rules = newest.label.astype(np.float64), settings.trainer.priors
-    strength, start = settings.guard.strength, untaught(settings)
-    together = _scores(_model(list(parts.values()), start), newest.features, strength)
-    others = np.empty_like(together)
+    start = untaught(settings)
+    together = _model([gains for _, gains in sorted(parts.items())], start)
+    reasons = _bounded(together)
+    report: dict[str, dict[str, float | None]] = {}
+    if newest is not None and not reasons:
+        report = _report(parts, together, newest, start, settings)
+        reasons = _compared(report, settings.trainer.priors)
+    return Verdict(not reasons, reasons, report)
+
+
+def _bounded(model: Model) -> tuple[str, ...]:
+    largest = float(np.abs(model.linear[..., 0]).max())
+    return () if largest <= LARGEST else (f"a coefficient is {largest:.3g}, and {LARGEST:g} is the most",)
+
+
+def _report(
+    parts: Mapping[int, Gains], together: Model, newest: Samples, start: Model, settings: Settings
+) -> dict[str, dict[str, float | None]]:
+    label, strength = newest.label.astype(np.float64), settings.guard.strength
+    others = np.empty(len(label))
     for partition in np.unique(newest.partition).tolist():
         rows = newest.partition == partition
         rest = [gains for number, gains in sorted(parts.items()) if number != partition]
         others[rows] = _scores(_model(rest, start), newest.features[rows], strength)
-    report = {
-        "pooled": _figures(label, together),
+    return {
+        "pooled": _figures(label, _scores(together, newest.features, strength)),
         "published": _figures(label, newest.probability.astype(np.float64)),
         "others": _figures(label, others),
-        "rate": {"nll": _nll(label, np.full_like(together, label.mean()))},
+        "rate": _figures(label, np.full(len(label), label.mean())),
     }
-    reasons = [
-        f"NLL {report[kind]['nll']:.5f} of {what} is worse than {report[than]['nll']:.5f} of {against}"
-        for kind, what, than, against, slack in (
-            ("pooled", "what all partitions have learned", "published", "what was published", rules.nll_slack),
-            ("others", "what the other partitions have learned", "rate", "the rate of positives", rules.held_out_slack),
-        )
-        if not report[kind]["nll"] <= report[than]["nll"] * (1.0 + slack)
-    ]
-    return Verdict(not reasons, tuple(reasons), {kind: dict(figures) for kind, figures in report.items()})
+
+
+def _compared(report: Mapping[str, Mapping[str, float | None]], rules: PriorsPooling) -> tuple[str, ...]:
+    found = []
+    for kind, what, than, against, slack in (
+        ("pooled", "what all partitions have learned", "published", "what was published", rules.nll_slack),
+        ("others", "what the other partitions have learned", "rate", "the rate of positives", rules.held_out_slack),
+    ):
+        nll, bound = report[kind]["nll"], report[than]["nll"]
+        if nll is None or bound is None or not nll <= bound * (1.0 + slack):
+            found.append(f"NLL {nll} of {what} is worse than {bound} of {against}")
+    return tuple(found)
 
 
 def _model(parts: Sequence[Gains], start: Model) -> Model:
@@ -157,10 +186,7 @@ def _scores(model: Model, features: NDArray[np.uint32], strength: float) -> Prob
     return scores
 
 
-def _figures(label: NDArray[np.float64], probability: Probabilities) -> dict[str, float]:
-    return {"nll": _nll(label, probability), "auc": auc(label, probability)}
-
-
-def _nll(label: NDArray[np.float64], probability: Probabilities) -> float:
-    p = np.clip(probability, 1e-12, 1.0 - 1e-12)
-    return float(-np.mean(label * np.log(p) + (1.0 - label) * np.log1p(-p)))
+def _figures(label: NDArray[np.float64], probability: Probabilities) -> dict[str, float | None]:
+    p = np.clip(probability, PROBABILITY_FLOOR, 1.0 - PROBABILITY_FLOOR)
+    nll = -np.mean(label * np.log(p) + (1.0 - label) * np.log1p(-p))
+    return {"nll": round(float(nll), FIGURES), "auc": round(auc(label, probability), FIGURES)}

@@ -18,12 +18,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from sie_online import WeightSubscriber
+from sie_online.announcements import NET, PRIORS
 from sie_online.contracts import WEIGHTS
 from sie_online.settings import Settings
 from streams.checkpoint.backend import open_backend
 from streams.metrics import Metrics
-from streams.model_line.history import read_line
-from streams.model_line.nets import Nets
+from streams.model_line.history import read_lines
+from streams.model_line.loaded import Loaded
 from tests import topic_io
 from tests.brokers import Broker, apache_kafka
 from tests.chaos.faults import Fault, long_plan, short_plan
@@ -40,7 +41,8 @@ SERVED_WITHIN_S = 15.0  # after a kill; judged where nothing else runs, not in a
 class Report:
     """What one run did and found. ``problems`` is empty if every promise was kept.
 
-    ``announced`` counts announcements, ``served`` the model versions of rows, ``late`` the shards' late adoptions.
+    ``announced`` and ``shared`` count announcements of nets and of priors, ``served`` the nets of rows,
+    ``late`` the shards' late adoptions.
     """
 
     seed: int
@@ -53,6 +55,7 @@ class Report:
     rows: int
     repeated_rows: int
     announced: int
+    shared: int
     served: int
     late: int
     seconds: float
@@ -70,9 +73,9 @@ def run(broker: Broker, folder: Path, seed: int, plan: Sequence[Fault], command:
             scene.problems.append(str(error))
         problems = scene.problems + scene.commits.ahead[:5]
     log = topic_io.read(settings, settings.topics.events)
-    line = asyncio.run(read_line(settings))
-    nets = Nets(open_backend(settings.store), line, Metrics(settings))
-    said, expected = said_by(settings), undisturbed(settings, log, line, nets.get)
+    lines = asyncio.run(read_lines(settings))
+    loaded = Loaded(settings, open_backend(settings.store), lines, Metrics(settings))
+    said, expected = said_by(settings), undisturbed(settings, log, lines, loaded.get)
     problems += compare(said, expected)
     problems += compare_tables("subscriber", asyncio.run(subscribed(settings)), last_revisions(expected.weights))
     distinct = said.weights.group_by(["partition", "offset", "revision"]).aggregate([]).num_rows
@@ -86,9 +89,10 @@ def run(broker: Broker, folder: Path, seed: int, plan: Sequence[Fault], command:
         records=len(log),
         rows=distinct,
         repeated_rows=said.weights.num_rows - distinct,
-        announced=len(line.announcements),
+        announced=len(lines[NET].announcements),
+        shared=len(lines[PRIORS].announcements),
         served=len(set(said.weights["model_version"].to_pylist())),
-        late=len(line.adopted),
+        late=sum(len(line.adopted) for line in lines.values()),
         seconds=round(time.monotonic() - began, 1),
         problems=problems,
     )

@@ -36,6 +36,7 @@ def test_kills_pauses_departures_and_a_dead_broker_change_no_published_row(tmp_p
     assert report.repeated_rows > 0, "something was replayed"
     assert report.commit_looks > 100
     assert report.served >= 3, "nets came into force while all this happened"
+    assert report.shared, "what the partitions learned was put together meanwhile"
 
 
 @pytest.mark.parametrize(

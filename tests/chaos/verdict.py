@@ -4,7 +4,7 @@ column but the owner's generation, to the bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from sie_online.announcements import ModelLine
 from sie_online.contracts import WEIGHT_KEY
-from sie_online.importance.net import Net
 from sie_online.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import Shard, ShardOutput
+from streams.model_line.loaded import ArtifactOf
 
 BATCH = 1_000
 SHOWN = 5
@@ -34,9 +34,9 @@ class Said:
 
 
 def undisturbed(
-    settings: Settings, log: Iterable[ConsumerRecord], line: ModelLine, net_of: Callable[[str], Net | None]
+    settings: Settings, log: Iterable[ConsumerRecord], lines: Mapping[str, ModelLine], artifact_of: ArtifactOf
 ) -> Said:
-    """What one shard per partition says of ``log``, read once, in order, without any fault, under ``line``."""
+    """What one shard per partition says of ``log``, read once, in order, without any fault, under ``lines``."""
     outputs: list[ShardOutput] = []
     dead: list[tuple[int, int]] = []
     by_partition: dict[int, list[ConsumerRecord]] = {}
@@ -44,8 +44,8 @@ def undisturbed(
         by_partition.setdefault(record.partition, []).append(record)
     for partition, records in sorted(by_partition.items()):
         shard = Shard(settings, partition)
-        for adoption in line.adoptions(partition):
-            shard.schedule(adoption, net_of(adoption.version))
+        for adoption in (one for line in lines.values() for one in line.adoptions(partition)):
+            shard.schedule(adoption, artifact_of(adoption, partition))
         for batch in _batches(settings.topics.events, partition, records):
             for output in shard.process(batch):
                 outputs.append(output)

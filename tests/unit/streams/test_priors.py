@@ -23,7 +23,7 @@ from streams.metrics import Metrics
 from streams.model_line import artifacts
 from streams.model_line.loaded import Loaded
 from streams.model_line.priors import parts_of, tensors_of
-from streams.trainer.priors import Cadence, Learned, judge, judges, pooled
+from streams.trainer.priors import Cadence, Learned, judge, judges, pooled, suffice
 from tests.events import heartbeat, random_events, records, run, samples, small_settings
 from tests.models_made import new_version
 
@@ -139,6 +139,15 @@ def test_what_was_learned_passes_and_its_opposite_is_refused(told: Told) -> None
     assert len(poisoned.reasons) == 2
 
 
+def test_before_anything_has_settled_bounds_alone_decide(told: Told) -> None:
+    parts = {partition: each.gains for partition, each in told[0].items()}
+    verdict = judge(parts, None, SETTINGS)
+    assert (verdict.passed, verdict.report) == (True, {})
+    wild = judge({partition: spoiled(gains, 1e4) for partition, gains in parts.items()}, None, SETTINGS)
+    (reason,) = wild.reasons
+    assert reason.startswith("a coefficient is ")
+
+
 def test_one_poisoned_partition_is_enough_to_be_refused(told: Told) -> None:
     learned, newest = told
     parts = {partition: each.gains for partition, each in learned.items()}
@@ -156,9 +165,10 @@ def test_a_verdict_is_in_the_manifest_with_its_figures(told: Told) -> None:
 def test_a_few_positives_judge_nothing(told: Told) -> None:
     rules, (_, newest) = PriorsPooling(judge_samples=100), told
     assert judges(None, rules) is None
-    assert judges(replace(newest, label=np.zeros_like(newest.label)), rules) is None
-    found = judges(newest, PriorsPooling(judge_samples=100, min_positives=1))
+    assert not suffice(judges(replace(newest, label=np.zeros_like(newest.label)), rules), rules)
+    found = judges(newest, rules)
     assert found is not None
+    assert suffice(found, PriorsPooling(min_positives=1))
     assert (found.event_time_ms == newest.event_time_ms[-100:]).all()
 
 
