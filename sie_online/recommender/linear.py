@@ -10,6 +10,7 @@ from sie_online.jit import kernel
 
 @kernel
 def linear_logit(prior: float, linear: Any, idx: Any, x: Any) -> float:
+    """z_lr: ``prior`` plus weight times value of every feature; index 0 means absent."""
     z = prior
     for j in range(len(idx)):
         i = idx[j]
@@ -33,6 +34,7 @@ def linear_contributions(linear: Any, idx: Any, x: Any, out: Any) -> float:
 
 @kernel
 def linear_rate(step: float, linear: Any, idx: Any, x: Any) -> float:
+    """How far one unit of gradient factor moves z_lr: ``step`` times the sum of x^2 / curvature."""
     rate = 0.0
     for j in range(len(idx)):
         i = idx[j]
@@ -43,6 +45,9 @@ def linear_rate(step: float, linear: Any, idx: Any, x: Any) -> float:
 
 @kernel
 def move_linear(cfg: Any, linear: Any, idx: Any, x: Any, pull: float, curvature: float) -> None:
+    """Move the weights by the gradient factor ``pull``, unless it is not finite; then let their curvatures grow by
+    ``curvature`` x^2 and, where that is not 0, fade towards where they began.
+    """
     if not math.isfinite(pull):
         return
     fade = cfg.forgetting if curvature > 0.0 else 0.0

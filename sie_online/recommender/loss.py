@@ -22,6 +22,7 @@ def sigmoid(z: float) -> float:
 
 @kernel
 def bounded(z: float) -> float:
+    """``z`` within ``LOGIT_CAP`` of 0; 0 where it is not finite."""
     if not math.isfinite(z):
         return 0.0
     return min(max(z, -LOGIT_CAP), LOGIT_CAP)

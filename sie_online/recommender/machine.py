@@ -54,6 +54,7 @@ def add_pairwise_contributions(factors: Any, fields: Any, sums: Any, idx: Any, x
 
 @kernel
 def factor_rate(step: float, factors: Any, fields: Any, sums: Any, idx: Any, x: Any) -> float:
+    """How far one unit of gradient factor moves the pairwise terms; ``sums`` are those of the last `pairwise`."""
     mask = np.uint32(len(factors) - 1)
     rate = 0.0
     for n in range(len(fields)):
