@@ -13,7 +13,8 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from sie_online.errors import DecisionError, UsageError
+from sie_online.errors import UsageError
+from streams.model_line.announcer import SupersededError
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class TrainerChild(threading.Thread):
             if code == UsageError.exit_code:
                 log.error("the trainer cannot run like this, and is not started again; the lines above say why")
                 return
-            if code == DecisionError.exit_code:
+            if code == SupersededError.exit_code:
                 log.warning(
                     "another trainer has begun, and one is enough: the worker's own stays down",
                     extra={"after_s": self._fenced_s},

@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from sie_online.announcements import ModelLine
 from sie_online.settings import Settings
 from sie_online.wire import heartbeat
 from streams.checkpoint.backend import LocalBackend, open_backend
 from streams.model_line import artifacts
 from streams.model_line.announcer import Announcer, OvertakenError, SupersededError
-from streams.model_line.reader import ModelLineReader
+from streams.model_line.history import read_line
 from tests.brokers import ROOT, Broker
 from tests.environment import as_environment
 from tests.models_made import made_version
 from tests.topic_io import make_topics, write
+from tests.trainers import line
 
 SettingsFactory = Callable[..., Settings]
 
@@ -46,16 +46,6 @@ def on_kafka(kafka: Broker, settings: SettingsFactory) -> Settings:
     return made
 
 
-async def _line(settings: Settings) -> ModelLine:
-    reader = ModelLineReader(settings)
-    await reader.start()
-    try:
-        await reader.catch_up()
-    finally:
-        await reader.stop()
-    return reader.line
-
-
 async def _with(settings: Settings, name: str | None, do: Callable[[Announcer], Awaitable[Any]]) -> Any:
     announcer = Announcer(settings, open_backend(settings.store), name)
     await announcer.start()
@@ -71,8 +61,8 @@ def test_a_version_applies_beyond_the_logs_end_and_is_durable_before_it_is_annou
     said = asyncio.run(_with(at, "t1", lambda a: a.publish(data, manifest, judged_at=0)))
     assert (said.n, said.version, said.reason) == (1, manifest.version, "publish")
     assert said.offsets == {0: 14, 1: 1}  # as many records again as the last seconds brought; one where none came
-    line = asyncio.run(_line(at))
-    assert (line.newest, line.announcements[1], set(line.manifests)) == (1, said, {manifest.version})
+    heard = line(at)
+    assert (heard.newest, heard.announcements[1], set(heard.manifests)) == (1, said, {manifest.version})
     assert artifacts.load(open_backend(at.store), manifest).w1.size
 
 
@@ -89,7 +79,7 @@ def test_a_rollback_is_a_new_announcement_of_an_old_version(at: Settings) -> Non
         assert (at_once.n, at_once.version, at_once.offsets) == (4, "builtin", {0: 0, 1: 0})
 
     asyncio.run(_with(at, None, act))
-    assert asyncio.run(_line(at)).in_force(4) == "builtin"
+    assert line(at).in_force(4) == "builtin"
 
 
 def test_two_trainers_the_newer_silences_the_older(at: Settings) -> None:
@@ -110,7 +100,7 @@ def test_two_trainers_the_newer_silences_the_older(at: Settings) -> None:
             await newer.stop()
 
     asyncio.run(act())
-    assert sorted(asyncio.run(_line(at)).announcements) == [1]
+    assert sorted(line(at).announcements) == [1]
 
 
 def test_a_persons_rollback_does_not_end_the_trainer_and_is_not_undone_by_what_was_judged_before(at: Settings) -> None:
@@ -148,14 +138,14 @@ def test_a_fault_between_the_records_of_an_announcement_leaves_none_of_them(at: 
         announcer.dies_at = step
         with pytest.raises(ConnectionAbortedError):
             await announcer.publish(data, manifest, judged_at=0)
-        line = await _line(at)
-        assert (line.newest, line.manifests) == (0, {})
+        heard = await read_line(at)
+        assert (heard.newest, heard.manifests) == (0, {})
         announcer.dies_at = 99
         assert (await announcer.publish(data, manifest, judged_at=0)).n == 1
         await announcer.stop()
 
     asyncio.run(act())
-    assert asyncio.run(_line(at)).newest == 1
+    assert line(at).newest == 1
 
 
 KILLED = """
@@ -240,7 +230,7 @@ def test_a_full_or_missing_store_announces_nothing(at: Settings, tmp_path: Path)
         await announcer.stop()
 
     asyncio.run(act())
-    assert asyncio.run(_line(at)).newest == 0
+    assert line(at).newest == 0
 
 
 def test_refused_candidates_go_in_the_end_and_what_may_be_in_force_stays(

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import re
 import signal
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from models.manifest import Manifest
-from sie_online.announcements import ModelLine
 from sie_online.settings import Settings
 from streams.checkpoint.backend import open_backend
 from streams.model_line import artifacts
-from streams.model_line.reader import ModelLineReader
 from tests.brokers import Broker
 from tests.models_made import LENIENT, TINY, publish_samples, two_partitions
 from tests.topic_io import make_topics
-from tests.workers import WorkerProcess
+from tests.trainers import line, outcome, page, running
 
 SettingsFactory = Callable[..., Settings]
-SIE_TRAINER = (sys.executable, "-c", "from streams.cli import main; main()", "trainer")
 
 
 @pytest.fixture
@@ -44,50 +37,6 @@ def at(broker: Broker, settings: SettingsFactory) -> SettingsFactory:
     return make
 
 
-@contextmanager
-def running(settings: Settings, folder: Path, name: str = "trainer") -> Iterator[WorkerProcess]:
-    """A trainer process, killed at the end of the block if it still runs."""
-    process = WorkerProcess(settings, folder / f"{name}.log", SIE_TRAINER)
-    try:
-        yield process
-    finally:
-        if process.running:
-            process.resume()
-            process.kill()
-
-
-def line(settings: Settings) -> ModelLine:
-    """What the models topic says now."""
-    return asyncio.run(_line(settings))
-
-
-async def _line(settings: Settings) -> ModelLine:
-    reader = ModelLineReader(settings)
-    await reader.start()
-    try:
-        await reader.catch_up()
-    finally:
-        await reader.stop()
-    return reader.line
-
-
-def outcome(process: WorkerProcess, nth: int = 1, timeout_s: float = 90) -> str:
-    """What became of the n-th fine-tune."""
-
-    def look() -> str | None:
-        found = re.findall(r"fine-tune ended .*outcome=(\w+)", process.text())
-        return found[nth - 1] if len(found) >= nth else None
-
-    return process.until(look, f"end of fine-tune {nth}", timeout_s)
-
-
-def get(process: WorkerProcess, path: str) -> str:
-    """A page of the trainer's site."""
-    url = process.wait_for(r"url=(\S+)").group(1)
-    with urllib.request.urlopen(f"{url}{path}", timeout=10) as answer:  # noqa: S310
-        return str(answer.read().decode())
-
-
 def test_settled_samples_become_an_announced_net(at: SettingsFactory, tmp_path: Path) -> None:
     settings = at(**LENIENT)
     publish_samples(settings, two_partitions(1200))
@@ -99,11 +48,11 @@ def test_settled_samples_become_an_announced_net(at: SettingsFactory, tmp_path: 
         assert manifest.gate is not None
         assert manifest.gate.passed
         assert set(manifest.train_offsets) == {"0", "1"}
-        metrics = get(trainer, "/metrics")
+        metrics = page(trainer, "/metrics")
         assert 'sie_trainer_fine_tunes_total{outcome="accepted"} 1.0' in metrics
         assert "sie_trainer_announcement 1.0" in metrics
         assert 'sie_trainer_samples_total{kind="new"} 1200.0' in metrics
-        assert json.loads(get(trainer, "/readyz"))["ready"]
+        assert json.loads(page(trainer, "/readyz"))["ready"]
         publish_samples(settings, two_partitions(1200))  # a replay says all of it again
         publish_samples(settings, two_partitions(2000).slice(1200))
         assert outcome(trainer, 2) == "accepted"
@@ -133,7 +82,7 @@ def test_a_refused_candidate_is_kept_and_not_announced(at: SettingsFactory, tmp_
     publish_samples(settings, two_partitions(1200))
     with running(settings, tmp_path) as trainer:
         assert outcome(trainer) == "refused"
-        assert 'sie_trainer_gate_verdicts_total{reason="too_few"} 1.0' in get(trainer, "/metrics")
+        assert 'sie_trainer_gate_verdicts_total{reason="too_few"} 1.0' in page(trainer, "/metrics")
     assert line(settings).newest == 0
     backend = open_backend(settings.store)
     (version,) = artifacts.stored(backend)
@@ -213,11 +162,11 @@ def test_sigterm_amid_a_fine_tune_ends_it_within_five_seconds(at: SettingsFactor
     publish_samples(settings, two_partitions(3000))
     with running(settings, tmp_path) as trainer:
         trainer.wait_for(r"fine-tuning: .*epoch=3")
-        read = get(trainer, "/metrics")
+        read = page(trainer, "/metrics")
         assert "sie_trainer_fine_tune_running 1.0" in read
         publish_samples(settings, two_partitions(3600).slice(3000))
         trainer.until(
-            lambda: 'samples_total{kind="new"} 3600.0' in get(trainer, "/metrics"), "samples read meanwhile", 20
+            lambda: 'samples_total{kind="new"} 3600.0' in page(trainer, "/metrics"), "samples read meanwhile", 20
         )
         began = time.monotonic()
         assert trainer.stop() == 0

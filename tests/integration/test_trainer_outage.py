@@ -9,9 +9,9 @@ import pytest
 
 from sie_online.settings import Settings
 from tests.brokers import embedded_broker
-from tests.integration.test_trainer import line, outcome, running
 from tests.models_made import LENIENT, TINY, publish_samples, two_partitions
 from tests.topic_io import make_topics
+from tests.trainers import line, outcome, running
 
 pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 

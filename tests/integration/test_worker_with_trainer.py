@@ -12,23 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from sie_online.announcements import ModelLine
 from sie_online.settings import Settings
 from sie_online.simulator import Scenario, simulate
 from sie_online.wire import WireRecord
-from streams.model_line.history import read_line
 from streams.pacing import Rate
 from streams.replay import replay
 from tests import topic_io
 from tests.brokers import Broker
 from tests.models_made import LENIENT, TINY
+from tests.trainers import line
 from tests.workers import SIE_WORKER, WorkerProcess, worker_pool
 
 pytestmark = [pytest.mark.embedded, pytest.mark.slow]
-
-
-def _line(settings: Settings) -> ModelLine:
-    return asyncio.run(read_line(settings))
 
 
 def _renamed(record: WireRecord) -> WireRecord:
@@ -66,7 +61,7 @@ def test_events_become_a_net_and_a_dead_trainer_harms_no_worker(
         ends = topic_io.ends(made, made.topics.events)
         worker.until(lambda: topic_io.committed(made) == ends or None, f"commits at {ends}", 120)
         second = _trainers(worker, 2)[1]
-        worker.until(lambda: _line(made).newest or None, "announcement", 120)
+        worker.until(lambda: line(made).newest or None, "announcement", 120)
         topic_io.write(made, [_renamed(record) for record in simulation.records()])  # as if a second day came
         ends = topic_io.ends(made, made.topics.events)
         worker.until(lambda: topic_io.committed(made) == ends or None, f"commits at {ends}", 120)
@@ -75,7 +70,7 @@ def test_events_become_a_net_and_a_dead_trainer_harms_no_worker(
         while Path(f"/proc/{second}").exists() and time.monotonic() < deadline:
             time.sleep(0.1)
         assert not Path(f"/proc/{second}").exists()
-    announced = {said.version for said in _line(made).announcements.values()}
+    announced = {said.version for said in line(made).announcements.values()}
     versions = set(topic_io.read_rows(made, made.topics.weights)["model_version"].to_pylist())
     assert "builtin" in versions
     assert versions & announced
