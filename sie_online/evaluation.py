@@ -2,18 +2,19 @@
 
 Owns the loop that stands in for Kafka (placement, offsets, batches) and the order of the tables; knows no clock, so
 the caller says what time the records carry. Rows go through a spill file per partition: memory holds the rows of
-one partition at a time, when they are sorted.
+one partition at a time, when they are sorted. Which models the shards adopt is a coach's matter: a trainer beside the
+records, or somebody who repeats what was announced before.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +33,8 @@ from sie_online.tables import newest_statements
 from sie_online.wire import Chunk, WireRecord, final_heartbeats
 
 BATCH_RECORDS = 4_000  # as a worker is handed by default; rows do not depend on it
+LOOK_EVERY = 1_000
+"""Records, all partitions together in the source's order, from one look of a coach to the next."""
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 WEIGHTS_FILE = "weights.parquet"
 PREDICTIONS_FILE = "predictions.parquet"
@@ -41,12 +44,27 @@ Progress = Callable[[int, float], None]
 """Told after every chunk: records processed so far, and the share of the source in [0, 1]."""
 
 
+class Coach(Protocol):
+    """Has the shards adopt models while the records run (``Shard.schedule``)."""
+
+    def settled(self, samples: pa.RecordBatch) -> None:
+        """Take settled samples, columns of ``sie.samples.v1``: those of a partition come in order."""
+
+    def look(self, shards: Sequence[Shard]) -> None:
+        """Schedule what is to be adopted: before the first record, and every ``LOOK_EVERY``.
+
+        All shards have processed every record of the source so far, so what is known here depends on the source and
+        on the number of partitions alone.
+        """
+
+
 @dataclass
 class Report:
     """What an evaluation found. ``auc`` and ``log_loss`` are progressive: of revision 0 against the final label.
 
     ``events_in = events_weighted + duplicates + heartbeats + dead_letters``. Weights are those of each event's last
-    revision. AUC and log loss are None where no sample, or only one class, has matured.
+    revision. AUC and log loss are None where no sample, or only one class, has matured. ``rows_by_model`` counts rows
+    by the model version in force.
     """
 
     partitions: int
@@ -59,6 +77,7 @@ class Report:
     dead_letters: int = 0
     dead_letters_by_reason: dict[str, int] = field(default_factory=dict)
     rows: int = 0
+    rows_by_model: dict[str, int] = field(default_factory=dict)
     samples_matured: int = 0
     samples_positive: int = 0
     log_loss: float | None = None
@@ -76,6 +95,7 @@ def evaluate(
     partitions: int,
     started_ms: int,
     on_progress: Progress | None = None,
+    coach: Coach | None = None,
 ) -> Report:
     """Run ``chunks`` through ``partitions`` shards, then a heartbeat to each; write the tables into ``out``.
 
@@ -88,10 +108,10 @@ def evaluate(
     report = Report(partitions=partitions, settings_fingerprint=settings.fingerprint())
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".spill-", dir=out) as spill, ExitStack() as open_lines:
-        lines = [_Line(settings, number, started_ms, Path(spill)) for number in range(partitions)]
+        lines = [_Line(settings, number, started_ms, Path(spill), coach) for number in range(partitions)]
         for line in lines:
             open_lines.callback(line.close)
-        _feed(lines, chunks, settings, report, on_progress or (lambda _records, _share: None))
+        _feed(lines, chunks, settings, report, on_progress or (lambda _records, _share: None), coach)
         open_lines.close()
         _write_tables(lines, Path(spill), out, report)
     return report
@@ -108,12 +128,13 @@ class _Record(NamedTuple):
 class _Line:
     """One partition: its log so far, its shard, and the rows it has said, in a file."""
 
-    def __init__(self, settings: Settings, partition: int, started_ms: int, spill: Path) -> None:
+    def __init__(self, settings: Settings, partition: int, started_ms: int, spill: Path, coach: Coach | None) -> None:
+        self.shard = Shard(settings, partition, scratch=spill)
         self.path = spill / f"{partition}.arrow"
         self._topic = settings.topics.events
         self._partition = partition
         self._started_ms = started_ms
-        self._shard = Shard(settings, partition, scratch=spill)
+        self._coach = coach
         self._pending: list[WireRecord] = []
         self._sink = pa.OSFile(str(self.path), "wb")
         self._rows = pa.ipc.new_stream(self._sink, weights_schema(self._topic))
@@ -124,8 +145,10 @@ class _Line:
         return len(self._pending) >= BATCH_RECORDS
 
     def process(self, report: Report) -> None:
-        """Process what is pending."""
-        start, records = self._shard.next_offset, self._pending
+        """Process what is pending, if anything is."""
+        if not self._pending:
+            return
+        start, records = self.shard.next_offset, self._pending
         self._pending = []
         batch = RecordBatch.of(
             [_Record(offset, self._started_ms, key, value) for offset, (key, value, _) in enumerate(records, start)],
@@ -136,8 +159,10 @@ class _Line:
             end=start + len(records),
         )
         reasons: Counter[str] = Counter(report.dead_letters_by_reason)
-        for output in self._shard.process(batch):
+        for output in self.shard.process(batch):
             self._rows.write_batch(output.weights)
+            if self._coach and len(output.samples):
+                self._coach.settled(output.samples)
             report.events_in += output.counts.events_in
             report.events_weighted += sum(output.counts.weighted)
             report.duplicates += sum(output.counts.duplicates)
@@ -151,7 +176,7 @@ class _Line:
         """End the file and release the shard."""
         self._rows.close()
         self._sink.close()
-        self._shard.close()
+        self.shard.close()
 
     def sorted_rows(self) -> pa.Table:
         """All rows, by offset and revision."""
@@ -160,11 +185,18 @@ class _Line:
 
 
 def _feed(
-    lines: list[_Line], chunks: Iterable[Chunk], settings: Settings, report: Report, on_progress: Progress
+    lines: list[_Line],
+    chunks: Iterable[Chunk],
+    settings: Settings,
+    report: Report,
+    on_progress: Progress,
+    coach: Coach | None,
 ) -> None:
     place, last_ms, seen = Placer(len(lines)), 0, 0
     for chunk in chunks:
-        for record in chunk.records:
+        for number, record in enumerate(chunk.records, seen):
+            if coach and number % LOOK_EVERY == 0:
+                _look(coach, lines, report)
             line = lines[_partition(record, place)]
             if line.append(record):
                 line.process(report)
@@ -178,6 +210,12 @@ def _feed(
         line.process(report)
 
 
+def _look(coach: Coach, lines: list[_Line], report: Report) -> None:
+    for line in lines:
+        line.process(report)
+    coach.look([line.shard for line in lines])
+
+
 def _partition(record: WireRecord, place: Placer) -> int:
     if record.partition is not None:
         return record.partition % place.partitions
@@ -186,6 +224,7 @@ def _partition(record: WireRecord, place: Placer) -> int:
 
 def _write_tables(lines: list[_Line], spill: Path, out: Path, report: Report) -> None:
     found: list[_Progressive] = []
+    versions: Counter[str] = Counter()
     with ExitStack() as open_files:
         weights: pq.ParquetWriter | None = None
         predictions = open_files.enter_context(pq.ParquetWriter(spill / PREDICTIONS_FILE, PREDICTIONS))
@@ -197,8 +236,10 @@ def _write_tables(lines: list[_Line], spill: Path, out: Path, report: Report) ->
             first = rows.filter(pa.array(_numpy(rows, "revision") == 0)).select(PREDICTIONS.names)
             predictions.write_table(first.cast(PREDICTIONS))
             found.append(_Progressive.of(rows))
+            versions.update({one["values"]: one["counts"] for one in rows["model_version"].value_counts().to_pylist()})
     for name in (WEIGHTS_FILE, PREDICTIONS_FILE):  # whole or not there
         (spill / name).replace(out / name)
+    report.rows_by_model = dict(sorted(versions.items()))
     _conclude(report, found)
 
 

@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sie_online.announcements import ModelLine
 from sie_online.client.reader import Message, Span, TopicReader
 from sie_online.contracts import WEIGHTS
 from sie_online.errors import DecisionError, MessageError
-from sie_online.importance.net import Net
 from sie_online.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import Shard
+from streams.model_line.loaded import ArtifactOf
+from streams.model_line.recorded import Lines, tell
 
 REVISIONS = 1 << 20
 """More than an event can have: offset and revision in one number."""
@@ -94,8 +94,8 @@ class Claims:
 async def audit(
     rows: pa.Table,
     settings: Settings,
-    line: ModelLine,
-    net_of: Callable[[str], Net | None],
+    lines: Lines,
+    artifact_of: ArtifactOf,
     on_progress: Progress,
 ) -> Finding:
     """Recompute ``rows`` (columns of ``sie.weights.v1``) from ``sie.events`` as it stands.
@@ -117,7 +117,7 @@ async def audit(
         if finding.cut and not claims:
             begins = ", ".join(f"{partition} at {first}" for partition, first in sorted(finding.cut.items()))
             raise DecisionError(f"retention has cut the log, nothing can be recomputed: partitions begin {begins}")
-        shards = {partition: _shard(settings, partition, line, net_of) for partition in claims}
+        shards = {partition: _shard(settings, partition, lines, artifact_of) for partition in claims}
         await _recompute(reader, spans, shards, claims, finding, on_progress)
     finding.missing = sum(claim.unseen for claim in claims.values())
     return finding
@@ -144,10 +144,9 @@ async def _recompute(
             return
 
 
-def _shard(settings: Settings, partition: int, line: ModelLine, net_of: Callable[[str], Net | None]) -> Shard:
+def _shard(settings: Settings, partition: int, lines: Lines, artifact_of: ArtifactOf) -> Shard:
     shard = Shard(settings, partition)
-    for adoption in line.adoptions(partition):
-        shard.schedule(adoption, net_of(adoption.version))
+    tell(shard, lines, artifact_of)
     return shard
 
 

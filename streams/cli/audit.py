@@ -19,8 +19,8 @@ from streams.checkpoint.backend import open_backend
 from streams.cli.common import Json, err, get_settings, out, print_json
 from streams.cli.progress import progress
 from streams.metrics import Metrics
-from streams.model_line.nets import Nets
-from streams.model_line.reader import ModelLineReader
+from streams.model_line.history import read_lines
+from streams.model_line.loaded import Loaded
 
 
 def command(
@@ -54,16 +54,11 @@ def command(
 
 
 async def _audit(rows: pa.Table, settings: Settings) -> Finding:
-    reader = ModelLineReader(settings)
-    await reader.start()
-    try:
-        await reader.catch_up()
-    finally:
-        await reader.stop()
-    nets = Nets(open_backend(settings.store), reader.line, Metrics(settings))
+    lines = await read_lines(settings)
+    loaded = Loaded(settings, open_backend(settings.store), lines, Metrics(settings))
     with progress("Audit", "records") as tell:
         try:
-            return await audit(rows, settings, reader.line, nets.get, tell)
+            return await audit(rows, settings, lines, loaded.get, tell)
         except LookupError as error:
             raise UnreachableError(f"announced model {error} cannot be loaded from {settings.store}") from None
 

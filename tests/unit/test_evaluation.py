@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from sie_online.errors import UsageError
 from sie_online.evaluation import Report, evaluate
 from sie_online.partitioner import partition_of
 from sie_online.settings import Settings
+from sie_online.shard import Shard
 from sie_online.simulator import Scenario, Simulation, simulate
 from streams.cli.root import run
 
@@ -113,6 +114,35 @@ def test_rows_do_not_depend_on_how_records_are_cut(
     monkeypatch.setattr(evaluation, "BATCH_RECORDS", 97)
     evaluate(simulation.chunks(), Settings(), tmp_path, partitions=PARTITIONS, started_ms=STARTED_MS)
     assert weights(tmp_path).equals(weights(evaluated[0]))
+
+
+class Onlooker:
+    """A coach that only notes what it is shown."""
+
+    def __init__(self) -> None:
+        self.processed: list[int] = []
+        self.samples: list[tuple[int, int]] = []
+
+    def settled(self, samples: pa.RecordBatch) -> None:
+        self.samples += zip(samples["partition"].to_pylist(), samples["offset"].to_pylist(), strict=True)
+
+    def look(self, shards: Sequence[Shard]) -> None:
+        self.processed.append(sum(shard.next_offset for shard in shards))
+
+
+def test_a_coach_sees_every_sample_and_looks_when_all_records_so_far_are_processed(
+    simulation: Simulation, evaluated: tuple[Path, Report], tmp_path: Path
+) -> None:
+    onlooker = Onlooker()
+    report = evaluate(
+        simulation.chunks(), Settings(), tmp_path, partitions=PARTITIONS, started_ms=STARTED_MS, coach=onlooker
+    )
+    assert onlooker.processed == list(range(0, len(simulation), evaluation.LOOK_EVERY))
+    rows = weights(tmp_path)
+    settled = rows.filter(pc.field("final") & pc.field("label").is_valid()).select(["partition", "offset"])
+    assert sorted(onlooker.samples) == [tuple(row.values()) for row in settled.to_pylist()]
+    assert rows.equals(weights(evaluated[0]))
+    assert report.rows_by_model == {"builtin": report.rows}
 
 
 def test_nothing_but_the_tables_is_left_behind(evaluated: tuple[Path, Report]) -> None:

@@ -1,0 +1,133 @@
+"""Announcements that are repeated: told to fresh shards, and kept as files beside the artifacts they name.
+
+In a folder, ``models/records.jsonl`` holds the records of ``sie.models.v1``, one ``{"key": …, "value": …}`` a line,
+and ``models/<model>`` the artifacts, as in a store. An evaluation with a trainer writes such a folder, for another one
+to repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+
+from models.manifest import Manifest
+from sie_online.announcements import (
+    MODELS,
+    Announcement,
+    ModelLine,
+    announcement_key,
+    current_key,
+    encode,
+    manifest_key,
+)
+from sie_online.errors import UsageError
+from sie_online.shard import Shard
+from streams.checkpoint.backend import Backend, LocalBackend, Part
+from streams.model_line import artifacts
+from streams.model_line.loaded import ArtifactOf
+
+FOLDER = "models"
+RECORDS = f"{FOLDER}/records.jsonl"
+
+Lines = Mapping[str, ModelLine]
+"""What was announced, by model."""
+
+
+class Repeated:
+    """A ``Coach`` that repeats ``lines`` (by model): every shard hears of all of them before its first record."""
+
+    def __init__(self, lines: Lines, artifact_of: ArtifactOf) -> None:
+        self._lines = lines
+        self._artifact_of = artifact_of
+
+    def settled(self, samples: pa.RecordBatch) -> None:
+        """Nothing is learnt from them here."""
+
+    def look(self, shards: Sequence[Shard]) -> None:
+        """Tell the shards what they have not heard."""
+        for shard in shards:
+            tell(shard, self._lines, self._artifact_of)
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One record: the key as text, the value as the JSON it is."""
+
+    key: str
+    value: msgspec.Raw
+
+
+_record = msgspec.json.Decoder(Record)
+
+
+def new_lines() -> Lines:
+    """Nothing said yet of any model."""
+    return {model: ModelLine(model) for model in MODELS}
+
+
+def tell(shard: Shard, lines: Lines, artifact_of: ArtifactOf) -> None:
+    """Have ``shard`` adopt what it has not heard of yet, each version where it applies.
+
+    Raises:
+        LookupError: an announced version cannot be had.
+    """
+    for model, line in lines.items():
+        for adoption in line.adoptions(shard.partition, after=shard.told_of(model)):
+            shard.schedule(adoption, artifact_of(adoption, shard.partition))
+
+
+class Recorder:
+    """Model lines whose only speaker this is. ``lines`` is what has been said; the folder holds it after every word."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.lines = new_lines()
+        self._backend = backend
+        self._records: list[bytes] = []
+        self._write()
+
+    def publish(self, data: bytes, manifest: Manifest, offsets: Mapping[int, int], now_ms: int) -> Announcement:
+        """Keep a version and announce it from ``offsets`` (per partition) on. Blocks.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        artifacts.keep(self._backend, data, manifest)
+        n = self.lines[manifest.model].newest + 1
+        said = Announcement(
+            n=n, version=manifest.version, offsets=dict(offsets), reason="publish", created_at_ms=now_ms
+        )
+        self._say(manifest_key(manifest.model, manifest.version), manifest.to_json().encode())
+        self._say(announcement_key(manifest.model, n), encode(said))
+        self._say(current_key(manifest.model), b"%d" % n)
+        self._write()
+        return said
+
+    def _say(self, key: bytes, value: bytes) -> None:
+        for line in self.lines.values():
+            line.apply(key, value)
+        self._records.append(msgspec.json.encode(Record(key.decode(), msgspec.Raw(value))) + b"\n")
+
+    def _write(self) -> None:
+        self._backend.put(RECORDS, [Part.of(b"".join(self._records))])
+
+
+def recorded(folder: Path) -> tuple[Lines, Backend]:
+    """What a ``Recorder`` has left in ``folder``, which may also be given by its ``models``.
+
+    Raises:
+        UsageError: there is nothing, or it cannot be read.
+    """
+    root = folder.parent if folder.name == FOLDER and not (folder / RECORDS).exists() else folder
+    lines, backend = new_lines(), LocalBackend(root)
+    try:
+        for text in backend.read(RECORDS).splitlines():
+            record = _record.decode(text)
+            for line in lines.values():
+                line.apply(record.key.encode(), bytes(record.value))
+    except OSError as error:
+        raise UsageError(f"{error.filename}: {error.strerror}: is it what 'sie evaluate --trainer' wrote?") from None
+    except ValueError as error:
+        raise UsageError(f"{root / RECORDS} cannot be read: {error}") from None
+    return lines, backend

@@ -1,0 +1,170 @@
+"""The trainer beside an evaluation: the same window, fine-tune and gate, but in step with the records; no broker.
+
+Owns when a fine-tune is due and from which offset its net applies. Both follow from the records alone, so that (on one
+CPU, with one seed) a second evaluation announces the same nets at the same places. There is no clock: what the trainer
+does after so many seconds (``trainer.every_s``, ``trainer.fine_tune.longest_s``) is left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pyarrow as pa
+
+from models.errors import ModelError
+from models.manifest import Verdict
+from models.samples import feature_schema_hash, from_table
+from models.ulid import ulid
+from sie_online.announcements import NET
+from sie_online.settings import Settings
+from sie_online.shard import Shard
+from streams.checkpoint.backend import Backend
+from streams.metrics import Metrics
+from streams.model_line import artifacts
+from streams.model_line.loaded import Loaded
+from streams.model_line.recorded import Recorder, tell
+from streams.trainer.attempt import Attempt, Current, attempt
+from streams.trainer.intake import View
+from streams.trainer.metrics import Outcome
+from streams.trainer.offline_priors import OfflinePriors
+from streams.trainer.plan import fine_tune_of, gate_of, window_of
+from streams.trainer.rounds import GIVEN_UP, load_current
+
+RANDOM_BYTES = 10
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """One fine-tune, begun at event time ``clock_ms``, and what became of it after ``seconds``.
+
+    ``offsets`` names per partition from where the net applies; it is empty unless the net was accepted. ``gate`` has
+    the gate's figures by kind of weights, ``metrics`` and ``baseline_metrics`` are the manifest's.
+    """
+
+    number: int
+    clock_ms: int
+    samples: int
+    positives: int
+    version: str
+    outcome: Outcome = Outcome.UNFIT
+    reasons: tuple[str, ...] = ()
+    seconds: float = 0.0
+    offsets: Mapping[int, int] = field(default_factory=dict)
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    baseline_metrics: Mapping[str, float | None] = field(default_factory=dict)
+    gate: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+
+
+class OfflineTrainer:
+    """A ``Coach`` that trains. Everything it announces lies in ``backend`` afterwards, for ``recorded``.
+
+    Args:
+        settings: ``trainer`` and what of ``importance`` shapes weights.
+        adopt_after: records of its own that a partition has still to process when a net is announced to it.
+        on_begin: told of a fine-tune that begins; on_end: told what became of it.
+
+    Attributes:
+        fine_tuned: all fine-tunes so far.
+        priors: what puts together what the shards learn.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        backend: Backend,
+        *,
+        adopt_after: int,
+        on_begin: Callable[[FineTuned], None],
+        on_end: Callable[[FineTuned], None],
+    ) -> None:
+        self.fine_tuned: list[FineTuned] = []
+        self._settings = settings
+        self._backend = backend
+        self._adopt_after = adopt_after
+        self._on_begin, self._on_end = on_begin, on_end
+        self._recorder = Recorder(backend)
+        self._loaded = Loaded(settings, backend, self._recorder.lines, Metrics(settings))
+        self.priors = OfflinePriors(settings, backend, self._recorder, self._loaded)
+        self._window = window_of(settings)
+        self._schema_hash = ""
+        self._fresh = 0
+
+    def settled(self, samples: pa.RecordBatch) -> None:
+        """Into the window."""
+        self._schema_hash = feature_schema_hash(samples.schema)
+        self._window.add(from_table(pa.Table.from_batches([samples])))
+        self._fresh += len(samples)
+
+    def look(self, shards: Sequence[Shard]) -> None:
+        """Make priors and fine-tune if that is due, and tell the shards of what passes."""
+        self.priors.look(shards, self._window)
+        trainer = self._settings.trainer
+        if self._fresh < trainer.every_samples or len(self._window) < trainer.min_samples:
+            return
+        samples = self._window.samples()
+        if samples is None:
+            return
+        self._fresh = 0
+        done = self._round(View(samples, self._schema_hash), shards)
+        self.fine_tuned.append(done)
+        self._on_end(done)
+
+    def _round(self, view: View, shards: Sequence[Shard]) -> FineTuned:
+        begun = self._begun(view, max(shard.clock_ms for shard in shards))
+        self._on_begin(begun)
+        began_s = time.perf_counter()
+        try:
+            found = self._attempt(view, begun.version)
+        except ModelError as error:
+            outcome = GIVEN_UP.get(type(error), Outcome.UNFIT)
+            return replace(begun, outcome=outcome, reasons=(str(error),), seconds=time.perf_counter() - began_s)
+        manifest, verdict = found.manifest, found.manifest.gate or Verdict(False, ("it was not judged",))
+        done = replace(
+            begun,
+            outcome=Outcome.ACCEPTED if verdict.passed else Outcome.REFUSED,
+            reasons=verdict.reasons,
+            seconds=time.perf_counter() - began_s,
+            metrics=manifest.metrics,
+            baseline_metrics=manifest.baseline_metrics,
+            gate=verdict.report,
+        )
+        if verdict.passed:
+            return replace(done, offsets=self._announce(found, shards))
+        artifacts.keep(self._backend, found.contents.data, manifest)
+        return done
+
+    def _begun(self, view: View, clock_ms: int) -> FineTuned:
+        """The version is named after all that it follows from, so that a repetition names it alike."""
+        samples, number = view.samples, len(self.fine_tuned) + 1
+        digest = hashlib.sha256(f"{number} {self._settings.fingerprint()} {self._settings.trainer!r}".encode())
+        for column in (samples.partition, samples.offset, samples.label, samples.probability, samples.dense):
+            digest.update(np.ascontiguousarray(column).data)
+        version = ulid(clock_ms, digest.digest()[:RANDOM_BYTES])
+        return FineTuned(number, clock_ms, len(samples), int(samples.label.sum()), version)
+
+    def _attempt(self, view: View, version: str) -> Attempt:
+        return attempt(
+            view,
+            self._current(),
+            fine_tune_of(self._settings),
+            gate_of(self._settings),
+            version,
+            tell=lambda _: None,
+            should_stop=lambda: False,
+        )
+
+    def _current(self) -> Current:
+        line = self._recorder.lines[NET]
+        version = line.in_force(line.newest)
+        return load_current(self._backend, line.manifests.get(version), version)._replace(n=line.newest)
+
+    def _announce(self, found: Attempt, shards: Sequence[Shard]) -> dict[int, int]:
+        offsets = {shard.partition: shard.next_offset + self._adopt_after for shard in shards}
+        self._recorder.publish(found.contents.data, found.manifest, offsets, time.time_ns() // 1_000_000)
+        for shard in shards:
+            tell(shard, self._recorder.lines, self._loaded.get)
+        return offsets
