@@ -89,9 +89,10 @@ class PriorRounds:
         newest = await self._newest()
         if not suffice(newest, self._settings.trainer.priors):
             return None
-        self._cadence.done(sum(processed.values()))
         self._partitions = []  # there may be more by the next time
-        return await self._round(list(processed), newest)
+        outcome = await self._round(list(processed), newest)
+        self._cadence.done(sum(processed.values()))  # only now: what failed is tried again at the next look
+        return outcome
 
     def _processed(self) -> dict[int, int]:
         """Next offset of the newest checkpoint, of every partition that has one."""
