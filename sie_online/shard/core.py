@@ -205,11 +205,6 @@ class Shard:
         """Number of the newest announcement of ``model`` that is in force or scheduled."""
         return self._schedule.told_of(model)
 
-    @property
-    def told(self) -> int:
-        """Of the net."""
-        return self.told_of(NET)
-
     def own_gains(self) -> Gains:
         """What the recommender's coefficients have gained from this partition, as of ``next_offset``."""
         return self._pooled.own(self._state.model)

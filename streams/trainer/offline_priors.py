@@ -1,0 +1,77 @@
+"""Priors beside an evaluation: put together, judged and announced in step with the records; no broker, no clock.
+
+The shards are at hand, so what they have learned is taken from them instead of from their checkpoints. Needs no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+
+from models.ulid import ulid
+from models.window import Window
+from sie_online.announcements import PRIORS
+from sie_online.settings import Settings
+from sie_online.shard import Shard
+from streams.checkpoint.backend import Backend
+from streams.model_line import artifacts
+from streams.model_line.loaded import Loaded
+from streams.model_line.recorded import Recorder, tell
+from streams.trainer.metrics import Outcome
+from streams.trainer.priors import LEAST_PARTITIONS, Cadence, Learned, Pooled, judges, pooled, pools, suffice
+
+RANDOM_BYTES = 10
+
+
+class OfflinePriors:
+    """Puts together what the shards learn. A version applies from the next offset on: so it is, at the pace of most
+    logs, in a fleet that announces some seconds ahead.
+
+    Args:
+        settings: ``trainer.priors``, and what judges.
+        recorder: where versions are announced; they lie in ``backend``.
+
+    Attributes:
+        outcomes: what became of every version so far.
+    """
+
+    def __init__(self, settings: Settings, backend: Backend, recorder: Recorder, loaded: Loaded) -> None:
+        self.outcomes: list[Outcome] = []
+        self._settings = settings
+        self._backend = backend
+        self._recorder = recorder
+        self._loaded = loaded
+        self._cadence = Cadence(settings.trainer.priors)
+
+    def look(self, shards: Sequence[Shard], window: Window) -> None:
+        """Make a version if one is due, judge it by what ``window`` holds, and tell the shards of it if it passes."""
+        processed, rules = sum(shard.next_offset for shard in shards), self._settings.trainer.priors
+        if not pools(self._settings) or len(shards) < LEAST_PARTITIONS or not self._cadence.is_due(processed):
+            return
+        newest = judges(window.samples(), rules)
+        if not suffice(newest, rules):
+            return
+        self._cadence.done(processed)
+        learned = {shard.partition: Learned(shard.next_offset, shard.own_gains()) for shard in shards}
+        line, now_ms = self._recorder.lines[PRIORS], time.time_ns() // 1_000_000
+        version = self._named(max(shard.clock_ms for shard in shards), processed)
+        made = pooled(learned, newest, self._settings, version, line.in_force(line.newest), now_ms)
+        self.outcomes.append(self._settle(made, shards))
+
+    def _settle(self, made: Pooled, shards: Sequence[Shard]) -> Outcome:
+        manifest = made.manifest
+        if manifest.gate is None or not manifest.gate.passed:
+            artifacts.keep(self._backend, made.contents.data, manifest)
+            return Outcome.REFUSED
+        offsets = {shard.partition: shard.next_offset + 1 for shard in shards}
+        self._recorder.publish(made.contents.data, manifest, offsets, manifest.created_at_ms)
+        for shard in shards:
+            tell(shard, self._recorder.lines, self._loaded.get)
+        return Outcome.ACCEPTED
+
+    def _named(self, clock_ms: int, processed: int) -> str:
+        """The version is named after what it follows from, so that a repetition names it alike."""
+        trainer, fingerprint = self._settings.trainer, self._settings.fingerprint()
+        digest = hashlib.sha256(f"{PRIORS} {processed} {fingerprint} {trainer.priors!r}".encode())
+        return ulid(clock_ms, digest.digest()[:RANDOM_BYTES])
