@@ -61,7 +61,7 @@ def test_events_become_a_net_and_a_dead_trainer_harms_no_worker(
         ends = topic_io.ends(made, made.topics.events)
         worker.until(lambda: topic_io.committed(made) == ends or None, f"commits at {ends}", 120)
         second = _trainers(worker, 2)[1]
-        worker.until(lambda: line(made).newest or None, "announcement", 120)
+        worker.until(lambda: line(made).newest or None, "announcement", 300)  # a busy machine's trainer starts slowly
         topic_io.write(made, [_renamed(record) for record in simulation.records()])  # as if a second day came
         ends = topic_io.ends(made, made.topics.events)
         worker.until(lambda: topic_io.committed(made) == ends or None, f"commits at {ends}", 120)
