@@ -6,12 +6,15 @@ weight (noise, delay, balance) are the same in all three: whether *they* help is
 cost the learner something no net could ever pass. Samples more likely noise than not are not scored: a net that serves
 bots would look good otherwise. Weights all equal are reported beside it and decide nothing.
 
+Whoever passed is held to it: what is in force and falls behind uniform importance later is taken back (``withdrawal``).
+
 Pure numpy, deterministic, and the same for candidates from anywhere.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -86,6 +89,18 @@ def judge(order: Ordered, candidate: Judged, current: Judged | None, settings: G
         reasons=reasons,
         report={name: result.figures() for name, result in results.items()} | {"importance": _spread(f, candidate)},
     )
+
+
+def withdrawal(verdict: Verdict, settings: Gate) -> tuple[str, ...]:
+    """Why the net in force is to be taken back; nothing where it may stay.
+
+    It passed once. By the figures of a ``verdict`` that refused its successor, on what has settled since, it now does
+    worse than uniform importance.
+    """
+    if verdict.passed or not {UNIFORM, CURRENT} <= verdict.report.keys():
+        return ()
+    current, uniform = (_result(verdict.report[name]) for name in (CURRENT, UNIFORM))
+    return tuple(_behind(current, uniform, UNIFORM, settings))
 
 
 def importances(weights: Weights, samples: Samples) -> NDArray[np.float64]:
@@ -166,15 +181,8 @@ def _too_few(label: NDArray[np.int8], settings: Gate) -> tuple[str, ...]:
 
 
 def _worse(results: dict[str, Result], settings: Gate) -> tuple[str, ...]:
-    candidate, reasons = results[CANDIDATE], []
-    for name in (UNIFORM, CURRENT):
-        other = results[name]
-        if not candidate.nll <= other.nll * (1.0 + settings.nll_slack):
-            reasons.append(f"NLL {candidate.nll:.5f} is worse than {name} weights' {other.nll:.5f}")
-        for figure in ("auc", "gauc"):
-            mine, theirs = getattr(candidate, figure), getattr(other, figure)
-            if mine < theirs - settings.auc_slack:
-                reasons.append(f"{figure.upper()} {mine:.4f} is below {name} weights' {theirs:.4f}")
+    candidate = results[CANDIDATE]
+    reasons = [reason for name in (UNIFORM, CURRENT) for reason in _behind(candidate, results[name], name, settings)]
     if not _calibrated(candidate.calibration, results[UNIFORM].calibration, settings):
         bounds = f"[{settings.calibration_low:g}, {settings.calibration_high:g}]"
         uniform = f"{results[UNIFORM].calibration:.3f}"
@@ -183,6 +191,21 @@ def _worse(results: dict[str, Result], settings: Gate) -> tuple[str, ...]:
         share = f"{candidate.effective_share:.2f} n"
         reasons.append(f"the effective sample size is {share}, below {settings.effective_share:g} n")
     return tuple(reasons)
+
+
+def _behind(mine: Result, other: Result, name: str, settings: Gate) -> Iterator[str]:
+    """In what ``mine`` is worse than ``other``, the result of the weights called ``name``, beyond the slack."""
+    if not mine.nll <= other.nll * (1.0 + settings.nll_slack):
+        yield f"NLL {mine.nll:.5f} is worse than {name} weights' {other.nll:.5f}"
+    for figure in ("auc", "gauc"):
+        found, theirs = getattr(mine, figure), getattr(other, figure)
+        if found < theirs - settings.auc_slack:
+            yield f"{figure.upper()} {found:.4f} is below {name} weights' {theirs:.4f}"
+
+
+def _result(figures: Mapping[str, float | None]) -> Result:
+    """What ``Result.figures`` told."""
+    return Result(**{name: math.nan if value is None else value for name, value in figures.items()})
 
 
 def _calibrated(found: float, uniform: float, settings: Gate) -> bool:

@@ -144,7 +144,10 @@ def _show_begin(begun: FineTuned) -> None:
 
 
 def _show_end(done: FineTuned) -> None:
-    what = f"accepted as {done.version}" if done.offsets else "; ".join((f"{done.outcome}", *done.reasons))
+    accepted = done.outcome == "accepted"
+    what = f"accepted as {done.version}" if accepted else "; ".join((f"{done.outcome}", *done.reasons))
+    if done.withdrawn:
+        what += f"; the net in force is withdrawn: {'; '.join(done.withdrawn)}"
     err.print(f"Fine-tune {done.number}: {what} ({done.seconds:.0f} s)", markup=False, soft_wrap=True)
 
 
@@ -191,7 +194,8 @@ def _training_rows(training: OfflineTrainer | None) -> list[tuple[str, int]]:
     fine_tuned, priors = training.fine_tuned, training.priors.outcomes
     return [
         ("fine-tunes", len(fine_tuned)),
-        ("  accepted", sum(bool(done.offsets) for done in fine_tuned)),
+        ("  accepted", sum(done.outcome == "accepted" for done in fine_tuned)),
+        ("  the net in force withdrawn", sum(bool(done.withdrawn) for done in fine_tuned)),
         ("priors", len(priors)),
         ("  accepted", priors.count(Outcome.ACCEPTED)),
     ]

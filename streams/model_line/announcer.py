@@ -133,15 +133,22 @@ class Announcer:
         offsets = await self._offsets()
         return await self._announce(manifest.model, manifest.version, "publish", offsets, [record], judged_at)
 
-    async def rollback(self, version: str, *, model: str = NET, now: bool = False) -> Announcement:
+    async def rollback(
+        self, version: str, *, model: str = NET, now: bool = False, judged_at: int | None = None
+    ) -> Announcement:
         """Announce ``version`` of ``model``, announced before, or ``builtin``, anew.
 
         ``now`` names offset 0 for every partition: shards adopt at their next checkpoint, late and counted as such.
+        ``judged_at``: the newest announcement when that was decided, if it was not just now.
+
+        Raises:
+            OvertakenError: there is a newer announcement than ``judged_at``.
         """
         offsets = await self._offsets()
         if now:
             offsets = dict.fromkeys(offsets, 0)
-        return await self._announce(model, version, "rollback", offsets, [], self.lines[model].newest)
+        newest = self.lines[model].newest if judged_at is None else judged_at
+        return await self._announce(model, version, "rollback", offsets, [], newest)
 
     async def sweep(self) -> list[str]:
         """Delete files that nobody will ask for (``retention``); the versions that went.

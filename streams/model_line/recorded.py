@@ -18,11 +18,13 @@ from sie_online.announcements import (
     MODELS,
     Announcement,
     ModelLine,
+    Reason,
     announcement_key,
     current_key,
     encode,
     manifest_key,
 )
+from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import UsageError
 from sie_online.shard import Shard
 from streams.checkpoint.backend import Backend, LocalBackend, Part
@@ -94,13 +96,24 @@ class Recorder:
             OSError: the folder cannot be written.
         """
         artifacts.keep(self._backend, data, manifest)
-        n = self.lines[manifest.model].newest + 1
-        said = Announcement(
-            n=n, version=manifest.version, offsets=dict(offsets), reason="publish", created_at_ms=now_ms
-        )
         self._say(manifest_key(manifest.model, manifest.version), manifest.to_json().encode())
-        self._say(announcement_key(manifest.model, n), encode(said))
-        self._say(current_key(manifest.model), b"%d" % n)
+        return self._announce(manifest.model, manifest.version, "publish", offsets, now_ms)
+
+    def withdraw(self, model: str, offsets: Mapping[int, int], now_ms: int) -> Announcement:
+        """Announce the built-in model in the place of ``model``'s version in force. Blocks.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        return self._announce(model, BUILTIN_MODEL, "rollback", offsets, now_ms)
+
+    def _announce(
+        self, model: str, version: str, reason: Reason, offsets: Mapping[int, int], now_ms: int
+    ) -> Announcement:
+        n = self.lines[model].newest + 1
+        said = Announcement(n=n, version=version, offsets=dict(offsets), reason=reason, created_at_ms=now_ms)
+        self._say(announcement_key(model, n), encode(said))
+        self._say(current_key(model), b"%d" % n)
         self._write()
         return said
 

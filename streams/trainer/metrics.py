@@ -69,6 +69,7 @@ class TrainerMetrics:
         self._fine_tunes = self._counter("fine_tunes", "Fine-tunes that ended, by outcome.", "outcome")
         self._priors = self._counter("priors", "Priors that were due, by what became of them.", "outcome")
         self._verdicts = self._counter("gate_verdicts", "The gate's verdicts: passed, or why not.", "reason")
+        self._withdrawals = self._counter("withdrawals", "Nets in force that fell behind uniform importance.")
         self._seconds = self._histogram("fine_tune_seconds", "Time of a fine-tune, without the gate.")
         self._gate_seconds = self._histogram("gate_seconds", "Time of the gate.")
         self._running = self._gauge("fine_tune_running", "1 while a fine-tune runs.")
@@ -127,6 +128,10 @@ class TrainerMetrics:
         """What the gate said."""
         for label in {reason_label(reason) for reason in reasons} or {"passed"}:
             self._verdicts.labels(label).inc()
+
+    def withdrawn(self) -> None:
+        """The net in force was taken back."""
+        self._withdrawals.inc()
 
     def set_validation(self, figures: dict[str, float | None]) -> None:
         """Figures of the latest candidate; those that are undefined are left out."""

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from models.errors import ModelError
+from models.gate import withdrawal
 from models.manifest import Verdict
 from models.samples import feature_schema_hash, from_table
 from models.ulid import ulid
@@ -41,8 +42,9 @@ RANDOM_BYTES = 10
 class FineTuned:
     """One fine-tune, begun at event time ``clock_ms``, and what became of it after ``seconds``.
 
-    ``offsets`` names per partition from where the net applies; it is empty unless the net was accepted. ``gate`` has
-    the gate's figures by kind of weights, ``metrics`` and ``baseline_metrics`` are the manifest's.
+    ``withdrawn`` is why the net in force was taken back where the new one was refused. ``offsets`` names per partition
+    from where the accepted net applies, or the built-in model in a withdrawn one's place; else it is empty. ``gate``
+    has the gate's figures by kind of weights, ``metrics`` and ``baseline_metrics`` are the manifest's.
     """
 
     number: int
@@ -52,6 +54,7 @@ class FineTuned:
     version: str
     outcome: Outcome = Outcome.UNFIT
     reasons: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()
     seconds: float = 0.0
     offsets: Mapping[int, int] = field(default_factory=dict)
     metrics: Mapping[str, float | None] = field(default_factory=dict)
@@ -114,11 +117,11 @@ class OfflineTrainer:
         self._on_end(done)
 
     def _round(self, view: View, shards: Sequence[Shard]) -> FineTuned:
-        begun = self._begun(view, max(shard.clock_ms for shard in shards))
+        begun, current = self._begun(view, max(shard.clock_ms for shard in shards)), self._current()
         self._on_begin(begun)
         began_s = time.perf_counter()
         try:
-            found = self._attempt(view, begun.version)
+            found = self._attempt(view, current, begun.version)
         except ModelError as error:
             outcome = GIVEN_UP.get(type(error), Outcome.UNFIT)
             return replace(begun, outcome=outcome, reasons=(str(error),), seconds=time.perf_counter() - began_s)
@@ -132,10 +135,20 @@ class OfflineTrainer:
             baseline_metrics=manifest.baseline_metrics,
             gate=verdict.report,
         )
+        now_ms = time.time_ns() // 1_000_000
+        offsets = {shard.partition: shard.next_offset + self._adopt_after for shard in shards}
         if verdict.passed:
-            return replace(done, offsets=self._announce(found, shards))
-        artifacts.keep(self._backend, found.contents.data, manifest)
-        return done
+            self._recorder.publish(found.contents.data, manifest, offsets, now_ms)
+        else:
+            artifacts.keep(self._backend, found.contents.data, manifest)
+            withdrawn = withdrawal(verdict, gate_of(self._settings)) if current.net is not None else ()
+            done = replace(done, withdrawn=withdrawn)
+            if not withdrawn:
+                return done
+            self._recorder.withdraw(NET, offsets, now_ms)
+        for shard in shards:
+            tell(shard, self._recorder.lines, self._loaded.get)
+        return replace(done, offsets=offsets)
 
     def _begun(self, view: View, clock_ms: int) -> FineTuned:
         """The version is named after all that it follows from, so that a repetition names it alike."""
@@ -146,10 +159,10 @@ class OfflineTrainer:
         version = ulid(clock_ms, digest.digest()[:RANDOM_BYTES])
         return FineTuned(number, clock_ms, len(samples), int(samples.label.sum()), version)
 
-    def _attempt(self, view: View, version: str) -> Attempt:
+    def _attempt(self, view: View, current: Current, version: str) -> Attempt:
         return attempt(
             view,
-            self._current(),
+            current,
             fine_tune_of(self._settings),
             gate_of(self._settings),
             version,
@@ -161,10 +174,3 @@ class OfflineTrainer:
         line = self._recorder.lines[NET]
         version = line.in_force(line.newest)
         return load_current(self._backend, line.manifests.get(version), version)._replace(n=line.newest)
-
-    def _announce(self, found: Attempt, shards: Sequence[Shard]) -> dict[int, int]:
-        offsets = {shard.partition: shard.next_offset + self._adopt_after for shard in shards}
-        self._recorder.publish(found.contents.data, found.manifest, offsets, time.time_ns() // 1_000_000)
-        for shard in shards:
-            tell(shard, self._recorder.lines, self._loaded.get)
-        return offsets

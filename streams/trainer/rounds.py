@@ -7,6 +7,7 @@ import logging
 import secrets
 import threading
 import time
+from collections.abc import Iterable
 
 from models.errors import (
     ArtifactError,
@@ -17,7 +18,7 @@ from models.errors import (
     OutOfMemoryError,
     StoppedError,
 )
-from models.gate import Judged
+from models.gate import Judged, withdrawal
 from models.manifest import Manifest, Verdict
 from models.tune import Progress
 from models.ulid import ulid
@@ -183,7 +184,16 @@ class Rounds:
             return Outcome.ACCEPTED
         log.warning("candidate refused: %s", "; ".join(verdict.reasons), extra={"version": manifest.version})
         await in_thread(None, artifacts.keep, self._backend, found.contents.data, manifest)
+        if current.net is not None and (reasons := withdrawal(verdict, gate_of(self._settings))):
+            await self._withdraw(current, reasons)
         return Outcome.REFUSED
+
+    async def _withdraw(self, current: Current, reasons: Iterable[str]) -> None:
+        """Announce the built-in model: what is in force has fallen behind it."""
+        said = await self._announcer.rollback(BUILTIN_MODEL, judged_at=current.n)
+        self._metrics.withdrawn()
+        self._metrics.set_announced(said.n, said.version)
+        log.warning("net withdrawn: %s", "; ".join(reasons), extra={"version": current.version, "announcement": said.n})
 
     def _given_up(self, error: ModelError) -> Outcome:
         if isinstance(error, StoppedError):

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from models import metrics
 from models.data import Ordered, ordered
 from models.forward import Weights
-from models.gate import Judged, composed, factor, importances, judge, trained
+from models.gate import Judged, composed, factor, importances, judge, trained, withdrawal
 from models.learner import Learner
 from models.samples import Samples
 from models.settings import Gate
@@ -269,3 +269,18 @@ def test_figures_of_nothing_are_not_numbers() -> None:
     nothing = np.empty(0)
     assert np.isnan(metrics.gauc(nothing, nothing, nothing))
     assert np.isnan(metrics.correlation(np.ones(3), np.arange(3)))
+
+
+def test_what_is_in_force_is_taken_back_when_it_falls_behind_uniform_importance() -> None:
+    harmful, order = judged(net(label=-6.0)), ORDER
+    refused = judge(order, harmful, harmful, replace(GATE, weight_min=1e-9, weight_max=1e9))
+    assert not refused.passed
+    assert withdrawal(refused, GATE)
+    assert all("uniform weights'" in reason for reason in withdrawal(refused, GATE))
+
+
+def test_what_is_in_force_stays_while_it_is_no_worse_or_nothing_is_known() -> None:
+    constant = judged(net(level=0.3))
+    assert withdrawal(judge(ORDER, constant, constant, GATE), GATE) == ()
+    assert withdrawal(judge(ORDER, judged(net(label=-6.0)), constant, GATE), GATE) == ()
+    assert withdrawal(judge(ORDER, judged(overflowing()), constant, GATE), GATE) == ()

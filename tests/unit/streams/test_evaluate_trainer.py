@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from models.manifest import Verdict
 from sie_online import evaluation
 from sie_online.announcements import NET, PRIORS
 from sie_online.contracts import BUILTIN_MODEL
@@ -26,6 +28,8 @@ from streams.metrics import Metrics
 from streams.model_line import artifacts
 from streams.model_line.loaded import Loaded
 from streams.model_line.recorded import RECORDS, Repeated, recorded
+from streams.trainer import offline
+from streams.trainer.attempt import Attempt, attempt
 from streams.trainer.metrics import Outcome
 from streams.trainer.offline import FineTuned, OfflineTrainer
 from tests.models_made import LENIENT, TINY
@@ -123,6 +127,37 @@ def test_a_second_run_announces_the_same_and_says_the_same(
 
     assert [essence(done) for done in again.fine_tuned] == [essence(done) for done in trainer.fine_tuned]
     assert weights(tmp_path).equals(weights(out))
+
+
+def test_a_withdrawn_net_gives_way_at_the_announced_offset(
+    evaluated: Callable[..., Report], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = 0
+
+    def second_finds_the_first_harmful(*args: Any, **options: Any) -> Attempt:
+        nonlocal attempts
+        attempts += 1
+        found = attempt(*args, **options)
+        if attempts != 2 or found.manifest.gate is None:
+            return found
+        report = found.manifest.gate.report
+        report = report | {"current": report["uniform"] | {"nll": 1e3}}
+        return found._replace(manifest=replace(found.manifest, gate=Verdict(False, ("NLL is worse",), report)))
+
+    monkeypatch.setattr(offline, "attempt", second_finds_the_first_harmful)
+    trainer = trainer_into(tmp_path, settings_with())
+    evaluated(tmp_path, settings_with(), trainer)
+    first, second, third = trainer.fine_tuned[:3]
+    assert (first.withdrawn, second.outcome, third.outcome) == ((), Outcome.REFUSED, Outcome.ACCEPTED)
+    assert second.withdrawn
+    rows = weights(tmp_path).to_pandas()
+    said = rows[rows["revision"] == 0].set_index("offset")["model_version"].astype(str)
+    begin, end = second.offsets[0], third.offsets[0]
+    assert set(said.loc[first.offsets[0] : begin - 1]) == {first.version}
+    assert set(said.loc[begin : end - 1]) == {BUILTIN_MODEL}
+    assert said.loc[end:].iloc[0] == third.version
+    evaluated(tmp_path / "again", settings_with(), repeating(tmp_path, settings_with()))
+    assert weights(tmp_path / "again").equals(weights(tmp_path))
 
 
 def test_repeating_the_announcements_gives_the_same_rows(

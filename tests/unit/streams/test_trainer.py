@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,7 @@ from models.errors import (
     StoppedError,
     TrainingError,
 )
+from models.gate import Judged, Result
 from models.manifest import Verdict
 from models.snapshot import Contents
 from sie_online.announcements import Announcement, ModelLine
@@ -32,7 +34,7 @@ from streams.checkpoint.backend import LocalBackend
 from streams.model_line import artifacts
 from streams.model_line.announcer import OvertakenError, SupersededError
 from streams.trainer import rounds, scalars
-from streams.trainer.attempt import Attempt
+from streams.trainer.attempt import Attempt, Current
 from streams.trainer.intake import Intake, View
 from streams.trainer.metrics import Outcome, TrainerMetrics
 from streams.trainer.plan import fine_tune_of, gate_of
@@ -142,6 +144,12 @@ class FakeAnnouncer:
         self.said.append(manifest.version)
         return Announcement(n=1, version=manifest.version, offsets={}, reason="publish", created_at_ms=1)
 
+    async def rollback(self, version: str, *, judged_at: int) -> Announcement:
+        if self.fails_with:
+            raise self.fails_with
+        self.said.append(version)
+        return Announcement(n=judged_at + 1, version=version, offsets={}, reason="rollback", created_at_ms=1)
+
     async def sweep(self) -> list[str]:
         return []
 
@@ -232,6 +240,31 @@ def test_a_refused_candidate_is_kept_with_its_reasons_counted(scene: Scene) -> N
     assert artifacts.read_manifest(scene.backend, version).gate == Verdict(False, reasons)
     assert scene.announcer.said == []
     assert [figure(scene.metrics, "gate_verdicts_total", reason=name) for name in ("nll", "gauc", "auc")] == [1, 1, 0]
+
+
+def _report(current_nll: float) -> dict[str, dict[str, float | None]]:
+    """A verdict's figures where uniform importance has an NLL of .4."""
+    names = [field.name for field in fields(Result)]
+    return {
+        name: dict.fromkeys(names, 0.5) | {"nll": nll} for name, nll in (("uniform", 0.4), ("current", current_nll))
+    }
+
+
+@pytest.mark.parametrize(("current_nll", "said"), [(0.41, ["builtin"]), (0.4, [])])
+def test_a_net_in_force_that_falls_behind_uniform_importance_is_withdrawn(
+    scene: Scene, current_nll: float, said: list[str]
+) -> None:
+    scene.round(judged(Verdict(True)))
+    (version,) = scene.announcer.said
+    scene.rounds._loaded = version, Current(1, version, Judged(made_weights(), 0.5), "schema-1")
+    assert scene.round(judged(Verdict(False, ("NLL 0.5 is worse",), _report(current_nll)))) == "refused"
+    assert scene.announcer.said == [version, *said]
+    assert figure(scene.metrics, "withdrawals_total") == len(said)
+
+
+def test_without_a_net_there_is_nothing_to_withdraw(scene: Scene) -> None:
+    assert scene.round(judged(Verdict(False, ("NLL 0.5 is worse",), _report(0.9)))) == "refused"
+    assert scene.announcer.said == []
 
 
 def test_a_real_fine_tune_passes_through(scene: Scene) -> None:
