@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import fcntl
 import os
 import random
 import shutil
@@ -216,8 +217,15 @@ def apache_kafka(data_dir: Path | None = None, port: int | None = None) -> Itera
 
 
 def fetch_kafka() -> None:
-    """Have Maven fetch the jars, once per checkout (44 MB), so that a broker's start has no download in it."""
-    done = subprocess.run([str(RUN_KAFKA), "--fetch"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    """Have Maven fetch the jars, once per checkout (44 MB), so that a broker's start has no download in it.
+
+    One process at a time: tests run in several, and one that came second would take the jars from under a broker.
+    """
+    lock = ROOT / "build" / "kafka.lock"
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = subprocess.run([str(RUN_KAFKA), "--fetch"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"could not fetch Apache Kafka:\n{done.stderr or done.stdout}")
 
