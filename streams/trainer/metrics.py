@@ -14,7 +14,7 @@ SECONDS = (0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600)
 
 
 class Outcome(StrEnum):
-    """What became of a fine-tune. Whatever it was but ``accepted``: the net in force stayed."""
+    """What became of a fine-tune. Whatever it was but ``accepted``: its net did not come into force."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
