@@ -53,6 +53,8 @@ class RecordBatch:
     offsets: NDArray[np.int64]
     timestamps_ms: NDArray[np.int64]
     headers: Mapping[int, Headers] = field(default_factory=dict)
+    fetched_at: float = 0.0
+    """When it was taken from the fetcher, s since 1970; for latencies only."""
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -87,6 +89,10 @@ class RecordBatch:
             timestamps_ms=np.array([row.timestamp for row in rows], dtype=np.int64),
             headers={index: row.headers for index, row in enumerate(rows) if row.headers},
         )
+
+
+Turn = tuple[RecordBatch, ...]
+"""What one fetch brought: one batch for each partition that had records."""
 
 
 def _spans(parts: list[bytes | None], at: int) -> tuple[NDArray[np.int64], int]:

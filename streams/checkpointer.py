@@ -21,7 +21,7 @@ from streams.checkpoint.manifest import Position
 from streams.exits import FAULT, die
 from streams.metrics import Metrics
 from streams.ownership import Held
-from streams.publisher import confirmed
+from streams.publisher import Publisher, confirmed
 from streams.threads import in_thread
 from streams.watchdog import Vitals
 
@@ -37,9 +37,16 @@ class Checkpointer:
     """Checkpoints the shards that ``worker`` holds."""
 
     def __init__(
-        self, worker: Worker, store: CheckpointStore, adoptions: Adoptions, vitals: Vitals, metrics: Metrics
+        self,
+        worker: Worker,
+        store: CheckpointStore,
+        publisher: Publisher,
+        adoptions: Adoptions,
+        vitals: Vitals,
+        metrics: Metrics,
     ) -> None:
         self._worker = worker
+        self._publisher = publisher
         self._adoptions = adoptions
         self._store = store
         self._vitals = vitals
@@ -80,6 +87,7 @@ class Checkpointer:
                 started = time.perf_counter()
                 snapshot = await in_thread(self._worker.pool, held.shard.snapshot)
                 taken = time.perf_counter()
+                await self._publisher.send_statements(held.deliveries)
                 epoch, said = held.epoch, held.deliveries.open()
             await confirmed(said)
             self._metrics.observe_stage("snapshot", taken - started)

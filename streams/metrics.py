@@ -34,7 +34,9 @@ UNKNOWN = "unknown"
 
 PARTITIONS = frozenset(map(str, range(4096)))
 """As many as ``topics.partitions`` admits; a worker has series of those it was assigned."""
-STAGES = frozenset({"fetch", "decode", "process", "publish", "snapshot", "confirm", "checkpoint", "restore", "adopt"})
+STAGES = frozenset({"fetch", "queue", "process", "publish", "deliver", "snapshot", "confirm", "restore", "adopt"})
+"""Of a batch: lying in the log until fetched, waiting for its shard, being processed, being handed to the producer,
+until confirmed. Of a checkpoint: the snapshot, waiting for confirmations. Then restores and adoptions."""
 KINDS = frozenset({"user", "item", "category", "pair", "interest"})
 REASONS = frozenset(Reason)
 

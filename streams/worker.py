@@ -27,7 +27,7 @@ import pyarrow as pa
 from aiokafka.errors import KafkaError
 
 from sie_online.errors import SieError, StaleEpochError
-from sie_online.records import RecordBatch
+from sie_online.records import RecordBatch, Turn
 from sie_online.settings import Settings
 from sie_online.shard import ShardOutput
 from streams.adoption import Adoptions
@@ -46,6 +46,9 @@ from streams.watchdog import Vitals
 log = logging.getLogger(__name__)
 
 TURN_S = 0.5
+INLINE_RECORDS = 100
+"""A batch of at most so many is processed on the event loop itself, in about a millisecond: the way to a thread and
+back costs more, and the loop's other work waits for the interpreter either way."""
 RESTORES_AT_ONCE = 2  # reading and checking pieces is done beside the interpreter's lock, and holds memory twice
 LAST_COMMIT_S = 2.0  # a shutdown waits so long for Kafka to take the last commit; it is for lag tools only
 
@@ -80,7 +83,7 @@ class Worker(mode.Service):
         self._assigned: set[int] | None = None
         self._running = self._stopping = False
         self._consumer: Consumer | None = None
-        self._checkpointer = Checkpointer(self, store, adoptions, vitals, metrics)
+        self._checkpointer = Checkpointer(self, store, publisher, adoptions, vitals, metrics)
         self._under_way: set[asyncio.Task[None]] = set()
         self.pool = ThreadPoolExecutor(_cores(), thread_name_prefix="shards")
 
@@ -156,14 +159,15 @@ class Worker(mode.Service):
 
     # -- processing
 
-    async def run(self, batches: AsyncIterable[RecordBatch]) -> None:
+    async def run(self, turns: AsyncIterable[Turn]) -> None:
         """The agent: every batch there is; those of one partition in order, several partitions beside each other."""
         self._running = True
         try:
-            async for batch in batches:
-                task = asyncio.create_task(self.process(batch))
-                self._under_way.add(task)
-                task.add_done_callback(self._under_way.discard)
+            async for turn in turns:
+                for batch in turn:
+                    task = asyncio.create_task(self.process(batch))
+                    self._under_way.add(task)
+                    task.add_done_callback(self._under_way.discard)
         finally:
             self._running = False
             for task in self._under_way:
@@ -187,51 +191,56 @@ class Worker(mode.Service):
         if batch.start != shard.next_offset:
             raise RuntimeError(f"the batch begins at {batch.start}, the shard expects {shard.next_offset}")
         await self._stop_if_superseded(held)
-        seconds = {"process": 0.0, "publish": 0.0}
-        if not await self._pump(held, shard.process(batch), seconds):
+        seconds = _seconds_before(batch) | {"process": 0.0, "publish": 0.0}
+        if not await self._pump(held, batch, seconds):
             return
         if shard.next_offset != batch.end:
             raise RuntimeError(f"the shard stands at {shard.next_offset} after a batch that ends at {batch.end}")
         self._metrics.observe_batch(batch.partition, len(batch), len(batch.buffer), seconds)
 
-    async def _pump(self, held: Held, outputs: Iterator[ShardOutput], seconds: dict[str, float]) -> bool:
-        """Publish ``outputs`` in order, each while the next one is being made; False if the shard was given up."""
-        arrived_ms = time.time() * 1000
+    async def _pump(self, held: Held, batch: RecordBatch, seconds: dict[str, float]) -> bool:
+        """Publish what ``batch`` gives rise to, in order, each output while the next is made; False if given up."""
+        outputs, inline = held.shard.process(batch), len(batch) <= INLINE_RECORDS
         saying: asyncio.Task[None] | None = None
         try:
             while self.holds(held):  # a shard that was given up has nothing more to say
-                output, took_s = await in_thread(self.pool, _timed_next, outputs)
+                output, took_s = _timed_next(outputs) if inline else await in_thread(self.pool, _timed_next, outputs)
+                inline = False  # a clock that moves far may settle any number of samples
                 seconds["process"] += took_s
                 started = time.perf_counter()
                 if saying is not None:
                     await saying
+                said = self._say(held, output, batch.fetched_at)
+                if output.last:
+                    await said
+                else:
+                    saying = asyncio.create_task(said)
                 seconds["publish"] += time.perf_counter() - started
-                if output is None:
+                if output.last:
                     return True
-                saying = asyncio.create_task(self._say(held, output, arrived_ms))
             return False
         finally:
             if saying is not None:
                 saying.cancel()
 
-    async def _say(self, held: Held, output: ShardOutput, arrived_ms: float) -> None:
-        """Publish ``output`` of records that were fetched at ``arrived_ms``."""
+    async def _say(self, held: Held, output: ShardOutput, fetched_at: float) -> None:
+        """Publish ``output`` of records that were fetched at ``fetched_at`` (s since 1970)."""
         delivery = await self._publisher.publish(held.partition, output, held.deliveries)
         if delivery is not None:
-            delivery.add_done_callback(partial(self._measure, output.weights, arrived_ms))
+            delivery.add_done_callback(partial(self._measure, output.weights, fetched_at, time.time()))
         self._vitals.progressed(held.partition)
         self._metrics.observe_counts(held.partition, output.counts)
         for letter in output.dead_letters:
             self._metrics.dead_letter(letter.reason)
 
-    def _measure(self, rows: pa.RecordBatch, arrived_ms: float, delivery: asyncio.Future[Any]) -> None:
-        """Note how long ago the newest of ``rows``, confirmed now, became known and was fetched."""
+    def _measure(self, rows: pa.RecordBatch, fetched_at: float, said_at: float, delivery: asyncio.Future[Any]) -> None:
+        """Note how long ago the newest of ``rows``, confirmed now, became known, was fetched and was said."""
         if delivery.cancelled() or delivery.exception():
             return
-        now_ms = time.time() * 1000
+        now = time.time()
         known_ms, partition = rows.column("published_ms")[-1].as_py(), rows.column("partition")[0].as_py()
-        seconds = ((now_ms - known_ms) / 1000, (now_ms - arrived_ms) / 1000)
-        self._metrics.observe_output(partition, rows.num_rows, *seconds)
+        self._metrics.observe_output(partition, rows.num_rows, now - known_ms / 1000, now - fetched_at)
+        self._metrics.observe_stage("deliver", now - said_at)
 
     async def _stop_if_superseded(self, held: Held) -> None:
         """Ask the store now and then: a process that was suspended for a while is the last to learn of a new owner."""
@@ -269,6 +278,7 @@ class Worker(mode.Service):
 
     def _forget(self, partition: int) -> None:
         held = self._held.pop(partition)
+        held.deliveries.forget()
         if not (held.processing.locked() or held.saving.locked()):  # else whoever uses it lets go of it
             held.shard.close()
         self._metrics.revoke(partition)
@@ -351,10 +361,17 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _timed_next(outputs: Iterator[ShardOutput]) -> tuple[ShardOutput | None, float]:
-    """The next output, None after the last, and the seconds it took."""
+def _timed_next(outputs: Iterator[ShardOutput]) -> tuple[ShardOutput, float]:
+    """The next output and the seconds it took."""
     started = time.perf_counter()
-    return next(outputs, None), time.perf_counter() - started
+    return next(outputs), time.perf_counter() - started
+
+
+def _seconds_before(batch: RecordBatch) -> dict[str, float]:
+    """How long the oldest record lay in the log until it was fetched (by Kafka's timestamp), and ``batch`` since."""
+    if not len(batch):
+        return {}
+    return {"fetch": batch.fetched_at - int(batch.timestamps_ms[0]) / 1000, "queue": time.time() - batch.fetched_at}
 
 
 def _listed(partitions: Iterable[int]) -> str:

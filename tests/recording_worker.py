@@ -74,8 +74,10 @@ class RecordingShard:
             rows = [self._row(batch, index) for index in range(first, min(first + ROWS, len(batch)))]
             time.sleep(OUTPUT_S)
             counts = Counts((len(rows),) + (0,) * (len(EVENT_TYPES) - 1), (0,) * len(EVENT_TYPES), 0, 0, 0, 0, 0)
-            yield ShardOutput(pa.RecordBatch.from_pylist(rows, SCHEMA), NOTHING, [], [], counts)
-        self.next_offset = batch.end
+            last = first + ROWS >= len(batch)
+            if last:
+                self.next_offset = batch.end
+            yield ShardOutput(pa.RecordBatch.from_pylist(rows, SCHEMA), NOTHING, [], [], counts, last)
 
     def announced(self, model: str) -> int:
         """Nothing is ever announced to it."""

@@ -1,4 +1,4 @@
-"""aiokafka's consumer, made fit for brokers that do not wait."""
+"""aiokafka's consumer, which takes what a little while brings together instead of record by record."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import asyncio
 import time
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 PAUSE_S = 0.02
-"""Between a fetch that brought nothing and the next one, counted from the start of the former."""
+"""Between an answer and the next fetch from the same broker. Every fetch costs its reader milliseconds, however few
+records it brings; what arrives meanwhile comes with the next one."""
+FULL = 1_000
+"""Records that a fetch found in the log. As many, and the reader is not waiting for them: it asks again at once."""
 
 
 class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is not typed
-    """Does not ask a broker again at once that had nothing to say.
+    """Asks a broker at most every ``PAUSE_S``, unless it is behind.
 
-    Apache Kafka holds an empty answer back for ``fetch_max_wait_ms``, so nothing changes there. The embedded broker
-    answers at once, and aiokafka asks again at once: thousands of times a second, with most of a core.
+    aiokafka's own asks again as soon as something was taken, so a trickle of records is one fetch each; and a broker
+    that does not hold empty answers back, as the embedded one, is asked thousands of times a second. A broker that
+    holds them back (``fetch_max_wait_ms``) still answers the first record after a silence at once.
     """
 
     async def start(self) -> None:
@@ -24,16 +28,34 @@ class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is no
         await super().start()
         fetcher: Any = self._fetcher
         fetch = fetcher._proc_fetch_request
+        due: dict[Any, float] = {}
 
-        async def fetch_patiently(*request: Any) -> bool:
+        async def fetch_patiently(assignment: Any, node: Any, request: Any) -> bool:
             """Whether a fetch brought anything; cancelled (the assignment has changed), it did not."""
-            began = time.monotonic()
-            news: bool = await fetch(*request)
             try:
-                if not news:
-                    await asyncio.sleep(began + PAUSE_S - time.monotonic())
+                if (wait := due.get(node, 0.0) - time.monotonic()) > 0:
+                    await asyncio.sleep(wait)
             except asyncio.CancelledError:
                 return False
+            news: bool = await fetch(assignment, node, request)
+            due[node] = time.monotonic() + (0.0 if _found(assignment, request) >= FULL else PAUSE_S)
             return news
 
         fetcher._proc_fetch_request = fetch_patiently
+
+
+def _found(assignment: Any, request: Any) -> int:
+    """Records that were in the log at the offsets of ``request`` when it was answered."""
+    return sum(
+        max(0, _end(assignment.state_value(TopicPartition(topic, partition))) - offset)
+        for topic, partitions in request.topics
+        for partition, offset, _ in partitions
+    )
+
+
+def _end(state: Any) -> int:
+    """Offset up to which a partition could be read at its last answer; 0 before the first."""
+    if state is None:
+        return 0
+    readable = state.lso if state.lso is not None and state.lso >= 0 else state.highwater
+    return int(readable or 0)

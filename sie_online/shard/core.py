@@ -58,6 +58,8 @@ class ShardOutput:
     entities: list[tuple[bytes, bytes]]
     dead_letters: list[DeadLetter]
     counts: Counts
+    last: bool
+    """Whether the record batch ends with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +153,9 @@ class Shard:
         return int(self._state.counters["clock_ms"][0])
 
     def process(self, batch: RecordBatch) -> Iterator[ShardOutput]:
-        """Process ``batch``, which must begin at ``next_offset``, and yield what it gives rise to.
+        """Process ``batch``, which must begin at ``next_offset``, and yield what it gives rise to, at least one output.
 
-        The iterator must be exhausted: the state has advanced over the batch only then.
+        The last of them says so. It must be asked for: the state has advanced over the batch only then.
         """
         if batch.start != self.next_offset:
             raise ValueError(f"partition {self.partition}: batch begins at {batch.start}, expected {self.next_offset}")
@@ -167,10 +169,12 @@ class Shard:
                 self._adopt_until(int(offsets[at]))
             at = self._advance(events, texts, at, self._schedule.holds_until(offsets))
             done = self._out.control["stop"][0] == DONE and at == len(events)
-            yield self._render(events, before, dead)
+            output = self._render(events, before, dead, done)
+            if done:
+                self.next_offset = batch.end
+                self._adopt_until(batch.end)
+            yield output
             dead = []
-        self.next_offset = batch.end
-        self._adopt_until(batch.end)
 
     # -- models: from its offset on a version is in force, and what is said is said by it
 
@@ -267,7 +271,7 @@ class Shard:
         ids_head = int(views.cold["ids_at"][head % len(views.hot)]) if head < tail else ids_tail
         self._state = self._state._replace(views=grown(views, head, tail, ids_head, ids_tail, self._scratch))
 
-    def _render(self, events: EventBatch, before: np.void, dead: list[DeadLetter]) -> ShardOutput:
+    def _render(self, events: EventBatch, before: np.void, dead: list[DeadLetter], last: bool) -> ShardOutput:
         out: Out = self._out
         return ShardOutput(
             weights=self._renderer.weights(out, self.generation, self.version(NET)),
@@ -275,6 +279,7 @@ class Shard:
             entities=self._renderer.entities(out, events, self.version(NET)),
             dead_letters=dead,
             counts=_counts(before, self._state.counters[0], len(dead)),
+            last=last,
         )
 
 

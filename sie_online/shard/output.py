@@ -45,6 +45,11 @@ STATEMENT = np.dtype(
     ]
 )
 
+STATEMENT_WORDS = {name: offset // 8 for name, (_, offset, *_) in (STATEMENT.fields or {}).items()}
+"""Where each field begins in a statement, in words of eight bytes."""
+
+EVENT_TYPE_NAMES = pa.array(EVENT_TYPES, pa.string())
+
 STATED_ENTITY = np.dtype(
     [
         ("kind", "i8"),
@@ -115,34 +120,46 @@ class Renderer:
         self._partition = partition
         self._weights = weights_schema(topic)
         self._samples = samples_schema(topic, N_FEATURES, N_DENSE, schema_hash())
+        self._no_weights, self._no_samples = (
+            pa.RecordBatch.from_pylist([], schema=schema) for schema in (self._weights, self._samples)
+        )
 
     def weights(self, out: Out, generation: int, version: str) -> pa.RecordBatch:
         """All statements in ``out``, in order of emission; ``version`` is the model's that was in force."""
         n = int(out.control["rows"][0])
-        columns = self._shared(out, np.arange(n), generation)
+        if not n:
+            return self._no_weights
         rows = out.rows[:n]
+        numbers = _Numbers(rows)
+        columns = self._shared(rows, numbers, generation)
         columns |= {
+            "event_id": _text(out.event_at, out.event_ids, n),
             "final": pa.array(rows["final"] != 0),
             "model_version": _constant(version, n),
-            "published_ms": _plain(rows["published_ms"]),
+            "published_ms": numbers.integers("published_ms"),
             "user_id": _text(out.user_at, out.user_ids, n),
             "item_id": _text(out.item_at, out.item_ids, n),
             "label": pa.array(rows["label"].astype(np.int8), mask=rows["label"] < 0),
             "error": pa.array(rows["error"], mask=np.isnan(rows["error"])),
-            "uncertainty": _plain(rows["uncertainty"]),
+            "uncertainty": numbers.reals("uncertainty"),
         }
         return pa.RecordBatch.from_arrays([columns[name] for name in self._weights.names], schema=self._weights)
 
     def samples(self, out: Out, generation: int) -> pa.RecordBatch:
         """The settled samples in ``out``."""
         settled = out.settled[: int(out.control["settled"][0])]
+        if not len(settled):
+            return self._no_samples
         which = np.ascontiguousarray(settled["row"])
-        columns = self._shared(out, which, generation)
         rows = out.rows[which]
+        numbers = _Numbers(rows)
+        columns = self._shared(rows, numbers, generation)
+        event_id = _text(out.event_at, out.event_ids, int(out.control["rows"][0]))
         columns |= {
-            "settled_ms": _plain(rows["published_ms"]),
+            "event_id": event_id.take(pa.array(which)),
+            "settled_ms": numbers.integers("published_ms"),
             "label": pa.array(rows["label"].astype(np.int8)),
-            "error": _plain(rows["error"]),
+            "error": numbers.reals("error"),
             "user_hash": _plain(settled["user_key"]),
             "item_hash": _plain(settled["item_key"]),
             "category_hash": _plain(settled["category_key"]),
@@ -171,26 +188,43 @@ class Renderer:
             for entity_id, (kind, n_events, sum_weight, alpha, beta, offset) in zip(ids, figures, strict=True)
         ]
 
-    def _shared(self, out: Out, which: NDArray[np.int64], generation: int) -> dict[str, pa.Array]:
-        """The columns that weights and samples have in common, of statements ``which``."""
-        n, rows = len(which), out.rows[which]
-        event_id = _text(out.event_at, out.event_ids, int(out.control["rows"][0]))
+    def _shared(self, rows: NDArray[np.void], numbers: _Numbers, generation: int) -> dict[str, pa.Array]:
+        """The columns that weights and samples have in common, without their ids."""
+        n = len(rows)
         return {
-            "event_id": event_id if n == len(event_id) else event_id.take(pa.array(which)),
-            "event_type": pa.DictionaryArray.from_arrays(
-                pa.array(rows["etype"].astype(np.int8)), pa.array(EVENT_TYPES, pa.string())
-            ),
+            "event_type": pa.DictionaryArray.from_arrays(pa.array(rows["etype"].astype(np.int8)), EVENT_TYPE_NAMES),
             "partition": pa.array(np.full(n, self._partition, np.int32)),
-            "offset": _plain(rows["offset"]),
+            "offset": numbers.integers("offset"),
             "revision": _plain(rows["revision"]),
             "generation": pa.array(np.full(n, generation, np.int64)),
-            "event_time_ms": _plain(rows["event_time_ms"]),
-            "probability": _plain(rows["probability"]),
-            "feature_score": _plain(rows["feature_score"]),
-            "noise_probability": _plain(rows["noise_probability"]),
-            "weight": _plain(rows["weight"]),
-            **{f"f_{name}": _plain(rows["factors"][:, at]) for at, name in enumerate(FACTORS)},
+            "event_time_ms": numbers.integers("event_time_ms"),
+            "probability": numbers.reals("probability"),
+            "feature_score": numbers.reals("feature_score"),
+            "noise_probability": numbers.reals("noise_probability"),
+            "weight": numbers.reals("weight"),
+            **{f"f_{name}": numbers.reals("factors", at) for at, name in enumerate(FACTORS)},
         }
+
+
+class _Numbers:
+    """The eight-byte fields of statements as Arrow arrays, slices of one copy that has them as columns.
+
+    An array each, made by numpy and then by Arrow, is most of what a batch of few rows costs.
+    """
+
+    def __init__(self, rows: NDArray[np.void]) -> None:
+        self._n = len(rows)
+        self._words = pa.py_buffer(rows.view(np.uint64).reshape(self._n, -1).T.copy())  # the rows are used again
+
+    def integers(self, name: str) -> pa.Array:
+        return self._slice(pa.int64(), name, 0)
+
+    def reals(self, name: str, at: int = 0) -> pa.Array:
+        return self._slice(pa.float64(), name, at)
+
+    def _slice(self, kind: pa.DataType, name: str, at: int) -> pa.Array:
+        first = (STATEMENT_WORDS[name] + at) * 8 * self._n
+        return pa.Array.from_buffers(kind, self._n, [None, self._words.slice(first, 8 * self._n)])
 
 
 def _plain(column: Any) -> pa.Array:

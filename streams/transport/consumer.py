@@ -1,4 +1,7 @@
-"""The Faust consumer that delivers one message per partition batch and leaves its place in the log to the owner.
+"""The Faust consumer that delivers one message per fetch and leaves its place in the log to the owner.
+
+A message is a *turn*: what one fetch brought, a batch per partition. Faust's path from here to the agent costs the same
+for a message of one record as for one of thousands.
 
 The owner (the worker) is asked where to begin at every assignment, is told of every loss, and alone decides what is
 committed. What Faust would do of its own accord (seek to committed offsets, drop what it believes was read) is off.
@@ -15,7 +18,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP, ConsumerMessage
 
-from sie_online.records import RecordBatch
+from sie_online.records import RecordBatch, Turn
 from sie_online.settings import Settings
 from streams.transport.fetcher import FetchThread
 from streams.transport.positions import Claim, Positions, batch_bytes
@@ -73,29 +76,30 @@ class Consumer(stock.Consumer):
     # -- delivery
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 - Faust's
-        """Fetched batches, one message each. Returns nothing while the flow is stopped (stock would seek)."""
+        """What was fetched, as one message. Returns nothing while the flow is stopped (stock would seek)."""
         await self._room.wait()
         batches, _ = await self._wait_next_records(timeout)
         if not batches or self.should_stop or not self.flow_active:
             return
         self._note_room()
-        for tp, batch in batches.items():
-            yield tp, self._message(tp, cast(RecordBatch, batch))
+        turn = tuple(cast(Mapping[TP, RecordBatch], batches).values())
+        tp = next(iter(batches))
+        yield tp, self._message(tp, turn)
 
-    def _message(self, tp: TP, batch: RecordBatch) -> ConsumerMessage:
-        newest = int(batch.timestamps_ms[-1]) / 1000 if len(batch) else 0.0
+    def _message(self, tp: TP, turn: Turn) -> ConsumerMessage:
+        """``turn`` under the name of one of its partitions: Faust wants one, and nobody asks for it afterwards."""
         return ConsumerMessage(
             tp.topic,
             tp.partition,
-            batch.end - 1,
-            newest,
+            turn[0].end - 1,
+            0.0,
             0,
             {},
             None,
-            cast(Any, batch),
+            cast(Any, turn),
             None,
             0,
-            len(batch.buffer),
+            sum(len(batch.buffer) for batch in turn),
             tp,
             generation_id=self.app.consumer_generation_id,
         )

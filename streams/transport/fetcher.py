@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -100,7 +101,7 @@ class FetchThread(AIOKafkaConsumerThread):
             with fetcher._subscriptions.fetch_context():
                 batches = self._stamp(consumer, await fetcher.fetched_records(owned, timeout, max_records))
                 # max_records counts over all partitions: ask again for the others, or the first would starve them
-                for tp in owned - batches.keys():
+                for tp in (owned - batches.keys()) & fetcher._records.keys():
                     batches |= self._stamp(consumer, await fetcher.fetched_records({tp}, 0, max_records))
         except KafkaError:
             # A call that waited through a rebalance finds partitions that are assigned but not sought yet, and aiokafka
@@ -116,13 +117,13 @@ class FetchThread(AIOKafkaConsumerThread):
     def _stamp(self, consumer: AIOKafkaConsumer, drained: Mapping[TopicPartition, list[Any]]) -> dict[TP, RecordBatch]:
         """Batches of the records just drained. No await between the drain and here, so that no seek lies between."""
         assignment = consumer._subscription.subscription.assignment
-        batches = {}
+        batches, now = {}, time.time()
         for tp, records in drained.items():
             end = assignment.state_value(tp).position
             batch = RecordBatch.of(records, topic=tp.topic, partition=tp.partition, epoch=0, start=0, end=end)
             stamp = self.consumer.positions.fetched(tp.partition, end=end, n_bytes=batch_bytes(batch))
             if stamp is not None:
-                batches[TP(tp.topic, tp.partition)] = replace(batch, epoch=stamp[0], start=stamp[1])
+                batches[TP(tp.topic, tp.partition)] = replace(batch, epoch=stamp[0], start=stamp[1], fetched_at=now)
         return batches
 
     # -- ownership

@@ -1,4 +1,4 @@
-"""How Faust "decodes" a batch: not at all. Values reach the shard as raw bytes and are parsed there, once."""
+"""How Faust "decodes" a turn: not at all. Values reach the shard as raw bytes and are parsed there, once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from faust.types import AppT, Message
 
 
 class BatchSchema(faust.Schema[Any, Any]):
-    """Passes the ``RecordBatch`` of a message through untouched, so that no bad record can stop an agent."""
+    """Passes the batches of a message through untouched, so that no bad record can stop an agent."""
 
     def compile(self, app: AppT, **_: Any) -> Callable[..., Awaitable[Any]]:
         """The function that makes an event of a message."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
@@ -34,7 +35,7 @@ class Arena:
     partitions: int
     records: int = 0
 
-    def settings(self, name: str) -> Settings:
+    def settings(self, name: str, **more: Any) -> Settings:
         """Settings of a fresh contestant: a group, outputs, a store and a port of its own; else the defaults."""
         outputs = {topic: f"bench.{name}.{topic.replace('_', '-')}" for topic in OUTPUTS}
         return load(
@@ -46,6 +47,7 @@ class Arena:
                 "trainer": {"web": {"port": 0}},
                 "topics": {"events": EVENTS, "partitions": self.partitions, **outputs},
                 "checkpoint": {"interval_s": CHECKPOINT_S},
+                **more,
             }
         )
 

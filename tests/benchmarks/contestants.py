@@ -74,7 +74,7 @@ def run_worker(arena: Arena, broker: Broker, name: str, progress: Progress, *, t
     settings = arena.settings(name)
     outputs = make_outputs(settings)
     command = (*SIE_WORKER, "--with-trainer") if trainer else SIE_WORKER
-    with worker_pool(settings, _folder(arena, name), command) as start:
+    with worker_pool(settings, folder(arena, name), command) as start:
         worker = start()
         pids = _pids(worker, broker)
         if trainer:
@@ -102,8 +102,8 @@ def run_stock(arena: Arena, broker: Broker, name: str, n_events: int) -> Run:
     settings = arena.settings(name)
     out = f"bench.{name}.out"
     make_output(settings, out)
-    command = _command("stock", "--events", str(n_events), "--out", out)
-    with worker_pool(settings, _folder(arena, name), command) as start:
+    command = module_command("stock", "--events", str(n_events), "--out", out)
+    with worker_pool(settings, folder(arena, name), command) as start:
         process = start()
         with CpuWatch(_pids(process, broker)) as watch:
             result = _result(process)
@@ -124,8 +124,8 @@ def run_stock(arena: Arena, broker: Broker, name: str, n_events: int) -> Run:
 def run_fetch(arena: Arena, broker: Broker, name: str) -> Run:
     """aiokafka alone, fetching everything and dropping it."""
     settings = arena.settings(name)
-    command = _command("fetch", "--records", str(arena.records))
-    with worker_pool(settings, _folder(arena, name), command) as start:
+    command = module_command("fetch", "--records", str(arena.records))
+    with worker_pool(settings, folder(arena, name), command) as start:
         process = start()
         with CpuWatch(_pids(process, broker)) as watch:
             result = _result(process)
@@ -204,11 +204,13 @@ def _pids(process: WorkerProcess, broker: Broker) -> dict[str, int]:
     return {"contestant": process.pid} | ({"broker": broker.pid} if broker.pid else {})
 
 
-def _command(module: str, *arguments: str) -> tuple[str, ...]:
+def module_command(module: str, *arguments: str) -> tuple[str, ...]:
+    """A module of this package as a command."""
     return (sys.executable, "-m", f"tests.benchmarks.{module}", *arguments)
 
 
-def _folder(arena: Arena, name: str) -> Path:
-    folder = arena.folder / name
-    folder.mkdir()
-    return folder
+def folder(arena: Arena, name: str) -> Path:
+    """A new folder of a contestant's own."""
+    made = arena.folder / name
+    made.mkdir()
+    return made

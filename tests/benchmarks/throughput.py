@@ -1,35 +1,42 @@
 """``make bench``: the whole job on real Apache Kafka, beside stock Faust doing the same, and beside an empty fetch.
 
 ``--with-trainer`` puts a second worker beside the first instead, one that runs a trainer: give it events for some
-minutes. The contestants take turns (A B C A B C …), each in a fresh process with a fresh group, over one topic of
-generated events written beforehand. Their processes and the broker end with this one, however it ends.
+minutes. ``--latency`` measures from sending an event to reading its weight (``latency``). Else the contestants take
+turns (A B C A B C …), each in a fresh process with a fresh group, over one topic of generated events written
+beforehand. Their processes and the broker end with this one, however it ends.
 ``contestants`` says how each is timed, ``stock`` what stock Faust is given; ratios are taken within a round.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from sie_online.settings import KNOWN_ELSEWHERE
+from streams.topics import create_topics
 from tests.benchmarks import BENCH
 from tests.benchmarks.arena import CHECKPOINT_S, Arena, write_events
 from tests.benchmarks.contestants import FETCH, STOCK, WITH_TRAINER, WORKER, Run, run_fetch, run_stock, run_worker
+from tests.benchmarks.latency import RATES, Latencies
+from tests.benchmarks.latency import measure as measure_latency
 from tests.benchmarks.machine import busy_cores, describe, warning
 from tests.benchmarks.report import Report
 from tests.brokers import Broker, apache_kafka, requirements
 
 RESULT = BENCH / "throughput.json"
 RESULT_WITH_TRAINER = BENCH / "with-trainer.json"
+RESULT_LATENCY = BENCH / "latency.json"
 TELL_EVERY_S = 5.0
+SETTLED_S = 5.0  # the first samples have settled for so long before anything counts
 LEAST_EVENTS = 10_000  # fewer come with the first answer: nothing would be left to time
 
 
@@ -42,12 +49,17 @@ def main() -> int:
     _forget_settings()
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.default_int_handler)  # as Ctrl-C: what we started is ended
+    report: Report | Latencies
     try:
-        report = measure(given.events, given.partitions, given.rounds, given.stock_events, given.with_trainer)
+        if given.latency:
+            out = given.out or RESULT_LATENCY
+            report = latencies(given.partitions, given.rates, given.seconds, given.window)
+        else:
+            out = given.out or (RESULT_WITH_TRAINER if given.with_trainer else RESULT)
+            report = measure(given.events, given.partitions, given.rounds, given.stock_events, given.with_trainer)
     except KeyboardInterrupt:
         tell("interrupted")
         return 130
-    out = given.out or (RESULT_WITH_TRAINER if given.with_trainer else RESULT)
     report.write(out)
     print(f"\n{report}\n\n{out}")
     return 0
@@ -72,6 +84,15 @@ def measure(n_events: int, n_partitions: int, n_rounds: int, n_stock: int, with_
                 tell(note)
             report.rounds.append(_round(arena, broker, number, n_rounds, stock))
     return report
+
+
+def latencies(n_partitions: int, rates: Sequence[int], seconds: float, window_s: float) -> Latencies:
+    """Create the topics and run the rates."""
+    with _arena(n_partitions) as (arena, broker):
+        if note := warning(busy_cores()):
+            tell(note)
+        asyncio.run(create_topics(arena.settings("source")))
+        return measure_latency(arena, broker, rates, seconds, window_s + SETTLED_S, window_s, tell)
 
 
 def _round(arena: Arena, broker: Broker, number: int, n_rounds: int, n_stock: int) -> dict[str, Run]:
@@ -144,6 +165,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=_count, default=3, help="turns of each contestant (default 3)")
     parser.add_argument("--stock-events", type=_count, default=20_000, help="events for stock Faust (default 20,000)")
     parser.add_argument("--with-trainer", action="store_true", help="a worker alone and one with a trainer, no others")
+    parser.add_argument("--latency", action="store_true", help="from send to read at steady rates (``latency``)")
+    parser.add_argument("--rates", type=_count, nargs="+", default=RATES, help="events per second (with --latency)")
+    parser.add_argument("--seconds", type=float, default=30.0, help="measured per rate (with --latency)")
+    parser.add_argument("--window", type=float, default=10.0, help="attribution window in s (with --latency)")
     parser.add_argument("--out", type=Path, help="JSON result (default: a file in build/bench)")
     given = parser.parse_args()
     if given.events < LEAST_EVENTS:

@@ -1,4 +1,4 @@
-"""An idle consumer leaves a broker in peace that answers empty fetches at once."""
+"""A consumer that has nothing to catch up with leaves the broker in peace for a while after every answer."""
 
 from __future__ import annotations
 
@@ -10,42 +10,79 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from sie_online.client import consumer
-from sie_online.client.consumer import PAUSE_S, PatientConsumer
+from sie_online.client.consumer import FULL, PAUSE_S, PatientConsumer
+
+OFFSET = 40
+REQUEST = SimpleNamespace(topics=[("t", [(0, OFFSET, 1 << 20)])])
 
 
-def _fetching(monkeypatch: pytest.MonkeyPatch, *news: bool) -> tuple[Any, list[float]]:
-    """The fetch of a consumer whose broker answers at once, with these ``news``; and what it has slept."""
-    answers, slept = iter(news), list[float]()
+class Fetching:
+    """The fetch of a consumer whose broker answers at once, from a log that ends ``ahead`` records further on."""
 
-    async def fetch(*_request: Any) -> bool:
-        return next(answers)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, ahead: int, lso: int | None = None) -> None:
+        self.slept: list[float] = []
+        end = OFFSET + ahead
+        self._assignment = SimpleNamespace(state_value=lambda tp: SimpleNamespace(highwater=end, lso=lso))
 
-    async def start(self: AIOKafkaConsumer) -> None:
-        self._fetcher = SimpleNamespace(_proc_fetch_request=fetch)
+        async def fetch(*_request: Any) -> bool:
+            return ahead > 0
 
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
+        async def start(self: AIOKafkaConsumer) -> None:
+            self._fetcher = SimpleNamespace(_proc_fetch_request=fetch)
 
-    monkeypatch.setattr(AIOKafkaConsumer, "start", start)
-    monkeypatch.setattr(consumer.asyncio, "sleep", sleep)
-    patient = PatientConsumer.__new__(PatientConsumer)
-    patient._closed = True  # or its finaliser complains
-    asyncio.run(patient.start())
-    return patient._fetcher._proc_fetch_request, slept
+        async def sleep(seconds: float) -> None:
+            self.slept.append(seconds)
+
+        monkeypatch.setattr(AIOKafkaConsumer, "start", start)
+        monkeypatch.setattr(consumer.asyncio, "sleep", sleep)
+        self._patient = PatientConsumer.__new__(PatientConsumer)
+        self._patient._closed = True  # or its finaliser complains
+        asyncio.run(self._patient.start())
+
+    def __call__(self, node: int = 1) -> bool:
+        fetch = self._patient._fetcher._proc_fetch_request
+        news: bool = asyncio.run(fetch(self._assignment, node, REQUEST))
+        return news
 
 
-def test_only_after_an_empty_answer_it_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    fetch, slept = _fetching(monkeypatch, True, False, True)
-    assert [asyncio.run(fetch()) for _ in range(3)] == [True, False, True]
-    (pause,) = slept
+@pytest.mark.parametrize("ahead", [0, 3, FULL - 1])
+def test_a_broker_that_had_little_to_say_is_asked_again_after_a_pause(
+    monkeypatch: pytest.MonkeyPatch, ahead: int
+) -> None:
+    fetch = Fetching(monkeypatch, ahead)
+    assert fetch() == (ahead > 0)
+    assert fetch.slept == []
+    fetch()
+    (pause,) = fetch.slept
     assert 0 < pause <= PAUSE_S
 
 
+def test_a_reader_that_is_behind_does_not_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch = Fetching(monkeypatch, FULL)
+    assert (fetch(), fetch()) == (True, True)
+    assert fetch.slept == []
+
+
+def test_records_of_an_open_transaction_cannot_be_caught_up_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch = Fetching(monkeypatch, FULL, lso=OFFSET + 1)
+    fetch()
+    fetch()
+    assert len(fetch.slept) == 1
+
+
+def test_every_broker_has_a_pause_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch = Fetching(monkeypatch, 1)
+    fetch(node=1)
+    fetch(node=2)
+    assert fetch.slept == []
+
+
 def test_an_assignment_that_ends_meanwhile_brought_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    fetch, _ = _fetching(monkeypatch, False)
+    fetch = Fetching(monkeypatch, 1)
+    fetch()
 
     async def cancelled(_seconds: float) -> None:
         raise asyncio.CancelledError
 
     monkeypatch.setattr(consumer.asyncio, "sleep", cancelled)
-    assert asyncio.run(fetch()) is False
+    assert fetch() is False

@@ -40,9 +40,11 @@ class FakeShard:
         self.closed = False
 
     def process(self, batch: RecordBatch) -> Iterator[Any]:
-        for _ in range(batch.end - batch.start):
-            yield SimpleNamespace(weights=ROWS, counts=None, dead_letters=[])
-        self.next_offset = batch.end
+        for at in range(batch.start, batch.end):
+            last = at + 1 == batch.end
+            if last:
+                self.next_offset = batch.end
+            yield SimpleNamespace(weights=ROWS, counts=None, dead_letters=[], last=last)
 
     def snapshot(self) -> Snapshot:
         return Snapshot(self.next_offset, {}, lambda: ({}, frozenset()))
@@ -71,6 +73,9 @@ class FakePublisher:
         deliveries.add(delivery)
         self.open.append(delivery)
         return delivery
+
+    async def send_statements(self, deliveries: Any) -> None:
+        pass
 
     def confirm(self) -> None:
         for delivery in self.open:

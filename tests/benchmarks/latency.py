@@ -1,0 +1,125 @@
+"""``make bench ARGS="--latency"``: from sending an event to holding its weight, at steady rates, on Apache Kafka.
+
+One worker with its defaults (checkpoints, samples and entities included), a load generator and a subscriber, each a
+process of its own on this machine. ``--window`` is the attribution window: short, so that samples settle meanwhile as
+they do on any live stream. A rate's first seconds do not count.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sie_online.settings import Settings
+from tests.benchmarks.arena import Arena, make_outputs
+from tests.benchmarks.contestants import RESULT, START_S, folder, module_command
+from tests.benchmarks.cpu import CpuWatch
+from tests.benchmarks.machine import describe
+from tests.brokers import Broker
+from tests.workers import SIE_WORKER, WorkerProcess, worker_pool
+
+RATES = (100, 500, 2_000, 5_000)
+QUANTILES = (0.5, 0.9, 0.99, 1.0)
+GRACE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One rate: latencies in ms by quantile, cores kept busy by process, and what came of it."""
+
+    rate: int
+    sent: int
+    read: int
+    latency_ms: dict[str, float]
+    cores: dict[str, float]
+    generator_late_ms: float
+
+
+@dataclass(frozen=True)
+class Latencies:
+    """All rates."""
+
+    machine: Mapping[str, str]
+    setting: Mapping[str, Any]
+    readings: Sequence[Reading]
+
+    def write(self, path: Path) -> None:
+        """As JSON."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+    def __str__(self) -> str:
+        names = [f"p{100 * q:g}" for q in QUANTILES]
+        lines = [f"{name}: {value}" for name, value in {**self.machine, **self.setting}.items()]
+        lines += [
+            "",
+            f"{'events/s':>10}" + "".join(f"{f'{n} ms':>10}" for n in names) + "   cores: worker, broker, "
+            "generator, reader",
+        ]
+        for each in self.readings:
+            cores = "  ".join(f"{each.cores[who]:.2f}" for who in ("worker", "broker", "generator", "reader"))
+            lines.append(f"{each.rate:>10,}" + "".join(f"{each.latency_ms[n]:>10.1f}" for n in names) + f"   {cores}")
+        return "\n".join(lines)
+
+
+def measure(
+    arena: Arena,
+    broker: Broker,
+    rates: Sequence[int],
+    seconds: float,
+    warm_s: float,
+    window_s: float,
+    tell: Callable[[str], None],
+) -> Latencies:
+    """Run the rates one after the other over one worker."""
+    settings = arena.settings("latency", labels={"window_s": window_s})
+    make_outputs(settings)
+    at = folder(arena, "latency")
+    with worker_pool(settings, at, SIE_WORKER) as start:
+        worker = start()
+        worker.wait_ready(START_S)
+        readings = []
+        for rate in rates:
+            readings.append(_reading(settings, at, worker, broker, rate, seconds, warm_s))
+            tell(f"{rate:,} events/s: " + ", ".join(f"{k} {v:.1f} ms" for k, v in readings[-1].latency_ms.items()))
+        if code := worker.stop():
+            raise AssertionError(f"the worker ended with {code}; the end of its log:\n{worker.text()[-4000:]}")
+    setting = {"partitions": arena.partitions, "seconds": seconds, "warm_s": warm_s, "window_s": window_s}
+    return Latencies(describe(), setting, readings)
+
+
+def _reading(
+    settings: Settings, at: Path, worker: WorkerProcess, broker: Broker, rate: int, seconds: float, warm_s: float
+) -> Reading:
+    out = at / f"{rate}.npy"
+    with worker_pool(settings, at, module_command("readings", "--out", str(out))) as start_reader:
+        reader = start_reader()
+        reader.wait_for("READING")
+        load = module_command("load", "--rate", str(rate), "--seconds", str(warm_s + seconds))
+        with worker_pool(settings, at, load) as start_load:
+            generator = start_load()
+            pids = {"worker": worker.pid, "generator": generator.pid, "reader": reader.pid}
+            with CpuWatch(pids | ({"broker": broker.pid} if broker.pid else {})) as watch:
+                generator.wait_for("SENDING")
+                said = json.loads(generator.wait_for(RESULT, warm_s + seconds + GRACE_S)[1])
+            generator.exit_code()
+        reader.stop()
+    found = np.load(out)
+    if not len(found):
+        raise AssertionError(f"no weight was read; the end of the worker's log:\n{worker.text()[-4000:]}")
+    first_s = found[:, 0].min() + warm_s
+    counted = found[(found[:, 0] >= first_s) & (found[:, 0] < first_s + seconds)]
+    delays_ms = (counted[:, 1] - counted[:, 0]) * 1000
+    return Reading(
+        rate=rate,
+        sent=int(said["sent"]),
+        read=len(found),
+        latency_ms={f"p{100 * q:g}": float(np.quantile(delays_ms, q)) for q in QUANTILES},
+        cores=watch.cores(first_s * 1000, (first_s + seconds) * 1000),
+        generator_late_ms=said["late_ms"],
+    )
