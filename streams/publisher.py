@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 LINGER_MS = 0  # a turn's messages leave together as it is
 STATEMENTS = 2_000
-STATEMENTS_S = 0.25
+STATEMENTS_S = 1.0
 """Statements about entities are gathered until they are so many or so old: only the newest of an entity counts, and a
 record batch of few costs as much as one of many."""
 MESSAGE_BYTES = 128  # what a record costs beside key and value

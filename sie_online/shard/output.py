@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sie_online.contracts import EVENT_TYPES, FACTORS, samples_schema, weights_schema
+from sie_online.contracts import EVENT_TYPES, FACTORS, WEIGHTS, samples_schema, weights_schema
 from sie_online.entities import CATEGORY, ITEM, KINDS, USER
 from sie_online.events import EventBatch
 from sie_online.features import N_DENSE, N_FEATURES, schema_hash
@@ -48,6 +48,7 @@ STATEMENT = np.dtype(
 STATEMENT_WORDS = {name: offset // 8 for name, (_, offset, *_) in (STATEMENT.fields or {}).items()}
 """Where each field begins in a statement, in words of eight bytes."""
 
+EVENT_TYPE = WEIGHTS.field("event_type").type
 EVENT_TYPE_NAMES = pa.array(EVENT_TYPES, pa.string())
 
 STATED_ENTITY = np.dtype(
@@ -114,7 +115,11 @@ def has_room(out: Any, rows: int) -> bool:
 
 
 class Renderer:
-    """Turns filled buffers into the topics' rows for one shard."""
+    """Turns filled buffers into the topics' rows for one shard.
+
+    Most batches of a live stream have a handful of rows: what they cost is the making of some thirty Arrow arrays. So
+    numbers are slices of one copy, and columns that say the same in every row slices of one array kept.
+    """
 
     def __init__(self, topic: str, partition: int) -> None:
         self._partition = partition
@@ -123,6 +128,7 @@ class Renderer:
         self._no_weights, self._no_samples = (
             pa.RecordBatch.from_pylist([], schema=schema) for schema in (self._weights, self._samples)
         )
+        self._same: dict[str, tuple[int | str, pa.Array]] = {}
 
     def weights(self, out: Out, generation: int, version: str) -> pa.RecordBatch:
         """All statements in ``out``, in order of emission; ``version`` is the model's that was in force."""
@@ -131,16 +137,17 @@ class Renderer:
             return self._no_weights
         rows = out.rows[:n]
         numbers = _Numbers(rows)
+        known = pa.py_buffer(np.packbits(rows["label"] >= 0, bitorder="little"))
         columns = self._shared(rows, numbers, generation)
         columns |= {
             "event_id": _text(out.event_at, out.event_ids, n),
             "final": pa.array(rows["final"] != 0),
-            "model_version": _constant(version, n),
+            "model_version": self._constant("model_version", version, n),
             "published_ms": numbers.integers("published_ms"),
             "user_id": _text(out.user_at, out.user_ids, n),
             "item_id": _text(out.item_at, out.item_ids, n),
-            "label": pa.array(rows["label"].astype(np.int8), mask=rows["label"] < 0),
-            "error": pa.array(rows["error"], mask=np.isnan(rows["error"])),
+            "label": pa.Array.from_buffers(pa.int8(), n, [known, pa.py_buffer(rows["label"].astype(np.int8))]),
+            "error": numbers.reals("error", valid=known),
             "uncertainty": numbers.reals("uncertainty"),
         }
         return pa.RecordBatch.from_arrays([columns[name] for name in self._weights.names], schema=self._weights)
@@ -158,7 +165,7 @@ class Renderer:
         columns |= {
             "event_id": event_id.take(pa.array(which)),
             "settled_ms": numbers.integers("published_ms"),
-            "label": pa.array(rows["label"].astype(np.int8)),
+            "label": _plain(rows["label"].astype(np.int8)),
             "error": numbers.reals("error"),
             "user_hash": _plain(settled["user_key"]),
             "item_hash": _plain(settled["item_key"]),
@@ -191,12 +198,13 @@ class Renderer:
     def _shared(self, rows: NDArray[np.void], numbers: _Numbers, generation: int) -> dict[str, pa.Array]:
         """The columns that weights and samples have in common, without their ids."""
         n = len(rows)
+        etypes = pa.py_buffer(rows["etype"].astype(np.int8))
         return {
-            "event_type": pa.DictionaryArray.from_arrays(pa.array(rows["etype"].astype(np.int8)), EVENT_TYPE_NAMES),
-            "partition": pa.array(np.full(n, self._partition, np.int32)),
+            "event_type": pa.DictionaryArray.from_buffers(EVENT_TYPE, n, [None, etypes], EVENT_TYPE_NAMES),
+            "partition": self._constant("partition", self._partition, n),
             "offset": numbers.integers("offset"),
             "revision": _plain(rows["revision"]),
-            "generation": pa.array(np.full(n, generation, np.int64)),
+            "generation": self._constant("generation", generation, n),
             "event_time_ms": numbers.integers("event_time_ms"),
             "probability": numbers.reals("probability"),
             "feature_score": numbers.reals("feature_score"),
@@ -204,6 +212,18 @@ class Renderer:
             "weight": numbers.reals("weight"),
             **{f"f_{name}": numbers.reals("factors", at) for at, name in enumerate(FACTORS)},
         }
+
+    def _constant(self, name: str, value: int | str, n: int) -> pa.Array:
+        """``value`` in each of ``n`` rows of column ``name`` of the weights."""
+        known, rows = self._same.get(name, (None, pa.nulls(0)))
+        if known != value or len(rows) < n:
+            kind = self._weights.field(name).type
+            rows = pa.repeat(pa.scalar(value), max(n, MAX_ROWS))
+            self._same[name] = (
+                value,
+                rows.dictionary_encode().cast(kind) if pa.types.is_dictionary(kind) else rows.cast(kind),
+            )
+        return self._same[name][1].slice(0, n)
 
 
 class _Numbers:
@@ -217,14 +237,15 @@ class _Numbers:
         self._words = pa.py_buffer(rows.view(np.uint64).reshape(self._n, -1).T.copy())  # the rows are used again
 
     def integers(self, name: str) -> pa.Array:
-        return self._slice(pa.int64(), name, 0)
+        return self._slice(pa.int64(), name, 0, None)
 
-    def reals(self, name: str, at: int = 0) -> pa.Array:
-        return self._slice(pa.float64(), name, at)
+    def reals(self, name: str, at: int = 0, valid: pa.Buffer | None = None) -> pa.Array:
+        """Field ``name``, its ``at``-th number if it has several; null where ``valid`` (a bitmap) says so."""
+        return self._slice(pa.float64(), name, at, valid)
 
-    def _slice(self, kind: pa.DataType, name: str, at: int) -> pa.Array:
+    def _slice(self, kind: pa.DataType, name: str, at: int, valid: pa.Buffer | None) -> pa.Array:
         first = (STATEMENT_WORDS[name] + at) * 8 * self._n
-        return pa.Array.from_buffers(kind, self._n, [None, self._words.slice(first, 8 * self._n)])
+        return pa.Array.from_buffers(kind, self._n, [valid, self._words.slice(first, 8 * self._n)])
 
 
 def _plain(column: Any) -> pa.Array:
@@ -234,10 +255,6 @@ def _plain(column: Any) -> pa.Array:
 
 def _lists(matrix: Any) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(matrix.copy().reshape(-1)), matrix.shape[1])
-
-
-def _constant(value: str, n: int) -> pa.Array:
-    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int8)), pa.array([value], pa.string()))
 
 
 def _text(offsets: Any, data: Any, n: int) -> pa.Array:
