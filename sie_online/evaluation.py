@@ -161,8 +161,8 @@ class _Line:
         reasons: Counter[str] = Counter(report.dead_letters_by_reason)
         for output in self.shard.process(batch):
             self._rows.write_batch(output.weights)
-            if self._coach and len(output.samples):
-                self._coach.settled(output.samples)
+            if self._coach and len(output.gathered.samples):
+                self._coach.settled(output.gathered.samples)
             report.events_in += output.counts.events_in
             report.events_weighted += sum(output.counts.weighted)
             report.duplicates += sum(output.counts.duplicates)

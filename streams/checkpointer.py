@@ -84,10 +84,10 @@ class Checkpointer:
                 if not held.unsaved:
                     return
                 await self._adoptions.adopt_late(held)
+                await self._publisher.publish_gathered(held.partition, held.shard.gathered(), held.deliveries)
                 started = time.perf_counter()
                 snapshot = await in_thread(self._worker.pool, held.shard.snapshot)
                 taken = time.perf_counter()
-                await self._publisher.send_statements(held.deliveries)
                 epoch, said = held.epoch, held.deliveries.open()
             await confirmed(said)
             self._metrics.observe_stage("snapshot", taken - started)

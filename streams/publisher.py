@@ -25,16 +25,12 @@ from sie_online.errors import UnreachableError
 from sie_online.events import DeadLetter
 from sie_online.partitioner import partitions_of
 from sie_online.settings import Settings
-from sie_online.shard import ShardOutput
+from sie_online.shard import Gathered, ShardOutput
 from streams.exits import FAULT, die
 
 log = logging.getLogger(__name__)
 
 LINGER_MS = 0  # a turn's messages leave together as it is
-STATEMENTS = 2_000
-STATEMENTS_S = 1.0
-"""Statements about entities are gathered until they are so many or so old: only the newest of an entity counts, and a
-record batch of few costs as much as one of many."""
 MESSAGE_BYTES = 128  # what a record costs beside key and value
 DEAD_LETTER_KEY_BYTES = 65_536  # a key that is itself the fault (an id of 100 kB) must not break the dead letter
 
@@ -42,22 +38,15 @@ Header = tuple[str, bytes]
 
 
 class Deliveries:
-    """What one shard has said and the brokers have not confirmed yet: messages sent, and statements not yet sent."""
+    """Messages of one shard that the brokers have not confirmed yet."""
 
     def __init__(self) -> None:
         self._open: set[asyncio.Future[Any]] = set()
-        self.statements: dict[bytes, bytes] = {}
-        self.stating = asyncio.Lock()
-        """Held while statements are being sent, so that older ones never follow newer ones."""
 
     def add(self, delivery: asyncio.Future[Any]) -> None:
         """Watch ``delivery`` until it is confirmed."""
         self._open.add(delivery)
         delivery.add_done_callback(self._open.discard)
-
-    def forget(self) -> None:
-        """The shard was given up: what it has not said yet is its next owner's to say."""
-        self.statements.clear()
 
     def open(self) -> frozenset[asyncio.Future[Any]]:
         """Those that are not confirmed at this moment."""
@@ -83,7 +72,6 @@ class Publisher(mode.Service):
         self._producer: AIOKafkaProducer | None = None
         self._unacked = 0
         self._room = asyncio.Event()
-        self._stating: set[asyncio.Task[None]] = set()
 
     async def on_start(self) -> None:
         """Connect.
@@ -114,8 +102,6 @@ class Publisher(mode.Service):
 
     async def on_stop(self) -> None:
         """Disconnect; what is not confirmed by now is said again after the next start."""
-        for task in self._stating:
-            task.cancel()
         producer, self._producer = self._producer, None
         if producer is not None:
             await producer.stop()
@@ -128,8 +114,6 @@ class Publisher(mode.Service):
     async def publish(self, partition: int, output: ShardOutput, deliveries: Deliveries) -> asyncio.Future[Any] | None:
         """Send everything in ``output``; returns when it is under way, waiting while too much is unconfirmed.
 
-        What it states about entities follows within ``STATEMENTS_S``, or with ``send_statements``.
-
         Returns:
             The delivery of the last of the weights, None if there are none.
         """
@@ -137,32 +121,18 @@ class Publisher(mode.Service):
         last = None
         for message in messages(output.weights, limit):
             last = await self._send(deliveries, topics.weights, message, partition=partition)
-        for message in messages(output.samples, limit):
-            await self._send(deliveries, topics.samples, message, partition=partition)
-        await self._gather_statements(deliveries, output.entities)
+        await self.publish_gathered(partition, output.gathered, deliveries)
         for letter in output.dead_letters:
             key, value, headers = dead_letter(topics.events, partition, letter)
             await self._send(deliveries, topics.dead_letters, value, key=key, headers=headers)
         return last
 
-    async def send_statements(self, deliveries: Deliveries) -> None:
-        """Send the statements that were gathered."""
-        async with deliveries.stating:
-            statements, deliveries.statements = deliveries.statements, {}
-            await self._send_keyed(deliveries, self._settings.topics.entities, list(statements.items()))
-
-    async def _gather_statements(self, deliveries: Deliveries, statements: Sequence[tuple[bytes, bytes]]) -> None:
-        if statements and not deliveries.statements:
-            task = asyncio.create_task(self._state_later(deliveries))
-            self._stating.add(task)
-            task.add_done_callback(self._stating.discard)
-        deliveries.statements.update(statements)
-        if len(deliveries.statements) >= STATEMENTS:
-            await self.send_statements(deliveries)
-
-    async def _state_later(self, deliveries: Deliveries) -> None:
-        await asyncio.sleep(STATEMENTS_S)
-        await self.send_statements(deliveries)
+    async def publish_gathered(self, partition: int, gathered: Gathered, deliveries: Deliveries) -> None:
+        """Send samples and statements about entities, as ``publish`` does."""
+        topics = self._settings.topics
+        for message in messages(gathered.samples, self._settings.kafka.max_message_bytes):
+            await self._send(deliveries, topics.samples, message, partition=partition)
+        await self._send_keyed(deliveries, topics.entities, gathered.entities)
 
     async def say_adopted(self, key: bytes, value: bytes, deliveries: Deliveries) -> None:
         """Say on the models topic where a shard adopted a model late."""

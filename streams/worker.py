@@ -46,6 +46,8 @@ from streams.watchdog import Vitals
 log = logging.getLogger(__name__)
 
 TURN_S = 0.5
+GATHER_S = 1.0
+"""Samples and statements about entities wait so long for more of them, at an ordinary load."""
 INLINE_RECORDS = 100
 """A batch of at most so many is processed on the event loop itself, in about a millisecond: the way to a thread and
 back costs more, and the loop's other work waits for the interpreter either way."""
@@ -138,6 +140,7 @@ class Worker(mode.Service):
         self.add_future(watch_lag(self, self._vitals, self._metrics))
         self.add_future(self._listen())
         self.add_future(self._turn())
+        self.add_future(self._say_gathered())
 
     async def _turn(self) -> None:
         """Show the watchdog that the event loop turns."""
@@ -145,6 +148,16 @@ class Worker(mode.Service):
             self._vitals.turned_at = self._vitals.now
             await self.sleep(TURN_S)
         self._vitals.turned_at = None
+
+    async def _say_gathered(self) -> None:
+        """Publish now and then what the shards have gathered; a checkpoint does it, too."""
+        while not self.should_stop:
+            await self.sleep(GATHER_S)
+            for held in self.held():
+                async with held.processing:
+                    if held.shard.waiting and self.owns(held.partition, held.epoch):
+                        gathered = await in_thread(self.pool, held.shard.gathered)
+                        await self._publisher.publish_gathered(held.partition, gathered, held.deliveries)
 
     async def _listen(self) -> None:
         """Tell the shards of every model that is announced."""
@@ -200,7 +213,8 @@ class Worker(mode.Service):
 
     async def _pump(self, held: Held, batch: RecordBatch, seconds: dict[str, float]) -> bool:
         """Publish what ``batch`` gives rise to, in order, each output while the next is made; False if given up."""
-        outputs, inline = held.shard.process(batch), len(batch) <= INLINE_RECORDS
+        inline = len(batch) <= INLINE_RECORDS
+        outputs = held.shard.process(batch, gather=inline)
         saying: asyncio.Task[None] | None = None
         try:
             while self.holds(held):  # a shard that was given up has nothing more to say
@@ -278,7 +292,6 @@ class Worker(mode.Service):
 
     def _forget(self, partition: int) -> None:
         held = self._held.pop(partition)
-        held.deliveries.forget()
         if not (held.processing.locked() or held.saving.locked()):  # else whoever uses it lets go of it
             held.shard.close()
         self._metrics.revoke(partition)

@@ -112,7 +112,12 @@ def weights(outputs: Iterable[ShardOutput]) -> pa.Table:
 
 def samples(outputs: Iterable[ShardOutput]) -> pa.Table:
     """All settled samples, in order of emission."""
-    return pa.Table.from_batches([one.samples for one in outputs])
+    return pa.Table.from_batches([one.gathered.samples for one in outputs])
+
+
+def newest_statements(outputs: Iterable[ShardOutput]) -> dict[bytes, bytes]:
+    """The newest statement about each entity, by key."""
+    return {key: value for one in outputs for key, value in one.gathered.entities}
 
 
 def process(events: Iterable[dict[str, Any]], settings: Settings | None = None) -> list[ShardOutput]:

@@ -30,6 +30,6 @@ def generated_samples(events: int, *, seed: int = 0, window_s: float = 6 * 3_600
     records = [_Record(offset, record.value, record.key) for offset, record in enumerate(wire)]
     shard = Shard(settings, 0)
     batch = RecordBatch.of(records, topic=settings.topics.events, partition=0, epoch=0, start=0, end=len(records))
-    batches = [output.samples for output in shard.process(batch)]
+    batches = [output.gathered.samples for output in shard.process(batch)]
     shard.close()
     return [samples for samples in batches if len(samples)]

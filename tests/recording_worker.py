@@ -21,7 +21,7 @@ from sie_online.contracts import BUILTIN_MODEL, EVENT_TYPES
 from sie_online.errors import SieError
 from sie_online.records import RecordBatch
 from sie_online.settings import Settings, load
-from sie_online.shard import Counts, ShardOutput, ShardStats, Snapshot
+from sie_online.shard import Counts, Gathered, ShardOutput, ShardStats, Snapshot
 from sie_online.shard.state import WEIGHT_EDGES
 from streams import app, ownership, startup
 from streams.checkpoint.decisions import Overrides
@@ -40,7 +40,7 @@ SCHEMA = pa.schema(
         pa.field("digest", pa.int64()),
     ]
 )
-NOTHING = pa.RecordBatch.from_pylist([], SCHEMA)
+NOTHING_GATHERED = Gathered(pa.RecordBatch.from_pylist([], SCHEMA), [])
 
 
 class RecordingShard:
@@ -68,7 +68,13 @@ class RecordingShard:
         shard.nth, shard.digest = json.loads(pieces["state"])
         return shard
 
-    def process(self, batch: RecordBatch) -> Iterator[ShardOutput]:
+    waiting = 0
+
+    def gathered(self) -> Gathered:
+        """Nothing ever waits."""
+        return NOTHING_GATHERED
+
+    def process(self, batch: RecordBatch, *, gather: bool) -> Iterator[ShardOutput]:
         """One row per record."""
         for first in range(0, max(len(batch), 1), ROWS):
             rows = [self._row(batch, index) for index in range(first, min(first + ROWS, len(batch)))]
@@ -77,7 +83,7 @@ class RecordingShard:
             last = first + ROWS >= len(batch)
             if last:
                 self.next_offset = batch.end
-            yield ShardOutput(pa.RecordBatch.from_pylist(rows, SCHEMA), NOTHING, [], [], counts, last)
+            yield ShardOutput(pa.RecordBatch.from_pylist(rows, SCHEMA), NOTHING_GATHERED, [], counts, last)
 
     def announced(self, model: str) -> int:
         """Nothing is ever announced to it."""

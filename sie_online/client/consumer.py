@@ -8,20 +8,24 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-PAUSE_S = 0.02
-"""Between an answer and the next fetch from the same broker. Every fetch costs its reader milliseconds, however few
-records it brings; what arrives meanwhile comes with the next one."""
+PAUSE_S = 0.01
+"""Between an answer and the next fetch from the same broker. Every fetch costs its reader about a millisecond, however
+few records it brings; what arrives meanwhile comes with the next one."""
 FULL = 1_000
 """Records that a fetch found in the log. As many, and the reader is not waiting for them: it asks again at once."""
 
 
 class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is not typed
-    """Asks a broker at most every ``PAUSE_S``, unless it is behind.
+    """Asks a broker again ``pause_s`` after its answer, or at once while it is behind.
 
     aiokafka's own asks again as soon as something was taken, so a trickle of records is one fetch each; and a broker
     that does not hold empty answers back, as the embedded one, is asked thousands of times a second. A broker that
     holds them back (``fetch_max_wait_ms``) still answers the first record after a silence at once.
     """
+
+    def __init__(self, *topics: str, pause_s: float = PAUSE_S, **options: Any) -> None:
+        super().__init__(*topics, **options)
+        self._pause_s = pause_s
 
     async def start(self) -> None:
         """Connect, as aiokafka's does."""
@@ -38,7 +42,7 @@ class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is no
             except asyncio.CancelledError:
                 return False
             news: bool = await fetch(assignment, node, request)
-            due[node] = time.monotonic() + (0.0 if _found(assignment, request) >= FULL else PAUSE_S)
+            due[node] = time.monotonic() + (0.0 if _found(assignment, request) >= FULL else self._pause_s)
             return news
 
         fetcher._proc_fetch_request = fetch_patiently

@@ -20,8 +20,9 @@ from sie_online.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import snapshot
 from sie_online.shard.external import External
+from sie_online.shard.gathering import Gathered, Gathering
 from sie_online.shard.loop import Texts, run
-from sie_online.shard.output import DONE, ENLARGE, GROW, MAX_ROWS, Out, Renderer, new_out
+from sie_online.shard.output import DONE, ENLARGE, GROW, MAX_ROWS, Renderer, new_out
 from sie_online.shard.pooled import Pooled
 from sie_online.shard.schedule import Artifact, Schedule
 from sie_online.shard.snapshot import Image, Piece, Snapshot
@@ -29,6 +30,8 @@ from sie_online.shard.state import COUNTERS, WEIGHT_EDGES, config_of, new_state
 from sie_online.views import grown
 
 HMAC_HEX_BYTES = 64
+MAX_GATHERED = 2_048
+"""Samples and statements that wait at most for more to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class ShardOutput:
-    """A bounded part of what a record batch gave rise to, in order."""
+    """A bounded part of what a record batch gave rise to, in order; ``gathered`` perhaps from earlier ones, too."""
 
     weights: pa.RecordBatch
-    samples: pa.RecordBatch
-    entities: list[tuple[bytes, bytes]]
+    gathered: Gathered
     dead_letters: list[DeadLetter]
     counts: Counts
     last: bool
@@ -109,6 +111,8 @@ class Shard:
         self._state = new_state(settings, scratch)
         self._decoder = Decoder(settings)
         self._renderer = Renderer(settings.topics.events, partition)
+        self._gathering = Gathering(partition)
+        self._nothing = self.gathered()
         self._id_bytes = max(settings.limits.id_bytes, HMAC_HEX_BYTES)
         self._out = new_out(MAX_ROWS, self._id_bytes)
         self._image = Image()
@@ -152,10 +156,11 @@ class Shard:
         """Latest event time seen, ms since 1970; 0 before the first event."""
         return int(self._state.counters["clock_ms"][0])
 
-    def process(self, batch: RecordBatch) -> Iterator[ShardOutput]:
+    def process(self, batch: RecordBatch, *, gather: bool = False) -> Iterator[ShardOutput]:
         """Process ``batch``, which must begin at ``next_offset``, and yield what it gives rise to, at least one output.
 
-        The last of them says so. It must be asked for: the state has advanced over the batch only then.
+        The last of them says so. It must be asked for: the state has advanced over the batch only then. With ``gather``
+        samples and statements wait until they are many, or until ``gathered``.
         """
         if batch.start != self.next_offset:
             raise ValueError(f"partition {self.partition}: batch begins at {batch.start}, expected {self.next_offset}")
@@ -169,12 +174,22 @@ class Shard:
                 self._adopt_until(int(offsets[at]))
             at = self._advance(events, texts, at, self._schedule.holds_until(offsets))
             done = self._out.control["stop"][0] == DONE and at == len(events)
-            output = self._render(events, before, dead, done)
+            output = self._render(events, before, dead, last=done, gather=gather)
             if done:
                 self.next_offset = batch.end
                 self._adopt_until(batch.end)
             yield output
             dead = []
+
+    @property
+    def waiting(self) -> int:
+        """Samples and statements about entities that were gathered and not handed on."""
+        return len(self._gathering)
+
+    def gathered(self) -> Gathered:
+        """What was gathered; it waits no longer."""
+        samples = self._renderer.samples(self._gathering.settled(), self.generation)
+        return Gathered(samples, self._gathering.stated())
 
     # -- models: from its offset on a version is in force, and what is said is said by it
 
@@ -221,7 +236,14 @@ class Shard:
         self._state = self._state._replace(net=no_net() if net is None else own(net))
 
     def snapshot(self) -> Snapshot:
-        """The state as of ``next_offset``, as named pieces; only those that changed since the last call carry data."""
+        """The state as of ``next_offset``, as named pieces; only those that changed since the last call carry data.
+
+        What was gathered is not part of it, and must have been asked for.
+        """
+        if self.waiting:
+            raise ValueError(
+                f"partition {self.partition}: {self.waiting} gathered samples and statements would be lost"
+            )
         meta = {"next_offset": self.next_offset, "dead_letters": self.dead_letters, **self._schedule.meta()}
         extra = self._pooled.pieces() | (self._external.pieces() if self._external else {})
         return self._image.capture(self._state, meta, extra)
@@ -271,12 +293,14 @@ class Shard:
         ids_head = int(views.cold["ids_at"][head % len(views.hot)]) if head < tail else ids_tail
         self._state = self._state._replace(views=grown(views, head, tail, ids_head, ids_tail, self._scratch))
 
-    def _render(self, events: EventBatch, before: np.void, dead: list[DeadLetter], last: bool) -> ShardOutput:
-        out: Out = self._out
+    def _render(
+        self, events: EventBatch, before: np.void, dead: list[DeadLetter], *, last: bool, gather: bool
+    ) -> ShardOutput:
+        version = self.version(NET)
+        self._gathering.take(self._out, events, version)
         return ShardOutput(
-            weights=self._renderer.weights(out, self.generation, self.version(NET)),
-            samples=self._renderer.samples(out, self.generation),
-            entities=self._renderer.entities(out, events, self.version(NET)),
+            weights=self._renderer.weights(self._out, self.generation, version),
+            gathered=self._nothing if gather and self.waiting < MAX_GATHERED else self.gathered(),
             dead_letters=dead,
             counts=_counts(before, self._state.counters[0], len(dead)),
             last=last,

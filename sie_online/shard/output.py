@@ -12,11 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sie_online.contracts import EVENT_TYPES, FACTORS, WEIGHTS, samples_schema, weights_schema
-from sie_online.entities import CATEGORY, ITEM, KINDS, USER
-from sie_online.events import EventBatch
 from sie_online.features import N_DENSE, N_FEATURES, schema_hash
 from sie_online.jit import kernel
-from sie_online.statements import EntityState, encode
 
 MAX_ROWS = 2_048
 """Rows per output, unless one event alone needs more."""
@@ -103,6 +100,16 @@ def new_out(rows: int, id_bytes: int) -> Out:
     )
 
 
+class Settled(NamedTuple):
+    """Settled samples as the kernel left them, copied from the buffers; all of length n."""
+
+    rows: NDArray[np.void]
+    keys: NDArray[np.void]
+    event_ids: list[bytes]
+    features: NDArray[np.uint32]
+    dense: NDArray[np.float32]
+
+
 @kernel
 def has_room(out: Any, rows: int) -> bool:
     """Whether ``rows`` more statements and one event's entities fit; else notes why not."""
@@ -152,48 +159,25 @@ class Renderer:
         }
         return pa.RecordBatch.from_arrays([columns[name] for name in self._weights.names], schema=self._weights)
 
-    def samples(self, out: Out, generation: int) -> pa.RecordBatch:
-        """The settled samples in ``out``."""
-        settled = out.settled[: int(out.control["settled"][0])]
-        if not len(settled):
+    def samples(self, settled: Settled | None, generation: int) -> pa.RecordBatch:
+        """The rows of ``settled``."""
+        if settled is None:
             return self._no_samples
-        which = np.ascontiguousarray(settled["row"])
-        rows = out.rows[which]
+        rows, keys = settled.rows, settled.keys
         numbers = _Numbers(rows)
         columns = self._shared(rows, numbers, generation)
-        event_id = _text(out.event_at, out.event_ids, int(out.control["rows"][0]))
         columns |= {
-            "event_id": event_id.take(pa.array(which)),
+            "event_id": pa.array(settled.event_ids, pa.string()),
             "settled_ms": numbers.integers("published_ms"),
             "label": _plain(rows["label"].astype(np.int8)),
             "error": numbers.reals("error"),
-            "user_hash": _plain(settled["user_key"]),
-            "item_hash": _plain(settled["item_key"]),
-            "category_hash": _plain(settled["category_key"]),
-            "features": _lists(out.features[: len(settled)]),
-            "dense": _lists(out.dense[: len(settled)]),
+            "user_hash": _plain(keys["user_key"]),
+            "item_hash": _plain(keys["item_key"]),
+            "category_hash": _plain(keys["category_key"]),
+            "features": _lists(settled.features),
+            "dense": _lists(settled.dense),
         }
         return pa.RecordBatch.from_arrays([columns[name] for name in self._samples.names], schema=self._samples)
-
-    def entities(self, out: Out, events: EventBatch, version: str) -> list[tuple[bytes, bytes]]:
-        """Key and value of every entity statement in ``out``, in order of emission."""
-        stated = out.entities[: int(out.control["entities"][0])]
-        ids = [b""] * len(stated)
-        for kind, text in ((USER, events.user_id), (ITEM, events.item_id), (CATEGORY, events.category_id)):
-            at = np.flatnonzero(stated["kind"] == kind)
-            for place, entity_id in zip(at.tolist(), text.take(stated["event"][at]), strict=True):
-                ids[place] = entity_id
-        figures = stated[["kind", "n_events", "sum_weight", "noise_alpha", "noise_beta", "offset"]].tolist()
-        partition = self._partition
-        return [
-            encode(
-                KINDS[kind],
-                entity_id,
-                partition,
-                EntityState(int(n_events), sum_weight, alpha, beta, partition, offset, version),
-            )
-            for entity_id, (kind, n_events, sum_weight, alpha, beta, offset) in zip(ids, figures, strict=True)
-        ]
 
     def _shared(self, rows: NDArray[np.void], numbers: _Numbers, generation: int) -> dict[str, pa.Array]:
         """The columns that weights and samples have in common, without their ids."""
@@ -254,7 +238,7 @@ def _plain(column: Any) -> pa.Array:
 
 
 def _lists(matrix: Any) -> pa.Array:
-    return pa.FixedSizeListArray.from_arrays(pa.array(matrix.copy().reshape(-1)), matrix.shape[1])
+    return pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), matrix.shape[1])
 
 
 def _text(offsets: Any, data: Any, n: int) -> pa.Array:

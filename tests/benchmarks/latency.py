@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from sie_online.settings import Settings
+from tests.benchmarks import BENCH
 from tests.benchmarks.arena import Arena, make_outputs
 from tests.benchmarks.contestants import RESULT, START_S, folder, module_command
 from tests.benchmarks.cpu import CpuWatch
@@ -87,8 +88,10 @@ def measure(
         for rate in rates:
             readings.append(_reading(settings, at, worker, broker, rate, seconds, warm_s))
             tell(f"{rate:,} events/s: " + ", ".join(f"{k} {v:.1f} ms" for k, v in readings[-1].latency_ms.items()))
-        if code := worker.stop():
-            raise AssertionError(f"the worker ended with {code}; the end of its log:\n{worker.text()[-4000:]}")
+        code, said = worker.stop(), worker.text()
+        (BENCH / "latency-worker.log").write_text(said)
+        if code:
+            raise AssertionError(f"the worker ended with {code}; the end of its log:\n{said[-4000:]}")
     setting = {"partitions": arena.partitions, "seconds": seconds, "warm_s": warm_s, "window_s": window_s}
     return Latencies(describe(), setting, readings)
 
@@ -96,12 +99,14 @@ def measure(
 def _reading(
     settings: Settings, at: Path, worker: WorkerProcess, broker: Broker, rate: int, seconds: float, warm_s: float
 ) -> Reading:
-    out = at / f"{rate}.npy"
+    at = at / str(rate)
+    (at / "load").mkdir(parents=True)
+    out = at / "readings.npy"
     with worker_pool(settings, at, module_command("readings", "--out", str(out))) as start_reader:
         reader = start_reader()
         reader.wait_for("READING")
         load = module_command("load", "--rate", str(rate), "--seconds", str(warm_s + seconds))
-        with worker_pool(settings, at, load) as start_load:
+        with worker_pool(settings, at / "load", load) as start_load:
             generator = start_load()
             pids = {"worker": worker.pid, "generator": generator.pid, "reader": reader.pid}
             with CpuWatch(pids | ({"broker": broker.pid} if broker.pid else {})) as watch:

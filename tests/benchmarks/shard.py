@@ -85,7 +85,7 @@ def measure(rows: list[Row], settings: Settings, batch_records: int) -> Stopwatc
     saved = 0
     for start in range(0, len(rows), batch_records):
         for output in process(lay_out(rows[start : start + batch_records])):
-            for table in (output.weights, output.samples):
+            for table in (output.weights, output.gathered.samples):
                 frame(table)
         if shard.next_offset - saved >= SNAPSHOT_EVERY or shard.next_offset == len(rows):
             before, saved = watch.seconds["snapshot"], shard.next_offset

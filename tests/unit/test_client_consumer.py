@@ -37,6 +37,7 @@ class Fetching:
         monkeypatch.setattr(consumer.asyncio, "sleep", sleep)
         self._patient = PatientConsumer.__new__(PatientConsumer)
         self._patient._closed = True  # or its finaliser complains
+        self._patient._pause_s = PAUSE_S
         asyncio.run(self._patient.start())
 
     def __call__(self, node: int = 1) -> bool:

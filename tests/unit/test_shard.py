@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import subprocess
@@ -23,6 +24,7 @@ from tests.events import (
     batch,
     event,
     heartbeat,
+    newest_statements,
     process,
     random_events,
     records,
@@ -37,10 +39,10 @@ EVENTS = [*random_events(N, seed=1), heartbeat(10 * N * 20)]
 
 
 @pytest.fixture(scope="module")
-def undisturbed() -> tuple[pa.Table, pa.Table, list[tuple[bytes, bytes]]]:
+def undisturbed() -> tuple[pa.Table, pa.Table, dict[bytes, bytes]]:
     """What one shard says of ``EVENTS`` in one batch."""
     outputs = process(EVENTS)
-    return weights(outputs), samples(outputs), [pair for one in outputs for pair in one.entities]
+    return weights(outputs), samples(outputs), newest_statements(outputs)
 
 
 cuts = st.lists(st.integers(1, N), max_size=12)
@@ -52,7 +54,38 @@ def test_rows_do_not_depend_on_how_records_are_cut_into_batches(undisturbed, cut
     outputs = run(Shard(small_settings(), 0), records(EVENTS), cuts)
     assert weights(outputs).equals(undisturbed[0])
     assert samples(outputs).equals(undisturbed[1])
-    assert [pair for one in outputs for pair in one.entities] == undisturbed[2]
+    assert newest_statements(outputs) == undisturbed[2]
+
+
+@hypothesis_settings(max_examples=15)
+@given(cuts=cuts, asked=st.sets(st.integers(0, 12)))
+def test_gathering_changes_when_something_is_said_and_nothing_else(
+    undisturbed, cuts: list[int], asked: set[int]
+) -> None:
+    shard, rows, gathered = Shard(small_settings(), 0), [], []
+    edges = sorted({0, *cuts, len(EVENTS)})
+    for number, (first, last) in enumerate(itertools.pairwise(edges)):
+        for output in shard.process(batch(records(EVENTS)[first:last]), gather=True):
+            rows.append(output)
+            gathered.append(output.gathered)
+        if number in asked:
+            gathered.append(shard.gathered())
+            assert not shard.waiting
+    gathered.append(shard.gathered())
+
+    assert weights(rows).equals(undisturbed[0])
+    assert pa.Table.from_batches([one.samples for one in gathered]).equals(undisturbed[1])
+    assert {key: value for one in gathered for key, value in one.entities} == undisturbed[2]
+
+
+def test_what_was_gathered_would_be_missing_after_a_snapshot() -> None:
+    shard = Shard(small_settings(), 0)
+    list(shard.process(batch(records([event(n) for n in range(9)])), gather=True))
+    assert shard.waiting
+    with pytest.raises(ValueError, match="would be lost"):
+        shard.snapshot()
+    shard.gathered()
+    assert shard.snapshot().next_offset == 9
 
 
 @hypothesis_settings(max_examples=15)

@@ -1,22 +1,15 @@
-"""Framing of what goes out, and gathering what may wait."""
+"""Framing of what goes out."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
 from sie_online.contracts import DEAD_LETTER_HEADERS, DEAD_LETTER_VALUE_BYTES, from_message
 from sie_online.events import DeadLetter, Reason
-from sie_online.settings import Settings
-from streams import publisher
-from streams.publisher import Deliveries, Publisher, dead_letter, messages
+from streams.publisher import dead_letter, messages
 
 
 def _rows(n: int) -> pa.RecordBatch:
@@ -88,97 +81,3 @@ def test_null_keys_and_values_stay_null() -> None:
 
     assert key is None
     assert value is None
-
-
-class FakeBuilder:
-    """A record batch being built, of any size."""
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[bytes, bytes]] = []
-
-    def append(self, *, timestamp: int, key: bytes, value: bytes) -> object:
-        self.rows.append((key, value))
-        return self
-
-    def close(self) -> None:
-        pass
-
-    def size(self) -> int:
-        return len(self.rows)
-
-
-class FakeProducer:
-    """Confirms at once and remembers the keyed batches."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[tuple[bytes, bytes]]] = []
-
-    async def partitions_for(self, topic: str) -> set[int]:
-        return {0}
-
-    def create_batch(self) -> FakeBuilder:
-        return FakeBuilder()
-
-    async def send_batch(self, builder: FakeBuilder, topic: str, partition: int) -> asyncio.Future[None]:
-        self.batches.append(builder.rows)
-        confirmed = asyncio.get_running_loop().create_future()
-        confirmed.set_result(None)
-        return confirmed
-
-
-def _stated(*statements: tuple[bytes, bytes]) -> Any:
-    return SimpleNamespace(weights=_rows(0), samples=_rows(0), entities=list(statements), dead_letters=[])
-
-
-async def _publishing(settings: Settings) -> tuple[Publisher, FakeProducer, Deliveries]:
-    publishing, producer = Publisher(settings), FakeProducer()
-    publishing._producer = cast(Any, producer)
-    return publishing, producer, Deliveries()
-
-
-def test_of_gathered_statements_about_an_entity_only_the_newest_is_sent(settings: Callable[..., Settings]) -> None:
-    async def run() -> list[list[tuple[bytes, bytes]]]:
-        publishing, producer, deliveries = await _publishing(settings())
-        await publishing.publish(0, _stated((b"user:a", b"1"), (b"user:b", b"1")), deliveries)
-        await publishing.publish(0, _stated((b"user:a", b"2")), deliveries)
-        assert producer.batches == []
-        await publishing.send_statements(deliveries)
-        return producer.batches
-
-    assert asyncio.run(run()) == [[(b"user:a", b"2"), (b"user:b", b"1")]]
-
-
-def test_gathered_statements_leave_by_themselves(
-    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(publisher, "STATEMENTS_S", 0.0)
-
-    async def run() -> list[list[tuple[bytes, bytes]]]:
-        publishing, producer, deliveries = await _publishing(settings())
-        await publishing.publish(0, _stated((b"user:a", b"1")), deliveries)
-        await asyncio.wait(publishing._stating)
-        return producer.batches
-
-    assert asyncio.run(run()) == [[(b"user:a", b"1")]]
-
-
-def test_many_statements_do_not_wait(settings: Callable[..., Settings]) -> None:
-    many = [(b"user:%d" % n, b"1") for n in range(publisher.STATEMENTS)]
-
-    async def run() -> list[list[tuple[bytes, bytes]]]:
-        publishing, producer, deliveries = await _publishing(settings())
-        await publishing.publish(0, _stated(*many), deliveries)
-        return producer.batches
-
-    assert asyncio.run(run()) == [many]
-
-
-def test_what_a_lost_shard_had_not_stated_is_not_stated(settings: Callable[..., Settings]) -> None:
-    async def run() -> list[list[tuple[bytes, bytes]]]:
-        publishing, producer, deliveries = await _publishing(settings())
-        await publishing.publish(0, _stated((b"user:a", b"1")), deliveries)
-        deliveries.forget()
-        await publishing.send_statements(deliveries)
-        return producer.batches
-
-    assert asyncio.run(run()) == []

@@ -39,12 +39,15 @@ class FakeShard:
         self.generation = EPOCH
         self.closed = False
 
-    def process(self, batch: RecordBatch) -> Iterator[Any]:
+    def process(self, batch: RecordBatch, *, gather: bool) -> Iterator[Any]:
         for at in range(batch.start, batch.end):
             last = at + 1 == batch.end
             if last:
                 self.next_offset = batch.end
             yield SimpleNamespace(weights=ROWS, counts=None, dead_letters=[], last=last)
+
+    def gathered(self) -> str:
+        return f"gathered up to {self.next_offset}"
 
     def snapshot(self) -> Snapshot:
         return Snapshot(self.next_offset, {}, lambda: ({}, frozenset()))
@@ -64,6 +67,7 @@ class FakePublisher:
 
     def __init__(self) -> None:
         self.open: list[asyncio.Future[None]] = []
+        self.gathered: list[Any] = []
         self.room = asyncio.Event()
         self.room.set()
 
@@ -74,8 +78,8 @@ class FakePublisher:
         self.open.append(delivery)
         return delivery
 
-    async def send_statements(self, deliveries: Any) -> None:
-        pass
+    async def publish_gathered(self, partition: int, gathered: Any, deliveries: Any) -> None:
+        self.gathered.append(gathered)
 
     def confirm(self) -> None:
         for delivery in self.open:
@@ -205,7 +209,7 @@ async def test_a_batch_that_does_not_continue_the_shard_ends_the_process(bench: 
 
 @in_loop
 async def test_a_fault_while_processing_ends_the_process(bench: Bench) -> None:
-    bench.shard.process = lambda batch: iter([None, 1 / 0])  # type: ignore[method-assign]
+    bench.shard.process = lambda batch, gather: iter([None, 1 / 0])  # type: ignore[method-assign]
     with pytest.raises(Died, match=r"t\[0\] 100..110"):
         await bench.worker.process(_batch(100, 110))
 
@@ -231,6 +235,15 @@ async def test_nothing_is_stored_or_committed_before_every_output_is_confirmed(b
 
     assert bench.store.written == [(EPOCH, 110)]
     assert bench.consumer.commits == [{0: 110}]
+
+
+@in_loop
+async def test_what_was_gathered_is_said_before_a_snapshot(bench: Bench) -> None:
+    await bench.worker.process(_batch(100, 110))
+    bench.publisher.confirm()
+    await bench.checkpoint()
+    assert bench.publisher.gathered == ["gathered up to 110"]
+    assert bench.store.written == [(EPOCH, 110)]
 
 
 @in_loop
