@@ -140,7 +140,7 @@ async def _recompute(
                     claims[partition].compare(output.weights, finding)
         done = sum(shard.next_offset for shard in shards.values())
         on_progress(done, min(1.0, done / max(todo, 1)))
-        if await reader.reached(spans):
+        if reader.reached(spans):
             return
 
 

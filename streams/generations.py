@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
-from sie_online.client.connection import connection
+from sie_online.client.consumer import PatientConsumer
 from sie_online.contracts import from_message
 from sie_online.settings import Settings
 
@@ -15,7 +15,7 @@ LAST_MESSAGES = 1_000
 async def highest_generation(settings: Settings, partition: int) -> int:
     """Highest generation in the end of the weights of ``partition``, 0 if there are none."""
     tp = TopicPartition(settings.topics.weights, partition)
-    consumer = AIOKafkaConsumer(**connection(settings), max_partition_fetch_bytes=settings.kafka.fetch_max_bytes)
+    consumer = PatientConsumer(settings)
     await consumer.start()
     try:
         consumer.assign([tp])

@@ -9,10 +9,10 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from sie_online.client.connection import connection
+from sie_online.client.consumer import PatientConsumer
 from sie_online.errors import UnreachableError
 from sie_online.settings import Settings
 from sie_online.wire import heartbeat
@@ -53,7 +53,7 @@ async def keep_beating(
         TopicError: the input topic does not exist.
     """
     async with open_writer(settings) as writer:
-        watcher = AIOKafkaConsumer(**connection(settings))
+        watcher = PatientConsumer(settings)
         try:
             await watcher.start()
             await _watch(settings, writer, watcher, Silence(silent_s), silent_s, behind_s, on_beat)
@@ -66,7 +66,7 @@ async def keep_beating(
 async def _watch(
     settings: Settings,
     writer: EventWriter,
-    watcher: AIOKafkaConsumer,
+    watcher: PatientConsumer,
     silence: Silence,
     silent_s: float,
     behind_s: float,
@@ -74,7 +74,7 @@ async def _watch(
 ) -> None:
     partitions = [TopicPartition(settings.topics.events, number) for number in range(writer.partitions)]
     while True:
-        ends = {place.partition: end for place, end in (await watcher.end_offsets(partitions)).items()}
+        ends = {place.partition: end for place, end in (await watcher.high_watermarks(partitions)).items()}
         timestamp_ms = int((time.time() - behind_s) * 1_000)
         for partition in silence.observe(ends, time.monotonic()):
             await writer.write([heartbeat(timestamp_ms, partition)])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -211,3 +211,24 @@ async def publish(settings: Settings, topic: str, *messages: bytes | None, parti
             await producer.send_and_wait(topic, message, partition=partition, **extra)
     finally:
         await producer.stop()
+
+
+@asynccontextmanager
+async def transactions(settings: Settings, name: str = "shop") -> AsyncIterator[AIOKafkaProducer]:
+    """A producer whose records belong to transactions; ``name`` is its transactional id's."""
+    producer = AIOKafkaProducer(**connection(settings), transactional_id=f"{settings.topics.events}-{name}")
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def send_all(
+    producer: AIOKafkaProducer, settings: Settings, rows: Iterable[WireRecord], partition: int = 0
+) -> None:
+    """Write ``rows`` to the input topic as part of whatever ``producer`` has begun, and await their delivery."""
+    for delivery in [
+        await producer.send(settings.topics.events, row.value, key=row.key, partition=partition) for row in rows
+    ]:
+        await delivery

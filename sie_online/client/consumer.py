@@ -1,12 +1,18 @@
-"""aiokafka's consumer, which takes what a little while brings together instead of record by record."""
+"""aiokafka's consumer as everything of ours uses it: told once how to connect and what to read, and patient."""
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.consumer.fetcher import READ_UNCOMMITTED
+
+from sie_online.client.connection import connection
+from sie_online.settings import Settings
 
 PAUSE_S = 0.01
 """Between an answer and the next fetch from the same broker. Every fetch costs its reader about a millisecond, however
@@ -16,15 +22,24 @@ FULL = 1_000
 
 
 class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is not typed
-    """Asks a broker again ``pause_s`` after its answer, or at once while it is behind.
+    """A consumer of ``topics`` under ``settings``; what is peculiar to one (group, client id, …) comes as ``options``.
 
-    aiokafka's own asks again as soon as something was taken, so a trickle of records is one fetch each; and a broker
-    that does not hold empty answers back, as the embedded one, is asked thousands of times a second. A broker that
-    holds them back (``fetch_max_wait_ms``) still answers the first record after a silence at once.
+    It asks a broker again ``pause_s`` after its answer, or at once while it is behind. aiokafka's own asks again as
+    soon as something was taken, so a trickle of records is one fetch each; and a broker that does not hold empty
+    answers back, as the embedded one, is asked thousands of times a second. A broker that holds them back
+    (``fetch_max_wait_ms``) still answers the first record after a silence at once.
     """
 
-    def __init__(self, *topics: str, pause_s: float = PAUSE_S, **options: Any) -> None:
-        super().__init__(*topics, **options)
+    def __init__(self, settings: Settings, *topics: str, pause_s: float = PAUSE_S, **options: Any) -> None:
+        kafka = settings.kafka
+        ours = {
+            "enable_auto_commit": False,
+            "isolation_level": kafka.isolation_level,
+            "request_timeout_ms": int(kafka.request_timeout_s * 1000),
+            "metadata_max_age_ms": int(kafka.metadata_max_age_s * 1000),
+            "max_partition_fetch_bytes": kafka.fetch_max_bytes,
+        }
+        super().__init__(*topics, **connection(settings), **(ours | options))
         self._pause_s = pause_s
 
     async def start(self) -> None:
@@ -46,6 +61,16 @@ class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is no
             return news
 
         fetcher._proc_fetch_request = fetch_patiently
+
+    async def high_watermarks(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Where the logs end. ``end_offsets`` says up to where they can be read now, which may be less.
+
+        Reading committed records that is the *last stable offset*: the begin of the first transaction still open.
+        """
+        fetcher: Any = copy.copy(self._fetcher)  # asks as itself, for another isolation level
+        fetcher._isolation_level = READ_UNCOMMITTED
+        found: dict[TopicPartition, int] = await fetcher.end_offsets(list(partitions), self._request_timeout_ms)
+        return found
 
 
 def _found(assignment: Any, request: Any) -> int:

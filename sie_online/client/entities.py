@@ -152,7 +152,7 @@ class EntityReader:
         """
         spans = await self._reader.spans()
         count = 0
-        while not await self._reader.reached(spans):
+        while not self._reader.reached(spans):
             for record in await self._reader.poll(timeout_s=1.0):
                 self._apply(record)
                 count += 1

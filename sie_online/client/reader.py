@@ -13,7 +13,6 @@ from typing import Any, Literal, NamedTuple, Protocol, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
-from sie_online.client.connection import connection
 from sie_online.client.consumer import PatientConsumer
 from sie_online.errors import DecisionError, TopicError, UnreachableError, UsageError
 from sie_online.settings import Settings
@@ -38,7 +37,10 @@ class Message(Protocol):
 
 
 class Span(NamedTuple):
-    """What the log of one partition holds: offsets ``first`` up to, not including, ``end``."""
+    """What can be read of one partition's log: offsets ``first`` up to, not including, ``end``.
+
+    Where only committed records are read, the first transaction that is still open ends it.
+    """
 
     first: int
     end: int
@@ -122,19 +124,19 @@ class TopicReader:
         """
         while True:
             records = await self.poll(idle_s)
-            if records or await self.reached(await self.spans()):
+            if records or self.reached(await self.spans()):
                 return records
 
-    async def reached(self, spans: Mapping[int, Span]) -> bool:
-        """Whether everything up to the ends of ``spans`` has been handed over (gaps of compaction count as read)."""
-        for number, span in spans.items():
-            at = TopicPartition(self.topic, number)
-            if number not in self._next or await self._connected.position(at) < span.end:
-                return False
-        return True
+    def reached(self, spans: Mapping[int, Span]) -> bool:
+        """Whether everything up to the ends of ``spans`` has been handed over.
+
+        Judged by position: offsets without a record for us (markers, aborted transactions, gaps of compaction) count
+        as read once they have been passed.
+        """
+        return all(number in self._next and self._next[number] >= span.end for number, span in spans.items())
 
     async def spans(self) -> dict[int, Span]:
-        """What each partition's log holds now.
+        """What can be read of each partition's log now.
 
         Raises:
             UnreachableError: the broker does not answer.
@@ -165,17 +167,8 @@ class TopicReader:
         return self._consumer
 
     def _new_consumer(self) -> AIOKafkaConsumer:
-        kafka = self._settings.kafka
-        return PatientConsumer(
-            **connection(self._settings),
-            client_id="sie-reader",
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="none",  # deleted records must be an error, not a silent jump
-            request_timeout_ms=int(kafka.request_timeout_s * 1000),
-            metadata_max_age_ms=int(kafka.metadata_max_age_s * 1000),
-            max_partition_fetch_bytes=kafka.fetch_max_bytes,
-        )
+        # deleted records must be an error, not a silent jump
+        return PatientConsumer(self._settings, client_id="sie-reader", auto_offset_reset="none")
 
     async def _require_topic(self) -> None:
         if self.topic not in await self._connected.topics():  # asks for all: naming it could create it
@@ -226,8 +219,8 @@ class TopicReader:
             ) from None
         except KafkaError as error:
             raise UnreachableError(f"{self.topic}: the broker at {self._settings.broker} says {error!r}") from error
-        for at, records in fetched.items():
-            self._next[at.partition] = records[-1].offset + 1
+        for number in self._next:  # of a partition without a record, too: its position may have passed markers
+            self._next[number] = await self._connected.position(TopicPartition(self.topic, number))
         return [record for records in fetched.values() for record in records]
 
 

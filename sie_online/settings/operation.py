@@ -24,6 +24,10 @@ class Kafka(Section):
     ssl_ca_file: OptionalFile = Field(None, description="CA certificates (PEM); the system's where unset.")
     ssl_cert_file: OptionalFile = Field(None, description="Client certificate (PEM).")
     ssl_key_file: OptionalFile = Field(None, description="Client key (PEM).")
+    isolation_level: Literal["read_committed", "read_uncommitted"] = Field(
+        "read_committed",
+        description="What is read: records of committed transactions only (and all outside any), or all.",
+    )
     session_timeout_s: float = Field(6.0, gt=0, description="A dead worker's partitions move after this many seconds.")
     heartbeat_interval_s: float = Field(1.5, gt=0, description="Group heartbeats; a quarter of the session timeout.")
     rebalance_timeout_s: float = Field(15.0, gt=0, description="How long a rebalance waits for slow members.")

@@ -126,7 +126,7 @@ async def _scan(
             await reader.seek_to(begin)
         begins, spans = reader.positions, await reader.spans()
         with progress(f"Reading {topic}", "rows") as report:
-            while not is_enough() and not await reader.reached(spans):
+            while not is_enough() and not reader.reached(spans):
                 for message in await reader.poll(IDLE_S):
                     scan.look(message)
                 report(scan.rows, share_read(begins, reader.positions, spans))

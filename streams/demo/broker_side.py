@@ -50,7 +50,7 @@ class Log:
 @asynccontextmanager
 async def open_log(settings: Settings) -> AsyncIterator[Log]:
     """Connect; the topics must exist."""
-    consumer = PatientConsumer(settings.topics.dead_letters, auto_offset_reset="earliest", **connection(settings))
+    consumer = PatientConsumer(settings, settings.topics.dead_letters, auto_offset_reset="earliest")
     admin = AIOKafkaAdminClient(**connection(settings))
     try:
         await consumer.start()

@@ -13,7 +13,6 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from sie_online.announcements import MODELS, NET, ModelLine
-from sie_online.client.connection import connection
 from sie_online.client.consumer import PatientConsumer
 from sie_online.errors import TopicError, UnreachableError
 from sie_online.settings import Settings
@@ -54,17 +53,11 @@ class ModelLineReader:
         Raises:
             UnreachableError: no broker answers. TopicError: there is no such topic.
         """
-        kafka = self._settings.kafka
         self._consumer = consumer = PatientConsumer(
-            **connection(self._settings),
+            self._settings,
             client_id="sie-model-line",
-            group_id=None,
-            enable_auto_commit=False,
             auto_offset_reset="earliest",  # compaction removes records; what is left is all there is to know
-            isolation_level="read_committed",
-            request_timeout_ms=int(kafka.request_timeout_s * 1000),
-            metadata_max_age_ms=int(kafka.metadata_max_age_s * 1000),
-            max_partition_fetch_bytes=kafka.fetch_max_bytes,
+            isolation_level="read_committed",  # whatever is read of others: our own announcements are transactions
         )
         try:
             await consumer.start()

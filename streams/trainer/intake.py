@@ -99,7 +99,7 @@ class Intake:
             while True:
                 await self._take(await reader.poll(POLL_S))
                 self._positions, self.polled_at = reader.positions, time.monotonic()
-                if not self.caught_up.is_set() and await reader.reached(ends):
+                if not self.caught_up.is_set() and reader.reached(ends):
                     self.caught_up.set()
                     log.info("samples read", extra={"fresh": self.fresh})
                 if only_to_the_end and self.caught_up.is_set():
@@ -114,7 +114,7 @@ class Intake:
         last = {partition: max(span.first, span.end - 1) for partition, span in spans.items()}
         newest, deadline = 0, time.monotonic() + PEEK_S
         async with TopicReader(self._settings, self._topic, {"topic": self._topic, "positions": last}) as reader:
-            while time.monotonic() < deadline and not await reader.reached(spans):
+            while time.monotonic() < deadline and not reader.reached(spans):
                 newest = max([newest, *(message.timestamp for message in await reader.poll(POLL_S))])
         return newest
 

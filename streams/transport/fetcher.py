@@ -20,7 +20,6 @@ from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 
-from sie_online.client.connection import connection
 from sie_online.client.consumer import PatientConsumer
 from sie_online.records import RecordBatch
 from streams.transport.positions import Claim, batch_bytes
@@ -55,23 +54,19 @@ class FetchThread(AIOKafkaConsumerThread):
         settings = self.consumer.settings
         kafka = settings.kafka
         return PatientConsumer(
-            **connection(settings),
+            settings,
             client_id=f"sie-worker-{settings.group}",
             group_id=settings.group,
             group_instance_id=settings.instance_id or None,
             partition_assignment_strategy=self.consumer.assignors,
-            enable_auto_commit=False,
             # 'earliest' would skip records that retention deletes under us without a word
             auto_offset_reset="none",
             max_poll_records=kafka.max_poll_records,
             max_poll_interval_ms=MAX_IDLE_MS,
-            max_partition_fetch_bytes=kafka.fetch_max_bytes,
             fetch_max_wait_ms=FETCH_WAIT_MS,
-            request_timeout_ms=_ms(kafka.request_timeout_s),
             session_timeout_ms=_ms(kafka.session_timeout_s),
             heartbeat_interval_ms=_ms(kafka.heartbeat_interval_s),
             rebalance_timeout_ms=_ms(kafka.rebalance_timeout_s),
-            metadata_max_age_ms=_ms(kafka.metadata_max_age_s),
             pause_s=PAUSE_S,
         )
 
@@ -89,7 +84,7 @@ class FetchThread(AIOKafkaConsumerThread):
         timeout: float | None = None,  # noqa: ASYNC109 - Faust's
         max_records: int | None = None,
     ) -> dict[TP, RecordBatch]:
-        """One batch of at most ``max_records`` for each owned partition that has records; waits up to ``timeout`` s."""
+        """One batch of at most ``max_records`` for each owned partition that got further; waits up to ``timeout`` s."""
         owned = self._owned(active_partitions)
         if not (self.consumer.flow_active and owned):
             await asyncio.sleep(IDLE_S)
@@ -101,10 +96,10 @@ class FetchThread(AIOKafkaConsumerThread):
         batches: dict[TP, RecordBatch] = {}
         try:
             with fetcher._subscriptions.fetch_context():
-                batches = self._stamp(consumer, await fetcher.fetched_records(owned, timeout, max_records))
+                batches = self._stamp(consumer, owned, await fetcher.fetched_records(owned, timeout, max_records))
                 # max_records counts over all partitions: ask again for the others, or the first would starve them
                 for tp in (owned - batches.keys()) & fetcher._records.keys():
-                    batches |= self._stamp(consumer, await fetcher.fetched_records({tp}, 0, max_records))
+                    batches |= self._stamp(consumer, {tp}, await fetcher.fetched_records({tp}, 0, max_records))
         except KafkaError:
             # A call that waited through a rebalance finds partitions that are assigned but not sought yet, and aiokafka
             # complains that they have no committed offset. Within a term every error counts.
@@ -116,12 +111,23 @@ class FetchThread(AIOKafkaConsumerThread):
         owned = self.consumer.positions.partitions()
         return {TopicPartition(tp.topic, tp.partition) for tp in tuple(active) if tp.partition in owned}
 
-    def _stamp(self, consumer: AIOKafkaConsumer, drained: Mapping[TopicPartition, list[Any]]) -> dict[TP, RecordBatch]:
-        """Batches of the records just drained. No await between the drain and here, so that no seek lies between."""
+    def _stamp(
+        self, consumer: AIOKafkaConsumer, asked: Iterable[TopicPartition], drained: Mapping[TopicPartition, list[Any]]
+    ) -> dict[TP, RecordBatch]:
+        """Batches of the records just drained; an empty one where the position of an ``asked`` partition moved alone.
+
+        That is how it passes what has an offset and is no record for us: transaction markers, aborted transactions,
+        gaps of compaction. No await between the drain and here, so that no seek lies between.
+        """
         assignment = consumer._subscription.subscription.assignment
         batches, now = {}, time.time()
-        for tp, records in drained.items():
+        for tp in asked:
+            records, next_offset = drained.get(tp, []), self.consumer.positions.next_offset(tp.partition)
+            if next_offset is None:
+                continue  # lost while we waited
             end = assignment.state_value(tp).position
+            if end == next_offset:
+                continue
             batch = RecordBatch.of(records, topic=tp.topic, partition=tp.partition, epoch=0, start=0, end=end)
             stamp = self.consumer.positions.fetched(tp.partition, end=end, n_bytes=batch_bytes(batch))
             if stamp is not None:
@@ -191,14 +197,14 @@ class FetchThread(AIOKafkaConsumerThread):
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(answer(), self.thread_loop))
 
     async def log_range(self, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
-        """First offset there is and the one after the last, per partition."""
+        """First offset there is and the one after the last, be it of an open transaction, per partition."""
         consumer = self._ensure_consumer()
         tps = [TopicPartition(self.consumer.topic, partition) for partition in partitions]
-        first, last = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+        first, last = await consumer.beginning_offsets(tps), await consumer.high_watermarks(tps)
         return {tp.partition: (first[tp], last[tp]) for tp in tps}
 
     async def log_ends(self, partitions: Iterable[int]) -> dict[int, int]:
-        """Offset after the last record, per partition."""
+        """Offset up to which there is something to deliver, per partition: an open transaction comes once it ends."""
         tps = [TopicPartition(self.consumer.topic, partition) for partition in partitions]
         ends = await self._ensure_consumer().end_offsets(tps)
         return {tp.partition: offset for tp, offset in ends.items()}

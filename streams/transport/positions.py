@@ -86,6 +86,11 @@ class Positions:
         with self._lock:
             return set(self._owned)
 
+    def next_offset(self, partition: int) -> int | None:
+        """Where the next fetch begins; None if the partition is not ours."""
+        owned = self._owned.get(partition)
+        return None if owned is None else owned.next_offset
+
     def fetched(self, partition: int, *, end: int, n_bytes: int) -> tuple[int, int] | None:
         """Records up to ``end`` were fetched: the epoch and start to stamp them with; None if they are not ours."""
         with self._lock:

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from sie_online.contracts import FACTORS
+from sie_online.records import RecordBatch
 from sie_online.shard import Shard
 from tests.events import (
     HOUR_MS,
@@ -86,6 +88,31 @@ def test_what_was_gathered_would_be_missing_after_a_snapshot() -> None:
         shard.snapshot()
     shard.gathered()
     assert shard.snapshot().next_offset == 9
+
+
+@hypothesis_settings(max_examples=15)
+@given(cuts=cuts, gaps=st.dictionaries(st.integers(0, N), st.integers(1, 5), max_size=12), told=st.booleans())
+def test_offsets_without_a_record_change_nothing_however_a_shard_is_told_of_them(
+    undisturbed, cuts: list[int], gaps: dict[int, int], told: bool
+) -> None:
+    """``gaps``: so many offsets pass before the record of an index; in a batch of their own if ``told``."""
+    rows, shift = [], 0
+    for index, row in enumerate(records(EVENTS)):
+        shift += gaps.get(index, 0)
+        rows.append(replace(row, offset=row.offset + shift))
+    shard, outputs = Shard(small_settings(), 0), []
+    for first, last in itertools.pairwise(sorted({0, len(rows), *cuts, *gaps} - {len(rows) + 1})):
+        if told and first in gaps:
+            outputs += shard.process(_spanning([], shard.next_offset, rows[first].offset))
+        outputs += shard.process(_spanning(rows[first:last], shard.next_offset, rows[last - 1].offset + 1))
+
+    assert shard.next_offset == rows[-1].offset + 1
+    assert weights(outputs).drop("offset").equals(undisturbed[0].drop("offset"))
+    assert weights(outputs)["offset"].to_pylist() == [rows[at].offset for at in undisturbed[0]["offset"].to_pylist()]
+
+
+def _spanning(rows: list[Record], start: int, end: int) -> RecordBatch:
+    return RecordBatch.of(rows, topic="sie.events", partition=0, epoch=1, start=start, end=end)
 
 
 @hypothesis_settings(max_examples=15)
