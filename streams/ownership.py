@@ -18,12 +18,16 @@ from sie_online.settings import Settings
 from sie_online.shard import Shard
 from sie_online.shard.schedule import Artifact
 from streams.checkpoint import CheckpointStore
-from streams.checkpoint.decisions import Overrides, check_restore
+from streams.checkpoint.decisions import Overrides, check_restore, of_this_topic
 from streams.checkpoint.manifest import Position
 from streams.publisher import Deliveries
 from streams.transport import Claim
+from streams.transport.topic_id import UNKNOWN
 
 log = logging.getLogger(__name__)
+
+
+NOWHERE = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,8 @@ class LogPlace:
     end: int
     committed: int | None
     n_partitions: int
+    topic_id: str = UNKNOWN
+    """Kafka's id of the topic."""
 
 
 @dataclass(slots=True)
@@ -50,7 +56,7 @@ class Held:
     """Epoch and next offset of the newest durable checkpoint, None if there is none."""
     n_partitions: int
     begin: int
-    """Next offset when it was put up."""
+    """Next offset when it was put up; ``NOWHERE`` if what the store holds is to be replaced whatever comes."""
     deliveries: Deliveries = field(default_factory=Deliveries)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     processing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -113,13 +119,17 @@ class Ownership:
 
     def _restore(self, partition: int, epoch: int, place: LogPlace) -> Held:
         started = time.monotonic()
-        loaded = self._store.load(partition)
+        stored = self._store.load(partition)
+        loaded = of_this_topic(stored, place.topic_id, accepted=self._overrides.accept_new_topic)
+        left_behind = loaded is not stored
+        if loaded is not None and not self._store.topic_id:
+            self._store.topic_id = loaded.topic_id
         offset = check_restore(
             loaded,
             self._settings,
             begin_offset=place.first,
             end_offset=place.end,
-            committed=place.committed,
+            committed=None if left_behind else place.committed,
             n_partitions=place.n_partitions,
             overrides=self._overrides,
         )
@@ -131,7 +141,8 @@ class Ownership:
             shard = Shard.restore(self._settings, partition, loaded.meta, loaded.pieces, generation=epoch, net=net)
             shard.next_offset = offset  # an accepted gap moves it
             saved = Position(loaded.epoch, loaded.next_offset)
-        held = Held(shard=shard, epoch=epoch, saved=saved, n_partitions=place.n_partitions, begin=offset)
+        begin = NOWHERE if left_behind else offset
+        held = Held(shard=shard, epoch=epoch, saved=saved, n_partitions=place.n_partitions, begin=begin)
         log.info("shard restored", extra=_told(held) | {"seconds": round(time.monotonic() - started, 3)})
         return held
 

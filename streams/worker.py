@@ -40,6 +40,7 @@ from streams.metrics import Metrics
 from streams.ownership import Held, LogPlace, Ownership
 from streams.publisher import Publisher
 from streams.threads import in_thread
+from streams.topic_identity import TopicIdentity
 from streams.transport import Claim, Consumer
 from streams.watchdog import Vitals
 
@@ -86,6 +87,7 @@ class Worker(mode.Service):
         self._running = self._stopping = False
         self._consumer: Consumer | None = None
         self._checkpointer = Checkpointer(self, store, publisher, adoptions, vitals, metrics)
+        self._identity = TopicIdentity(self, store)
         self._under_way: set[asyncio.Task[None]] = set()
         self.pool = ThreadPoolExecutor(_cores(), thread_name_prefix="shards")
 
@@ -139,6 +141,7 @@ class Worker(mode.Service):
         self.add_future(self._checkpointer.run())
         self.add_future(watch_lag(self, self._vitals, self._metrics))
         self.add_future(self._listen())
+        self.add_future(self._identity.watch())
         self.add_future(self._turn())
         self.add_future(self._say_gathered())
 
@@ -354,7 +357,8 @@ class Worker(mode.Service):
         committed = await thread.ask(thread.committed, partitions)
         n_partitions = await thread.ask(thread.partition_count, ())
         self._store.input_partitions = n_partitions
-        return {p: LogPlace(*ranges[p], committed[p], n_partitions) for p in partitions}
+        topic_id = await self._identity.look()
+        return {p: LogPlace(*ranges[p], committed[p], n_partitions, topic_id) for p in partitions}
 
     # -- shutdown
 

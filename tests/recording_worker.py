@@ -131,12 +131,18 @@ def main() -> int:
     arguments.add_argument("--fail-at", type=int, help="Offset at which the shard has a fault.")
     arguments.add_argument("--stall-at", type=int, help="Offset at which the shard never returns.")
     arguments.add_argument("--accept-repartition", action="store_true")
+    arguments.add_argument("--accept-new-topic", action="store_true")
     given = arguments.parse_args()
     RecordingShard.fail_at, RecordingShard.stall_at = given.fail_at, given.stall_at
     ownership.Shard = RecordingShard  # type: ignore[assignment,misc]
     startup.warm_up = lambda: None
     try:
-        app.serve(load(), Overrides(fresh=given.fresh, accept_repartition=given.accept_repartition))
+        overrides = Overrides(
+            fresh=given.fresh,
+            accept_repartition=given.accept_repartition,
+            accept_new_topic=given.accept_new_topic,
+        )
+        app.serve(load(), overrides)
     except SieError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import ConsumerRecord
 
@@ -232,3 +232,24 @@ async def send_all(
         await producer.send(settings.topics.events, row.value, key=row.key, partition=partition) for row in rows
     ]:
         await delivery
+
+
+async def make_anew(settings: Settings) -> None:
+    """Delete the input topic and make it again, with as many partitions."""
+
+    async def do(admin: AIOKafkaAdminClient) -> None:
+        topic = settings.topics.events
+        partitions = len(await _partitions(settings, topic))
+        await admin.delete_topics([topic])
+        await _until_listed(admin, topic, listed=False)
+        await admin.create_topics([NewTopic(topic, partitions, 1)])
+        await _until_listed(admin, topic, listed=True)
+
+    await administrate(settings, do)
+
+
+async def _until_listed(admin: AIOKafkaAdminClient, topic: str, *, listed: bool) -> None:
+    while True:
+        if (topic in await admin.list_topics()) == listed:
+            return
+        await asyncio.sleep(0.02)

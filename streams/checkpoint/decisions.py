@@ -20,6 +20,7 @@ class Overrides:
     accept_repartition: bool = False
     accept_gap: bool = False
     fresh: bool = False
+    accept_new_topic: bool = False
 
 
 def check_restore(
@@ -50,6 +51,36 @@ def check_restore(
     check_fingerprint(loaded, settings.fingerprint(), accepted=overrides.accept_changed_settings)
     check_partitions(loaded, n_partitions, accepted=overrides.accept_repartition)
     return check_log(loaded, begin_offset, end_offset, accepted=overrides.accept_gap)
+
+
+def of_this_topic(loaded: Loaded | None, topic_id: str, *, accepted: bool) -> Loaded | None:
+    """``loaded``; None if it is about a former topic of the same name, and a person has decided to leave it behind.
+
+    ``topic_id`` is Kafka's, of the topic that is there now. Where either is unknown (empty), nothing is compared.
+
+    Raises:
+        DecisionError: the topic was deleted and made again.
+    """
+    if loaded is None or not is_another_topic(loaded.topic_id, topic_id):
+        return loaded
+    if accepted:
+        return None
+    raise DecisionError(
+        f"the checkpoint at offset {loaded.next_offset} is about a topic with the id {loaded.topic_id}, and the one"
+        f" there now has {topic_id}: {MADE_ANEW}"
+    )
+
+
+def is_another_topic(known: str, found: str) -> bool:
+    """Whether two topic ids are of different topics; an unknown one (empty) says nothing."""
+    return bool(known and found) and known != found
+
+
+MADE_ANEW = (
+    "it was deleted and made again, and what the state says of the old log is not true of the new one. Begin with it"
+    " anew, publishing above every generation there is, with --accept-new-topic; rows are known by their offset, so"
+    " give the new log output topics of its own, or make those anew, too"
+)
 
 
 def check_fingerprint(loaded: Loaded, fingerprint: str, *, accepted: bool) -> None:

@@ -34,13 +34,17 @@ class Piece(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """A checkpoint: whose state, which state, and where its pieces are. ``packs`` maps names to bytes."""
+    """A checkpoint: whose state, which state, and where its pieces are. ``packs`` maps names to bytes.
+
+    ``topic_id`` is Kafka's, empty where it is not known (earlier manifests, brokers that tell none).
+    """
 
     format: int = FORMAT
     code_version: str
     fingerprint: str
     group: str
     topic: str
+    topic_id: str = ""
     partition: int
     input_partitions: int
     epoch: int

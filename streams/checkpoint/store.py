@@ -48,6 +48,7 @@ class Loaded:
     format: int
     highest_generation: int
     code_version: str
+    topic_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +73,15 @@ class _Ownership:
 class CheckpointStore:
     """Checkpoints of the shards of ``topic``, below ``settings.store``.
 
-    ``input_partitions``, the number of ``topic``'s partitions, goes into every manifest; set it before ``write``.
+    ``input_partitions``, the number of ``topic``'s partitions, and ``topic_id``, Kafka's id of it (empty: unknown), go
+    into every manifest; set the former before ``write``.
     """
 
     def __init__(
         self, settings: Settings, topic: str, *, input_partitions: int = 0, backend: Backend | None = None
     ) -> None:
         self.input_partitions = input_partitions
+        self.topic_id = ""
         self._topic = topic
         self._group = settings.group
         self._fingerprint = settings.fingerprint()
@@ -176,6 +179,7 @@ class CheckpointStore:
             fingerprint=self._fingerprint,
             group=self._group,
             topic=self._topic,
+            topic_id=self.topic_id,
             partition=partition,
             input_partitions=self.input_partitions,
             epoch=epoch,
@@ -205,6 +209,7 @@ class CheckpointStore:
             format=manifest.format,
             highest_generation=manifest.highest_generation,
             code_version=manifest.code_version,
+            topic_id=manifest.topic_id,
         )
 
     def _check_owner(self, shelf: Shelf, position: Position, manifest: Manifest) -> None:

@@ -28,6 +28,9 @@ def command(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin anew although this group has committed before.")
     ] = False,
+    accept_new_topic: Annotated[
+        bool, typer.Option("--accept-new-topic", help="Begin anew because the input topic was deleted and made again.")
+    ] = False,
     with_trainer: Annotated[
         bool, typer.Option("--with-trainer", help="Also run a trainer, as a child process that stands back for this.")
     ] = False,
@@ -47,7 +50,7 @@ def command(
     from streams.app import serve
 
     try:
-        overrides = Overrides(accept_changed_settings, accept_repartition, accept_gap, fresh)
+        overrides = Overrides(accept_changed_settings, accept_repartition, accept_gap, fresh, accept_new_topic)
         serve(settings, overrides, None if trainer is None else lambda: trainer.restarts)
     finally:
         if trainer is not None:

@@ -23,6 +23,7 @@ from faust.types import TP
 from sie_online.client.consumer import PatientConsumer
 from sie_online.records import RecordBatch
 from streams.transport.positions import Claim, batch_bytes
+from streams.transport.topic_id import topic_id
 
 if TYPE_CHECKING:
     from streams.transport.consumer import Consumer
@@ -217,6 +218,10 @@ class FetchThread(AIOKafkaConsumerThread):
     async def partition_count(self, _: Iterable[int] = ()) -> int:
         """Partitions that the topic has."""
         return len(self._ensure_consumer().partitions_for_topic(self.consumer.topic) or ())
+
+    async def topic_id(self, _: Iterable[int] = ()) -> str:
+        """Kafka's id of the topic; ``UNKNOWN`` where the brokers tell none."""
+        return await topic_id(self._ensure_consumer()._client, self.consumer.topic)
 
     def leave(self) -> None:
         """Leave the group, if that can be done at once, so that the others need not wait for the session's end."""

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from sie_online.errors import DecisionError
 from sie_online.settings import Settings
 from streams.checkpoint import Loaded
-from streams.checkpoint.decisions import Overrides, check_restore
+from streams.checkpoint import manifest as manifests
+from streams.checkpoint.decisions import Overrides, check_restore, of_this_topic
+from streams.checkpoint.manifest import Manifest
 
 Check = Callable[..., int]
 
@@ -61,3 +64,43 @@ def test_every_refusal_names_its_flag_and_only_that_flag_lifts_it(check: Check, 
         check(others, **place)
     assert refusal.value.exit_code == 78
     assert check({flag: True}, **place) == begins_at
+
+
+OURS = Loaded(100, 3, {}, {}, "", 4, 1, 3, "0.1.0", topic_id="a")
+
+
+def test_a_state_of_another_topic_is_refused_until_a_person_leaves_it_behind() -> None:
+    with pytest.raises(DecisionError, match="--accept-new-topic"):
+        of_this_topic(OURS, "b", accepted=False)
+    assert of_this_topic(OURS, "b", accepted=True) is None
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+def test_where_a_topics_id_is_unknown_nothing_is_compared(accepted: bool) -> None:
+    unknown = replace(OURS, topic_id="")
+    assert of_this_topic(OURS, "a", accepted=accepted) is OURS
+    assert of_this_topic(OURS, "", accepted=accepted) is OURS
+    assert of_this_topic(unknown, "b", accepted=accepted) is unknown
+    assert of_this_topic(None, "b", accepted=accepted) is None
+
+
+def test_a_manifest_that_says_nothing_of_the_topics_id_is_read_as_before() -> None:
+    said = Manifest(
+        code_version="0.1.0",
+        fingerprint="f",
+        group="g",
+        topic="t",
+        topic_id="a",
+        partition=0,
+        input_partitions=1,
+        epoch=1,
+        highest_generation=1,
+        next_offset=5,
+        meta=manifests.encode_meta({}),
+        packs={},
+        pieces={},
+    )
+    assert manifests.decode(manifests.encode(said)).topic_id == "a"
+    earlier = msgspec.json.decode(msgspec.json.encode(said))
+    del earlier["topic_id"]
+    assert msgspec.json.decode(msgspec.json.encode(earlier), type=Manifest).topic_id == ""
