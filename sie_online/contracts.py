@@ -16,6 +16,9 @@ EVENT_TYPES = ("impression", "view", "click", "cart", "favorite", "purchase", "r
 HEARTBEAT = "heartbeat"
 """Type of a record that only moves its partition's clock: ``{"event_type": "heartbeat", "timestamp_ms": …}``."""
 
+ERASE = "erase"
+"""Type of a record that makes its partition forget a user: ``{"event_type": "erase", "user_id": …}``."""
+
 FACTORS = ("noise", "delay", "balance", "score", "normaliser", "guard", "clip", "influence")
 """The additive parts of log weight, in column order (``f_<name>``)."""
 

@@ -15,12 +15,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sie_online.contracts import EVENT_TYPES, HEARTBEAT
+from sie_online.contracts import ERASE, EVENT_TYPES, HEARTBEAT
 from sie_online.errors import SettingsError
 from sie_online.events import (
+    ERASE_CODE,
     EVENT,
     TYPE_CODES,
     DeadLetter,
+    Erase,
     Event,
     EventBatch,
     Heartbeat,
@@ -30,6 +32,9 @@ from sie_online.events import (
 from sie_online.parser import CATEGORY_ID, EVENT_ID, IDS, ITEM_ID, USER_ID, Limits, gather, hash_ids, parse
 from sie_online.records import RecordBatch
 from sie_online.settings import Settings
+
+HMAC_HEX_BYTES = 64
+"""Length of a keyed id."""
 
 MAX_BRACKETS = 256
 """Brackets in a value; events are flat, and a parser's recursion limit must not decide what is valid."""
@@ -59,6 +64,7 @@ class Decoder:
         self._pseudonym = _pseudonymiser(settings.privacy.hmac_key_file)
         self._event = msgspec.json.Decoder(Event)
         self._heartbeat = msgspec.json.Decoder(Heartbeat)
+        self._erase = msgspec.json.Decoder(Erase)
 
     def decode(self, batch: RecordBatch) -> tuple[EventBatch, list[DeadLetter]]:
         """Split ``batch`` into its valid events and its dead letters, both in order."""
@@ -89,7 +95,9 @@ class Decoder:
             _text(buffer, spans[:, which]) for which in (EVENT_ID, USER_ID, ITEM_ID, CATEGORY_ID)
         )
         if self._pseudonym:
-            user_id = Text.of([self._pseudonym(user) for user in user_id.values()])
+            named = columns["etype"] == ERASE_CODE  # by the published id
+            ids = zip(user_id.values(), named.tolist(), strict=True)
+            user_id = Text.of([user if is_published else self._pseudonym(user) for user, is_published in ids])
             columns["user_key"] = user_id.keys()
         return EventBatch(columns, event_id, user_id, item_id, category_id)
 
@@ -108,7 +116,9 @@ class Decoder:
             raise RefusedError(Reason.TOO_DEEP, f"more than {MAX_BRACKETS} brackets; events are flat")
         try:
             event = self._parse(value)
-            if event.event_type != HEARTBEAT:
+            if event.event_type == ERASE:
+                self._check_id("user_id", event.user_id, 1, max(self._limits.id_bytes, HMAC_HEX_BYTES))
+            elif event.event_type != HEARTBEAT:
                 self._check(event, batch.key(row), int(batch.timestamps_ms[row]))
         except (ValueError, RecursionError) as error:
             raise _diagnose(error) from None
@@ -118,18 +128,17 @@ class Decoder:
         try:
             return self._event.decode(value)
         except ValueError as error:
-            if f"'{HEARTBEAT}'" not in str(error):
-                raise
-            beat = self._heartbeat.decode(value)
-            return Event("", "", "", HEARTBEAT, beat.timestamp_ms)  # type: ignore[arg-type]  # a type of its own
+            if f"'{HEARTBEAT}'" in str(error):
+                beat = self._heartbeat.decode(value)
+                return Event("", "", "", HEARTBEAT, beat.timestamp_ms)  # type: ignore[arg-type]  # a type of its own
+            if f"'{ERASE}'" in str(error):
+                return Event("", self._erase.decode(value).user_id, "", ERASE, 0)  # type: ignore[arg-type]  # likewise
+            raise
 
     def _check(self, event: Event, key: bytes | None, stamp_ms: int) -> None:
         """Refuse what the parser cannot see is wrong."""
         for name, least in (("event_id", 1), ("user_id", 1), ("item_id", 1), ("category_id", 0)):
-            size = len(_spelling(getattr(event, name)))
-            if not least <= size <= self._limits.id_bytes:
-                allowed = f"{least} to {self._limits.id_bytes} are allowed"
-                raise RefusedError(Reason.BAD_ID, f"{name} has {size} bytes; {allowed}")
+            self._check_id(name, getattr(event, name), least, self._limits.id_bytes)
         if event.timestamp_ms > stamp_ms + self._limits.future_ms:
             later = f"is over {self._limits.future_ms / 1000:g} s later than its record"
             raise RefusedError(Reason.BAD_TIMESTAMP, f"timestamp_ms {event.timestamp_ms} {later}")
@@ -139,6 +148,11 @@ class Decoder:
             raise RefusedError(
                 Reason.OUT_OF_RANGE, f"{len(event.attributes)} attributes; {self._limits.attributes} are allowed"
             )
+
+    def _check_id(self, name: str, identifier: str | int | None, least: int, most: int) -> None:
+        size = len(_spelling(identifier))
+        if not least <= size <= most:
+            raise RefusedError(Reason.BAD_ID, f"{name} has {size} bytes; {least} to {most} are allowed")
 
 
 def _fill(row: NDArray[np.void], spans: NDArray[np.int64], event: Event, spelled: bytearray, base: int) -> None:

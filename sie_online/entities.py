@@ -15,9 +15,9 @@ from sie_online.importance import balance, noise, scores, weight
 from sie_online.jit import kernel
 from sie_online.statements import EntityKind
 
-USER, ITEM, CATEGORY = range(3)
-KINDS: tuple[EntityKind, ...] = ("user", "item", "category")
-"""Names of the stated kinds, in code order."""
+USER, ITEM, CATEGORY, ERASED_USER = range(4)
+KINDS: tuple[EntityKind, ...] = ("user", "item", "category", "user")
+"""Names of the stated kinds, in code order; of an erased user is said that there is no statement any more."""
 
 BASE_FIELDS: list[tuple[Any, ...]] = [*slots.BASE_FIELDS, ("last_ms", "i8")]
 STATED_FIELDS: list[tuple[Any, ...]] = [
@@ -37,10 +37,11 @@ def _record(*groups: list[tuple[Any, ...]]) -> np.dtype[Any]:
 USERS = _record(BASE_FIELDS, STATED_FIELDS, features.USER_FIELDS, noise.USER_FIELDS)
 ITEMS = _record(BASE_FIELDS, STATED_FIELDS, features.ITEM_FIELDS, noise.ITEM_FIELDS)
 CATEGORIES = _record(BASE_FIELDS, STATED_FIELDS, features.CATEGORY_FIELDS, noise.CATEGORY_FIELDS)
+OWNED_FIELDS: list[tuple[Any, ...]] = [("owner", "u8")]  # key of the user whose record it is
 PAIRS = _record(
-    BASE_FIELDS, [("converted_ms", "i8")], features.PAIR_FIELDS, noise.PAIR_FIELDS
+    BASE_FIELDS, OWNED_FIELDS, [("converted_ms", "i8")], features.PAIR_FIELDS, noise.PAIR_FIELDS
 )  # converted_ms: of the last conversion not returned since; 0: none
-INTERESTS = _record(BASE_FIELDS, features.INTEREST_FIELDS, noise.INTEREST_FIELDS)
+INTERESTS = _record(BASE_FIELDS, OWNED_FIELDS, features.INTEREST_FIELDS, noise.INTEREST_FIELDS)
 WORLD = _record(
     features.GLOBAL_FIELDS, noise.GLOBAL_FIELDS, balance.GLOBAL_FIELDS, scores.GLOBAL_FIELDS, weight.GLOBAL_FIELDS
 )

@@ -62,9 +62,9 @@ class Coach(Protocol):
 class Report:
     """What an evaluation found. ``auc`` and ``log_loss`` are progressive: of revision 0 against the final label.
 
-    ``events_in = events_weighted + duplicates + heartbeats + dead_letters``. Weights are those of each event's last
-    revision. AUC and log loss are None where no sample, or only one class, has matured. ``rows_by_model`` counts rows
-    by the model version in force.
+    ``events_in = events_weighted + duplicates + heartbeats + erasures + dead_letters``. Weights are those of each
+    event's last revision. AUC and log loss are None where no sample, or only one class, has matured. ``rows_by_model``
+    counts rows by the model version in force.
     """
 
     partitions: int
@@ -74,6 +74,7 @@ class Report:
     events_weighted: int = 0
     duplicates: int = 0
     heartbeats: int = 0
+    erasures: int = 0
     dead_letters: int = 0
     dead_letters_by_reason: dict[str, int] = field(default_factory=dict)
     rows: int = 0
@@ -167,6 +168,7 @@ class _Line:
             report.events_weighted += sum(output.counts.weighted)
             report.duplicates += sum(output.counts.duplicates)
             report.heartbeats += output.counts.heartbeats
+            report.erasures += output.counts.erasures
             report.dead_letters += output.counts.dead_letters
             report.rows += len(output.weights)
             reasons.update(str(letter.reason) for letter in output.dead_letters)

@@ -17,7 +17,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from sie_online.contracts import EVENT_TYPES, HEARTBEAT
+from sie_online.contracts import ERASE, EVENT_TYPES, HEARTBEAT
 from sie_online.hashing import hash_column
 from sie_online.records import Headers
 
@@ -29,6 +29,9 @@ POSITION_MAX = 1_000_000
 
 HEARTBEAT_CODE = len(EVENT_TYPES)
 """Type code of a heartbeat in the columns."""
+
+ERASE_CODE = len(EVENT_TYPES) + 1
+"""Type code of an erasure in the columns; ``user_id`` and ``user_key`` say whose."""
 
 Identifier = str | int
 Timestamp = Annotated[int, Meta(ge=FIRST_MS, le=LAST_MS)]
@@ -58,6 +61,15 @@ class Heartbeat(msgspec.Struct, gc=False, tag_field="event_type", tag=HEARTBEAT)
     """Moves the clock of the partition it is addressed to; carries nothing else."""
 
     timestamp_ms: Timestamp
+
+
+class Erase(msgspec.Struct, gc=False, tag_field="event_type", tag=ERASE, forbid_unknown_fields=True):
+    """Makes the partition it is addressed to forget a user. With any other field it is no erasure but a dead letter.
+
+    ``user_id`` is the id as it is published: where ``privacy.hmac_key_file`` is set, the keyed HMAC.
+    """
+
+    user_id: str
 
 
 class Reason(enum.StrEnum):
@@ -143,7 +155,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """The valid events and heartbeats of a record batch, in order. ``columns`` has dtype ``EVENT``."""
+    """The valid events, heartbeats and erasures of a record batch, in order. ``columns`` has dtype ``EVENT``."""
 
     columns: NDArray[np.void]
     event_id: Text
@@ -155,4 +167,4 @@ class EventBatch:
         return len(self.columns)
 
 
-TYPE_CODES = {name: code for code, name in enumerate((*EVENT_TYPES, HEARTBEAT))}
+TYPE_CODES = {name: code for code, name in enumerate((*EVENT_TYPES, HEARTBEAT, ERASE))}

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from sie_online import contracts
-from sie_online.events import Event, Heartbeat, Reason
+from sie_online.events import Erase, Event, Heartbeat, Reason
 from sie_online.statements import EntityState
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -46,8 +46,8 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def _events() -> dict[str, Any]:
-    (event, heartbeat), definitions = msgspec.json.schema_components([Event, Heartbeat], ref_template="#/$defs/{name}")
-    return _titled("Value of sie.events", {"anyOf": [event, heartbeat], "$defs": definitions})
+    kinds, definitions = msgspec.json.schema_components([Event, Heartbeat, Erase], ref_template="#/$defs/{name}")
+    return _titled("Value of sie.events", {"anyOf": list(kinds), "$defs": definitions})
 
 
 def _dead_letter_headers() -> dict[str, Any]:

@@ -78,6 +78,33 @@ def slot_of(table: Any, key: Any, ordinal: int) -> int:
 
 
 @kernel
+def was_slot_of(table: Any, key: Any, slot: int) -> bool:
+    """Whether ``slot`` may be, or may once have been, the one of ``key``: a slot never leaves its set."""
+    ways = table.sets[_set_of(table, key)]
+    found = False
+    for way in range(WAYS):
+        found |= ways[SLOT, way] == slot and ways[TOUCHED, way] != 0
+    return found
+
+
+@kernel
+def forget(table: Any, key: Any) -> None:
+    """Empty the record of ``key``, if there is one; its slot is the next of its set to make room.
+
+    The slot stays in use, as nobody's: others may refer to their slots by number, and slots in use lie together.
+    """
+    index = _set_of(table, key)
+    ways = table.sets[index]
+    nobody = np.uint64(index) * np.uint64(WAYS)  # says no more than which set it is, and `reindex` needs that
+    for way in range(WAYS):
+        if np.uint64(ways[KEY, way]) == key and ways[TOUCHED, way] != 0:
+            slot = ways[SLOT, way]
+            table.rows[slot] = table.rows[table.rows.shape[0] - 1]
+            table.rows[slot].key, table.rows[slot].touched = nobody, 1
+            ways[KEY, way], ways[TOUCHED, way] = np.int64(nobody), 1
+
+
+@kernel
 def reindex(table: Any) -> None:
     """Derive ``sets`` and ``used`` from ``rows``."""
     table.sets[:] = 0

@@ -177,6 +177,39 @@ def _next_match(views: Any, view: int, pair_key: Any, head: int) -> int:
 
 
 @kernel
+def drop_user_text(views: Any, view: int) -> None:
+    """Take the user's id out of the texts of ``view``; the bytes it leaves at their end are overwritten."""
+    cold = views.cold[view & (views.hot.shape[0] - 1)]
+    mask = views.ids.shape[0] - 1
+    to, size = cold.ids_at + cold.event_bytes, cold.user_bytes
+    for step in range(cold.item_bytes):
+        views.ids[(to + step) & mask] = views.ids[(to + size + step) & mask]
+    for step in range(size):
+        views.ids[(to + cold.item_bytes + step) & mask] = 0
+    cold.user_bytes = 0
+
+
+@kernel
+def wipe(views: Any, view: int) -> None:
+    """Empty ``view`` but for its time and place, so that it leaves the ring in its turn and is found by no pair."""
+    at = view & (views.hot.shape[0] - 1)
+    hot, cold = views.hot[at], views.cold[at]
+    for step in range(cold.event_bytes + cold.item_bytes):
+        views.ids[(cold.ids_at + step) & (views.ids.shape[0] - 1)] = 0
+    hot.offset, hot.pair_key, hot.probability, hot.weight, hot.user_slot, hot.item_slot = 0, 0, 0.0, 0.0, 0, 0
+    cold.user_key, cold.item_key, cold.category_key, cold.etype = 0, 0, 0, 0
+    cold.event_bytes, cold.item_bytes = 0, 0
+    cold.p_uniform, cold.p_weighted, cold.learn_weight = 0.0, 0.0, 0.0
+    cold.feature_score, cold.uncertainty, cold.group_log_weight = 0.0, 0.0, 0.0
+    for which in range(cold.evidence.shape[0]):
+        cold.evidence[which] = 0.0
+    for which in range(cold.features.shape[0]):
+        cold.features[which] = 0
+    for which in range(cold.dense.shape[0]):
+        cold.dense[which] = 0.0
+
+
+@kernel
 def store_text(ids: Any, at: int, data: Any, first: int, last: int) -> None:
     """Copy ``data[first:last]`` to ring position ``at``."""
     mask = ids.shape[0] - 1

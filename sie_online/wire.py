@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sie_online.contracts import HEARTBEAT
+from sie_online.contracts import ERASE, HEARTBEAT
 from sie_online.settings import Settings
 
 MATURITY_MARGIN_MS = 1_000
@@ -44,6 +44,14 @@ def heartbeat(timestamp_ms: int, partition: int) -> WireRecord:
     """The record that moves the clock of ``partition`` to ``timestamp_ms`` (event time, ms)."""
     value = msgspec.json.encode({"event_type": HEARTBEAT, "timestamp_ms": timestamp_ms})
     return WireRecord(None, value, partition)
+
+
+def erasure(published_id: str, partition: int) -> WireRecord:
+    """The record that makes ``partition`` forget the user whose id is published as ``published_id``.
+
+    Without a key: the user's events say where it belongs, and the id need not be written twice.
+    """
+    return WireRecord(None, msgspec.json.encode({"event_type": ERASE, "user_id": published_id}), partition)
 
 
 def maturity_ms(settings: Settings, last_event_ms: int) -> int:

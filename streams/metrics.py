@@ -19,7 +19,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from sie_online.announcements import MODELS
-from sie_online.contracts import CODE_VERSION, EVENT_TYPES, HEARTBEAT
+from sie_online.contracts import CODE_VERSION, ERASE, EVENT_TYPES, HEARTBEAT
 from sie_online.events import Reason
 from sie_online.settings import Settings
 from sie_online.shard.state import WEIGHT_EDGES
@@ -82,6 +82,7 @@ class Metrics:
             for name, n in zip(EVENT_TYPES, by_type, strict=True):
                 self._count_events(shard, name, outcome, n)
         self._count_events(shard, HEARTBEAT, "heartbeat", counts.heartbeats)
+        self._count_events(shard, ERASE, "erasure", counts.erasures)
         self._count_events(shard, UNKNOWN, "dead_letter", counts.dead_letters)
         for label, n in (("negative", counts.settled_negative), ("positive", counts.settled_positive)):
             self._settled.labels(shard, label).inc(n)

@@ -157,7 +157,9 @@ class Publisher(mode.Service):
             lambda producer: producer.send(topic, value, key=key, partition=partition, headers=list(headers)),
         )
 
-    async def _send_keyed(self, deliveries: Deliveries, topic: str, pairs: Sequence[tuple[bytes, bytes]]) -> None:
+    async def _send_keyed(
+        self, deliveries: Deliveries, topic: str, pairs: Sequence[tuple[bytes, bytes | None]]
+    ) -> None:
         """Many small messages, each where its key belongs: as record batches of our own, not one by one."""
         if not pairs:
             return

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from sie_online.announcements import NET, Adoption
-from sie_online.decoder import Decoder
+from sie_online.decoder import HMAC_HEX_BYTES, Decoder
 from sie_online.events import DeadLetter, EventBatch
 from sie_online.importance.net import Net, no_net, own
 from sie_online.importance.weight import effective_share
@@ -29,7 +29,6 @@ from sie_online.shard.snapshot import Image, Piece, Snapshot
 from sie_online.shard.state import COUNTERS, WEIGHT_EDGES, config_of, new_state
 from sie_online.views import grown
 
-HMAC_HEX_BYTES = 64
 MAX_GATHERED = 2_048
 """Samples and statements that wait at most for more to come."""
 
@@ -45,11 +44,12 @@ class Counts:
     settled_negative: int
     settled_positive: int
     settled_early: int
+    erasures: int = 0
 
     @property
     def events_in(self) -> int:
-        """Records accounted for: weighted + duplicates + heartbeats + dead letters."""
-        return sum(self.weighted) + sum(self.duplicates) + self.heartbeats + self.dead_letters
+        """Records accounted for: weighted + duplicates + heartbeats + erasures + dead letters."""
+        return sum(self.weighted) + sum(self.duplicates) + self.heartbeats + self.erasures + self.dead_letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ class Shard:
         events, dead = self._decoder.decode(batch)
         self.dead_letters += len(dead)
         texts, offsets = _texts(events), events.columns["offset"]
-        at, done = 0, False
+        at, done, erasures = 0, False, int(self._state.counters["erasures"][0])
         while not done:
             before = self._state.counters[0].copy()
             if at < len(events):
@@ -176,6 +176,8 @@ class Shard:
             done = self._out.control["stop"][0] == DONE and at == len(events)
             output = self._render(events, before, dead, last=done, gather=gather)
             if done:
+                if erasures != self._state.counters["erasures"][0]:
+                    self._image = Image()  # a full snapshot: packs that hold what is forgotten go with their manifests
                 self.next_offset = batch.end
                 self._adopt_until(batch.end)
             yield output
@@ -331,6 +333,7 @@ def _counts(before: np.void, after: np.void, dead_letters: int) -> Counts:
         settled_negative=negative,
         settled_positive=positive,
         settled_early=int(moved("settled_early")),
+        erasures=int(moved("erasures")),
     )
 
 

@@ -12,17 +12,20 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sie_online.entities import CATEGORY, ITEM, KINDS, USER
+from sie_online.entities import CATEGORY, ERASED_USER, ITEM, KINDS, USER
 from sie_online.events import EventBatch
 from sie_online.shard.output import Out, Settled
-from sie_online.statements import EntityState, encode
+from sie_online.statements import EntityState, encode, key
 
 
 class Gathered(NamedTuple):
-    """Rows of ``sie.samples.v1`` in the order of settlement, and keys and values of ``sie.entities.v1``."""
+    """Rows of ``sie.samples.v1`` in the order of settlement, and keys and values of ``sie.entities.v1``.
+
+    An entity that is to be forgotten has no value.
+    """
 
     samples: pa.RecordBatch
-    entities: list[tuple[bytes, bytes]]
+    entities: list[tuple[bytes, bytes | None]]
 
 
 class Gathering:
@@ -31,7 +34,7 @@ class Gathering:
     def __init__(self, partition: int) -> None:
         self._partition = partition
         self._settled: list[Settled] = []
-        self._stated: dict[tuple[int, bytes], EntityState] = {}
+        self._stated: dict[tuple[int, bytes], EntityState | None] = {}
         self._samples = 0
 
     def __len__(self) -> int:
@@ -59,10 +62,15 @@ class Gathering:
             dense=np.concatenate([part.dense for part in parts]),
         )
 
-    def stated(self) -> list[tuple[bytes, bytes]]:
+    def stated(self) -> list[tuple[bytes, bytes | None]]:
         """Key and value of the newest statement about each entity, which wait no longer."""
         stated, self._stated = self._stated, {}
-        return [encode(KINDS[kind], name, self._partition, state) for (kind, name), state in stated.items()]
+        return [
+            encode(KINDS[kind], name, self._partition, state)
+            if state
+            else (key(KINDS[kind], name, self._partition), None)
+            for (kind, name), state in stated.items()
+        ]
 
     def _take_settled(self, out: Out, n_rows: int, n: int) -> None:
         keys = out.settled[:n].copy()
@@ -75,14 +83,17 @@ class Gathering:
 
     def _take_stated(self, stated: NDArray[np.void], events: EventBatch, version: str) -> None:
         names = [b""] * len(stated)
-        for kind, text in ((USER, events.user_id), (ITEM, events.item_id), (CATEGORY, events.category_id)):
+        ids_of = {USER: events.user_id, ITEM: events.item_id, CATEGORY: events.category_id, ERASED_USER: events.user_id}
+        for kind, text in ids_of.items():
             at = np.flatnonzero(stated["kind"] == kind)
             for place, name in zip(at.tolist(), text.take(stated["event"][at]), strict=True):
                 names[place] = name
         figures = stated[["kind", "n_events", "sum_weight", "noise_alpha", "noise_beta", "offset"]].tolist()
         for name, (kind, n_events, sum_weight, alpha, beta, offset) in zip(names, figures, strict=True):
-            # moved to the end: the newest statement is the last said
-            self._stated.pop((kind, name), None)
-            self._stated[kind, name] = EntityState(
-                int(n_events), sum_weight, alpha, beta, self._partition, offset, version
-            )
+            about, state = (kind, name), None
+            if kind == ERASED_USER:
+                about = (USER, name)
+            else:
+                state = EntityState(int(n_events), sum_weight, alpha, beta, self._partition, offset, version)
+            self._stated.pop(about, None)  # moved to the end: the newest statement is the last said
+            self._stated[about] = state

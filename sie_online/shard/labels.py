@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from sie_online.importance import delay
 from sie_online.importance.balance import class_log_weight
 from sie_online.importance.net import Sample, log_influence
@@ -21,7 +23,7 @@ from sie_online.shard.emit import ids_of_view, set_factors, write_settled, write
 from sie_online.shard.output import has_room
 from sie_online.views import newest_of, next_older
 
-UNKNOWN, NEGATIVE, POSITIVE = -1, 0, 1
+UNKNOWN, NEGATIVE, POSITIVE, ERASED = -1, 0, 1, 2
 
 
 @kernel
@@ -50,12 +52,15 @@ def settle_oldest(cfg: Any, state: Any, out: Any) -> None:
     counters = state.counters[0]
     at = counters.head & (state.views.hot.shape[0] - 1)
     overlay = state.views.overlay[at]
+    if overlay.label == ERASED:
+        counters.head += 1
+        return
     if overlay.label != POSITIVE:
         overlay.noise_probability = _noise_now(cfg, state, at, NEGATIVE)
         overlay.label = NEGATIVE
     published_ms = state.views.hot[at].time_ms + cfg.window_ms + cfg.lateness_ms
     state.world[0].labelled[overlay.label] += 1.0
-    _revise(cfg, state, out, counters.head, published_ms, 0.0, True)
+    revise(cfg, state, out, counters.head, published_ms, 0.0, True)
     write_settled(out, state.views.cold[at])
     counters.settled[overlay.label] += 1
     counters.head += 1
@@ -94,7 +99,7 @@ def convert_view(cfg: Any, state: Any, out: Any, view: int, time_ms: int) -> Non
     first = overlay.label == UNKNOWN
     overlay.label = POSITIVE
     overlay.noise_probability = _noise_now(cfg, state, at, POSITIVE)
-    _revise(cfg, state, out, view, time_ms, delay.converted(hot.probability) if cfg.use_delay else 0.0, False)
+    revise(cfg, state, out, view, time_ms, delay.converted(hot.probability) if cfg.use_delay else 0.0, False)
     if cfg.external:
         return
     for twin in range(TWINS):
@@ -115,7 +120,7 @@ def revert_pair(cfg: Any, state: Any, out: Any, pair_key: Any, time_ms: int) -> 
         hot, cold, overlay = state.views.hot[at], state.views.cold[at], state.views.overlay[at]
         if overlay.label == POSITIVE and hot.time_ms <= time_ms:
             overlay.label = NEGATIVE
-            _revise(cfg, state, out, view, time_ms, delay.provisional(hot.probability) if cfg.use_delay else 0.0, False)
+            revise(cfg, state, out, view, time_ms, delay.provisional(hot.probability) if cfg.use_delay else 0.0, False)
             if not cfg.external:
                 weight = learning_weight(cfg.weight, state.world[0], state.scratch.factors)
                 for twin in range(TWINS):
@@ -139,19 +144,23 @@ def _noise_now(cfg: Any, state: Any, at: int, label: int) -> float:
 
 
 @kernel
-def _revise(cfg: Any, state: Any, out: Any, view: int, published_ms: int, log_delay: float, final: bool) -> None:
+def revise(cfg: Any, state: Any, out: Any, view: int, published_ms: int, log_delay: float, final: bool) -> None:
     """Publish the next revision of a view; its label and noise probability stand in the overlay."""
     at = view & (state.views.hot.shape[0] - 1)
     hot, cold, overlay = state.views.hot[at], state.views.cold[at], state.views.overlay[at]
     world, factors = state.world[0], state.scratch.factors
     p, label = hot.probability, overlay.label
-    sample = Sample(cold.user_key, cold.item_key, cold.category_key, cold.etype, p, cold.feature_score, label - p)
+    error, by_class = np.nan, 0.0
+    if label != UNKNOWN:
+        error = label - p
+        by_class = class_log_weight(world, label, cfg.class_power) if cfg.use_balance else 0.0
+    sample = Sample(cold.user_key, cold.item_key, cold.category_key, cold.etype, p, cold.feature_score, error)
     set_factors(
         factors,
         math.log1p(-overlay.noise_probability) if cfg.use_noise else 0.0,
         log_delay,
-        cold.group_log_weight + class_log_weight(world, label, cfg.class_power) if cfg.use_balance else 0.0,
-        log_score(cfg.combine, cfg.k, world, p, label - p, cold.feature_score),
+        cold.group_log_weight + by_class if cfg.use_balance else 0.0,
+        log_score(cfg.combine, cfg.k, world, p, error, cold.feature_score),
         log_influence(state.net, cfg.k, sample, cold.dense) if cfg.combine == NET else 0.0,
     )
     overlay.revision += 1

@@ -13,7 +13,7 @@ import numpy as np
 
 from sie_online.dedupe import contains, remember
 from sie_online.entities import CATEGORY, ITEM, USER, count, statement_due
-from sie_online.events import HEARTBEAT_CODE
+from sie_online.events import ERASE_CODE, HEARTBEAT_CODE
 from sie_online.features import extract
 from sie_online.features import observe as observe_features
 from sie_online.hashing import combine
@@ -27,6 +27,7 @@ from sie_online.importance.weight import compose, learning_weight, observe_weigh
 from sie_online.jit import kernel
 from sie_online.recommender.kernels import UNIFORM, WEIGHTED, learn, note_usage, predict
 from sie_online.shard.emit import ids_of_event, set_factors, write_statement
+from sie_online.shard.erase import forget_user
 from sie_online.shard.labels import (
     POSITIVE,
     UNKNOWN,
@@ -93,6 +94,10 @@ def run(cfg: Any, state: Any, events: Any, texts: Any, start: int, out: Any) -> 
     control.stop = DONE
     for at in range(start, events.shape[0]):
         event = events[at]
+        if event.etype == ERASE_CODE:
+            if not forget_user(cfg, state, out, event, at):
+                return at
+            continue
         if event.etype == HEARTBEAT_CODE:
             counters.clock_ms = max(counters.clock_ms, event.time_ms)
             if not settle_due(cfg, state, out):
@@ -112,7 +117,7 @@ def run(cfg: Any, state: Any, events: Any, texts: Any, start: int, out: Any) -> 
 @kernel
 def features_of(cfg: Any, state: Any, event: Any) -> bool:
     """Leave the features that `run` will see at ``event`` in the scratch; False if it will not look at it."""
-    if event.etype == HEARTBEAT_CODE or contains(state.dedupe, event.event_key):
+    if event.etype >= HEARTBEAT_CODE or contains(state.dedupe, event.event_key):
         return False
     slots = _find(state, event, state.counters[0].events + 1)
     _extract(cfg, state, event, slots)
@@ -217,7 +222,7 @@ def _process(cfg: Any, state: Any, event: Any, texts: Any, at: int, out: Any) ->
 def _find(state: Any, event: Any, ordinal: int) -> Slots:
     category_key = max(event.category_key, NO_CATEGORY)
     pair_key = combine(event.user_key, event.item_key)
-    return Slots(
+    slots = Slots(
         slot_of(state.users, event.user_key, ordinal),
         slot_of(state.items, event.item_key, ordinal),
         slot_of(state.categories, category_key, ordinal),
@@ -225,6 +230,8 @@ def _find(state: Any, event: Any, ordinal: int) -> Slots:
         slot_of(state.interests, combine(event.user_key, category_key), ordinal),
         pair_key,
     )
+    state.pairs.rows[slots.pair].owner = state.interests.rows[slots.interest].owner = event.user_key
+    return slots
 
 
 @kernel

@@ -66,6 +66,7 @@ COUNTERS = np.dtype(
         ("duplicates", "i8", (len(EVENT_TYPES),)),
         ("settled", "i8", (2,)),  # by label
         ("weight_bins", "i8", (24,)),  # of the weights at revision 0, by `WEIGHT_EDGES`
+        ("erasures", "i8"),
     ]
 )
 """The shard's clock and its counts since it began."""

@@ -53,7 +53,7 @@ def undisturbed(
         shard.close()
     return Said(
         pa.Table.from_batches([one.weights for one in outputs]),
-        pa.Table.from_batches([one.samples for one in outputs]),
+        pa.Table.from_batches([one.gathered.samples for one in outputs]),
         dead,
     )
 
