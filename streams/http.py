@@ -1,12 +1,16 @@
 """What the sites of worker and trainer have in common: the port, the headers, the answers to probes and Prometheus.
 
-Read-only. Which pages there are, and what they say, is the sites' own.
+Read-only. Which pages there are, and what they say, is the sites' own. Whoever reaches the port can neither hold
+connections open nor use up file descriptors, and a browser is answered only under a name that is ours.
 """
 
 from __future__ import annotations
 
+import asyncio
 import errno
-from collections.abc import Awaitable, Callable, Mapping
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -30,6 +34,19 @@ HEADERS = {
 SHUTDOWN_S = 1.0
 """Nobody should wait for a scrape when a process stops."""
 
+IDLE_S = 5.0
+"""A connection on which no whole request has come for so long is closed, however many bytes of one trickle in."""
+MAX_CONNECTIONS = 64
+"""Probes, Prometheus and a few people with the page open need a tenth of it. Beyond, the oldest makes room, so that
+half-open ones never keep a probe out."""
+BACKLOG = 32
+"""Connections that are taken before the bound is looked at again."""
+MAX_LINE_BYTES = 1_024
+MAX_HEADERS = 64
+MAX_HEADER_BYTES = 8_190  # a browser sends the cookies of every service on this host
+
+LOOPBACK_NAME = "localhost"
+
 Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -40,6 +57,8 @@ class Address(Protocol):
     def host(self) -> str: ...
     @property
     def port(self) -> int: ...
+    @property
+    def allowed_hosts(self) -> Collection[str]: ...
 
 
 class HttpServer:
@@ -54,6 +73,7 @@ class HttpServer:
         self._address = address
         self._routes = routes
         self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
 
     async def open(self) -> None:
         """Listen.
@@ -61,28 +81,51 @@ class HttpServer:
         Raises:
             UsageError: the address cannot be listened on; says which setting to change.
         """
-        runner = web.AppRunner(self._application(), access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
+        runner = web.AppRunner(
+            self._application(),
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=SHUTDOWN_S,
+            keepalive_timeout=IDLE_S,
+            lingering_time=SHUTDOWN_S,
+            max_line_size=MAX_LINE_BYTES,
+            max_headers=MAX_HEADERS,
+            max_field_size=MAX_HEADER_BYTES,
+        )
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._address.host, self._address.port).start()
+            listener = await asyncio.get_running_loop().create_server(
+                lambda: _admitted(runner), self._address.host, self._address.port, backlog=BACKLOG
+            )
         except OSError as error:
             await runner.cleanup()
             raise UsageError(self._refusal(error)) from error
-        self._runner = runner
-        host, port = runner.addresses[0][:2]
+        self._runner, self._listener = runner, listener
+        host, port = listener.sockets[0].getsockname()[:2]
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def close(self) -> None:
         """Close the port; a second call does nothing."""
         runner, self._runner = self._runner, None
-        if runner is not None:
+        listener, self._listener = self._listener, None
+        if runner is not None and listener is not None:
+            listener.close()
             await runner.cleanup()
 
     def _application(self) -> web.Application:
-        application = web.Application()
+        application = web.Application(middlewares=[self._known_host], client_max_size=MAX_LINE_BYTES)
         application.add_routes([web.get(path, respond) for path, respond in self._routes.items()])
         application.on_response_prepare.append(_add_headers)
         return application
+
+    @web.middleware
+    async def _known_host(self, request: web.Request, handler: Respond) -> web.StreamResponse:
+        """Refuse a name that is not ours: a foreign page may have pointed its own name at this address."""
+        if is_known_host(request.headers.get("Host"), (self._address.host, *self._address.allowed_hosts)):
+            return await handler(request)
+        variable = f"SIE_{self._section.replace('.', '__').upper()}__ALLOWED_HOSTS"
+        text = f"this site does not answer to that name: use an address, or name it in {self._section}.allowed_hosts "
+        return web.Response(status=421, text=f"{text}({variable}='[\"NAME\"]')\n")
 
     def _refusal(self, error: OSError) -> str:
         host, port, section = self._address.host, self._address.port, self._section
@@ -93,6 +136,44 @@ class HttpServer:
         name = f"{section}.port" if error.errno == errno.EACCES else f"{section}.host"
         cause = error.strerror or str(error)
         return f"{name}: cannot listen on {host}:{port} ({cause}): set {variable}__HOST and {variable}__PORT"
+
+
+def _admitted(runner: web.AppRunner) -> asyncio.Protocol:
+    """Who handles a new connection; beyond ``MAX_CONNECTIONS`` the oldest are cut off."""
+    server = runner.server
+    if server is None:
+        raise ConnectionAbortedError("the site is being closed")
+    connections = server.connections
+    for oldest in connections[: max(0, len(connections) - MAX_CONNECTIONS + 1)]:
+        if oldest.transport is not None:
+            oldest.transport.abort()
+    return server()
+
+
+def is_known_host(header: str | None, names: Collection[str]) -> bool:
+    """Whether a ``Host`` header is none, an address, a name of this machine, or one of ``names``.
+
+    None is what HTTP/1.0 clients send; browsers, who could be led here by a foreign name, always send one.
+    """
+    if header is None:
+        return True
+    name = _without_port(header).rstrip(".").lower()
+    own = {LOOPBACK_NAME, socket.gethostname().lower(), *(known.lower() for known in names)}
+    return name in own or name.endswith(f".{LOOPBACK_NAME}") or _is_address(name)
+
+
+def _without_port(header: str) -> str:
+    if header.startswith("["):
+        return header[1:].partition("]")[0]
+    return header.partition(":")[0]
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:

@@ -102,3 +102,6 @@ class Web(Section):
 
     host: str = Field("127.0.0.1", description="Address to listen on; loopback unless told otherwise.")
     port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0 picks a free one.")
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description="Names, beside addresses and this machine's own, under which a browser may ask for it."
+    )

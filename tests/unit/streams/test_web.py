@@ -15,6 +15,7 @@ import pytest
 
 from sie_online.errors import UsageError
 from sie_online.settings import Settings
+from streams import http
 from streams.metrics import Metrics
 from streams.status import quantile
 from streams.web import Health, Site
@@ -183,6 +184,100 @@ def test_the_port_is_free_again_after_the_stop(settings: SettingsFactory) -> Non
 
     port = serving(settings(), ask)
     assert serving(settings(web={"port": port}), ask) == port
+
+
+@pytest.mark.parametrize(
+    ("host", "code"),
+    [
+        ("127.0.0.1:8080", 200),
+        ("[::1]:8080", 200),
+        ("10.1.2.3", 200),  # a pod's, as probes ask
+        ("localhost:8080", 200),
+        ("LOCALHOST", 200),
+        (socket.gethostname(), 200),
+        ("metrics.example", 200),
+        ("evil.example:8080", 421),
+        ("metrics.example.evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("[::1", 200),
+        ("", 421),
+    ],
+)
+def test_a_foreign_name_for_this_address_is_refused(settings: SettingsFactory, host: str, code: int) -> None:
+    ours = settings(web={"allowed_hosts": ["metrics.example"]})
+    answered, _, text = serving(ours, get("/metrics", Host=host))
+    assert answered == code
+    assert ("SIE_WEB__ALLOWED_HOSTS" in text) == (code == 421)
+
+
+def test_who_is_too_old_for_a_host_header_is_answered(settings: SettingsFactory) -> None:
+    async def ask(_: aiohttp.ClientSession, site: Site) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(site))
+        writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
+        answer = await reader.readline()
+        writer.close()
+        return answer
+
+    assert b" 200 " in serving(settings(), ask)
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: "])
+def test_half_open_connections_neither_keep_a_probe_out_nor_stay(
+    settings: SettingsFactory, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(http, "IDLE_S", 1.0)
+
+    async def ask(session: aiohttp.ClientSession, site: Site) -> tuple[int, int, list[bytes]]:
+        streams = []
+        for _ in range(300):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port_of(site))
+            writer.write(sent)
+            streams.append((reader, writer))
+        async with session.get("/healthz") as answer:
+            code = answer.status
+        held = len(site_connections(site))
+        ends = await asyncio.gather(*(end_of(reader, writer) for reader, writer in streams))
+        return code, held, ends
+
+    code, held, ends = serving(settings(), ask)
+    assert code == 200
+    assert held <= http.MAX_CONNECTIONS + http.BACKLOG
+    assert set(ends) == {b""}  # closed by the site, without an answer
+
+
+@pytest.mark.parametrize(
+    "request_", [b"GET /" + b"a" * 2_000 + b" HTTP/1.1\r\n", b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 80]
+)
+def test_a_head_larger_than_any_of_ours_is_refused(settings: SettingsFactory, request_: bytes) -> None:
+    async def ask(_: aiohttp.ClientSession, site: Site) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(site))
+        writer.write(request_ + b"Host: localhost\r\n\r\n")
+        answer = await reader.readline()
+        writer.close()
+        return answer
+
+    assert b" 400 " in serving(settings(), ask)
+
+
+def port_of(site: Site) -> int:
+    return int(site.url.rpartition(":")[2])
+
+
+def site_connections(site: Site) -> list[Any]:
+    runner = site._server._runner
+    assert runner is not None
+    assert runner.server is not None
+    return runner.server.connections
+
+
+async def end_of(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    """What still comes until the other side closes."""
+    try:
+        return await reader.read()
+    except ConnectionResetError:
+        return b""
+    finally:
+        writer.close()
 
 
 @pytest.mark.parametrize(
