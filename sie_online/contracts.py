@@ -110,6 +110,9 @@ DEAD_LETTER_HEADERS = (
 )
 """Headers added to every dead letter, all UTF-8 text."""
 
+DEAD_LETTER_VALUE_HMAC = "sie-value-hmac-sha256"
+"""Header that stands for a value which is left out because ``privacy.hmac_key_file`` is set."""
+
 DEAD_LETTER_VALUE_BYTES = 512_000
 """Longer values are cut to this; ``sie-value-bytes`` and ``sie-value-sha256`` then tell of the whole."""
 

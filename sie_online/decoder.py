@@ -6,17 +6,14 @@ them without an object each; every other one is parsed, checked and, if it is no
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from sie_online.contracts import DEAD_LETTER_VALUE_HMAC as VALUE_HMAC
 from sie_online.contracts import ERASE, EVENT_TYPES, HEARTBEAT
-from sie_online.errors import SettingsError
 from sie_online.events import (
     ERASE_CODE,
     EVENT,
@@ -30,11 +27,9 @@ from sie_online.events import (
     Text,
 )
 from sie_online.parser import CATEGORY_ID, EVENT_ID, IDS, ITEM_ID, USER_ID, Limits, gather, hash_ids, parse
+from sie_online.pseudonyms import HEX_BYTES, Pseudonyms, pseudonyms
 from sie_online.records import RecordBatch
 from sie_online.settings import Settings
-
-HMAC_HEX_BYTES = 64
-"""Length of a keyed id."""
 
 MAX_BRACKETS = 256
 """Brackets in a value; events are flat, and a parser's recursion limit must not decide what is valid."""
@@ -61,7 +56,7 @@ class Decoder:
     def __init__(self, settings: Settings) -> None:
         limits = settings.limits
         self._limits = Limits(limits.value_bytes, limits.id_bytes, limits.attributes, round(limits.future_s * 1000))
-        self._pseudonym = _pseudonymiser(settings.privacy.hmac_key_file)
+        self._pseudonyms = pseudonyms(settings)
         self._event = msgspec.json.Decoder(Event)
         self._heartbeat = msgspec.json.Decoder(Heartbeat)
         self._erase = msgspec.json.Decoder(Erase)
@@ -78,7 +73,7 @@ class Decoder:
             try:
                 event = self._judge(batch, row)
             except RefusedError as refusal:
-                dead.append(_dead_letter(batch, row, refusal))
+                dead.append(_dead_letter(batch, row, refusal, self._pseudonyms))
             else:
                 _fill(columns[row : row + 1], spans[row], event, spelled, len(buffer))
                 valid[row] = True
@@ -94,10 +89,10 @@ class Decoder:
         event_id, user_id, item_id, category_id = (
             _text(buffer, spans[:, which]) for which in (EVENT_ID, USER_ID, ITEM_ID, CATEGORY_ID)
         )
-        if self._pseudonym:
+        if self._pseudonyms:
             named = columns["etype"] == ERASE_CODE  # by the published id
             ids = zip(user_id.values(), named.tolist(), strict=True)
-            user_id = Text.of([user if is_published else self._pseudonym(user) for user, is_published in ids])
+            user_id = Text.of([user if is_published else self._pseudonyms.of(user) for user, is_published in ids])
             columns["user_key"] = user_id.keys()
         return EventBatch(columns, event_id, user_id, item_id, category_id)
 
@@ -117,7 +112,7 @@ class Decoder:
         try:
             event = self._parse(value)
             if event.event_type == ERASE:
-                self._check_id("user_id", event.user_id, 1, max(self._limits.id_bytes, HMAC_HEX_BYTES))
+                self._check_id("user_id", event.user_id, 1, max(self._limits.id_bytes, HEX_BYTES))
             elif event.event_type != HEARTBEAT:
                 self._check(event, batch.key(row), int(batch.timestamps_ms[row]))
         except (ValueError, RecursionError) as error:
@@ -189,6 +184,8 @@ def _diagnose(error: Exception) -> RefusedError:
         return RefusedError(Reason.TOO_DEEP, "nested too deeply; events are flat")
     if not isinstance(error, msgspec.ValidationError):
         return RefusedError(Reason.BAD_JSON, text)
+    if "unknown field" in text:
+        return RefusedError(Reason.WRONG_TYPE, f"a record of type {ERASE} has a user_id and nothing else")
     if "missing required field" in text:
         return RefusedError(Reason.MISSING_FIELD, text)
     if "timestamp_ms" in text and (">=" in text or "<=" in text or "out of range" in text):
@@ -200,8 +197,9 @@ def _diagnose(error: Exception) -> RefusedError:
     )
 
 
-def _dead_letter(batch: RecordBatch, row: int, refusal: RefusedError) -> DeadLetter:
-    return DeadLetter(
+def _dead_letter(batch: RecordBatch, row: int, refusal: RefusedError, hidden_by: Pseudonyms | None) -> DeadLetter:
+    """What is left to see of a record; under pseudonyms neither its key, nor its value, nor its own headers."""
+    letter = DeadLetter(
         offset=int(batch.offsets[row]),
         timestamp_ms=int(batch.timestamps_ms[row]),
         reason=refusal.reason,
@@ -210,16 +208,10 @@ def _dead_letter(batch: RecordBatch, row: int, refusal: RefusedError) -> DeadLet
         value=batch.value(row),
         headers=batch.headers.get(row, ()),
     )
+    return _hidden(letter, hidden_by) if hidden_by else letter
 
 
-def _pseudonymiser(key_file: Path | None) -> Callable[[bytes], bytes] | None:
-    """Function from user ids to keyed hashes of them, or None if ids are published as they came."""
-    if key_file is None:
-        return None
-    try:
-        key = key_file.read_bytes().strip()
-    except OSError as error:
-        raise SettingsError(f"privacy.hmac_key_file: cannot read {key_file}: {error.strerror}") from None
-    if len(key) < 32:
-        raise SettingsError(f"privacy.hmac_key_file: {key_file} holds {len(key)} bytes; at least 32 are needed")
-    return lambda user: hmac.new(key, user, hashlib.sha256).hexdigest().encode()
+def _hidden(letter: DeadLetter, pseudonyms: Pseudonyms) -> DeadLetter:
+    key, value = letter.key, letter.value
+    digest = [("sie-value-bytes", b"%d" % len(value)), (VALUE_HMAC, pseudonyms.of(value))] if value is not None else []
+    return replace(letter, key=None if key is None else pseudonyms.of(key), value=None, headers=digest)

@@ -90,7 +90,7 @@ class Reason(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record that is no valid event, as it came, and why."""
+    """A record that is no valid event, as it came (or what pseudonyms leave of it), and why."""
 
     offset: int
     timestamp_ms: int

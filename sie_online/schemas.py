@@ -29,8 +29,10 @@ _HEADERS = {
     "sie-source-partition": "Partition of the record, decimal.",
     "sie-source-offset": "Offset of the record, decimal; with topic and partition its identity.",
     "sie-source-timestamp-ms": "Kafka timestamp of the record, ms since 1970, decimal.",
-    "sie-value-bytes": "Full size of the value, decimal; only where the value was cut.",
+    "sie-value-bytes": "Full size of the value, decimal; only where the value was cut or left out.",
     "sie-value-sha256": "SHA-256 (hex) of the full value; only where the value was cut.",
+    contracts.DEAD_LETTER_VALUE_HMAC: "HMAC-SHA-256 (hex) of the value under the key of privacy.hmac_key_file; only"
+    " where that is set: then there is no value, the key is its HMAC, and the record's own headers are left out.",
     "sie-key-bytes": "Full size of the key, decimal; only where the key was cut.",
     "sie-key-sha256": "SHA-256 (hex) of the full key; only where the key was cut.",
 }

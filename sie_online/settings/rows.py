@@ -110,5 +110,6 @@ class Privacy(Section):
     """What leaves the process about persons."""
 
     hmac_key_file: OptionalFile = Field(
-        None, description="Key (>= 32 bytes); when set, published user ids are keyed HMACs."
+        None,
+        description="Key (>= 32 bytes); when set, published user ids are keyed HMACs, and dead letters have no value.",
     )

@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from sie_online.announcements import NET, Adoption
-from sie_online.decoder import HMAC_HEX_BYTES, Decoder
+from sie_online.decoder import Decoder
 from sie_online.events import DeadLetter, EventBatch
 from sie_online.importance.net import Net, no_net, own
 from sie_online.importance.weight import effective_share
+from sie_online.pseudonyms import HEX_BYTES
 from sie_online.recommender.pooling import Gains
 from sie_online.records import RecordBatch
 from sie_online.settings import Settings
@@ -113,7 +114,7 @@ class Shard:
         self._renderer = Renderer(settings.topics.events, partition)
         self._gathering = Gathering(partition)
         self._nothing = self.gathered()
-        self._id_bytes = max(settings.limits.id_bytes, HMAC_HEX_BYTES)
+        self._id_bytes = max(settings.limits.id_bytes, HEX_BYTES)
         self._out = new_out(MAX_ROWS, self._id_bytes)
         self._image = Image()
         self._external = External(settings.recommender) if settings.recommender.classifier else None
