@@ -1,6 +1,7 @@
 """Where checkpoints lie: the few operations a store must offer, and their form on a local disk.
 
-Whatever differs between kinds of stores is behind ``Backend``; nothing above it opens, syncs or renames a file.
+Whatever differs between kinds of stores is behind ``Backend``; nothing above it opens, syncs or renames a file. What
+lies here tells of users: files and folders are their owner's alone, whatever the process's umask.
 Names are relative to the store's root, with ``/`` between folders.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -19,6 +21,9 @@ from sie_online.errors import CheckpointError, UsageError
 
 TEMPORARY = ".tmp"
 """Ending of a file that is still being written; after a crash it is litter."""
+
+
+FILE_MODE, FOLDER_MODE = 0o600, 0o700
 
 
 class Part(NamedTuple):
@@ -66,7 +71,7 @@ class LocalBackend:
         target = self.root / name
         self._make_folder(target.parent)
         try:
-            with target.open("xb") as file:
+            with self._open(target, "xb") as file:
                 self._fill(file, [data])
         except FileExistsError:
             return False
@@ -77,7 +82,7 @@ class LocalBackend:
         target = self.root / name
         temporary = target.with_name(target.name + TEMPORARY)
         self._make_folder(target.parent)
-        with temporary.open("wb") as file:
+        with self._open(temporary, "wb") as file:
             self._fill(file, [part.data for part in parts])
         self._rename(temporary, target)
         self._sync_folder(target.parent)
@@ -98,6 +103,11 @@ class LocalBackend:
     def delete(self, name: str) -> None:
         (self.root / name).unlink(missing_ok=True)
 
+    def _open(self, path: Path, how: str) -> BinaryIO:
+        """Open ``path`` for writing; nobody else could read it even for a moment."""
+        file: BinaryIO = open(path, how, opener=_private)  # noqa: SIM115 - Path.open takes no opener
+        return file
+
     def _fill(self, file: BinaryIO, parts: Iterable[bytes | memoryview]) -> None:
         for part in parts:
             file.write(part)
@@ -111,7 +121,9 @@ class LocalBackend:
         if folder.is_dir():
             return
         self._make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
+        with suppress(FileExistsError):  # somebody else's, just now
+            folder.mkdir(FOLDER_MODE)
+            folder.chmod(FOLDER_MODE)
         self._sync_folder(folder.parent)
 
     def _sync_folder(self, folder: Path) -> None:
@@ -120,6 +132,12 @@ class LocalBackend:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _private(path: str, flags: int) -> int:
+    handle = os.open(path, flags, FILE_MODE)
+    os.fchmod(handle, FILE_MODE)  # the umask may have taken from it, and an older file may have had more
+    return handle
 
 
 def open_backend(url: str) -> Backend:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from sie_online.errors import CheckpointError, UnreachableError, UsageError
 from sie_online.settings import Settings, load
 from streams.checkpoint import CheckpointStore, commit, space
-from streams.checkpoint.backend import open_backend
+from streams.checkpoint.backend import Part, open_backend
 from tests.unit.streams.states import Snapshot, State, Stores, files, whole
 
 
@@ -26,6 +27,20 @@ def test_what_was_written_is_loaded_by_another_process(stores: Stores, settings:
     assert loaded.format == 1
     assert written.pieces == 6
     assert written.bytes > 6000
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
+def test_nobody_but_the_owner_reads_the_store_whatever_the_umask(stores: Stores, tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        store = stores()
+        store.write(1, store.claim(1, 1), State().snapshot())
+        open_backend(f"file://{tmp_path}/store").put("models/net/x.safetensors", [Part.of(b"x")])
+    finally:
+        os.umask(before)
+    found = list((tmp_path / "store").rglob("*"))
+    assert {path.stat().st_mode & 0o777 for path in found if path.is_file()} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "store", *found) if path.is_dir()} == {0o700}
 
 
 def test_a_shard_that_never_checkpointed_loads_as_none(stores: Stores) -> None:
