@@ -1,6 +1,7 @@
 """The worker's log: one line per message on stderr, ``time level logger message key=value …``.
 
-No payloads and no secrets: records' keys and values and connection arguments are never logged.
+Text from outside is escaped: a line is a line, and steers no terminal. No payloads and no secrets: records' keys and
+values and connection arguments are never logged.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import logging
 import logging.config
 import time
 from typing import Any
+
+from sie_online.escape import harmless, safe
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "data", "stack"}
 
@@ -26,7 +29,10 @@ class LineFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
         extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
-        return " ".join([super().formatMessage(record), *(f"{name}={value}" for name, value in extra.items())])
+        return safe(" ".join([super().formatMessage(record), *(f"{name}={value}" for name, value in extra.items())]))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - likewise
+        return harmless(super().formatException(ei))
 
 
 def config(level: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from sie_online.errors import SieError, UsageError
+from sie_online.escape import harmless
 from sie_online.examples.samples import Samples
 from sie_online.examples.trial import METRICS, Difference, Learner, Plan, Result, compare
 
@@ -42,7 +43,7 @@ def run(
         plan = Plan(options.held_out, options.noise_below, options.resamples, options.seed)
         result = compare(samples, lambda: new_learner(options), plan)
     except SieError as error:
-        sys.stderr.write(f"{parser.prog}: {error}\n")
+        sys.stderr.write(f"{parser.prog}: {harmless(str(error))}\n")
         return error.exit_code
     sys.stdout.write((json.dumps(asdict(result)) if options.json else told(result)) + "\n")
     return 0

@@ -64,11 +64,11 @@ async def _audit(rows: pa.Table, settings: Settings) -> Finding:
 
 
 def _show(finding: Finding) -> None:
-    out.print(f"{finding.rows:,} rows: {finding.equal:,} equal in every bit", markup=False)
+    out.print(f"{finding.rows:,} rows: {finding.equal:,} equal in every bit")
     for name, count in (("different", finding.different), ("given rise to by nothing in the log", finding.missing)):
         if count:
-            out.print(f"  {count:,} {name}", markup=False)
+            out.print(f"  {count:,} {name}")
     for difference in finding.differences:
-        out.print(f"    {difference}", markup=False)
+        out.print(f"    {difference}")
     for partition, first in sorted(finding.cut.items()):
         out.print(f"  partition {partition} is not checked: retention has cut its log up to offset {first}")

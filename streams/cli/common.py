@@ -11,17 +11,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from sie_online.errors import UsageError
+from sie_online.escape import safe_json
+from streams.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from sie_online.settings import Settings
 
-out = Console(highlight=False)
+out = Terminal()
 """Data: tables, rows, results."""
 
-err = Console(stderr=True, highlight=False)
+err = Terminal(stderr=True)
 """Everything that is no data: progress bars, notes, warnings."""
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, for scripts.")]
@@ -40,8 +41,8 @@ def get_settings(ctx: typer.Context, **overrides: Any) -> Settings:
 
 
 def print_json(document: Any) -> None:
-    """Write ``document`` to stdout as one line of JSON (Unicode as it is; not finite numbers are refused)."""
-    out.file.write(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write ``document`` to stdout as one line of JSON (printable Unicode as it is; not finite numbers are refused)."""
+    out.file.write(safe_json(json.dumps(document, ensure_ascii=False, allow_nan=False)) + "\n")
 
 
 def parse_overrides(assignments: list[str]) -> dict[str, Any]:

@@ -61,9 +61,7 @@ def check(ctx: typer.Context, as_json: Json = False) -> None:
         print_json({"valid": True, "fingerprint": settings.fingerprint()})
         return
     changed = sum(setting.value != setting.default for setting in effective(settings))
-    out.print(
-        f"OK: {changed} settings differ from their defaults, fingerprint {settings.fingerprint()[:16]}", markup=False
-    )
+    out.print(f"OK: {changed} settings differ from their defaults, fingerprint {settings.fingerprint()[:16]}")
 
 
 @app.command()
@@ -81,9 +79,8 @@ def show(ctx: typer.Context, as_json: Json = False) -> None:
         return
     for row in rows:
         out.print(_lines(row), soft_wrap=True)
-    err.print(
-        f"[bold cyan]Coloured[/]: not the default. Fingerprint of what changes rows: {settings.fingerprint()[:16]}"
-    )
+    rest = f": not the default. Fingerprint of what changes rows: {settings.fingerprint()[:16]}"
+    err.print(Text.assemble(("Coloured", "bold cyan"), rest))
 
 
 def _lines(row: Effective) -> Text:

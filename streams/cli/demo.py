@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from sie_online.errors import SieError, UsageError
 from streams.cli.common import Json, err, get_settings, out, print_json
@@ -69,8 +70,10 @@ def _tell(report: Report, directory: Path, console: Console) -> None:
         console.print(_net(report.net))
         console.print()
     console.print(_models(report))
-    console.print(f"\nPicture and figures: report.png and report.json in {directory}", markup=False, soft_wrap=True)
-    console.print(f"\n{NEXT}", markup=False, soft_wrap=True)
+    console.print()
+    console.print(f"Picture and figures: report.png and report.json in {directory}", soft_wrap=True)
+    console.print()
+    console.print(Text(NEXT), soft_wrap=True)
 
 
 def _books(report: Report) -> Table:

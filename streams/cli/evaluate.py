@@ -99,8 +99,8 @@ def command(
         return
     out.print(_summary(report, document, training))
     if training is not None and not training.fine_tuned:
-        err.print(_why_none(settings, report), markup=False)
-    err.print(f"Tables and report are in {directory}", markup=False)
+        err.print(_why_none(settings, report))
+    err.print(f"Tables and report are in {directory}")
 
 
 def _training(settings: Settings, directory: Path, adopt_after: int) -> OfflineTrainer:
@@ -140,7 +140,7 @@ def _repeated(settings: Settings, models: str) -> Coach:
 
 def _show_begin(begun: FineTuned) -> None:
     size = f"{begun.samples:,} samples, {begun.positives:,} positive"
-    err.print(f"Fine-tune {begun.number} at {moment(begun.clock_ms)}: {size} ...", markup=False, soft_wrap=True)
+    err.print(f"Fine-tune {begun.number} at {moment(begun.clock_ms)}: {size} ...", soft_wrap=True)
 
 
 def _show_end(done: FineTuned) -> None:
@@ -148,7 +148,7 @@ def _show_end(done: FineTuned) -> None:
     what = f"accepted as {done.version}" if accepted else "; ".join((f"{done.outcome}", *done.reasons))
     if done.withdrawn:
         what += f"; the net in force is withdrawn: {'; '.join(done.withdrawn)}"
-    err.print(f"Fine-tune {done.number}: {what} ({done.seconds:.0f} s)", markup=False, soft_wrap=True)
+    err.print(f"Fine-tune {done.number}: {what} ({done.seconds:.0f} s)", soft_wrap=True)
 
 
 def _why_none(settings: Settings, report: Report) -> str:

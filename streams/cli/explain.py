@@ -19,13 +19,13 @@ from sie_online import contracts, tables
 from sie_online.client.reader import Message, TopicReader
 from sie_online.client.rows import Source, WeightRow, read_batch, statements, weight_rows
 from sie_online.errors import SieError, UsageError
+from sie_online.escape import safe
 from sie_online.settings import Settings
 from streams.checkpoint.backend import open_backend
 from streams.cli.common import Json, get_settings, print_json
 from streams.cli.explain_text import shares, show
 from streams.cli.progress import progress
 from streams.cli.tail import share_read
-from streams.cli.text import safe
 from streams.influence import Influence, UnexplainedError, influence, require_net
 from streams.model_line.history import read_line
 

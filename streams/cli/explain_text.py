@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sie_online.client.rows import WeightRow
+from sie_online.escape import safe
 from streams.cli.common import out
-from streams.cli.text import figure, moment, safe
+from streams.cli.text import figure, moment
 from streams.influence import Contribution, Influence
 
 BAR_CELLS = 12  # to either side of zero
@@ -30,7 +31,7 @@ def show(revisions: Sequence[WeightRow], influence: Influence | str) -> None:
     out.print(_scores(newest))
     out.print(_parts(newest))
     if isinstance(influence, str):
-        out.print(f"what moved f(x) is not known: {influence}", markup=False)
+        out.print(f"what moved f(x) is not known: {influence}")
     else:
         out.print(_net(influence))
         out.print(_inputs(influence))

@@ -29,6 +29,6 @@ def command(
     behind = settings.labels.lateness_s if behind_s is None else behind_s
 
     def tell(partition: int, timestamp_ms: int) -> None:
-        err.print(f"heartbeat to {settings.topics.events}/{partition} at {timestamp_ms}", markup=False)
+        err.print(f"heartbeat to {settings.topics.events}/{partition} at {timestamp_ms}")
 
     asyncio.run(keep_beating(settings, silent_s=silent_s, behind_s=behind, on_beat=tell))

@@ -80,7 +80,7 @@ def show(ctx: typer.Context, version: Version, model: Which = Model.NET, as_json
     if as_json:
         print_json(document)
     else:
-        out.print_json(data=document)
+        out.print_json(data=document, ensure_ascii=True)
 
 
 @app.command()
@@ -125,7 +125,7 @@ def rollback(
         print_json(_said(said))
     else:
         when = "at each shard's next checkpoint" if now else _from(said)
-        out.print(f"announcement {said.n}: {said.version} applies {when}", markup=False)
+        out.print(f"announcement {said.n}: {said.version} applies {when}")
 
 
 @app.command()
@@ -156,11 +156,11 @@ def submit(
     if as_json:
         print_json(_verdict(done.manifest, done.announcement))
     elif done.announcement is not None:
-        out.print(f"passed: announcement {done.announcement.n}, {done.manifest.version}", markup=False)
+        out.print(f"passed: announcement {done.announcement.n}, {done.manifest.version}")
     else:
-        out.print(f"refused: {done.manifest.version}", markup=False)
+        out.print(f"refused: {done.manifest.version}")
         for reason in gate.reasons if gate else ():
-            out.print(f"  {reason}", markup=False, soft_wrap=True)
+            out.print(f"  {reason}", soft_wrap=True)
     if done.announcement is None:
         raise typer.Exit(REFUSED)
 
@@ -282,5 +282,5 @@ def _difference(document: dict[str, Any]) -> Table:
         if isinstance(apart, dict):
             table.add_row(f"tensor {name}", str(apart["shapes"][0]), f"moved by {figure(apart['relative_distance'])}")
         else:
-            err.print(f"Tensors are not compared: {apart}", markup=False, soft_wrap=True)
+            err.print(f"Tensors are not compared: {apart}", soft_wrap=True)
     return table

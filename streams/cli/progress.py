@@ -44,6 +44,6 @@ def _plain(what: str, unit: str) -> Callable[[int, float], None]:
         if now - last >= PLAIN_EVERY_S:
             last = now
             rate = count / (now - begin)
-            err.print(f"{what}: {count:,} {unit}, {share:.0%}, {rate:,.0f} {unit}/s", markup=False)
+            err.print(f"{what}: {count:,} {unit}, {share:.0%}, {rate:,.0f} {unit}/s")
 
     return report

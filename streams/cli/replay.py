@@ -44,12 +44,11 @@ def command(
         done = asyncio.run(replay(settings, chunks, pace, flush=flush, on_progress=report))
     if done.disorder_ms > settings.labels.window_s * 1_000:
         hours = f"{done.disorder_ms / 3.6e6:.1f} h, more than the attribution window"
-        err.print(f"Note: event time runs backwards by up to {hours}: sort the file by time.", markup=False)
+        err.print(f"Note: event time runs backwards by up to {hours}: sort the file by time.")
     if as_json:
         print_json(asdict(done) | {"events_per_s": done.events_per_s})
         return
     out.print(
         f"{done.records:,} events and {done.heartbeats} heartbeats to {settings.topics.events} "
         f"({done.partitions} partitions) in {done.seconds:.1f} s: {done.events_per_s:,.0f} events/s",
-        markup=False,
     )

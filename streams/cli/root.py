@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
 from sie_online.errors import SieError, UsageError
@@ -153,7 +154,7 @@ def run(arguments: Sequence[str]) -> int:
         result = typer.main.get_command(app).main(list(arguments), prog_name="sie", standalone_mode=False)
         sys.stdout.flush()
     except SieError as error:
-        err.print(f"sie: {error}", markup=False, soft_wrap=True)
+        _tell(f"sie: {error}")
         return error.exit_code
     except typer.TyperException as error:
         return _wrong_use(error)
@@ -170,12 +171,17 @@ def run(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
+def _tell(message: str) -> None:
+    """Say what went wrong; further lines are indented, so that none can pass for the word of another command."""
+    err.print(Text(message.replace("\n", "\n  ")), soft_wrap=True)
+
+
 def _wrong_use(error: typer.TyperException) -> int:
     """A wrong argument; without any, the help has been printed already."""
     ctx = getattr(error, "ctx", None)
     path = ctx.command_path if ctx else "sie"
     if message := error.format_message():
-        err.print(f"{path}: {message} ('{path} --help' explains.)", markup=False, soft_wrap=True)
+        _tell(f"{path}: {message} ('{path} --help' explains.)")
     return UsageError.exit_code
 
 
@@ -188,5 +194,5 @@ def _internal_error() -> int:
     if not logging.getLogger().handlers:
         logs.set_up("info")
     logger.exception("sie failed")
-    err.print("sie: that is a fault of ours; the lines above say where.", markup=False, soft_wrap=True)
+    err.print("sie: that is a fault of ours; the lines above say where.", soft_wrap=True)
     return INTERNAL_ERROR

@@ -179,4 +179,4 @@ class ParquetSink:
         """Merge and write."""
         table = self._view.merge(self._batches)
         tables.write_parquet(table, self._path)
-        err.print(f"{self._path}: {len(table):,} rows of {self._rows:,} read", markup=False)
+        err.print(f"{self._path}: {len(table):,} rows of {self._rows:,} read")

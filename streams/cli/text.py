@@ -1,4 +1,4 @@
-"""Text for terminals: columns of fixed width, figures, moments, and nothing that could steer a terminal."""
+"""Text for terminals: columns of fixed width, figures, moments."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 
 from rich.cells import set_cell_size
 from rich.text import Text
+
+from sie_online.escape import safe
 
 Row = Mapping[str, Any]
 
@@ -40,11 +42,6 @@ class Column:
         if len(text) > self.width:
             return set_cell_size(text, self.width - 1) + "…"
         return text.rjust(self.width) if self.right else set_cell_size(text, self.width)
-
-
-def safe(text: str) -> str:
-    """``text`` with everything that could steer a terminal escaped."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def excerpt(value: bytes | None) -> str | None:

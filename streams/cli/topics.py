@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from sie_online.errors import TopicError
 from streams.cli.common import Json, err, get_settings, out, print_json
@@ -53,7 +54,7 @@ def _report(findings: Findings, as_json: bool) -> None:
     elif findings.topics:
         out.print(_table(findings))
     for note in () if as_json else findings.notes:
-        err.print(f"[yellow]Note:[/] {note}", soft_wrap=True)
+        err.print(Text.assemble(("Note:", "yellow"), f" {note}"), soft_wrap=True)
     if findings.problems:
         raise TopicError("\n".join(findings.problems))
 
@@ -78,6 +79,6 @@ def _table(findings: Findings) -> Table:
             if state.retention_ms < 0 or state.cleanup == "compact"
             else f"{state.retention_ms / HOUR_MS:g} h"
         )
-        change = f"[green]{state.change}[/]" if state.change else "[dim]exists[/]"
+        change = Text(state.change, style="green") if state.change else Text("exists", style="dim")
         table.add_row(state.name, str(state.partitions), state.cleanup, kept, f"{state.message_bytes:,} B", change)
     return table

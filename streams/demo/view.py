@@ -77,11 +77,11 @@ class View:
         state, now = self._state, time.monotonic()
         if state.phase != self._last_phase:
             self._last_phase, self._last_line = state.phase, now
-            self._console.print(f"{state.phase} ...", markup=False)
+            self._console.print(f"{state.phase} ...")
         elif now - self._last_line >= (PLAIN_SETUP_EVERY_S if state.sending_since is None else PLAIN_EVERY_S):
             self._last_line = now
             line = f"{state.phase} ..." if state.sending_since is None else _line(state)
-            self._console.print(line, markup=False, soft_wrap=True)
+            self._console.print(line, soft_wrap=True)
 
     def _picture(self) -> RenderableType:
         state = self._state

@@ -15,15 +15,10 @@ from sie_online.errors import UsageError
 from streams.cli.explain import parse_since
 from streams.cli.explain_text import shares
 from streams.cli.tail import share_read
-from streams.cli.text import EXCERPT_BYTES, Column, excerpt, figure, moment, ratio, safe
+from streams.cli.text import EXCERPT_BYTES, Column, excerpt, figure, moment, ratio
 from tests.published import weight_message, weight_row
 
 NOW = datetime.datetime(2030, 1, 31, 12, tzinfo=datetime.UTC)
-
-
-@given(st.text())
-def test_safe_text_cannot_steer_a_terminal(text: str) -> None:
-    assert all(char.isprintable() for char in safe(text))
 
 
 @given(st.binary(max_size=1000))
