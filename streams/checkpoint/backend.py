@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -105,8 +105,7 @@ class LocalBackend:
 
     def _open(self, path: Path, how: str) -> BinaryIO:
         """Open ``path`` for writing; nobody else could read it even for a moment."""
-        file: BinaryIO = open(path, how, opener=_private)  # noqa: SIM115 - Path.open takes no opener
-        return file
+        return cast(BinaryIO, open(path, how, opener=_private))
 
     def _fill(self, file: BinaryIO, parts: Iterable[bytes | memoryview]) -> None:
         for part in parts:

@@ -75,6 +75,7 @@ COMMANDS = {
         Entry("model", "List, show, compare, submit and roll back announced nets.", "Run it", "app"),
         Entry("config", "Check the settings, or show what is in force.", "Run it", "app"),
         Entry("heartbeat", "Move the clocks of silent partitions.", "Run it"),
+        Entry("erase", "Forget users, or see what still holds them.", "Run it"),
         Entry("replay", "Write a file of events to the input topic, at a chosen rate.", "Work with data"),
         Entry("evaluate", "Weigh a file of events without a broker.", "Work with data"),
         Entry("tail", "Follow weights, samples, entities or dead letters.", "Work with data"),
