@@ -106,7 +106,7 @@ async def look_for(settings: Settings, backend: Backend, users: Sequence[Subject
     by_key = {statement_key("user", trace.published_id.encode(), 0): trace for trace in traces}
     async with TopicReader(settings, settings.topics.entities) as reader:
         spans = await reader.spans()
-        while not await reader.reached(spans):
+        while not reader.reached(spans):
             for record in await reader.poll(timeout_s=1.0):
                 if record.key is not None and record.key in by_key:
                     by_key[record.key].stated = record.value is not None
