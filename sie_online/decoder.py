@@ -28,7 +28,7 @@ from sie_online.events import (
 )
 from sie_online.parser import CATEGORY_ID, EVENT_ID, IDS, ITEM_ID, USER_ID, Limits, gather, hash_ids, parse
 from sie_online.pseudonyms import HEX_BYTES, Pseudonyms, pseudonyms
-from sie_online.records import RecordBatch
+from sie_online.records import REFUSED_BATCH, Headers, RecordBatch
 from sie_online.settings import Settings
 
 MAX_BRACKETS = 256
@@ -104,7 +104,7 @@ class Decoder:
         """
         value = batch.value(row)
         if value is None:
-            raise RefusedError(Reason.NULL_VALUE, "the record has no value")
+            raise _absent(batch.headers.get(row, ()))
         if len(value) > self._limits.value_bytes:
             raise RefusedError(Reason.TOO_LARGE, f"{len(value)} bytes; {self._limits.value_bytes} are allowed")
         if value.count(b"[") + value.count(b"{") > MAX_BRACKETS:
@@ -173,6 +173,16 @@ def _text(buffer: NDArray[np.uint8], spans: NDArray[np.int64]) -> Text:
     data = np.empty(max(int(offsets[-1]), 1), np.uint8)
     gather(buffer, spans, offsets, data)
     return Text(offsets, data)
+
+
+def _absent(headers: Headers) -> RefusedError:
+    """Why a record has no value."""
+    try:
+        first, records = map(int, dict(headers)[REFUSED_BATCH].split())
+    except (KeyError, ValueError, AttributeError):
+        return RefusedError(Reason.NULL_VALUE, "the record has no value")
+    batch = f"the compressed batch from offset {first} to here ({records} records)"
+    return RefusedError(Reason.BATCH_TOO_LARGE, f"{batch} may hold more than kafka.batch_max_bytes, or is torn")
 
 
 def _diagnose(error: Exception) -> RefusedError:

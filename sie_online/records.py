@@ -17,6 +17,10 @@ Headers = Sequence[tuple[str, bytes]]
 
 NULL_SPAN = (-1, -1)
 
+REFUSED_BATCH = "sie-refused-batch"
+"""Header of the record that stands, at its last offset, for a batch that was not decompressed because it may hold too
+much: the batch's first offset and number of records, in decimal."""
+
 
 class Record(Protocol):
     """The part of a Kafka consumer record that a batch is built from."""

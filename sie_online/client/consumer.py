@@ -6,11 +6,14 @@ import asyncio
 import copy
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.consumer.fetcher import READ_UNCOMMITTED
+from aiokafka.consumer.fetcher import READ_UNCOMMITTED, FetchResult
+from aiokafka.protocol.fetch import FetchRequest
 
+from sie_online.client.batches import bounded
 from sie_online.client.connection import connection
 from sie_online.settings import Settings
 
@@ -28,6 +31,9 @@ class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is no
     soon as something was taken, so a trickle of records is one fetch each; and a broker that does not hold empty
     answers back, as the embedded one, is asked thousands of times a second. A broker that holds them back
     (``fetch_max_wait_ms``) still answers the first record after a silence at once.
+
+    Memory is bounded whatever a batch decompresses to: see ``bounded``; and what is handed over at a time, per
+    partition, holds no more bytes than one fetch may bring.
     """
 
     def __init__(self, settings: Settings, *topics: str, pause_s: float = PAUSE_S, **options: Any) -> None:
@@ -41,6 +47,9 @@ class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is no
         }
         super().__init__(*topics, **connection(settings), **(ours | options))
         self._pause_s = pause_s
+        self._batch_max_bytes = kafka.batch_max_bytes
+        self._drain_bytes = kafka.fetch_max_bytes
+        self._bound_batches()
 
     async def start(self) -> None:
         """Connect, as aiokafka's does."""
@@ -57,10 +66,29 @@ class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is no
             except asyncio.CancelledError:
                 return False
             news: bool = await fetch(assignment, node, request)
+            for result in fetcher._records.values():
+                if isinstance(result, FetchResult):
+                    result.getall = partial(_drained, result, self._drain_bytes)
             due[node] = time.monotonic() + (0.0 if _found(assignment, request) >= FULL else self._pause_s)
             return news
 
         fetcher._proc_fetch_request = fetch_patiently
+
+    def _bound_batches(self) -> None:
+        """Have every fetch's answer pass through ``bounded`` before aiokafka sees it."""
+        client: Any = self._client
+        send = client.send
+
+        async def send_and_bound(node: int, request: Any, **options: Any) -> Any:
+            response = await send(node, request, **options)
+            if isinstance(request, FetchRequest):
+                for _topic, partitions in response.topics:
+                    for at, (*place, record_set) in enumerate(partitions):
+                        if record_set:
+                            partitions[at] = (*place, bounded(record_set, self._batch_max_bytes))
+            return response
+
+        client.send = send_and_bound
 
     async def high_watermarks(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Where the logs end. ``end_offsets`` says up to where they can be read now, which may be less.
@@ -88,3 +116,23 @@ def _end(state: Any) -> int:
         return 0
     readable = state.lso if state.lso is not None and state.lso >= 0 else state.highwater
     return int(readable or 0)
+
+
+def _drained(result: Any, most_bytes: int, max_records: int | None = None) -> list[Any]:
+    """What ``FetchResult.getall`` gives, but for values of ``most_bytes`` together, or one that is longer.
+
+    A fetch bounds what comes over the wire; records of compressed batches are laid out only here.
+    """
+    if not result.check_assignment(result._topic_partition) or not result.has_more():
+        return []
+    taken: list[Any] = []
+    n_bytes = 0
+    for record in result._partition_records:
+        taken.append(record)
+        n_bytes += record.serialized_value_size
+        if len(taken) == max_records or n_bytes >= most_bytes:
+            result._update_position()
+            return taken
+    result._update_position()
+    result._partition_records = None
+    return taken

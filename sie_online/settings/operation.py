@@ -34,6 +34,11 @@ class Kafka(Section):
     request_timeout_s: float = Field(20.0, gt=0, description="Longest wait for one broker request.")
     metadata_max_age_s: float = Field(5.0, gt=0, description="New partitions are noticed within this many seconds.")
     fetch_max_bytes: int = Field(4 << 20, ge=1 << 10, description="Bytes per partition and fetch.")
+    batch_max_bytes: int = Field(
+        32 << 20,
+        ge=1 << 20,
+        description="Bytes that a compressed batch may hold; a larger one is not read and becomes a dead letter.",
+    )
     max_poll_records: int = Field(4000, ge=1, description="Records of one partition handed over at a time.")
     max_in_flight_bytes: int = Field(
         32 << 20, ge=1 << 20, description="Fetched but unprocessed bytes; fetching pauses above."

@@ -28,7 +28,7 @@ class Fetching:
             return ahead > 0
 
         async def start(self: AIOKafkaConsumer) -> None:
-            self._fetcher = SimpleNamespace(_proc_fetch_request=fetch)
+            self._fetcher = SimpleNamespace(_proc_fetch_request=fetch, _records={})
 
         async def sleep(seconds: float) -> None:
             self.slept.append(seconds)
@@ -37,7 +37,7 @@ class Fetching:
         monkeypatch.setattr(consumer.asyncio, "sleep", sleep)
         self._patient = PatientConsumer.__new__(PatientConsumer)
         self._patient._closed = True  # or its finaliser complains
-        self._patient._pause_s = PAUSE_S
+        self._patient._pause_s, self._patient._drain_bytes = PAUSE_S, 1 << 20
         asyncio.run(self._patient.start())
 
     def __call__(self, node: int = 1) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -18,6 +19,7 @@ from sie_online.contracts import EVENT_TYPES
 from sie_online.decoder import Decoder
 from sie_online.errors import SettingsError
 from sie_online.events import Reason
+from sie_online.records import REFUSED_BATCH
 from sie_online.settings import Settings, load
 from sie_online.shard import Shard
 from tests.events import (
@@ -87,6 +89,15 @@ def test_poison_becomes_one_dead_letter_and_the_stream_goes_on(name: str) -> Non
     assert len(letter.detail) < 200
     assert weights(outputs)["event_id"].to_pylist() == ["e1", "e2"]
     assert shard.clock_ms == START_MS
+
+
+def test_a_batch_that_was_not_decompressed_is_one_dead_letter_that_names_its_offsets() -> None:
+    stand_in = Record(149, None, None, headers=((REFUSED_BATCH, b"100 50"),))
+    _, (letter,) = Decoder(small_settings()).decode(batch([stand_in]))
+    assert (letter.offset, letter.reason, letter.value) == (149, Reason.BATCH_TOO_LARGE, None)
+    assert "from offset 100 to here (50 records)" in letter.detail
+    _, (forged,) = Decoder(small_settings()).decode(batch([replace(stand_in, headers=((REFUSED_BATCH, b"x"),))]))
+    assert forged.reason == Reason.NULL_VALUE
 
 
 def test_poison_all_at_once_is_reported_in_order_of_offset() -> None:

@@ -1,0 +1,184 @@
+"""Record batches as brokers send them: one that would decompress to too much is replaced before anything does it.
+
+A batch of a megabyte may hold gigabytes. How much it holds at most is read off the compressed stream's own structure
+(block headers; only long gzip streams, which have none, are decompressed, in small pieces that are thrown away). The
+layout is Kafka's message format 2 ("RecordBatch"); brokers have kept no other since Kafka 3.0.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+
+from aiokafka.record.util import calc_crc32c, encode_varint
+
+from sie_online.records import REFUSED_BATCH
+
+# base offset, length, leader epoch, magic, checksum, attributes, last offset delta, first and newest timestamp,
+# producer's id and epoch, first sequence number, records
+_HEADER = struct.Struct(">qiibIhiqqqhii")
+_LENGTH = struct.Struct(">qi")
+_AFTER_LENGTH = _LENGTH.size
+_CHECKSUM_AT, _ATTRIBUTES_AT = 17, 21
+_CODEC = 0x07
+_MAGIC = 2
+
+_REPEATED, _COMPRESSED = 1, 2
+"""Kinds of zstd blocks: one byte over and over; compressed."""
+
+_U32 = struct.Struct("<I")
+_BLOCK = 128 << 10
+"""Most bytes of a zstd block."""
+
+
+class _TornError(Exception):
+    """The stream is none of its codec's."""
+
+
+def bounded(record_set: bytes, limit: int) -> bytes:
+    """``record_set`` (the batches that a fetch brought), with every batch that may hold over ``limit`` bytes replaced.
+
+    In its place stands one record without key and value at the batch's last offset, with the header ``REFUSED_BATCH``:
+    nothing else is lost, and the position moves behind it. The batch still belongs to its transaction. What is damaged
+    (checksum, truncation) is left to the consumer, which refuses it.
+    """
+    parts, kept, at = [], 0, 0
+    while at + _HEADER.size <= len(record_set):
+        end = at + _AFTER_LENGTH + _LENGTH.unpack_from(record_set, at)[1]
+        if not at + _HEADER.size <= end <= len(record_set):
+            break
+        if _is_refused(memoryview(record_set)[at:end], limit):
+            parts += [record_set[kept:at], _stand_in(record_set[at : at + _HEADER.size])]
+            kept = end
+        at = end
+    return b"".join([*parts, record_set[kept:]]) if parts else record_set
+
+
+def _is_refused(batch: memoryview, limit: int) -> bool:
+    magic, attributes = batch[16], batch[_ATTRIBUTES_AT + 1]
+    holds = _HOLDS.get(attributes & _CODEC)
+    if magic != _MAGIC or holds is None:
+        return False
+    try:
+        refused = holds(batch[_HEADER.size :], limit) > limit
+    except (_TornError, IndexError, struct.error, zlib.error):
+        refused = True  # nothing can be told of it
+    return refused and calc_crc32c(bytes(batch[_ATTRIBUTES_AT:])) == struct.unpack_from(">I", batch, _CHECKSUM_AT)[0]
+
+
+def _stand_in(header: bytes) -> bytes:
+    base, _, epoch, magic, _, attributes, last, first_ms, newest_ms, *producer, count = _HEADER.unpack(header)
+    name, value = REFUSED_BATCH.encode(), f"{base} {count}".encode()
+    record = bytearray(1)  # its attributes
+    for number in (newest_ms - first_ms, last, -1, -1, 1, len(name)):
+        encode_varint(number, record.append)
+    record += name
+    encode_varint(len(value), record.append)
+    record += value
+    records = bytearray()
+    encode_varint(len(record), records.append)
+    records += record
+    length = _HEADER.size - _AFTER_LENGTH + len(records)
+    attributes &= ~_CODEC
+    made = bytearray(
+        _HEADER.pack(base, length, epoch, magic, 0, attributes, last, first_ms, newest_ms, *producer, 1) + records
+    )
+    struct.pack_into(">I", made, _CHECKSUM_AT, calc_crc32c(bytes(made[_ATTRIBUTES_AT:])))
+    return bytes(made)
+
+
+# -- most bytes that a compressed stream can hold; each may stop counting once that is over ``limit``
+
+
+def _gzip(stream: memoryview, limit: int) -> int:
+    """RFC 1952. Deflate's ratio is at most 1,032, so that short streams need no look."""
+    if len(stream) * 1_032 <= limit:
+        return len(stream) * 1_032
+    total, rest = 0, bytes(stream)
+    while rest and total <= limit:
+        member = zlib.decompressobj(wbits=31)
+        while not member.eof and total <= limit:
+            piece = member.decompress(rest, _BLOCK)
+            total, rest = total + len(piece), member.unconsumed_tail
+            if not (piece or rest or member.eof):
+                raise _TornError
+        rest = member.unused_data.lstrip(b"\0")
+    return total
+
+
+def _snappy(stream: memoryview, limit: int) -> int:
+    """Snappy's format description: every block begins with its length; xerial's framing puts several together."""
+    if bytes(stream[:8]) != b"\x82SNAPPY\0":
+        return _varint(stream, 0)
+    total, at = 0, 16
+    while at < len(stream) and total <= limit:
+        (size,) = struct.unpack_from(">i", stream, at)
+        if size < 1:
+            raise _TornError
+        total += _varint(stream, at + 4)
+        at += 4 + size
+    return total
+
+
+def _lz4(stream: memoryview, limit: int) -> int:
+    """LZ4 frame format 1.6. A block holds at most what its frame says, and 255 times its own size."""
+    total, at = 0, 0
+    while at < len(stream) and total <= limit:
+        (magic,) = _U32.unpack_from(stream, at)
+        if skipped := _skippable(magic, stream, at):
+            at += skipped
+            continue
+        if magic != 0x184D2204:
+            raise _TornError
+        flags, block_bytes = stream[at + 4], 1 << (8 + 2 * max(4, stream[at + 5] >> 4 & 7))
+        at += 7 + 8 * (flags >> 3 & 1) + 4 * (flags & 1)
+        while size := _U32.unpack_from(stream, at)[0]:
+            raw, size = size >> 31, size & 0x7FFF_FFFF
+            total += size if raw else min(block_bytes, 255 * size)
+            at += 4 + size + 4 * (flags >> 4 & 1)
+        at += 4 + 4 * (flags >> 2 & 1)
+    return total
+
+
+def _zstd(stream: memoryview, limit: int) -> int:
+    """RFC 8878. A block holds what its header says or, where it is compressed, at most 128 kB."""
+    total, at = 0, 0
+    while at < len(stream) and total <= limit:
+        (magic,) = _U32.unpack_from(stream, at)
+        if skipped := _skippable(magic, stream, at):
+            at += skipped
+            continue
+        if magic != 0xFD2FB528:
+            raise _TornError
+        descriptor = stream[at + 4]
+        single, checksum = descriptor >> 5 & 1, descriptor >> 2 & 1
+        size_bytes = (single, 2, 4, 8)[descriptor >> 6]
+        at += 5 + (1 - single) + (0, 1, 2, 4)[descriptor & 3] + size_bytes
+        last = 0
+        while not last:
+            block = stream[at] | stream[at + 1] << 8 | stream[at + 2] << 16
+            last, kind, size = block & 1, block >> 1 & 3, block >> 3
+            total += size if kind < _COMPRESSED else _BLOCK
+            at += 3 + (1 if kind == _REPEATED else size)
+        at += 4 * checksum
+    return total
+
+
+def _skippable(magic: int, stream: memoryview, at: int) -> int:
+    """Bytes of a skippable frame, 0 if it is none."""
+    return 8 + int(_U32.unpack_from(stream, at + 4)[0]) if magic >> 4 == 0x184D2A5 else 0
+
+
+def _varint(stream: memoryview, at: int) -> int:
+    value = 0
+    for shift in range(0, 35, 7):
+        byte = stream[at + shift // 7]
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value
+    raise _TornError
+
+
+_HOLDS: dict[int, Callable[[memoryview, int], int]] = {1: _gzip, 2: _snappy, 3: _lz4, 4: _zstd}
+"""By the codec's number in a batch's attributes."""
