@@ -115,9 +115,14 @@ def joined(parts: Sequence[Samples]) -> Samples:
     )
 
 
+def placed_ms(samples: Samples) -> NDArray[np.int64]:
+    """Event times; of an event whose clock was so far ahead that it settled before its own time, when it settled."""
+    return np.minimum(samples.event_time_ms, samples.settled_ms)
+
+
 def chronological(samples: Samples) -> NDArray[np.int64]:
     """Indices that sort by (event time, partition, offset): the one order all parts of this package use."""
-    return np.lexsort((samples.offset, samples.partition, samples.event_time_ms))
+    return np.lexsort((samples.offset, samples.partition, placed_ms(samples)))
 
 
 class Parts(NamedTuple):

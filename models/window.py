@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.samples import Samples, chronological, joined
+from models.samples import Samples, chronological, joined, placed_ms
 
 _MIX = tuple(np.uint64(constant) for constant in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 """Constants of splitmix64 (Steele et al. 2014)."""
@@ -76,8 +76,9 @@ class Window:
 
     def _bounded(self, samples: Samples) -> Samples:
         """``samples`` (chronological, unique) within the bounds."""
-        oldest_ms = int(samples.event_time_ms[-1]) - self._max_age_ms
-        first = max(int(np.searchsorted(samples.event_time_ms, oldest_ms)), len(samples) - self._max_samples)
+        times_ms = placed_ms(samples)
+        first = int(np.searchsorted(times_ms, times_ms[-1] - self._max_age_ms))
+        first = max(first, len(samples) - self._max_samples)
         late = np.arange(first, len(samples))
         before = np.flatnonzero(samples.label[:first] == 1)
         draw = _hashed(samples.partition[before], samples.offset[before], self._seed)

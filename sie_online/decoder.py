@@ -30,6 +30,7 @@ from sie_online.parser import CATEGORY_ID, EVENT_ID, IDS, ITEM_ID, USER_ID, Limi
 from sie_online.pseudonyms import HEX_BYTES, Pseudonyms, pseudonyms
 from sie_online.records import REFUSED_BATCH, Headers, RecordBatch
 from sie_online.settings import Settings
+from sie_online.wire import maturing_ms
 
 MAX_BRACKETS = 256
 """Brackets in a value; events are flat, and a parser's recursion limit must not decide what is valid."""
@@ -49,14 +50,16 @@ class RefusedError(Exception):
 class Decoder:
     """Decodes record batches under one set of limits.
 
-    >>> from sie_online.settings import Settings
-    >>> decoder = Decoder(Settings())
+        >>> from sie_online.settings import Settings
+    from sie_online.wire import maturing_ms
+        >>> decoder = Decoder(Settings())
     """
 
     def __init__(self, settings: Settings) -> None:
         limits = settings.limits
         self._limits = Limits(limits.value_bytes, limits.id_bytes, limits.attributes, round(limits.future_s * 1000))
         self._pseudonyms = pseudonyms(settings)
+        self._beat_future_ms = self._limits.future_ms + maturing_ms(settings)
         self._event = msgspec.json.Decoder(Event)
         self._heartbeat = msgspec.json.Decoder(Heartbeat)
         self._erase = msgspec.json.Decoder(Erase)
@@ -111,10 +114,13 @@ class Decoder:
             raise RefusedError(Reason.TOO_DEEP, f"more than {MAX_BRACKETS} brackets; events are flat")
         try:
             event = self._parse(value)
+            stamp_ms = int(batch.timestamps_ms[row])
             if event.event_type == ERASE:
                 self._check_id("user_id", event.user_id, 1, max(self._limits.id_bytes, HEX_BYTES))
-            elif event.event_type != HEARTBEAT:
-                self._check(event, batch.key(row), int(batch.timestamps_ms[row]))
+            elif event.event_type == HEARTBEAT:
+                _check_time(event, stamp_ms, self._beat_future_ms)
+            else:
+                self._check(event, batch.key(row), stamp_ms)
         except (ValueError, RecursionError) as error:
             raise _diagnose(error) from None
         return event
@@ -134,9 +140,7 @@ class Decoder:
         """Refuse what the parser cannot see is wrong."""
         for name, least in (("event_id", 1), ("user_id", 1), ("item_id", 1), ("category_id", 0)):
             self._check_id(name, getattr(event, name), least, self._limits.id_bytes)
-        if event.timestamp_ms > stamp_ms + self._limits.future_ms:
-            later = f"is over {self._limits.future_ms / 1000:g} s later than its record"
-            raise RefusedError(Reason.BAD_TIMESTAMP, f"timestamp_ms {event.timestamp_ms} {later}")
+        _check_time(event, stamp_ms, self._limits.future_ms)
         if key != _spelling(event.user_id):
             raise RefusedError(Reason.KEY_MISMATCH, "the record's key is not its user_id in UTF-8")
         if event.attributes is not None and len(event.attributes) > self._limits.attributes:
@@ -148,6 +152,12 @@ class Decoder:
         size = len(_spelling(identifier))
         if not least <= size <= most:
             raise RefusedError(Reason.BAD_ID, f"{name} has {size} bytes; {least} to {most} are allowed")
+
+
+def _check_time(event: Event, stamp_ms: int, future_ms: int) -> None:
+    if event.timestamp_ms > stamp_ms + future_ms:
+        later = f"is over {future_ms / 1000:g} s later than its record"
+        raise RefusedError(Reason.BAD_TIMESTAMP, f"timestamp_ms {event.timestamp_ms} {later}")
 
 
 def _fill(row: NDArray[np.void], spans: NDArray[np.int64], event: Event, spelled: bytearray, base: int) -> None:

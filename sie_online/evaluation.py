@@ -26,7 +26,7 @@ from sie_online.contracts import CODE_VERSION, WEIGHTS, weights_schema
 from sie_online.errors import UsageError
 from sie_online.partitioner import Placer
 from sie_online.ranking import auc
-from sie_online.records import Headers, RecordBatch
+from sie_online.records import LogRecord, RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import Shard
 from sie_online.tables import newest_statements
@@ -118,14 +118,6 @@ def evaluate(
     return report
 
 
-class _Record(NamedTuple):
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers = ()
-
-
 class _Line:
     """One partition: its log so far, its shard, and the rows it has said, in a file."""
 
@@ -152,7 +144,7 @@ class _Line:
         start, records = self.shard.next_offset, self._pending
         self._pending = []
         batch = RecordBatch.of(
-            [_Record(offset, self._started_ms, key, value) for offset, (key, value, _) in enumerate(records, start)],
+            [LogRecord(offset, self._started_ms, key, value) for offset, (key, value, _) in enumerate(records, start)],
             topic=self._topic,
             partition=self._partition,
             epoch=0,
@@ -194,7 +186,7 @@ def _feed(
     on_progress: Progress,
     coach: Coach | None,
 ) -> None:
-    place, last_ms, seen = Placer(len(lines)), 0, 0
+    place, seen = Placer(len(lines)), 0
     for chunk in chunks:
         for number, record in enumerate(chunk.records, seen):
             if coach and number % LOOK_EVERY == 0:
@@ -202,12 +194,14 @@ def _feed(
             line = lines[_partition(record, place)]
             if line.append(record):
                 line.process(report)
-        last_ms = max(last_ms, int(chunk.times_ms.max(initial=0)))
         seen += len(chunk)
         on_progress(seen, chunk.progress)
     if not seen:
         raise UsageError("the source holds no event: nothing to evaluate")
-    for line, beat in zip(lines, final_heartbeats(settings, last_ms, len(lines)), strict=True):
+    for line in lines:
+        line.process(report)
+    last_ms = max(line.shard.event_ms for line in lines)  # no row of the source that was refused has a say in it
+    for line, beat in zip(lines, final_heartbeats(settings, last_ms, len(lines)), strict=False):
         line.append(beat)
         line.process(report)
 

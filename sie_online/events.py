@@ -104,7 +104,8 @@ class DeadLetter:
 
 EVENT = np.dtype(
     [
-        ("time_ms", "i8"),
+        ("time_ms", "i8"),  # what the event claims
+        ("now_ms", "i8"),  # at which it counts for the population (`sie_online.clock`); set by the event loop
         ("offset", "i8"),
         ("event_key", "u8"),
         ("user_key", "u8"),

@@ -28,6 +28,7 @@ from sie_online.jit import kernel
 HOT = np.dtype(
     [
         ("time_ms", "i8"),
+        ("heard_ms", "i8"),  # from when on it waits if `time_ms` is not to be believed; 0: no time was known
         ("offset", "i8"),
         ("pair_key", "u8"),
         ("previous", "i8"),

@@ -54,12 +54,22 @@ def erasure(published_id: str, partition: int) -> WireRecord:
     return WireRecord(None, msgspec.json.encode({"event_type": ERASE, "user_id": published_id}), partition)
 
 
+def maturing_ms(settings: Settings) -> int:
+    """How long after an event its window has ended beyond doubt."""
+    window = round((settings.labels.window_s + settings.labels.lateness_s) * 1_000)
+    return window + MATURITY_MARGIN_MS
+
+
 def maturity_ms(settings: Settings, last_event_ms: int) -> int:
     """Event time at which every sample up to ``last_event_ms`` has its final label."""
-    window = round((settings.labels.window_s + settings.labels.lateness_s) * 1_000)
-    return last_event_ms + window + MATURITY_MARGIN_MS
+    return last_event_ms + maturing_ms(settings)
 
 
 def final_heartbeats(settings: Settings, last_event_ms: int, partitions: int) -> list[WireRecord]:
-    """What ends a log that is read to its end: one heartbeat per partition, so that all windows mature."""
+    """What ends a log that is read to its end: one heartbeat per partition, so that all windows mature.
+
+    ``last_event_ms`` is what the log's clock says at the end (`sie_online.clock`); 0, no time at all, ends nothing.
+    """
+    if last_event_ms == 0:
+        return []
     return [heartbeat(maturity_ms(settings, last_event_ms), partition) for partition in range(partitions)]

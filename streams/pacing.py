@@ -77,7 +77,10 @@ class Pacer:
             return np.zeros(len(times_ms))
         clock = np.maximum.accumulate(np.maximum(times_ms, self._clock_ms))
         self._clock_ms = int(clock[-1])
-        self._first_ms = int(clock[0]) if self._first_ms is None else self._first_ms
+        if self._first_ms is None and self._clock_ms:
+            self._first_ms = int(clock[clock > 0][0])  # records before it tell no time
+        if self._first_ms is None:
+            return np.zeros(len(times_ms))
         due: NDArray[np.float64] = (clock - self._first_ms) / 1_000 / self._rate.speedup
         return due
 

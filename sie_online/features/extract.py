@@ -156,10 +156,10 @@ def _relative_price(price: float, category: Any) -> float:
 def _context(cfg: Any, user: Any, item: Any, category: Any, pair: Any, world: Any, event: Any) -> Any:
     now = event.time_ms
     base = (world.buys + 1.0) / (world.views + 50.0)
-    age = elapsed_ms(now, category.last_ms)
+    age = elapsed_ms(event.now_ms, category.last_ms)
     category_views = decayed(category.views, age, cfg.popularity_half_life_ms)
     category_buys = decayed(category.buys, age, cfg.popularity_half_life_ms)
-    age = elapsed_ms(now, item.last_ms)
+    age = elapsed_ms(event.now_ms, item.last_ms)
     item_views = decayed(item.views, age, cfg.popularity_half_life_ms)
     item_carts = decayed(item.carts, age, cfg.popularity_half_life_ms)
     item_buys = decayed(item.buys, age, cfg.popularity_half_life_ms)

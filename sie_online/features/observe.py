@@ -22,10 +22,10 @@ def has(mask: int, etype: int) -> Any:
 
 
 @kernel
-def _decay(cfg: Any, user: Any, item: Any, category: Any, world: Any, now: int) -> None:
-    """Bring every decayed counter forward to ``now``."""
-    half_life = cfg.popularity_half_life_ms
-    gap = elapsed_ms(now, user.last_ms)
+def _decay(cfg: Any, user: Any, item: Any, category: Any, world: Any, event: Any) -> None:
+    """Bring every decayed counter forward: the user's to the event's own time, the population's to the stream's."""
+    half_life, now = cfg.popularity_half_life_ms, event.now_ms
+    gap = elapsed_ms(event.time_ms, user.last_ms)
     user.pace = decayed(user.pace, gap, cfg.pace_half_life_ms)
     user.activity = decayed(user.activity, gap, cfg.activity_half_life_ms)
     if gap >= cfg.session_gap_ms:
@@ -92,7 +92,7 @@ def observe(cfg: Any, user: Any, item: Any, category: Any, pair: Any, interest: 
     now = event.time_ms
     now_s = max(now // 1000, 1)
     etype = event.etype
-    _decay(cfg, user, item, category, world, now)
+    _decay(cfg, user, item, category, world, event)
     user.pace += 1.0
     user.session_events += 1
     if has(cfg.conversions, etype):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sie_online.clock import now_ms
 from sie_online.entities import ERASED_USER
 from sie_online.importance import delay
 from sie_online.jit import kernel
@@ -59,7 +60,7 @@ def _withdraw(cfg: Any, state: Any, out: Any, view: int) -> None:
     drop_user_text(views, view)
     overlay.label = UNKNOWN
     log_delay = delay.provisional(hot.probability) if cfg.use_delay else 0.0
-    revise(cfg, state, out, view, max(hot.time_ms, state.counters[0].clock_ms), log_delay, True)
+    revise(cfg, state, out, view, max(hot.time_ms, now_ms(state.clock[0])), log_delay, True)
     overlay.label, overlay.noise_probability = ERASED, 0.0
     wipe(views, view)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sie_online.clock import is_known, now_ms, waits_from
 from sie_online.importance import delay
 from sie_online.importance.balance import class_log_weight
 from sie_online.importance.net import Sample, log_influence
@@ -29,11 +30,23 @@ UNKNOWN, NEGATIVE, POSITIVE, ERASED = -1, 0, 1, 2
 @kernel
 def is_due(cfg: Any, state: Any) -> bool:
     """Whether the oldest open view's window, and the wait for late events, have passed."""
-    counters = state.counters[0]
-    if counters.head >= counters.tail:
+    counters, clock = state.counters[0], state.clock[0]
+    if counters.head >= counters.tail or not is_known(clock):
         return False
-    oldest = state.views.hot[counters.head & (state.views.hot.shape[0] - 1)]
-    return bool(oldest.time_ms + cfg.window_ms + cfg.lateness_ms < counters.clock_ms)
+    return bool(_due_ms(cfg, state, counters.head & (state.views.hot.shape[0] - 1)) < now_ms(clock))
+
+
+@kernel
+def patience_ms(cfg: Any) -> int:
+    """How long a view is waited for."""
+    return int(cfg.window_ms + cfg.lateness_ms)
+
+
+@kernel
+def _due_ms(cfg: Any, state: Any, at: int) -> int:
+    """When the view at ring position ``at`` settles."""
+    hot, patience = state.views.hot[at], patience_ms(cfg)
+    return int(waits_from(state.clock[0], hot.time_ms, hot.heard_ms, patience) + patience)
 
 
 @kernel
@@ -58,9 +71,8 @@ def settle_oldest(cfg: Any, state: Any, out: Any) -> None:
     if overlay.label != POSITIVE:
         overlay.noise_probability = _noise_now(cfg, state, at, NEGATIVE)
         overlay.label = NEGATIVE
-    published_ms = state.views.hot[at].time_ms + cfg.window_ms + cfg.lateness_ms
     state.world[0].labelled[overlay.label] += 1.0
-    revise(cfg, state, out, counters.head, published_ms, 0.0, True)
+    revise(cfg, state, out, counters.head, _due_ms(cfg, state, at), 0.0, True)
     write_settled(out, state.views.cold[at])
     counters.settled[overlay.label] += 1
     counters.head += 1

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sie_online.clock import beat, hear, heard_ms
 from sie_online.dedupe import contains, remember
 from sie_online.entities import CATEGORY, ITEM, USER, count, statement_due
 from sie_online.events import ERASE_CODE, HEARTBEAT_CODE
@@ -34,6 +35,7 @@ from sie_online.shard.labels import (
     convert_pair,
     convert_view,
     count_of_pair,
+    patience_ms,
     revert_pair,
     settle_due,
     settle_oldest,
@@ -99,7 +101,7 @@ def run(cfg: Any, state: Any, events: Any, texts: Any, start: int, out: Any) -> 
                 return at
             continue
         if event.etype == HEARTBEAT_CODE:
-            counters.clock_ms = max(counters.clock_ms, event.time_ms)
+            beat(cfg.belief, state.clock[0], event.time_ms)
             if not settle_due(cfg, state, out):
                 return at
             counters.heartbeats += 1
@@ -107,7 +109,7 @@ def run(cfg: Any, state: Any, events: Any, texts: Any, start: int, out: Any) -> 
         if contains(state.dedupe, event.event_key):
             counters.duplicates[event.etype] += 1
             continue
-        counters.clock_ms = max(counters.clock_ms, event.time_ms)
+        _hear(cfg, state, event)
         if not settle_due(cfg, state, out) or not _prepare(cfg, state, event, texts, at, out):
             return at
         _process(cfg, state, event, texts, at, out)
@@ -119,9 +121,18 @@ def features_of(cfg: Any, state: Any, event: Any) -> bool:
     """Leave the features that `run` will see at ``event`` in the scratch; False if it will not look at it."""
     if event.etype >= HEARTBEAT_CODE or contains(state.dedupe, event.event_key):
         return False
+    _hear(cfg, state, event)  # `run` will do it again: once more changes nothing
     slots = _find(state, event, state.counters[0].events + 1)
     _extract(cfg, state, event, slots)
     return True
+
+
+@kernel
+def _hear(cfg: Any, state: Any, event: Any) -> None:
+    """Take the event's time in. What was counted at times that then turned out wrong is taken back to the clock's."""
+    clock, world = state.clock[0], state.world[0]
+    event.now_ms = hear(cfg.belief, clock, event.time_ms, event.user_key, state.counters[0].events + 1)
+    world.clock_ms = min(world.clock_ms, clock.event_ms)
 
 
 @kernel
@@ -212,10 +223,10 @@ def _process(cfg: Any, state: Any, event: Any, texts: Any, at: int, out: Any) ->
     )
     if sample:
         _learn_negative(cfg, state, verdict)
-        _open_view(state, event, texts, at, slots, verdict)
+        _open_view(cfg, state, event, texts, at, slots, verdict)
     _count_event(cfg, state, event, at, slots, verdict, out)
     _attribute(cfg, state, event, slots, sample, out)
-    _touch(state, slots, event.time_ms)
+    _touch(state, slots, event)
 
 
 @kernel
@@ -294,11 +305,12 @@ def _learn_negative(cfg: Any, state: Any, verdict: Verdict) -> None:
 
 
 @kernel
-def _open_view(state: Any, event: Any, texts: Any, at: int, slots: Slots, verdict: Verdict) -> None:
+def _open_view(cfg: Any, state: Any, event: Any, texts: Any, at: int, slots: Slots, verdict: Verdict) -> None:
     counters, views, scratch = state.counters[0], state.views, state.scratch
     place = counters.tail & (views.hot.shape[0] - 1)
     hot, cold, overlay = views.hot[place], views.cold[place], views.overlay[place]
     hot.time_ms, hot.offset, hot.pair_key = event.time_ms, event.offset, slots.pair_key
+    hot.heard_ms = heard_ms(state.clock[0], event.time_ms, event.now_ms, patience_ms(cfg))
     hot.probability, hot.weight = verdict.p, verdict.weight
     hot.user_slot, hot.item_slot = slots.user, slots.item
     cold.user_key, cold.item_key, cold.category_key = event.user_key, event.item_key, event.category_key
@@ -338,14 +350,14 @@ def _count_event(cfg: Any, state: Any, event: Any, at: int, slots: Slots, verdic
     observe_features(cfg.features, user, item, category, pair, interest, world, event)
     observe_noise(cfg.noise, user, item, category, pair, interest, world, event, verdict.noise)
     count(user, verdict.weight, verdict.noise, event.time_ms)
-    count(item, verdict.weight, verdict.noise, event.time_ms)
-    count(category, verdict.weight, verdict.noise, event.time_ms)
+    count(item, verdict.weight, verdict.noise, event.now_ms)
+    count(category, verdict.weight, verdict.noise, event.now_ms)
     world.grouped += 1.0
     if statement_due(cfg.statement, user, event.time_ms):
         _state(out, USER, at, user, user.z_alpha, user.z_beta, event.offset)
-    if statement_due(cfg.statement, item, event.time_ms):
+    if statement_due(cfg.statement, item, event.now_ms):
         _state(out, ITEM, at, item, item.z_alpha, item.z_beta, event.offset)
-    if event.category_key != 0 and statement_due(cfg.statement, category, event.time_ms):
+    if event.category_key != 0 and statement_due(cfg.statement, category, event.now_ms):
         _state(out, CATEGORY, at, category, 0.0, 0.0, event.offset)
 
 
@@ -376,13 +388,16 @@ def _attribute(cfg: Any, state: Any, event: Any, slots: Slots, sample: bool, out
 
 
 @kernel
-def _touch(state: Any, slots: Slots, time_ms: int) -> None:
-    """Note the event's time on its records, last of all: everything before reads the time of the one before."""
-    state.users.rows[slots.user].last_ms = time_ms
-    state.items.rows[slots.item].last_ms = time_ms
-    state.categories.rows[slots.category].last_ms = time_ms
-    state.pairs.rows[slots.pair].last_ms = time_ms
-    state.interests.rows[slots.interest].last_ms = time_ms
+def _touch(state: Any, slots: Slots, event: Any) -> None:
+    """Note the event's time on its records, last of all: everything before reads the time of the one before.
+
+    The user's own records go by the user's clock, those that all share by the stream's.
+    """
+    state.users.rows[slots.user].last_ms = event.time_ms
+    state.pairs.rows[slots.pair].last_ms = event.time_ms
+    state.interests.rows[slots.interest].last_ms = event.time_ms
+    state.items.rows[slots.item].last_ms = event.now_ms
+    state.categories.rows[slots.category].last_ms = event.now_ms
 
 
 @kernel

@@ -78,7 +78,8 @@ class Table(NamedTuple):
 
 def tables_of(state: State) -> Iterator[Table]:
     """Every array that changes in place; derived ones are left out."""
-    named: dict[str, Any] = {"counters": state.counters, "world": state.world, "dedupe": state.dedupe.ring}
+    named: dict[str, Any] = {"counters": state.counters, "clock": state.clock, "world": state.world}
+    named["dedupe"] = state.dedupe.ring
     for name in ("linear", "factors", "usage", "n_scored"):
         named[f"model.{name}"] = getattr(state.model, name)
     named[f"overlay.{len(state.views.overlay)}"] = state.views.overlay

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sie_online.clock import Belief, belief_of, new_clock
 from sie_online.contracts import EVENT_TYPES, FACTORS
 from sie_online.dedupe import Dedupe, new_dedupe
 from sie_online.entities import CATEGORIES, INTERESTS, ITEMS, PAIRS, USERS, WORLD, StatementConfig
@@ -46,6 +47,7 @@ class Config(NamedTuple):
     class_power: float
     group_share: float
     external: bool
+    belief: Belief
     features: FeatureConfig
     model: RecommenderConfig
     noise: NoiseConfig
@@ -55,7 +57,6 @@ class Config(NamedTuple):
 
 COUNTERS = np.dtype(
     [
-        ("clock_ms", "i8"),  # latest event time seen
         ("events", "i8"),  # events weighed
         ("head", "i8"),  # oldest open view
         ("tail", "i8"),  # next view
@@ -69,7 +70,7 @@ COUNTERS = np.dtype(
         ("erasures", "i8"),
     ]
 )
-"""The shard's clock and its counts since it began."""
+"""The shard's counts since it began."""
 
 WEIGHT_EDGES = tuple(float(2.0 ** (step / 2)) for step in range(-16, 7))
 """Upper edges of the weight histogram: from 1/256 to 8 in half octaves; the last bin is open."""
@@ -86,9 +87,10 @@ class Scratch(NamedTuple):
 
 
 class State(NamedTuple):
-    """A shard's arrays. ``counters`` and ``world`` have one record each."""
+    """A shard's arrays. ``counters``, ``clock`` and ``world`` have one record each."""
 
     counters: NDArray[np.void]
+    clock: NDArray[np.void]
     world: NDArray[np.void]
     users: SlotTable
     items: SlotTable
@@ -121,6 +123,7 @@ def config_of(settings: Settings) -> Config:
         class_power=importance.class_power,
         group_share=importance.group_share,
         external=bool(settings.recommender.classifier),
+        belief=belief_of(settings),
         features=FeatureConfig(samples=samples, conversions=conversions),
         model=RecommenderConfig(),
         noise=NoiseConfig(),
@@ -145,6 +148,7 @@ def new_state(settings: Settings, scratch: Path | None = None) -> State:
     bounds = settings.entities
     return State(
         counters=np.zeros(1, COUNTERS),
+        clock=new_clock(),
         world=np.zeros(1, WORLD),
         users=new_table(bounds.users, USERS),
         items=new_table(bounds.items, ITEMS),

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from sie_online.source_clock import SourceClock
 from sie_online.sources import read_events
 from streams.cli.common import Json, err, get_settings, out, print_json
 from streams.cli.progress import progress
@@ -25,8 +26,13 @@ def command(
     ] = "max",
     preset: Annotated[str, typer.Option(help="taobao: the raw UserBehavior.csv.")] = "",
     flush: Annotated[
-        bool, typer.Option("--flush/--no-flush", help="End with heartbeats, so that all windows mature.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--flush/--no-flush",
+            help="End with heartbeats, so that all windows mature; by default where nothing was written before.",
+            show_default=False,
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N events.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -36,15 +42,23 @@ def command(
       sie replay events.parquet --rate 5000
       sie replay events.csv --rate realtime×60
       sie replay UserBehavior.csv --preset taobao --limit 1000000
+      sie replay lost_hour.parquet --no-flush
     """
     settings = get_settings(ctx)
     pace = Rate.parse(rate)
     chunks = read_events(file, preset=preset, limit=limit)
+    with err.status("Compiling the kernels (kept for the next time) ..."):
+        SourceClock(settings)
     with progress("Replay") as report:
         done = asyncio.run(replay(settings, chunks, pace, flush=flush, on_progress=report))
     if done.disorder_ms > settings.labels.window_s * 1_000:
         hours = f"{done.disorder_ms / 3.6e6:.1f} h, more than the attribution window"
         err.print(f"Note: event time runs backwards by up to {hours}: sort the file by time.")
+    if flush is None and not done.flushed:
+        err.print(
+            f"Note: {settings.topics.events} held records before, so no heartbeats were sent: they would have settled"
+            " everybody's open views. --flush sends them."
+        )
     if as_json:
         print_json(asdict(done) | {"events_per_s": done.events_per_s})
         return

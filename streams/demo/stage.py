@@ -159,7 +159,7 @@ class _Stage:
             already = first.records
             await self._wait_for_net()
         rest = await replay(
-            self._settings, chunks, rate, on_progress=lambda records, share: note(already + records, share)
+            self._settings, chunks, rate, flush=True, on_progress=lambda records, share: note(already + records, share)
         )
         self._state.sending_until = time.monotonic()
         return replace(rest, records=already + rest.records)

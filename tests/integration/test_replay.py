@@ -17,6 +17,7 @@ from sie_online.errors import TopicError, UnreachableError
 from sie_online.partitioner import partition_of
 from sie_online.settings import Settings
 from sie_online.simulator import Scenario, Simulation, simulate
+from sie_online.sources import read_events
 from sie_online.wire import Chunk, maturity_ms
 from streams.cli.root import run
 from streams.heartbeat import keep_beating
@@ -97,6 +98,31 @@ def test_it_ends_with_one_heartbeat_in_every_partition_past_the_last_window(
         beat = json.loads(records[-1].value)
         assert beat == {"event_type": "heartbeat", "timestamp_ms": simulation.last_event_ms + 3_661_000}
         assert beat["timestamp_ms"] == maturity_ms(on_broker, simulation.last_event_ms)
+
+
+def test_onto_a_topic_that_holds_others_events_no_heartbeat_is_sent_unless_asked_for(
+    on_broker: Settings, simulation: Simulation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import pyarrow.parquet as pq
+
+    pq.write_table(simulation.table(), tmp_path / "events.parquet")
+    where = ["--set", f"broker={on_broker.broker}", "--set", f"topics.events={on_broker.topics.events}"]
+    told = []
+    for more in ([], [], ["--flush"]):
+        assert run([*where, "replay", str(tmp_path / "events.parquet"), "--limit", "200", "--json", *more]) == 0
+        said = capsys.readouterr()
+        told.append((json.loads(said.out)["heartbeats"], "--flush sends them" in said.err))
+    assert told == [(PARTITIONS, False), (0, True), (PARTITIONS, False)]
+
+
+def test_heartbeats_go_by_the_rows_that_are_no_dead_letters(on_broker: Settings, tmp_path: Path) -> None:
+    rows = [f"{100 + n % 5},{n},7,pv,{1_511_600_000 + 60 * n}" for n in range(50)]
+    rows[20] = "100,20,7,pv,2145916800"  # the year 2038
+    (tmp_path / "log.csv").write_text("\n".join(rows))
+    done = asyncio.run(replay(on_broker, read_events(tmp_path / "log.csv", preset="taobao"), Rate(speedup=1e5)))
+    assert (done.records, done.flushed, done.disorder_ms) == (50, True, 0)
+    beats = [json.loads(records[-1].value) for records in asyncio.run(_read(on_broker)).values()]
+    assert [beat["timestamp_ms"] for beat in beats] == [maturity_ms(on_broker, 1_511_602_940_000)] * PARTITIONS
 
 
 def test_a_chosen_rate_is_kept(on_broker: Settings, simulation: Simulation) -> None:

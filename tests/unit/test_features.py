@@ -48,6 +48,7 @@ BYTES = {"user": 128, "item": 96, "category": 96, "pair": 32, "interest": 24}
 
 class Event(NamedTuple):
     time_ms: int
+    now_ms: int
     etype: int
     item_key: Any
     category_key: Any
@@ -78,7 +79,7 @@ class Shop:
         for table, key in keys.items():
             dtype = np.dtype([("last_ms", "i8"), *TABLES[table]])
             rows.append(self.records.setdefault((table, *key), np.zeros(1, dtype)))
-        event = Event(t, etype, np.uint64(item), np.uint64(category), **columns)
+        event = Event(t, t, etype, np.uint64(item), np.uint64(category), **columns)
         args = [row[0] for row in rows]
         extract(self.cfg, *args, self.world[0], event, self.idx, self.dense)
         observe(self.cfg, *args, self.world[0], event)

@@ -68,7 +68,7 @@ def test_a_view_that_arrives_after_its_purchase_is_positive_at_once() -> None:
 
 
 def test_lateness_keeps_views_open_for_events_out_of_order() -> None:
-    late = [event(1), event(2, at_s=WINDOW_S + 60, item="i2"), event(3, "purchase", WINDOW_S - 1), heartbeat(9000)]
+    late = [event(1), heartbeat(WINDOW_S + 60), event(3, "purchase", WINDOW_S - 1), heartbeat(9000)]
     assert story(*late)["e1"][-1][1] == 0
     patient = story(*late, labels={"window_s": WINDOW_S, "lateness_s": 120})
     assert patient["e1"][-1] == (2, 1, True, WINDOW_S + 120)

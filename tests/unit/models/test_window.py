@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -62,6 +63,15 @@ def test_bounds_hold(max_samples: int, max_age_ms: int, max_older: int, n: int) 
     assert len(early) == 0 or early.event_time_ms.max() <= late.event_time_ms.min()
     expected = min(max_samples, int((ALL.event_time_ms[:n] >= newest - max_age_ms).sum()))
     assert len(late) == expected  # nothing is forgotten before it must be
+
+
+def test_a_sample_of_a_clock_that_is_ahead_drives_nobody_out() -> None:
+    """It claims to be 40 days younger than the others, and settled when they did."""
+    times_ms = ALL.event_time_ms[:400].copy()
+    times_ms[200] += 40 * 86_400_000
+    wrong = replace(ALL.take(slice(0, 400)), event_time_ms=times_ms)
+    window = filled([wrong], max_samples=500, max_age_ms=2 * 86_400_000)
+    assert len(window) == 400
 
 
 def test_the_newest_stay_and_samples_come_in_time_order() -> None:
