@@ -69,6 +69,12 @@ def now_ms(clock: Any) -> int:
 
 
 @kernel
+def end_ms(belief: Belief, clock: Any) -> int:
+    """What to take for the end of the stream if it ends here: the last users are believed one lead further."""
+    return int(max(clock.event_ms, _latest_within(clock, clock.event_ms + belief.lead_ms)))
+
+
+@kernel
 def is_known(clock: Any) -> bool:
     """Whether there is a time to settle anything by."""
     return bool(max(clock.agreed_ms, clock.beat_ms) > 0)

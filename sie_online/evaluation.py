@@ -200,7 +200,7 @@ def _feed(
         raise UsageError("the source holds no event: nothing to evaluate")
     for line in lines:
         line.process(report)
-    last_ms = max(line.shard.event_ms for line in lines)  # no row of the source that was refused has a say in it
+    last_ms = max(line.shard.end_ms for line in lines)  # no row of the source that was refused has a say in it
     for line, beat in zip(lines, final_heartbeats(settings, last_ms, len(lines)), strict=False):
         line.append(beat)
         line.process(report)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from sie_online.clock import belief_of, follow, new_clock
+from sie_online.clock import belief_of, end_ms, follow, new_clock
 from sie_online.decoder import Decoder
 from sie_online.records import LogRecord, RecordBatch
 from sie_online.settings import Settings
@@ -25,16 +25,16 @@ class SourceClock:
         self.told(Chunk([], np.empty(0, np.int64), 0.0), 0)  # compiles here, not at the first record
 
     @property
-    def event_ms(self) -> int:
-        """The latest event time believed, ms; 0 before the first event."""
-        return int(self._clock["event_ms"][0])
+    def end_ms(self) -> int:
+        """Latest event time, should the source end here, ms since 1970; 0 before the first event."""
+        return int(end_ms(self._belief, self._clock[0]))
 
     def told(self, chunk: Chunk, stamp_ms: int) -> Chunk:
         """``chunk``, written at ``stamp_ms``, with the time at which each record counts; a refused one's predecessor's.
 
         Chunks are to come in order.
         """
-        before = self.event_ms
+        before = self.end_ms
         records = [LogRecord(at, stamp_ms, key, value) for at, (key, value, _) in enumerate(chunk.records)]
         batch = RecordBatch.of(records, topic="", partition=0, epoch=0, start=0, end=len(records))
         events, _ = self._decoder.decode(batch)

@@ -97,7 +97,7 @@ async def _write(
             clock = np.maximum.accumulate(np.maximum(chunk.times_ms, clock_ms))
             clock_ms, disorder_ms = int(clock[-1]), max(disorder_ms, int((clock - chunk.times_ms).max()))
         written, before = written + len(chunk), chunk.progress
-    last_ms = source_clock.event_ms
+    last_ms = source_clock.end_ms
     beats = final_heartbeats(settings, last_ms, writer.partitions) if flush else []
     await writer.write(beats)
     await writer.delivered()

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from sie_online.announcements import NET, Adoption
-from sie_online.clock import now_ms
+from sie_online.clock import end_ms, now_ms
 from sie_online.decoder import Decoder
 from sie_online.events import DeadLetter, EventBatch
 from sie_online.importance.net import Net, no_net, own
@@ -159,9 +159,9 @@ class Shard:
         return int(now_ms(self._state.clock[0]))
 
     @property
-    def event_ms(self) -> int:
-        """The same, heartbeats left out."""
-        return int(self._state.clock["event_ms"][0])
+    def end_ms(self) -> int:
+        """Latest event time, should the log end here (`sie_online.clock`), ms since 1970; 0 before the first event."""
+        return int(end_ms(self._config.belief, self._state.clock[0]))
 
     def process(self, batch: RecordBatch, *, gather: bool = False) -> Iterator[ShardOutput]:
         """Process ``batch``, which must begin at ``next_offset``, and yield what it gives rise to, at least one output.
