@@ -26,6 +26,8 @@ WITNESSES = 3
 """Users that must agree: one phone, or two, may be wrong; after a real gap the third user is on time again."""
 RECENT_EVENTS = 256
 """A user silent for so many events is no witness any more: a stream of one or two users has a clock, too."""
+NOBODY = 1
+"""Key of a witness that has been forgotten."""
 LEAD_SHARE = 0.25
 """An event may lead what is agreed by this share of the attribution window: so much of it one clock can cost at most.
 A shard of a quarter of 815 users was never silent for as much of a day (measured: 3.7 h)."""
@@ -118,6 +120,14 @@ def hear(belief: Belief, clock: Any, time_ms: int, user_key: Any, ordinal: int) 
         return int(clock.event_ms)
     clock.event_ms = max(clock.event_ms, time_ms)
     return time_ms
+
+
+@kernel
+def forget_witness(clock: Any, user_key: Any) -> None:
+    """Let what the user has witnessed stand without the user's key."""
+    for which in range(WITNESSES):
+        if clock.witness[which] == user_key:
+            clock.witness[which] = NOBODY
 
 
 @kernel

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sie_online.clock import now_ms
+from sie_online.clock import forget_witness, now_ms
 from sie_online.entities import ERASED_USER
 from sie_online.importance import delay
 from sie_online.jit import kernel
@@ -28,6 +28,7 @@ def forget_user(cfg: Any, state: Any, out: Any, event: Any, at: int) -> bool:
     if not _withdraw_views(cfg, state, out, event.user_key) or not has_room(out, 1):
         return False
     forget(state.users, event.user_key)
+    forget_witness(state.clock[0], event.user_key)
     _forget_owned(state.pairs, event.user_key)
     _forget_owned(state.interests, event.user_key)
     _state_erased(out, at, event.offset)
