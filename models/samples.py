@@ -85,7 +85,7 @@ def from_table(table: pa.Table) -> Samples:
         SampleError: a column is missing, has nulls or another type, or values that no sample has.
     """
     plain = {name: _column(table, name).astype(dtype, copy=False) for name, dtype in _PLAIN.items()}
-    factors = [name for name in (*FACTORS, "influence") if f"f_{name}" in table.column_names]
+    factors = [name for name in FACTORS if f"f_{name}" in table.column_names]
     raw = [name for name in factors if name not in (*NOT_RAW, *SCORES)]
     scores = [name for name in factors if name in SCORES]
     samples = Samples(

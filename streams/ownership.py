@@ -11,11 +11,12 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from sie_online.announcements import Adoption
 from sie_online.importance.net import Net
 from sie_online.settings import Settings
-from sie_online.shard import Shard
+from sie_online.shard import Layout, Shard
 from sie_online.shard.schedule import Artifact
 from streams.checkpoint import CheckpointStore
 from streams.checkpoint.decisions import Overrides, check_restore, of_this_topic
@@ -91,6 +92,10 @@ class Ownership:
         self._net_of = net_of
         self._overrides = overrides
 
+    @cached_property
+    def _layout(self) -> Layout:
+        return Layout.of(self._settings)
+
     def begins_anew(self, partition: int) -> bool:
         """Whether a person has decided that this shard, of which nothing is stored, begins at the log's begin."""
         return self._overrides.fresh and self._store.newest(partition) is None
@@ -127,6 +132,7 @@ class Ownership:
         offset = check_restore(
             loaded,
             self._settings,
+            self._layout,
             begin_offset=place.first,
             end_offset=place.end,
             committed=None if left_behind else place.committed,

@@ -13,6 +13,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -21,7 +22,7 @@ from sie_online.contracts import BUILTIN_MODEL, EVENT_TYPES
 from sie_online.errors import SieError
 from sie_online.records import RecordBatch
 from sie_online.settings import Settings, load
-from sie_online.shard import Counts, Gathered, ShardOutput, ShardStats, Snapshot
+from sie_online.shard import Counts, Gathered, Layout, ShardOutput, ShardStats, Snapshot
 from sie_online.shard.state import WEIGHT_EDGES
 from streams import app, ownership, startup
 from streams.checkpoint.decisions import Overrides
@@ -135,6 +136,7 @@ def main() -> int:
     given = arguments.parse_args()
     RecordingShard.fail_at, RecordingShard.stall_at = given.fail_at, given.stall_at
     ownership.Shard = RecordingShard  # type: ignore[assignment,misc]
+    ownership.Layout = SimpleNamespace(of=lambda _: Layout())  # type: ignore[assignment,misc]  # it has no records
     startup.warm_up = lambda: None
     try:
         overrides = Overrides(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from sie_online.masks import CONVERSIONS, SAMPLES
+
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
 
@@ -61,8 +63,8 @@ class FeatureConfig(NamedTuple):
     """Settings of the features, as kernels take them."""
 
     dim: int = 1 << 16  # indices lie in [0, dim), a power of two; 0 means "absent"
-    samples: int = 1 << IMPRESSION | 1 << VIEW | 1 << CLICK  # bit mask: event types that get a label
-    conversions: int = 1 << PURCHASE  # bit mask: event types that make a sample positive
+    samples: int = SAMPLES  # bit mask: event types that get a label
+    conversions: int = CONVERSIONS  # bit mask: event types that make a sample positive
     pace_half_life_ms: float = 5.0 * MINUTE_MS
     activity_half_life_ms: float = 1.0 * DAY_MS
     popularity_half_life_ms: float = 5.0 * DAY_MS

@@ -10,15 +10,10 @@ import numpy as np
 from sie_online.features.bins import decayed, elapsed_ms
 from sie_online.features.fields import CART, FAVORITE, RETURN
 from sie_online.jit import kernel
+from sie_online.masks import has
 
 U2_MAX = 65_535
 PRICE_MEMORY = 1_000  # events that a category's running mean price looks back
-
-
-@kernel
-def has(mask: int, etype: int) -> Any:
-    """Whether an event type is in a bit mask."""
-    return (mask >> np.int64(etype)) & 1 == 1
 
 
 @kernel

@@ -4,8 +4,8 @@ Three latent causes, each a two-component mixture over a sum of robustly standar
 event is judged by what was known before it), each with a noise share that the stream itself teaches (online EM):
 
 - the *account* is no person (`noise_account`), for every event of it;
-- the *order* is no customer's (`noise_order`), for purchases, and for what an account with such orders does later;
-- the *event* alone is a slip (`noise_event`), for impressions, views and clicks.
+- the *order* is no customer's (`noise_order`), for conversions, and for what an account with such orders does later;
+- the *event* alone is a slip (`noise_event`), for samples.
 
 They exclude one another as causes, so P(noise) = 1 - Π(1 - P_cause), and the factor log(1 - P) is a sum over causes.
 Explicit signals (`noise_explicit`) add log odds. All-zero records mean "never seen"; only ``key`` and ``last_ms`` of
@@ -41,7 +41,6 @@ from sie_online.importance.noise_event import (
     summed_event,
 )
 from sie_online.importance.noise_explicit import (
-    PURCHASE,
     dwell_log_ratio,
     item_explicit,
     observe_explicit,
@@ -52,8 +51,15 @@ from sie_online.importance.noise_order import (
     order_probability,
     order_surprises,
 )
-from sie_online.importance.noise_population import NoiseConfig, learn_share, posterior, track, trust
+from sie_online.importance.noise_population import (
+    NoiseConfig,
+    learn_share,
+    posterior,
+    track,
+    trust,
+)
 from sie_online.jit import kernel
+from sie_online.masks import has
 
 __all__ = [
     "CATEGORY_FIELDS",
@@ -69,7 +75,6 @@ __all__ = [
     "reassess",
 ]
 
-LAST_SAMPLE_TYPE = 2  # impression, view, click
 N_ROLES = 3
 MIN_MASS = 1e-3  # an event of a condemned account hardly counts as ordinary
 N_ROWS = 25  # surprises and sums in the population's tables
@@ -163,12 +168,12 @@ def assess(
     """
     evidence_out[SUM] = ON_THE_WAY
     evidence_out[ODDS] = 0.0
-    if event.etype == PURCHASE:
+    if has(cfg.conversions, event.etype):
         surprises = world.z_surprises
         order_surprises(cfg, user, item, pair, world, event, surprises)
         return combined(cfg, 0.0, order_probability(cfg, world, surprises), 0.0)
     account = account_probability(cfg, user, world)
-    if event.etype > LAST_SAMPLE_TYPE:
+    if not has(cfg.samples, event.etype):
         return combined(cfg, account, order_guilt(user), 0.0)
     traits = world.z_traits
     trait_values(user, item, category, pair, interest, world, event, traits)
@@ -181,7 +186,7 @@ def assess(
 def reassess(cfg: NoiseConfig, user: Any, item: Any, world: Any, evidence: Any, label: int) -> float:
     """P(noise) of an earlier view with what is known now.
 
-    ``label`` 1: the pair has just purchased (call after the purchase was observed): the view is as good as that
+    ``label`` 1: the pair has just converted (call after the conversion was observed): the view is as good as that
     order. ``label`` 0: the window has closed; view and account are judged again.
     """
     if label == 1:
@@ -210,9 +215,9 @@ def observe(
     surprises = world.z_surprises
     order_surprises(cfg, user, item, pair, world, event, surprises)
     observe_order(cfg, world, event, surprises, max(1.0 - account, MIN_MASS))
-    if event.etype == PURCHASE:
+    if has(cfg.conversions, event.etype):
         _count_order(user, item, world, p_noise)
-    elif event.etype <= LAST_SAMPLE_TYPE:
+    elif has(cfg.samples, event.etype):
         _observe_view(cfg, user, item, world, event, traits, max(1.0 - account, MIN_MASS))
     observe_account(cfg, user, world, event, traits)
     observe_explicit(cfg, user, item, world, event)

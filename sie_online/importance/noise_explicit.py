@@ -11,8 +11,9 @@ from typing import Any
 
 from sie_online.importance.noise_population import NoiseConfig, standardise, track
 from sie_online.jit import kernel
+from sie_online.masks import has
 
-PURCHASE, RETURN, RATING = 5, 6, 7
+RETURN, RATING = 6, 7
 DWELL_ROW, RATING_ROW = 23, 24  # rows of the population's tables
 SIGNAL_CAP = 3.0  # robust deviations
 SIGNAL_FLOOR = 0.5  # log milliseconds; steps of a rating
@@ -81,7 +82,7 @@ def observe_explicit(cfg: NoiseConfig, user: Any, item: Any, world: Any, event: 
     if event.etype == RETURN:
         alpha = 1.0
         beta = -1.0
-    elif event.etype == PURCHASE:
+    elif has(cfg.conversions, event.etype) and event.etype != RATING:
         beta = 1.0
     else:
         row = RATING_ROW if event.etype == RATING else DWELL_ROW

@@ -1,5 +1,6 @@
 """Surprises of an order: did a customer of some standing come to this purchase by looking around?
 
+An order is a conversion, whichever event type that is.
 Higher is stranger. Every surprise is standardised over purchases; what is unknown counts as ordinary.
 """
 
@@ -9,7 +10,6 @@ import math
 from typing import Any
 
 from sie_online.importance.noise_account import ACCOUNT_SUM, account_surprise, recent_events
-from sie_online.importance.noise_explicit import PURCHASE
 from sie_online.importance.noise_population import (
     LOWER_QUARTILE_Z,
     NoiseConfig,
@@ -22,6 +22,7 @@ from sie_online.importance.noise_population import (
     trust,
 )
 from sie_online.jit import kernel
+from sie_online.masks import has
 
 NEW_ACCOUNT, UNBROWSED, ITEM_EXCESS, NEW_BUYERS, HURRY, QUIET_DAY, ODD_ACCOUNT, NEW_AUDIENCE = range(8)
 N_ORDER_SURPRISES = 8
@@ -92,7 +93,7 @@ def observe_order(cfg: NoiseConfig, world: Any, event: Any, x: Any, mass: float)
     All but the haste of a purchase are compared with what they are at *any* event: purchases are few, and those of a
     polluted log far more polluted than its events (generated streams: AUC of orders .998 against .970).
     """
-    purchase = event.etype == PURCHASE
+    purchase = has(cfg.conversions, event.etype)
     for k in range(N_ORDER_SURPRISES):
         if x[k] == x[k] and (purchase or k != HURRY):
             track(world, FIRST_ROW + k, x[k], mass, cfg.memory)

@@ -11,6 +11,7 @@ import math
 from typing import Any, NamedTuple
 
 from sie_online.jit import kernel
+from sie_online.masks import CONVERSIONS, SAMPLES
 
 LOWER_QUARTILE_Z = 0.6745  # distance from median to lower quartile of a standard normal
 HALF_TRUST = 20.0  # sums observed at which their quantiles are half believed
@@ -38,6 +39,10 @@ class NoiseConfig(NamedTuple):
     """Events (of a kind) over which noise shares and quantiles are averaged once warm."""
     max_probability: float = 0.999
     """Highest P(noise): bounds the factor log(1 - P) at -6.9."""
+    samples: int = SAMPLES
+    """Bit mask of the event types that may be slips: those that get a label."""
+    conversions: int = CONVERSIONS
+    """Bit mask of the event types that are orders: those that make a sample positive."""
 
 
 @kernel

@@ -5,6 +5,7 @@
 
 from sie_online.shard.core import Counts, Shard, ShardOutput, ShardStats, warm_up
 from sie_online.shard.gathering import Gathered
+from sie_online.shard.layout import Layout
 from sie_online.shard.snapshot import Snapshot
 
-__all__ = ["Counts", "Gathered", "Shard", "ShardOutput", "ShardStats", "Snapshot", "warm_up"]
+__all__ = ["Counts", "Gathered", "Layout", "Shard", "ShardOutput", "ShardStats", "Snapshot", "warm_up"]

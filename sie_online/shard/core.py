@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -23,6 +24,7 @@ from sie_online.settings import Settings
 from sie_online.shard import snapshot
 from sie_online.shard.external import External
 from sie_online.shard.gathering import Gathered, Gathering
+from sie_online.shard.layout import layout_of
 from sie_online.shard.loop import Texts, run
 from sie_online.shard.output import DONE, ENLARGE, GROW, MAX_ROWS, Renderer, new_out
 from sie_online.shard.pooled import Pooled
@@ -118,6 +120,7 @@ class Shard:
         self._id_bytes = max(settings.limits.id_bytes, HEX_BYTES)
         self._out = new_out(MAX_ROWS, self._id_bytes)
         self._image = Image()
+        self._layout = msgspec.to_builtins(layout_of(self._state))
         self._external = External(settings.recommender) if settings.recommender.classifier else None
         self._pooled = Pooled(settings)
         self._schedule = Schedule()
@@ -253,7 +256,8 @@ class Shard:
             raise ValueError(
                 f"partition {self.partition}: {self.waiting} gathered samples and statements would be lost"
             )
-        meta = {"next_offset": self.next_offset, "dead_letters": self.dead_letters, **self._schedule.meta()}
+        meta = {"next_offset": self.next_offset, "dead_letters": self.dead_letters, "layout": self._layout}
+        meta |= self._schedule.meta()
         extra = self._pooled.pieces() | (self._external.pieces() if self._external else {})
         return self._image.capture(self._state, meta, extra)
 

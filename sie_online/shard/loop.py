@@ -26,6 +26,7 @@ from sie_online.importance.noise import observe as observe_noise
 from sie_online.importance.scores import NET, log_score, observe_scores
 from sie_online.importance.weight import compose, learning_weight, observe_weight
 from sie_online.jit import kernel
+from sie_online.masks import has
 from sie_online.recommender.kernels import UNIFORM, WEIGHTED, learn, note_usage, predict
 from sie_online.shard.emit import ids_of_event, set_factors, write_statement
 from sie_online.shard.erase import forget_user
@@ -152,14 +153,9 @@ def _extract(cfg: Any, state: Any, event: Any, slots: Slots) -> None:
 
 
 @kernel
-def _is(mask: int, etype: int) -> bool:
-    return (mask >> etype) & 1 == 1
-
-
-@kernel
 def _prepare(cfg: Any, state: Any, event: Any, texts: Any, at: int, out: Any) -> bool:
     """Make sure that the event's statements, and its view if it is a sample, find room."""
-    if not _is(cfg.samples, event.etype):
+    if not has(cfg.samples, event.etype):
         return bool(has_room(out, 1 + count_of_pair(state, combine(event.user_key, event.item_key))))
     counters, views = state.counters[0], state.views
     size = _id_bytes(texts, at)
@@ -201,7 +197,7 @@ def _process(cfg: Any, state: Any, event: Any, texts: Any, at: int, out: Any) ->
     remember(state.dedupe, event.event_key, counters.events - 1)
     slots = _find(state, event, counters.events)
     verdict = _judge(cfg, state, event, slots)
-    sample = _is(cfg.samples, event.etype)
+    sample = has(cfg.samples, event.etype)
     _count_weight(counters, verdict.weight)
     ids_of_event(out, texts, at)
     write_statement(
@@ -255,7 +251,7 @@ def _judge(cfg: Any, state: Any, event: Any, slots: Slots) -> Verdict:
     _extract(cfg, state, event, slots)
     uniform = predict(cfg.model, state.model, UNIFORM, scratch.features)
     weighted = predict(cfg.model, state.model, WEIGHTED, scratch.features)
-    if _is(cfg.samples, event.etype):
+    if has(cfg.samples, event.etype):
         note_usage(state.model, UNIFORM)
         note_usage(state.model, WEIGHTED)
     p_uniform, p_weighted = uniform.probability, weighted.probability
@@ -266,16 +262,16 @@ def _judge(cfg: Any, state: Any, event: Any, slots: Slots) -> Verdict:
     uncertainty = (1.0 - s) * uniform.uncertainty + s * weighted.uncertainty
     noise = assess(cfg.noise, user, item, category, pair, interest, world, event, scratch.evidence)
     group = group_log_weight(world, category, cfg.group_share) if cfg.use_balance else 0.0
-    converts = _is(cfg.conversions, event.etype)
+    converts = has(cfg.conversions, event.etype)
     log_delay = 0.0
     if cfg.use_delay and converts:
         log_delay = delay.converted(p)
-    elif cfg.use_delay and _is(cfg.samples, event.etype):
+    elif cfg.use_delay and has(cfg.samples, event.etype):
         log_delay = delay.provisional(p)
     by_class = class_log_weight(world, POSITIVE, cfg.class_power) if cfg.use_balance and converts else 0.0
     error = 1.0 - p if converts else np.nan
     log_f = 0.0
-    if cfg.combine == NET and (converts or _is(cfg.samples, event.etype)):
+    if cfg.combine == NET and (converts or has(cfg.samples, event.etype)):
         etype = cfg.sample_type if converts else event.etype
         sample = Sample(event.user_key, event.item_key, event.category_key, etype, p, feature_score, error)
         log_f = log_influence(state.net, cfg.k, sample, scratch.dense)
@@ -289,7 +285,7 @@ def _judge(cfg: Any, state: Any, event: Any, slots: Slots) -> Verdict:
     )
     weight = compose(cfg.weight, world, scratch.factors)
     learn_weight = learning_weight(cfg.weight, world, scratch.factors)
-    if converts or _is(cfg.samples, event.etype):
+    if converts or has(cfg.samples, event.etype):
         observe_weight(world, scratch.factors)
         observe_scores(cfg.combine, world, p, error, feature_score)
     return Verdict(p, p_uniform, p_weighted, feature_score, uncertainty, noise, weight, learn_weight, group)
@@ -379,7 +375,7 @@ def _attribute(cfg: Any, state: Any, event: Any, slots: Slots, sample: bool, out
     if sample:
         if pair.converted_ms != 0:
             convert_view(cfg, state, out, state.counters[0].tail - 1, pair.converted_ms)
-    elif _is(cfg.conversions, event.etype):
+    elif has(cfg.conversions, event.etype):
         pair.converted_ms = max(pair.converted_ms, event.time_ms)
         convert_pair(cfg, state, out, slots.pair_key, event.time_ms)
     elif event.etype == RETURN:

@@ -78,15 +78,19 @@ class Table(NamedTuple):
 
 def tables_of(state: State) -> Iterator[Table]:
     """Every array that changes in place; derived ones are left out."""
-    named: dict[str, Any] = {"counters": state.counters, "clock": state.clock, "world": state.world}
-    named["dedupe"] = state.dedupe.ring
-    for name in ("linear", "factors", "usage", "n_scored"):
-        named[f"model.{name}"] = getattr(state.model, name)
-    named[f"overlay.{len(state.views.overlay)}"] = state.views.overlay
-    for name, array in named.items():
+    overlay = (f"overlay.{len(state.views.overlay)}", state.views.overlay)
+    for name, array in (*plain_arrays(state), overlay):
         yield Table(name, array.reshape(-1).view(np.uint8), array.nbytes)
     for name, slots in slot_tables(state):
         yield Table(name, slots.rows.view(np.uint8), int(slots.used[0]) * slots.rows.itemsize)
+
+
+def plain_arrays(state: State) -> Iterator[tuple[str, NDArray[Any]]]:
+    """The arrays of a fixed size, by name."""
+    yield from (("counters", state.counters), ("clock", state.clock), ("world", state.world))
+    yield "dedupe", state.dedupe.ring
+    for name in ("linear", "factors", "usage", "n_scored"):
+        yield f"model.{name}", getattr(state.model, name)
 
 
 def slot_tables(state: State) -> Iterator[tuple[str, SlotTable]]:
@@ -158,11 +162,6 @@ class Image:
         fresh = [bounds for bounds in ranges if bounds not in kept]
         self._ranges = ranges
         return {_range_name(*bounds): _pack_views(state.views, *bounds) for bounds in fresh}
-
-
-def _buffers(before: Mapping[str, Bytes], sizes: Mapping[str, int]) -> dict[str, Bytes]:
-    """A buffer per name, the one from ``before`` or a new one of zeros (``zeros`` claims memory only when used)."""
-    return {name: before[name] if name in before else np.zeros(size, np.uint8) for name, size in sizes.items()}
 
 
 def _bounds(state: State) -> tuple[int, int]:

@@ -5,7 +5,6 @@ Owns the layout. What changes it: the event loop (`sie_online.shard.loop`). What
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +21,7 @@ from sie_online.importance import scores
 from sie_online.importance.net import Net, no_net
 from sie_online.importance.noise import N_EVIDENCE, NoiseConfig
 from sie_online.importance.weight import WeightConfig
+from sie_online.masks import mask_of
 from sie_online.recommender.kernels import Model, RecommenderConfig, new_model
 from sie_online.settings import Settings
 from sie_online.slots import SlotTable, new_table
@@ -107,7 +107,7 @@ class State(NamedTuple):
 def config_of(settings: Settings) -> Config:
     """The kernels' scalars for ``settings``."""
     labels, importance = settings.labels, settings.importance
-    samples, conversions = _mask(labels.samples), _mask(labels.conversions)
+    samples, conversions = mask_of(labels.samples), mask_of(labels.conversions)
     return Config(
         samples=samples,
         conversions=conversions,
@@ -126,7 +126,7 @@ def config_of(settings: Settings) -> Config:
         belief=belief_of(settings),
         features=FeatureConfig(samples=samples, conversions=conversions),
         model=RecommenderConfig(),
-        noise=NoiseConfig(),
+        noise=NoiseConfig(samples=samples, conversions=conversions),
         weight=WeightConfig(
             strength=settings.guard.strength,
             minimum=importance.weight_min,
@@ -137,10 +137,6 @@ def config_of(settings: Settings) -> Config:
             epsilon=settings.entities.publish_epsilon, max_age_ms=round(settings.entities.publish_max_age_s * 1000)
         ),
     )
-
-
-def _mask(names: Iterable[str]) -> int:
-    return sum(1 << TYPE_CODES[name] for name in set(names))
 
 
 def new_state(settings: Settings, scratch: Path | None = None) -> State:

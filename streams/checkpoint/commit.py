@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sie_online.errors import CheckpointError, StaleEpochError
+from sie_online.errors import CheckpointError, DecisionError, StaleEpochError
 from streams.checkpoint.backend import Part
 from streams.checkpoint.manifest import Manifest, Piece, Position
 from streams.checkpoint.shelf import Shelf, pack_epoch
@@ -148,7 +148,7 @@ def _kept(shelf: Shelf, newest: Manifest, present: set[str]) -> dict[Position, M
             continue
         try:
             manifest = shelf.read_manifest(position)
-        except (CheckpointError, FileNotFoundError) as error:
+        except (CheckpointError, DecisionError, FileNotFoundError) as error:
             log.warning("%s: manifest %d-%d is of no use and goes: %s", shelf.folder, *position, error)
             continue
         if manifest.packs.keys() <= present:

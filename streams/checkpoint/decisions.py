@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sie_online.contracts import CODE_VERSION
 from sie_online.errors import DecisionError
 from sie_online.settings import Settings
+from sie_online.shard import Layout
+from streams.checkpoint.manifest import REPROCESS
 from streams.checkpoint.store import Loaded
 
 
@@ -26,6 +29,7 @@ class Overrides:
 def check_restore(
     loaded: Loaded | None,
     settings: Settings,
+    layout: Layout,
     *,
     begin_offset: int,
     end_offset: int,
@@ -37,6 +41,7 @@ def check_restore(
 
     Args:
         loaded: the shard's checkpoint, None if it has none.
+        layout: what this code reads and writes under ``settings``.
         begin_offset: first offset that the log still holds.
         end_offset: the one after its last.
         committed: the group's committed offset, None if it has none.
@@ -49,6 +54,7 @@ def check_restore(
         check_empty_store(committed, settings, accepted=overrides.fresh)
         return begin_offset
     check_fingerprint(loaded, settings.fingerprint(), accepted=overrides.accept_changed_settings)
+    check_layout(loaded, layout, accepted=overrides.accept_changed_settings)
     check_partitions(loaded, n_partitions, accepted=overrides.accept_repartition)
     return check_log(loaded, begin_offset, end_offset, accepted=overrides.accept_gap)
 
@@ -92,6 +98,25 @@ def check_fingerprint(loaded: Loaded, fingerprint: str, *, accepted: bool) -> No
         f" {loaded.fingerprint[:12]}, now {fingerprint[:12]}): rows from here on would differ from a replay's. Put the"
         " settings back ('sie config show'), or go on with --accept-changed-settings"
     )
+
+
+def check_layout(loaded: Loaded, layout: Layout, *, accepted: bool) -> None:
+    """Refuse bytes that would be misread, whatever a person has decided; and, unless ``accepted``, a state that was
+    learned with hyper-parameters other than those compiled in.
+    """
+    saved, at = Layout.named_by(loaded.meta), f"the checkpoint at offset {loaded.next_offset}"
+    if unreadable := layout.unreadable(saved):
+        raise DecisionError(
+            f"{at}, written by version {loaded.code_version}, has other records than this version, {CODE_VERSION}, has"
+            f" under these settings: {', '.join(unreadable)}. Read as ours, each number would be another's. Go back to"
+            f" that version and its settings, or {REPROCESS}"
+        )
+    if saved.parameters != layout.parameters and not accepted:
+        raise DecisionError(
+            f"{at} was learned with the hyper-parameters of version {loaded.code_version}, and this version,"
+            f" {CODE_VERSION}, has others compiled in: rows from here on would differ from a replay's. Go back to that"
+            " version, or go on with --accept-changed-settings"
+        )
 
 
 def check_partitions(loaded: Loaded, n_partitions: int, *, accepted: bool) -> None:

@@ -1,20 +1,35 @@
 """The manifest: one small JSON file that names everything a checkpoint consists of, and vouches for it.
 
-Format 1 is ``{"sha256": <hex of body's bytes>, "body": {…}}``; the body's fields are those of ``Manifest``. Within a
-format fields are only added; a reader refuses formats it does not know.
+Format 2 is ``{"sha256": <hex of body's bytes>, "body": {…}}``; the body's fields are those of ``Manifest``, and its
+``meta`` names the layout of the pieces. Within a format fields are only added. Formats that are not ours are refused: a
+later one is for a later version to read, format 1 did not say how its records were laid out.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from sie_online.errors import CheckpointError
+from sie_online.contracts import CODE_VERSION
+from sie_online.errors import CheckpointError, DecisionError
 
-FORMAT = 1
+FORMAT = 2
+
+MAX_BYTES = 1 << 28
+"""Far beyond any manifest (a state of 100 GB has one of about this size): larger ones are not parsed."""
+
+REPROCESS = (
+    "process everything anew: stop the workers, name another group (SIE_GROUP), and start it with --fresh"
+    " (docs/operating.md, 'Reprocess everything')"
+)
+"""The way out where a state is of no use: another group has no state, and this one's stays as it is."""
+
+INT64_MAX = 2**63 - 1
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=INT64_MAX)]
 
 
 class Position(NamedTuple):
@@ -28,30 +43,30 @@ class Piece(msgspec.Struct, frozen=True, array_like=True):
     """Where the bytes of one piece lie: ``length`` bytes from ``position`` of ``pack``, with their digest (hex)."""
 
     pack: str
-    position: int
-    length: int
+    position: Count
+    length: Count
     sha256: str
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """A checkpoint: whose state, which state, and where its pieces are. ``packs`` maps names to bytes.
 
-    ``topic_id`` is Kafka's, empty where it is not known (earlier manifests, brokers that tell none).
+    ``topic_id`` is Kafka's, empty where it is not known (brokers that tell none).
     """
 
-    format: int = FORMAT
+    format: Count = FORMAT
     code_version: str
     fingerprint: str
     group: str
     topic: str
     topic_id: str = ""
-    partition: int
-    input_partitions: int
-    epoch: int
-    highest_generation: int
-    next_offset: int
+    partition: Count
+    input_partitions: Count
+    epoch: Count
+    highest_generation: Count
+    next_offset: Count
     meta: msgspec.Raw
-    packs: dict[str, int]
+    packs: dict[str, Count]
     pieces: dict[str, Piece]
 
     @property
@@ -65,7 +80,7 @@ class _Envelope(msgspec.Struct):
 
 
 class _Format(msgspec.Struct):
-    format: int
+    format: Count
     code_version: str = "?"
 
 
@@ -97,18 +112,32 @@ def decode(data: bytes) -> Manifest:
     """Read a manifest and check its digest.
 
     Raises:
-        CheckpointError: torn, altered, or of a format that this code does not know.
+        CheckpointError: torn, altered, or no manifest.
+        DecisionError: whole, and of another format than ours.
     """
+    if len(data) > MAX_BYTES:
+        raise CheckpointError(f"the manifest has {len(data)} bytes, and {MAX_BYTES} is the most")
     try:
         envelope = msgspec.json.decode(data, type=_Envelope)
         body = bytes(envelope.body)
         if hashlib.sha256(body).hexdigest() != envelope.sha256:
             raise CheckpointError("the manifest's checksum does not fit its content")
-        header = msgspec.json.decode(body, type=_Format)
-        if header.format != FORMAT:
-            raise CheckpointError(
-                f"format {header.format}, written by version {header.code_version}, is not the one we read, {FORMAT}"
-            )
-        return msgspec.json.decode(body, type=Manifest)
-    except msgspec.MsgspecError as error:
+        _check_format(msgspec.json.decode(body, type=_Format))
+        manifest = msgspec.json.decode(body, type=Manifest)
+        if not isinstance(decode_meta(manifest), dict):
+            raise CheckpointError("the manifest's meta is no object")
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # nested beyond any depth, or not UTF-8
         raise CheckpointError(f"the manifest is torn or no manifest: {error}") from error
+    return manifest
+
+
+def _check_format(header: _Format) -> None:
+    if header.format == FORMAT:
+        return
+    by = f"it has format {header.format} and was written by version {header.code_version}"
+    if header.format > FORMAT:
+        raise DecisionError(f"{by}; this version, {CODE_VERSION}, reads format {FORMAT}: run the newer version")
+    raise DecisionError(
+        f"{by}, which did not say how its records are laid out; this version, {CODE_VERSION}, does not guess. Go back"
+        f" to that version, or {REPROCESS}"
+    )

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sie_online.contracts import CODE_VERSION
-from sie_online.errors import CheckpointError, UnreachableError
+from sie_online.errors import CheckpointError, DecisionError, UnreachableError
 from sie_online.settings import Settings
 from streams.checkpoint import manifest as manifests
 from streams.checkpoint.backend import Backend, open_backend
@@ -128,6 +128,7 @@ class CheckpointStore:
 
         Raises:
             CheckpointError: there are checkpoints, but none is whole.
+            DecisionError: the newest that is whole has another format.
             UnreachableError: the store does not answer.
         """
         shelf = self._shards[partition].shelf
@@ -191,7 +192,11 @@ class CheckpointStore:
         )
 
     def _read(self, shelf: Shelf, position: Position, only: Callable[[str], bool]) -> Loaded | None:
-        """The checkpoint at ``position``; None, with the reason in the log, where it is not whole."""
+        """The checkpoint at ``position``; None, with the reason in the log, where it is not whole.
+
+        Raises:
+            DecisionError: it is whole, and not of our format.
+        """
         try:
             manifest = shelf.read_manifest(position)
             self._check_owner(shelf, position, manifest)
@@ -199,6 +204,8 @@ class CheckpointStore:
         except (CheckpointError, OSError) as error:
             log.warning("%s: checkpoint %d-%d is refused: %s", shelf.folder, *position, error)
             return None
+        except DecisionError as error:
+            raise DecisionError(f"{shelf.folder}: checkpoint {position.epoch}-{position.offset}: {error}") from None
         return Loaded(
             next_offset=manifest.next_offset,
             epoch=manifest.epoch,

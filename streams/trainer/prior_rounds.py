@@ -10,14 +10,17 @@ import asyncio
 import logging
 import secrets
 import time
+from functools import cached_property
 
 from models.errors import ModelError
 from models.samples import Samples
 from models.ulid import ulid
 from sie_online.announcements import PRIORS
+from sie_online.contracts import CODE_VERSION
 from sie_online.errors import CheckpointError, DecisionError, UnreachableError
 from sie_online.features import schema_hash
 from sie_online.settings import Settings
+from sie_online.shard import Layout
 from sie_online.shard.pooled import is_learned, own_gains, untaught
 from streams.checkpoint.backend import Backend
 from streams.checkpoint.store import CheckpointStore
@@ -48,6 +51,10 @@ class PriorRounds:
         self._cadence = Cadence(settings.trainer.priors)
         self._ended_at = time.monotonic()
         self._partitions: list[int] = []
+
+    @cached_property
+    def _layout(self) -> Layout:
+        return Layout.of(self._settings)
 
     async def run(self) -> None:
         """Raises SupersededError where another trainer has begun; nothing else ends it."""
@@ -123,10 +130,11 @@ class PriorRounds:
             loaded = self._store.load(partition, only=is_learned)
             if loaded is None:
                 continue
-            if loaded.fingerprint != self._settings.fingerprint():
+            if loaded.fingerprint != self._settings.fingerprint() or Layout.named_by(loaded.meta) != self._layout:
                 raise DecisionError(
-                    f"the checkpoint of partition {partition} was made under other settings than the trainer's"
-                    " ('sie config show'): what it has learned cannot be put together with others"
+                    f"the checkpoint of partition {partition} was made under other settings than the trainer's ('sie"
+                    f" config show'), or by a version with other records than the trainer's, {CODE_VERSION}: what it"
+                    " has learned cannot be put together with others"
                 )
             learned[partition] = Learned(loaded.next_offset, own_gains(start, loaded.pieces))
         return pooled(learned, newest, self._settings, ulid(now_ms, secrets.token_bytes(10)), parent, now_ms)

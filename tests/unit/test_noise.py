@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from sie_online.importance import noise, noise_event, noise_explicit
 from sie_online.importance.noise import NoiseConfig
 
-VIEW, CART, PURCHASE, RETURN, RATING = 1, 3, 5, 6, 7
+IMPRESSION, VIEW, CART, FAVORITE, PURCHASE, RETURN, RATING = 0, 1, 3, 4, 5, 6, 7
 MINUTE, DAY = 60_000, 86_400_000
 BASE = [("key", "u8"), ("last_ms", "i8")]
 TABLES = (noise.USER_FIELDS, noise.ITEM_FIELDS, noise.CATEGORY_FIELDS, noise.PAIR_FIELDS, noise.INTEREST_FIELDS)
@@ -196,6 +196,17 @@ def test_a_glance_is_more_suspicious_than_a_look() -> None:
 
 def test_rows_of_the_population_tables_do_not_overlap() -> None:
     assert noise_event.EVENT_SUM < noise_explicit.DWELL_ROW < noise_explicit.RATING_ROW < noise.N_ROWS
+
+
+def test_what_is_judged_as_a_view_or_an_order_is_what_the_settings_say(polluted: tuple[Stream, Result]) -> None:
+    """The same log with other words for a view and an order, and masks that say so, is judged the same."""
+    stream, expected = polluted
+    renamed = {VIEW: IMPRESSION, PURCHASE: FAVORITE}
+    other = Stream([(row[0], renamed.get(row[1], row[1]), *row[2:]) for row in stream.rows])
+    found = other.run(NoiseConfig(samples=1 << IMPRESSION, conversions=1 << FAVORITE))
+    assert np.array_equal(found.first, expected.first)
+    assert np.array_equal(found.world["z_share"], expected.world["z_share"])
+    assert not np.array_equal(other.run().first, expected.first)
 
 
 number = st.one_of(st.just(math.nan), st.floats(-1e12, 1e12), st.just(0.0))

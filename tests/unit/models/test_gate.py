@@ -118,6 +118,13 @@ def test_other_factors_are_not_what_is_judged() -> None:
     assert verdict.report["unweighted"]["nll"] < 0.9 * verdict.report["candidate"]["nll"]  # type: ignore[operator]
 
 
+def test_a_score_that_the_net_replaces_counts_once_in_what_was_published() -> None:
+    influence, score = np.linspace(-1.0, 1.0, 50), np.full(50, 0.25)
+    samples = made_samples(50, f_influence=influence, f_score=score, f_noise=np.full(50, -0.5))
+    assert samples.log_scores == pytest.approx(influence + score)
+    assert samples.log_base == pytest.approx(-0.5)
+
+
 def test_likely_noise_is_not_scored() -> None:
     noisy = np.arange(4_000) % 2 * 0.9
     verdict = judge(ORDER, judged(net()), None, GATE)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sie_online.errors import CheckpointError
+from sie_online.errors import CheckpointError, DecisionError
 from streams.checkpoint import CheckpointStore
 from streams.checkpoint.manifest import Manifest, Position
 from tests.unit.streams.states import State, Stores, files, whole
@@ -61,17 +61,45 @@ def test_no_whole_checkpoint_is_an_error_and_not_a_fresh_start(stores: Stores, t
         stores().load(0)
 
 
-def test_a_format_of_the_future_is_refused_by_name(
-    stores: Stores, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def _forge(manifest: Path, old: bytes, new: bytes) -> None:
+    """Alter a manifest so that its checksum fits."""
+    body = manifest.read_bytes().partition(b'"body":')[2][:-1]
+    assert old in body
+    body = body.replace(old, new, 1)
+    manifest.write_bytes(b'{"sha256":"%s","body":%s}' % (hashlib.sha256(body).hexdigest().encode(), body))
+
+
+@pytest.mark.parametrize(
+    ("other", "way_out"), [(b'"format":99', "run the newer version"), (b'"format":1', "Go back .* or process .* anew")]
+)
+def test_a_checkpoint_of_another_format_is_for_a_person_to_decide(
+    stores: Stores, tmp_path: Path, other: bytes, way_out: str
 ) -> None:
+    """Whoever fell back on the one before would say anew, in another way, what the other version has said."""
+    _two_checkpoints(stores())
+    _forge(files(tmp_path, "manifests")[-1], b'"format":2', other)
+    with pytest.raises(DecisionError, match=way_out) as refusal:
+        stores().load(0)
+    assert refusal.value.exit_code == 78
+
+
+HOSTILE = {
+    "a count of 401 digits": (b'"input_partitions":4', b'"input_partitions":4' + b"0" * 400),
+    "an offset beyond 64 bits": (b'"next_offset":77', b'"next_offset":%d' % 2**63),
+    "an offset below zero": (b'"next_offset":77', b'"next_offset":-77'),
+    "200,000 brackets as meta": (b'"meta":{', b'"meta":' + b"[" * 200_000 + b"]" * 200_000 + b',"other":{'),
+    "200,000 brackets beside it": (b'"meta":{', b'"other":' + b"[" * 200_000 + b"]" * 200_000 + b',"meta":{'),
+    "a meta that is no object": (b'"meta":{', b'"meta":7,"other":{'),
+    "a number of 5,000 digits in meta": (b'"meta":{', b'"meta":{"n":1' + b"0" * 5_000 + b","),
+    "text that is none": (b'"group":"', b'"group":"\xff\xfe'),
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE)
+def test_a_manifest_that_nobody_of_ours_wrote_is_passed_over(stores: Stores, tmp_path: Path, content: str) -> None:
     old, _ = _two_checkpoints(stores())
-    newest = files(tmp_path, "manifests")[-1]
-    envelope, body = b'{"sha256":"%s","body":%s}', newest.read_bytes().partition(b'"body":')[2][:-1]
-    body = body.replace(b'"format":1', b'"format":99')
-    newest.write_bytes(envelope % (hashlib.sha256(body).hexdigest().encode(), body))
-    with caplog.at_level(logging.WARNING):
-        assert whole(stores().load(0)) == old.whole()
-    assert "format 99" in caplog.text
+    _forge(files(tmp_path, "manifests")[-1], *HOSTILE[content])
+    assert whole(stores().load(0)) == old.whole()
 
 
 def test_a_manifest_altered_into_another_valid_one_is_refused(stores: Stores, tmp_path: Path) -> None:

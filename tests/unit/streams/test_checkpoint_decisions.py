@@ -11,24 +11,38 @@ import pytest
 
 from sie_online.errors import DecisionError
 from sie_online.settings import Settings
+from sie_online.shard import Layout
 from streams.checkpoint import Loaded
 from streams.checkpoint import manifest as manifests
 from streams.checkpoint.decisions import Overrides, check_restore, of_this_topic
 from streams.checkpoint.manifest import Manifest
 
 Check = Callable[..., int]
+OURS = Layout(
+    records={"users": "a", "world": "b"}, sizes={"users": 64, "world": 1}, features="bins", parameters="steps"
+)
+
+
+def meta(layout: Layout) -> dict[str, Any]:
+    """A snapshot's meta as far as it says how the state is laid out."""
+    return {"layout": msgspec.to_builtins(layout)}
+
+
+def saved(**changes: Any) -> dict[str, Any]:
+    """What a checkpoint of another layout says."""
+    return {"says": {"meta": meta(msgspec.structs.replace(OURS, **changes)), "code_version": "0.0.9"}}
 
 
 @pytest.fixture
 def check(settings: Callable[..., Settings]) -> Check:
     """``check_restore`` of a checkpoint at offset 100 of a log that holds 50 to 200; overridable."""
     current = settings()
-    loaded = Loaded(100, 3, {}, {}, current.fingerprint(), 4, 1, 3, "0.1.0")
+    loaded = Loaded(100, 3, meta(OURS), {}, current.fingerprint(), 4, 2, 3, "0.1.0")
 
     def run(flags: dict[str, bool] | None = None, **found: Any) -> int:
         place: dict[str, Any] = {"begin_offset": 50, "end_offset": 200, "committed": 90, "n_partitions": 4}
         checkpoint = found.pop("loaded", replace(loaded, **found.pop("says", {})))
-        return check_restore(checkpoint, current, **(place | found), overrides=Overrides(**(flags or {})))
+        return check_restore(checkpoint, current, OURS, **(place | found), overrides=Overrides(**(flags or {})))
 
     return run
 
@@ -46,6 +60,7 @@ def test_a_shard_that_never_ran_begins_at_the_begin_of_the_log(check: Check) -> 
 
 REFUSALS: dict[str, tuple[dict[str, Any], str, int]] = {
     "other settings": ({"says": {"fingerprint": "0" * 64}}, "accept_changed_settings", 100),
+    "other hyper-parameters": (saved(parameters="other steps"), "accept_changed_settings", 100),
     "more partitions": ({"n_partitions": 8}, "accept_repartition", 100),
     "fewer partitions": ({"n_partitions": 2}, "accept_repartition", 100),
     "retention was faster": ({"begin_offset": 101}, "accept_gap", 101),
@@ -66,20 +81,20 @@ def test_every_refusal_names_its_flag_and_only_that_flag_lifts_it(check: Check, 
     assert check({flag: True}, **place) == begins_at
 
 
-OURS = Loaded(100, 3, {}, {}, "", 4, 1, 3, "0.1.0", topic_id="a")
+HELD = Loaded(100, 3, {}, {}, "", 4, 1, 3, "0.1.0", topic_id="a")
 
 
 def test_a_state_of_another_topic_is_refused_until_a_person_leaves_it_behind() -> None:
     with pytest.raises(DecisionError, match="--accept-new-topic"):
-        of_this_topic(OURS, "b", accepted=False)
-    assert of_this_topic(OURS, "b", accepted=True) is None
+        of_this_topic(HELD, "b", accepted=False)
+    assert of_this_topic(HELD, "b", accepted=True) is None
 
 
 @pytest.mark.parametrize("accepted", [False, True])
 def test_where_a_topics_id_is_unknown_nothing_is_compared(accepted: bool) -> None:
-    unknown = replace(OURS, topic_id="")
-    assert of_this_topic(OURS, "a", accepted=accepted) is OURS
-    assert of_this_topic(OURS, "", accepted=accepted) is OURS
+    unknown = replace(HELD, topic_id="")
+    assert of_this_topic(HELD, "a", accepted=accepted) is HELD
+    assert of_this_topic(HELD, "", accepted=accepted) is HELD
     assert of_this_topic(unknown, "b", accepted=accepted) is unknown
     assert of_this_topic(None, "b", accepted=accepted) is None
 
@@ -104,3 +119,30 @@ def test_a_manifest_that_says_nothing_of_the_topics_id_is_read_as_before() -> No
     earlier = msgspec.json.decode(msgspec.json.encode(said))
     del earlier["topic_id"]
     assert msgspec.json.decode(msgspec.json.encode(earlier), type=Manifest).topic_id == ""
+
+
+MISREAD: dict[str, tuple[dict[str, Any], str]] = {
+    "another record": (saved(records={"users": "wider", "world": "b"}), "users"),
+    "an array more": (saved(records=OURS.records | {"drift": "c"}), "drift"),
+    "an array fewer": (saved(records={"users": "a"}), "world"),
+    "other features": (saved(features="other bins"), "features"),
+    "a larger table": (saved(sizes={"users": 128, "world": 1}), r"users \(128 then, 64 now\)"),
+    "another ring": (saved(sizes={"users": 64, "world": 2}), r"world \(2 then, 1 now\)"),
+    "no layout": ({"says": {"meta": {}}}, "users, world, features"),
+    "no layout that could be one": ({"says": {"meta": {"layout": {"records": [1]}}}}, "users, world, features"),
+}
+
+
+@pytest.mark.parametrize("found", MISREAD)
+def test_no_flag_makes_a_state_be_read_that_would_be_misread(check: Check, found: str) -> None:
+    says, names = MISREAD[found]
+    everything = dict.fromkeys(Overrides.__slots__, True)
+    with pytest.raises(DecisionError, match=names) as refusal:
+        check(everything, **says)
+    assert refusal.value.exit_code == 78
+    assert "this version, 0.1.0" in str(refusal.value)
+    assert "SIE_GROUP" in str(refusal.value)
+
+
+def test_a_table_of_entities_may_have_grown(check: Check) -> None:
+    assert check(**saved(sizes={"users": 32, "world": 1})) == 100

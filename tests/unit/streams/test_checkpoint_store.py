@@ -24,7 +24,7 @@ def test_what_was_written_is_loaded_by_another_process(stores: Stores, settings:
     assert whole(loaded) == state.whole()
     assert (loaded.epoch, loaded.highest_generation, loaded.input_partitions) == (epoch, epoch, 4)
     assert loaded.fingerprint == settings().fingerprint()
-    assert loaded.format == 1
+    assert loaded.format == 2
     assert written.pieces == 6
     assert written.bytes > 6000
 
