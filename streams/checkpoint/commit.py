@@ -6,7 +6,7 @@ Owns the order and what it promises; names and bytes are ``Shelf``'s, what to re
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,15 +16,12 @@ from sie_online.errors import CheckpointError, DecisionError, StaleEpochError
 from streams.checkpoint.backend import Part
 from streams.checkpoint.manifest import Manifest, Piece, Position
 from streams.checkpoint.shelf import Shelf, pack_epoch
-from streams.checkpoint.space import packs_to_move
+from streams.checkpoint.space import pieces_to_move
 
 if TYPE_CHECKING:
     from sie_online.shard.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
-
-KEPT_MANIFESTS = 2
-"""The newest, and the one to fall back on."""
 
 KEPT_CLAIMS = 16
 """Claims below the newest that are not forgotten: a rival who read the list before they were deleted must not be able
@@ -65,9 +62,10 @@ class Commit:
         """
         # 1. Nothing is written by an owner who knows of a newer one. Dying here: the old checkpoint stands.
         check_current(self.shelf, self.draft.epoch)
-        # 2. Changed pieces, and live ones out of packs that are mostly dead. Dying here: a pack that nobody names, or
+        # 2. Changed pieces, and live ones that are due to be written anew. Dying here: a pack that nobody names, or
         #    half of one; the next commit of whoever owns the shard then deletes it.
-        packs, pieces = self._write_pack()
+        older = whole_before(self.shelf, self.draft.position)
+        packs, pieces = self._write_pack(older)
         # 3. The manifest: from its rename on, a restart loads the new state. Dying before: as after 2. Dying here:
         #    the new checkpoint stands, and one superseded manifest too many, which the next commit deletes.
         manifest = self._write_manifest(packs, pieces)
@@ -75,17 +73,20 @@ class Commit:
         #    manifest got in does no harm: it is a true state, and any manifest of the newer epoch precedes it.)
         check_current(self.shelf, self.draft.epoch)
         # 5. Superseded manifests first, then packs without a name. Dying amid it: the next commit deletes the rest.
-        self._sweep(manifest)
+        self._sweep(kept(manifest, older))
         return manifest
 
-    def _write_pack(self) -> tuple[dict[str, int], dict[str, Piece]]:
-        kept = self._kept_pieces()
+    def _write_pack(self, older: Sequence[Manifest]) -> tuple[dict[str, int], dict[str, Piece]]:
+        known = self._kept_pieces()
         sizes = self.base.packs if self.base else {}
         changed = {name: _flat(part) for name, part in self.snapshot.changed.items()}
-        moved = packs_to_move(kept, sizes, incoming=sum(part.nbytes for part in changed.values()))
-        moving = {name: piece for name, piece in kept.items() if piece.pack in moved}
+        moved = pieces_to_move(known, sizes, self.number, incoming=sum(part.nbytes for part in changed.values()))
+        staying = {piece.pack for name, piece in known.items() if name not in moved}
+        if not any(manifest.packs.keys().isdisjoint(staying) for manifest in older):
+            moved = set(known)  # no older checkpoint is without a share in what stays: nothing may stay
+        moving = {name: piece for name, piece in known.items() if name in moved}
         changed |= {name: _flat(part) for name, part in self.shelf.read_pieces(moving).items()}
-        pieces = {name: piece for name, piece in kept.items() if name not in moving}
+        pieces = {name: piece for name, piece in known.items() if name not in moved}
         packs = {piece.pack: sizes[piece.pack] for piece in pieces.values()}
         if changed:
             parts = {name: Part.of(part) for name, part in changed.items()}
@@ -110,24 +111,52 @@ class Commit:
         self.bytes_written += self.shelf.put_manifest(manifest)
         return manifest
 
-    def _sweep(self, manifest: Manifest) -> None:
+    def _sweep(self, kept: Sequence[Manifest]) -> None:
         try:
-            sweep(self.shelf, manifest)
+            sweep(self.shelf, kept)
         except OSError as error:  # what could not be deleted is deleted by a later commit; the checkpoint stands
             log.warning("%s: superseded checkpoint files stay for now: %s", self.shelf.folder, error)
 
 
-def sweep(shelf: Shelf, newest: Manifest) -> None:
-    """Delete what ``newest`` and its fallback do not need. Nothing of a later epoch is ever touched, so that even an
+def whole_before(shelf: Shelf, position: Position) -> list[Manifest]:
+    """Manifests below ``position`` that can be loaded, as far as names tell; newest first."""
+    found, present = [], shelf.packs()
+    for each in shelf.positions():
+        if each >= position:
+            continue
+        try:
+            manifest = shelf.read_manifest(each)
+        except (CheckpointError, DecisionError, FileNotFoundError) as error:
+            log.warning("%s: manifest %d-%d is of no use and goes: %s", shelf.folder, *each, error)
+            continue
+        if manifest.packs.keys() <= present:
+            found.append(manifest)
+    return found
+
+
+def kept(newest: Manifest, older: Sequence[Manifest]) -> list[Manifest]:
+    """What stays of ``newest`` and all ``older`` ones (newest first): at most four.
+
+    The newest; the one before, to fall back on; the newest that shares no pack with the newest of all, so that no one
+    damaged file can make both unreadable; and of those in between the oldest, which will take that one's place.
+    """
+    apart = [manifest.packs.keys().isdisjoint(newest.packs) for manifest in older]
+    independent = apart.index(True) if True in apart else len(older)
+    places = {0, independent - 1, independent} & set(range(len(older)))
+    return [newest, *(older[place] for place in sorted(places))]
+
+
+def sweep(shelf: Shelf, kept: Sequence[Manifest]) -> None:
+    """Delete what none of ``kept`` (newest first) needs. Nothing of a later epoch is ever touched, so that even an
     owner who was superseded a moment ago cannot harm its successor, whose first checkpoint is full.
     """
-    present = shelf.packs()
-    kept = _kept(shelf, newest, present)
+    newest = kept[0].position
+    positions = {manifest.position for manifest in kept}
     for position in shelf.positions():
-        if position < newest.position and position not in kept:
+        if position < newest and position not in positions:
             shelf.delete_manifest(position)
-    named = {pack for manifest in kept.values() for pack in manifest.packs}
-    for pack in sorted(present - named):
+    named = {pack for manifest in kept for pack in manifest.packs}
+    for pack in sorted(shelf.packs() - named):
         if pack_epoch(pack) <= newest.epoch:
             shelf.delete_pack(pack)
     for epoch, name in list(shelf.litter()):
@@ -136,24 +165,6 @@ def sweep(shelf: Shelf, newest: Manifest) -> None:
     for epoch in shelf.claims():
         if epoch <= newest.epoch - KEPT_CLAIMS:
             shelf.delete_claim(epoch)
-
-
-def _kept(shelf: Shelf, newest: Manifest, present: set[str]) -> dict[Position, Manifest]:
-    """The newest manifests that can still be loaded, as far as names tell."""
-    kept = {newest.position: newest}
-    for position in shelf.positions():
-        if len(kept) == KEPT_MANIFESTS:
-            break
-        if position >= newest.position:
-            continue
-        try:
-            manifest = shelf.read_manifest(position)
-        except (CheckpointError, DecisionError, FileNotFoundError) as error:
-            log.warning("%s: manifest %d-%d is of no use and goes: %s", shelf.folder, *position, error)
-            continue
-        if manifest.packs.keys() <= present:
-            kept[position] = manifest
-    return kept
 
 
 def _flat(part: bytes | memoryview) -> memoryview:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from sie_online.errors import CheckpointError
+from sie_online.errors import CheckpointError, DecisionError
 from streams.checkpoint import manifest as manifests
 from streams.checkpoint.backend import TEMPORARY, Backend, Part
-from streams.checkpoint.manifest import Manifest, Piece, Position
+from streams.checkpoint.manifest import INT64_MAX, REPROCESS, Manifest, Piece, Position
+
+CLAIM = re.compile(r"[0-9]{10}")
+MANIFEST = re.compile(r"([0-9]{10})-([0-9]{20})\.json")
+PACK = re.compile(r"([0-9]{10})-([0-9]{6,18})-[0-9a-f]{16}\.pack")
+LITTER = re.compile(r"([0-9]{10})-.*" + re.escape(TEMPORARY))
+"""Names of our files; whatever is named otherwise is none of ours, and neither read nor deleted."""
+
+MAX_EPOCH = 10**10 - 1
+"""The largest that a name has room for: three centuries of one claim a second."""
 
 
 class Shelf:
@@ -20,10 +30,19 @@ class Shelf:
 
     def claims(self) -> list[int]:
         """Epochs that were claimed and not forgotten, unordered."""
-        return [int(name) for name in self._names("epochs") if name.isdecimal()]
+        return [int(name) for name in self._names("epochs") if CLAIM.fullmatch(name)]
 
     def create_claim(self, epoch: int, note: bytes) -> bool:
-        """Claim ``epoch``; False if someone has it."""
+        """Claim ``epoch``; False if someone has it.
+
+        Raises:
+            DecisionError: no epoch is left.
+        """
+        if epoch > MAX_EPOCH:
+            raise DecisionError(
+                f"{self.folder}: no epoch is left above {MAX_EPOCH}: some file in 'epochs' or 'manifests' has a name"
+                f" that no worker gave it. Find it and move it away, or {REPROCESS}"
+            )
         return self.backend.create(f"{self.folder}/epochs/{epoch:010d}", note)
 
     def newest_epoch(self) -> int:
@@ -32,12 +51,9 @@ class Shelf:
 
     def positions(self) -> list[Position]:
         """Positions of the manifests there are, valid or not, newest first."""
-        found = []
-        for name in self._names("manifests"):
-            epoch, _, offset = name.removesuffix(".json").partition("-")
-            if name.endswith(".json") and epoch.isdecimal() and offset.isdecimal():
-                found.append(Position(int(epoch), int(offset)))
-        return sorted(found, reverse=True)
+        names = map(MANIFEST.fullmatch, self._names("manifests"))
+        found = [Position(*map(int, name.groups())) for name in names if name]
+        return sorted((position for position in found if position.offset <= INT64_MAX), reverse=True)
 
     def read_manifest(self, position: Position) -> Manifest:
         """Raises ``CheckpointError`` where it is torn, ``FileNotFoundError`` where it is gone."""
@@ -51,7 +67,7 @@ class Shelf:
 
     def packs(self) -> set[str]:
         """Names of the packs there are, named by a manifest or not."""
-        return {name for name in self._names("packs") if name.endswith(".pack")}
+        return set(filter(PACK.fullmatch, self._names("packs")))
 
     def put_pack(self, epoch: int, number: int, parts: Sequence[Part]) -> str:
         """Write ``parts`` as one immutable pack; returns its name."""
@@ -76,8 +92,8 @@ class Shelf:
         """Epoch and full name of every file that a crash left half written."""
         for folder in ("manifests", "packs"):
             for name in self._names(folder):
-                if name.endswith(TEMPORARY) and (epoch := name.partition("-")[0]).isdecimal():
-                    yield int(epoch), f"{self.folder}/{folder}/{name}"
+                if ours := LITTER.fullmatch(name):
+                    yield int(ours[1]), f"{self.folder}/{folder}/{name}"
 
     def delete_manifest(self, position: Position) -> None:
         self.backend.delete(self._manifest(position))
@@ -95,6 +111,8 @@ class Shelf:
         return self.backend.list(f"{self.folder}/{folder}")
 
     def _slices(self, pack: str, pieces: Mapping[str, Piece]) -> Iterator[tuple[str, bytes]]:
+        if not PACK.fullmatch(pack):
+            raise CheckpointError(f"{pack!r} is no name of a pack")
         try:
             data = memoryview(self.backend.read(f"{self.folder}/packs/{pack}"))
         except FileNotFoundError as error:
@@ -108,4 +126,9 @@ class Shelf:
 
 def pack_epoch(name: str) -> int:
     """The epoch under which pack ``name`` was written."""
-    return int(name.partition("-")[0])
+    return int(name.split("-")[0])
+
+
+def pack_number(name: str) -> int:
+    """Which of its writer's packs ``name`` is: a later one has a higher number."""
+    return int(name.split("-")[1])

@@ -1,7 +1,10 @@
-"""When to rewrite live pieces, so that packs which are mostly superseded can go: the bound on a shard's space.
+"""When to rewrite live pieces: the bound on a shard's space, and on how long two checkpoints may share a pack.
 
-A manifest may name at most ``2 x live + FLOOR_BYTES`` in at most ``MAX_PACKS`` packs. Only packs that are less than
-half alive are moved for space, so that moving never writes more than it frees.
+- *Space*: a manifest may name at most ``2 x live + FLOOR_BYTES`` in packs. Only packs that are less than half alive are
+  moved for space, so that moving never writes more than it frees.
+- *Renewal*: every commit writes the oldest part of the state anew, so that after ``RENEWAL`` commits nothing is left of
+  what was there before: a manifest then shares no file with the one so long ago. The cost is spread evenly, and every
+  byte is read, and its digest checked, once in so many commits.
 """
 
 from __future__ import annotations
@@ -10,32 +13,43 @@ from collections import Counter
 from collections.abc import Mapping
 
 from streams.checkpoint.manifest import Piece
+from streams.checkpoint.shelf import pack_number
 
 FLOOR_BYTES = 8 << 20
 """Waste that is not worth a rewrite."""
 
-MAX_PACKS = 64
-"""A restore opens every pack; many small ones are merged beyond this."""
+RENEWAL = 32
+"""Commits after which every live piece was written anew; also the most packs of a manifest but for the newest's."""
 
 
-def packs_to_move(
-    kept: Mapping[str, Piece], sizes: Mapping[str, int], *, incoming: int = 0, floor: int = FLOOR_BYTES
+def pieces_to_move(
+    kept: Mapping[str, Piece], sizes: Mapping[str, int], number: int, *, incoming: int = 0, floor: int = FLOOR_BYTES
 ) -> set[str]:
-    """Packs whose live pieces belong into the next pack.
+    """Names of the pieces that belong into the next pack.
 
     Args:
         kept: pieces that the next manifest takes over from the last one.
         sizes: bytes of each pack of the last manifest.
+        number: of the next pack.
         incoming: bytes of the pieces that are written anyway.
     """
+    wasteful = _wasteful(kept, sizes, incoming, floor)
+    renewed = sum(piece.length for piece in kept.values()) / RENEWAL
+    moved: set[str] = set()
+    for name, piece in sorted(kept.items(), key=lambda item: pack_number(item[1].pack)):
+        is_old = pack_number(piece.pack) <= number - RENEWAL
+        if is_old or renewed > 0 or piece.pack in wasteful:
+            moved.add(name)
+            renewed -= piece.length
+    return moved
+
+
+def _wasteful(kept: Mapping[str, Piece], sizes: Mapping[str, int], incoming: int, floor: int) -> set[str]:
+    """Packs that are mostly dead, where all of them together hold too much."""
     live = Counter[str]()
     for piece in kept.values():
         live[piece.pack] += piece.length
-    named = {piece.pack for piece in kept.values()}
-    held = sum(sizes[pack] for pack in named)
-    moved: set[str] = set()
-    if held + incoming > 2 * (sum(live.values()) + incoming) + floor:
-        moved = {pack for pack in named if 2 * live[pack] < sizes[pack]}
-    if len(named - moved) >= MAX_PACKS:
-        moved |= set(sorted(named - moved, key=lambda pack: (sizes[pack], pack))[: MAX_PACKS // 2])
-    return moved
+    held = sum(sizes[pack] for pack in live)
+    if held + incoming <= 2 * (live.total() + incoming) + floor:
+        return set()
+    return {pack for pack in live if 2 * live[pack] < sizes[pack]}

@@ -28,9 +28,9 @@ def stores(settings: Callable[..., Settings]) -> Callable[..., CheckpointStore]:
 def _prepared(store: CheckpointStore) -> tuple[State, int]:
     """A shard with a fallback, shared packs and something to sweep."""
     state, epoch = State(), store.claim(0, 1)
-    for _ in range(3):
-        store.write(0, epoch, state.snapshot(full=True))
-        state.step()
+    for n in range(8):
+        store.write(0, epoch, state.snapshot(full=n == 0))
+        state.step(changes=5)
     return state, epoch
 
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sie_online.errors import CheckpointError, DecisionError
+from sie_online.settings import load
 from streams.checkpoint import CheckpointStore
 from streams.checkpoint.manifest import Manifest, Position
+from streams.checkpoint.space import RENEWAL
 from tests.unit.streams.states import State, Stores, files, whole
+
+Pieces = dict[str, bytes]
 
 
 def _two_checkpoints(store: CheckpointStore) -> tuple[State, State]:
@@ -59,6 +66,64 @@ def test_no_whole_checkpoint_is_an_error_and_not_a_fresh_start(stores: Stores, t
         DAMAGE[damage](pack)
     with pytest.raises(CheckpointError, match="none of the 2 checkpoints is whole"):
         stores().load(0)
+
+
+@pytest.fixture(scope="module")
+def aged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int, Pieces]]:
+    """A store after many checkpoints, incremental ones, and what each of them held, by offset."""
+    root = tmp_path_factory.mktemp("aged") / "store"
+    store = CheckpointStore(load({"store": root.as_uri()}), "sie.events", input_partitions=4)
+    state, held = State(pieces=200), {}
+    epoch = store.claim(0, 1)
+    for n in range(3 * RENEWAL + 7):
+        store.write(0, epoch, state.snapshot(full=n == 0))
+        held[state.offset] = dict(state.pieces)
+        state.step()
+    return root, held
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damage_to_any_one_file_leaves_a_whole_checkpoint(
+    aged: tuple[Path, dict[int, Pieces]], tmp_path: Path, data: st.DataObject
+) -> None:
+    root, held = aged
+    victim = data.draw(st.sampled_from(sorted(path for path in root.rglob("*") if path.is_file())))
+    before = victim.read_bytes()
+    altered = bytearray(before)
+    for at in data.draw(st.lists(st.integers(0, max(len(before) - 1, 0)), min_size=1, max_size=200)):
+        altered[at : at + 1] = bytes([altered[at] ^ data.draw(st.integers(1, 255))]) if altered else b""
+    damage = data.draw(st.sampled_from(["flipped", "cut", "gone"]))
+    if damage == "gone":
+        victim.unlink()
+    else:
+        victim.write_bytes(altered if damage == "flipped" else before[: len(before) // 2])
+    try:
+        loaded = CheckpointStore(load({"store": root.as_uri()}), "sie.events").load(0)
+    finally:
+        victim.write_bytes(before)
+    assert loaded is not None
+    assert loaded.pieces == held[loaded.next_offset]
+    assert loaded.next_offset in sorted(held)[-2 * RENEWAL - 1 :], "not further back than two renewals"
+
+
+def test_after_damage_a_new_owner_makes_sure_again_that_no_file_is_shared(aged: tuple[Path, dict[int, Pieces]]) -> None:
+    root, _ = aged
+    copied = root.with_name("copied")
+    shutil.copytree(root, copied)
+    for pack in sorted(copied.rglob("*.pack"))[-3:]:
+        pack.write_bytes(b"")
+    store = CheckpointStore(load({"store": copied.as_uri()}), "sie.events", input_partitions=4)
+    loaded = store.load(0)
+    assert loaded is not None
+    state, epoch = State(pieces=0), store.claim(0, 1)
+    state.pieces, state.offset = dict(loaded.pieces), loaded.next_offset
+    for n in range(3):
+        state.step()
+        store.write(0, epoch, state.snapshot(full=n == 0))
+    for pack in sorted(copied.rglob("*.pack"))[-1:]:
+        pack.write_bytes(b"")
+    assert CheckpointStore(load({"store": copied.as_uri()}), "sie.events").load(0) is not None
 
 
 def _forge(manifest: Path, old: bytes, new: bytes) -> None:

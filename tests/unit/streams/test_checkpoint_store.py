@@ -10,7 +10,7 @@ import pytest
 
 from sie_online.errors import CheckpointError, UnreachableError, UsageError
 from sie_online.settings import Settings, load
-from streams.checkpoint import CheckpointStore, commit, space
+from streams.checkpoint import CheckpointStore, Written, commit, space
 from streams.checkpoint.backend import Part, open_backend
 from tests.unit.streams.states import Snapshot, State, Stores, files, whole
 
@@ -55,10 +55,13 @@ def test_only_changed_pieces_are_written(stores: Stores) -> None:
     epoch = store.claim(0, 1)
     full = store.write(0, epoch, state.snapshot())
     state.offset += 1
+    again = store.write(0, epoch, state.snapshot())  # so that it shares no file with the first
+    state.offset += 1
     state.put("users/00007", b"new")
     later = store.write(0, epoch, state.snapshot())
-    assert later.pieces == 1
-    assert later.bytes < full.bytes / 50
+    assert (again.pieces, later.pieces) == (0, 1)
+    assert again.bytes == pytest.approx(full.bytes, rel=0.01)
+    assert later.bytes < full.bytes / space.RENEWAL + 40_000  # a share of the rest, the piece and the manifest
     assert whole(stores().load(0)) == state.whole()
 
 
@@ -102,22 +105,37 @@ def test_a_group_of_any_name_stays_inside_the_store(tmp_path: Path, stores: Stor
     assert len(next((tmp_path / "store").rglob("*.json")).relative_to(tmp_path).parts) == 7
 
 
-def test_the_last_two_manifests_and_their_packs_are_kept_and_no_more(stores: Stores, tmp_path: Path) -> None:
-    state, store = State(), stores()
+def test_at_most_four_manifests_and_their_packs_are_kept_one_of_them_without_a_share_in_the_newest(
+    stores: Stores, tmp_path: Path
+) -> None:
+    state, store = State(pieces=100), stores()
     epoch = store.claim(0, 1)
-    for _ in range(30):
-        store.write(0, epoch, state.snapshot())
+    written: list[Written] = []
+    offsets: list[int] = []
+    for n in range(4 * space.RENEWAL):
+        written.append(store.write(0, epoch, state.snapshot()))
+        offsets.append(state.offset)
+        shelf = store._shards[0].shelf
+        newest, *older = map(shelf.read_manifest, shelf.positions())
+        assert newest.next_offset == state.offset
+        assert len(older) <= 3
+        if n > 0:
+            assert older[0].next_offset == offsets[-2], "the one before"
+            apart = [manifest for manifest in older if manifest.packs.keys().isdisjoint(newest.packs)]
+            assert apart
+            assert offsets.index(apart[0].next_offset) >= n - 2 * space.RENEWAL
+        named = {pack for manifest in (newest, *older) for pack in manifest.packs}
+        assert {path.name for path in files(tmp_path, "packs")} == named
         state.step()
-    assert len(files(tmp_path, "manifests")) == 2
-    kept = [store._shards[0].shelf.read_manifest(position) for position in store._shards[0].shelf.positions()]
-    assert {path.name for path in files(tmp_path, "packs")} == {pack for manifest in kept for pack in manifest.packs}
+    later = sum(one.bytes for one in written[2:]) / len(written[2:])
+    assert later < 0.3 * written[0].bytes
 
 
 def test_space_stays_within_twice_the_live_bytes(
     stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     floor = 20_000
-    monkeypatch.setattr(commit, "packs_to_move", lambda *a, **k: space.packs_to_move(*a, **k, floor=floor))
+    monkeypatch.setattr(commit, "pieces_to_move", lambda *a, **k: space.pieces_to_move(*a, **k, floor=floor))
     state, store = State(pieces=40, size=2000), stores()
     epoch = store.claim(0, 1)
     total = 0
@@ -141,7 +159,7 @@ def test_packs_stay_few_when_every_write_adds_a_piece(stores: Stores) -> None:
         store.write(0, epoch, state.snapshot())
         manifest = store._shards[0].last
         assert manifest is not None
-        assert len(manifest.packs) <= space.MAX_PACKS
+        assert len(manifest.packs) <= space.RENEWAL
     assert whole(stores().load(0)) == state.whole()
 
 
