@@ -113,6 +113,10 @@ DEAD_LETTER_HEADERS = (
 DEAD_LETTER_VALUE_HMAC = "sie-value-hmac-sha256"
 """Header that stands for a value which is left out because ``privacy.hmac_key_file`` is set."""
 
+GROUP_HEADER, FINGERPRINT_HEADER = "sie-group", "sie-fingerprint"
+"""Headers of weights and samples: the consumer group that published them, and the fingerprint of its settings (UTF-8).
+Two groups cannot share topics."""
+
 DEAD_LETTER_VALUE_BYTES = 512_000
 """Longer values are cut to this; ``sie-value-bytes`` and ``sie-value-sha256`` then tell of the whole."""
 

@@ -27,6 +27,7 @@ from streams.checkpoint.decisions import Overrides
 from streams.exits import FAULT, before_death, die
 from streams.metrics import Metrics
 from streams.ownership import Ownership
+from streams.preflight import check_before_joining
 from streams.publisher import Publisher
 from streams.startup import prepare
 from streams.transport import SCHEME, Consumer
@@ -80,13 +81,14 @@ class App(faust.App):
         self.overrides = overrides
         self.vitals = Vitals()
         self.metrics = Metrics(settings)
-        store = CheckpointStore(settings, settings.topics.events)
+        self.store = CheckpointStore(settings, settings.topics.events)
         self.publisher = Publisher(settings)
         adoptions = Adoptions(settings, self.publisher, self.metrics)
+        self.ownership = Ownership(settings, self.store, overrides, adoptions.loaded.nets.get)
         self.owner = Worker(
             settings,
-            store=store,
-            ownership=Ownership(settings, store, overrides, adoptions.loaded.nets.get),
+            store=self.store,
+            ownership=self.ownership,
             publisher=self.publisher,
             adoptions=adoptions,
             metrics=self.metrics,
@@ -125,6 +127,7 @@ class App(faust.App):
         try:
             if not self.prepared:
                 await asyncio.to_thread(prepare, self.settings)
+            await check_before_joining(self.settings, self.store, self.ownership)
         except SieError as error:
             die(error.exit_code, str(error))
         before_death(cast(Consumer, self.consumer).thread.leave)

@@ -18,7 +18,7 @@ from sie_online.importance.net import Net
 from sie_online.settings import Settings
 from sie_online.shard import Layout, Shard
 from sie_online.shard.schedule import Artifact
-from streams.checkpoint import CheckpointStore
+from streams.checkpoint import CheckpointStore, Loaded
 from streams.checkpoint.decisions import Overrides, check_restore, of_this_topic
 from streams.checkpoint.manifest import Position
 from streams.publisher import Deliveries
@@ -100,6 +100,10 @@ class Ownership:
         """Whether a person has decided that this shard, of which nothing is stored, begins at the log's begin."""
         return self._overrides.fresh and self._store.newest(partition) is None
 
+    def check(self, partition: int, place: LogPlace) -> None:
+        """Raise what ``take`` would raise, without taking anything, nor reading more than the newest manifest."""
+        self._begin(self._store.load(partition, only=lambda _piece: False), place)
+
     def take(self, partition: int, generation: int, place: LogPlace) -> Held:
         """Own a shard that is not in memory.
 
@@ -125,20 +129,10 @@ class Ownership:
     def _restore(self, partition: int, epoch: int, place: LogPlace) -> Held:
         started = time.monotonic()
         stored = self._store.load(partition)
-        loaded = of_this_topic(stored, place.topic_id, accepted=self._overrides.accept_new_topic)
+        loaded, offset = self._begin(stored, place)
         left_behind = loaded is not stored
         if loaded is not None and not self._store.topic_id:
             self._store.topic_id = loaded.topic_id
-        offset = check_restore(
-            loaded,
-            self._settings,
-            self._layout,
-            begin_offset=place.first,
-            end_offset=place.end,
-            committed=None if left_behind else place.committed,
-            n_partitions=place.n_partitions,
-            overrides=self._overrides,
-        )
         if loaded is None:
             shard = Shard(self._settings, partition, generation=epoch, offset=offset)
             saved = None
@@ -151,6 +145,21 @@ class Ownership:
         held = Held(shard=shard, epoch=epoch, saved=saved, n_partitions=place.n_partitions, begin=begin)
         log.info("shard restored", extra=_told(held) | {"seconds": round(time.monotonic() - started, 3)})
         return held
+
+    def _begin(self, stored: Loaded | None, place: LogPlace) -> tuple[Loaded | None, int]:
+        """What of ``stored`` is gone on with, and from which offset."""
+        loaded = of_this_topic(stored, place.topic_id, accepted=self._overrides.accept_new_topic)
+        offset = check_restore(
+            loaded,
+            self._settings,
+            self._layout,
+            begin_offset=place.first,
+            end_offset=place.end,
+            committed=place.committed if loaded is stored else None,
+            n_partitions=place.n_partitions,
+            overrides=self._overrides,
+        )
+        return loaded, offset
 
     def _net(self, version: str) -> Net | None:
         """The net that was in force; without it the shard goes on, and adopts it late once it can be had."""

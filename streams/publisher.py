@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from sie_online.client.connection import connection
-from sie_online.contracts import DEAD_LETTER_VALUE_BYTES, to_message
+from sie_online.contracts import DEAD_LETTER_VALUE_BYTES, FINGERPRINT_HEADER, GROUP_HEADER, to_message
 from sie_online.errors import UnreachableError
 from sie_online.events import DeadLetter
 from sie_online.partitioner import partitions_of
@@ -69,6 +69,8 @@ class Publisher(mode.Service):
     def __init__(self, settings: Settings, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._settings = settings
+        origin = {GROUP_HEADER: settings.group, FINGERPRINT_HEADER: settings.fingerprint()}
+        self._origin = [(name, text.encode()) for name, text in origin.items()]
         self._producer: AIOKafkaProducer | None = None
         self._unacked = 0
         self._room = asyncio.Event()
@@ -120,7 +122,7 @@ class Publisher(mode.Service):
         topics, limit = self._settings.topics, self._settings.kafka.max_message_bytes
         last = None
         for message in messages(output.weights, limit):
-            last = await self._send(deliveries, topics.weights, message, partition=partition)
+            last = await self._send(deliveries, topics.weights, message, partition=partition, headers=self._origin)
         await self.publish_gathered(partition, output.gathered, deliveries)
         for letter in output.dead_letters:
             key, value, headers = dead_letter(topics.events, partition, letter)
@@ -131,7 +133,7 @@ class Publisher(mode.Service):
         """Send samples and statements about entities, as ``publish`` does."""
         topics = self._settings.topics
         for message in messages(gathered.samples, self._settings.kafka.max_message_bytes):
-            await self._send(deliveries, topics.samples, message, partition=partition)
+            await self._send(deliveries, topics.samples, message, partition=partition, headers=self._origin)
         await self._send_keyed(deliveries, topics.entities, gathered.entities)
 
     async def say_adopted(self, key: bytes, value: bytes, deliveries: Deliveries) -> None:

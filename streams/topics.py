@@ -170,7 +170,7 @@ async def create_topics(settings: Settings) -> Findings:
         TopicError: the broker refuses a topic; carries its reason.
         UnreachableError: no answer within ``kafka.request_timeout_s``.
     """
-    async with _admin(settings) as admin:
+    async with broker_admin(settings) as admin:
         before = await _describe(admin, settings)
         events = before.get(settings.topics.events)
         wanted = specs(settings, events.partitions if events else None)
@@ -209,13 +209,13 @@ async def find_topics(settings: Settings) -> Findings:
     Raises:
         UnreachableError: no answer within ``kafka.request_timeout_s``.
     """
-    async with _admin(settings) as admin:
+    async with broker_admin(settings) as admin:
         return examine(settings, await _describe(admin, settings))
 
 
 @asynccontextmanager
-async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    """An admin client, and one deadline for all that is done with it."""
+async def broker_admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """An admin client of the brokers, and one deadline for all that is done with it."""
     limit_s = settings.kafka.request_timeout_s
     admin = AIOKafkaAdminClient(**connection(settings), request_timeout_ms=round(limit_s * 1000))
     try:

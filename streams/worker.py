@@ -34,9 +34,9 @@ from streams.adoption import Adoptions
 from streams.checkpoint import CheckpointStore
 from streams.checkpointer import Checkpointer
 from streams.exits import FAULT, die
-from streams.generations import highest_generation
 from streams.lag import watch_lag
 from streams.metrics import Metrics
+from streams.outputs import highest_generation
 from streams.ownership import Held, LogPlace, Ownership
 from streams.publisher import Publisher
 from streams.threads import in_thread

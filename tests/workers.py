@@ -33,6 +33,7 @@ class WorkerProcess:
 
     def __init__(self, settings: Settings, log: Path, command: Sequence[str] = SIE_WORKER) -> None:
         self.log = log
+        log.parent.mkdir(exist_ok=True)
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 list(command),

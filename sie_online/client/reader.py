@@ -160,6 +160,11 @@ class TopicReader:
         spans = await self.spans()
         self._seek({number: min(max(offset, span.first), span.end) for number, span in spans.items()})
 
+    async def seek_before_end(self, records: int) -> None:
+        """Go to the last ``records`` offsets of each partition."""
+        spans = await self.spans()
+        self._seek({number: max(span.first, span.end - records) for number, span in spans.items()})
+
     @property
     def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -66,18 +66,29 @@ class Kafka(Section):
         return self
 
 
+def _named(name: str, description: str) -> Any:
+    """A topic that is called ``name`` after the prefix, unless it is given another one."""
+    return Field(default_factory=lambda given: str(given.get("prefix", "")) + name, description=description)
+
+
 class Topics(Section):
     """Names of the topics, and the shape ``sie topics create`` gives them."""
 
+    prefix: str = Field("", description="Before the names of all topics but the input's: gives a group its own.")
     events: str = Field("sie.events", description="Input: events as JSON, key = user_id.")
-    weights: str = Field("sie.weights.v1", description="Output: weights as Arrow IPC streams.")
-    samples: str = Field("sie.samples.v1", description="Output: settled samples as Arrow IPC streams.")
-    entities: str = Field("sie.entities.v1", description="Output, compacted: state of users, items and categories.")
-    models: str = Field("sie.models.v1", description="Model manifests and announcements, compacted.")
-    dead_letters: str = Field("sie.dead-letters.v1", description="Records that could not be read, with the reason.")
+    weights: str = _named("sie.weights.v1", description="Output: weights as Arrow IPC streams.")
+    samples: str = _named("sie.samples.v1", description="Output: settled samples as Arrow IPC streams.")
+    entities: str = _named("sie.entities.v1", description="Output, compacted: state of users, items and categories.")
+    models: str = _named("sie.models.v1", description="Model manifests and announcements, compacted.")
+    dead_letters: str = _named("sie.dead-letters.v1", description="Records that could not be read, with the reason.")
     partitions: int = Field(4, ge=1, le=4096, description="Partitions of events, weights and samples on creation.")
     replication: int = Field(1, ge=1, description="Replication factor on creation; 3 in production.")
     events_retention_h: float = Field(168.0, gt=0, description="Retention of the input on creation, hours.")
+
+    @field_validator("prefix")
+    @classmethod
+    def _legal_prefix(cls, prefix: str) -> str:
+        return cls._legal(f"{prefix}sie.dead-letters.v1").removesuffix("sie.dead-letters.v1")
 
     @field_validator("events", "weights", "samples", "entities", "models", "dead_letters")
     @classmethod

@@ -64,7 +64,7 @@ class Commit:
         check_current(self.shelf, self.draft.epoch)
         # 2. Changed pieces, and live ones that are due to be written anew. Dying here: a pack that nobody names, or
         #    half of one; the next commit of whoever owns the shard then deletes it.
-        older = whole_before(self.shelf, self.draft.position)
+        older = whole_before(self.shelf, self.draft)
         packs, pieces = self._write_pack(older)
         # 3. The manifest: from its rename on, a restart loads the new state. Dying before: as after 2. Dying here:
         #    the new checkpoint stands, and one superseded manifest too many, which the next commit deletes.
@@ -118,18 +118,19 @@ class Commit:
             log.warning("%s: superseded checkpoint files stay for now: %s", self.shelf.folder, error)
 
 
-def whole_before(shelf: Shelf, position: Position) -> list[Manifest]:
-    """Manifests below ``position`` that can be loaded, as far as names tell; newest first."""
+def whole_before(shelf: Shelf, draft: Manifest) -> list[Manifest]:
+    """Manifests below ``draft``, about the same log, that can be loaded, as far as names tell; newest first."""
     found, present = [], shelf.packs()
     for each in shelf.positions():
-        if each >= position:
+        if each >= draft.position:
             continue
         try:
             manifest = shelf.read_manifest(each)
         except (CheckpointError, DecisionError, FileNotFoundError) as error:
             log.warning("%s: manifest %d-%d is of no use and goes: %s", shelf.folder, *each, error)
             continue
-        if manifest.packs.keys() <= present:
+        is_of_another_log = "" not in (ids := {manifest.topic_id, draft.topic_id}) and len(ids) > 1
+        if manifest.packs.keys() <= present and not is_of_another_log:
             found.append(manifest)
     return found
 

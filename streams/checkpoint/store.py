@@ -123,6 +123,12 @@ class CheckpointStore:
         with _reaching(shelf):
             return next(iter(shelf.positions()), None)
 
+    def newest_epoch(self, partition: int) -> int:
+        """Highest epoch that was ever claimed or checkpointed, 0 if none."""
+        shelf = self._shards[partition].shelf
+        with _reaching(shelf):
+            return shelf.newest_epoch()
+
     def load(self, partition: int, only: Callable[[str], bool] = lambda _name: True) -> Loaded | None:
         """The newest checkpoint that is whole, None if there never was one; of its pieces those that ``only`` picks.
 

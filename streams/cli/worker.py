@@ -26,7 +26,7 @@ def command(
         bool, typer.Option("--accept-gap", help="Continue although the log no longer holds the checkpoint's offset.")
     ] = False,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin anew although this group has committed before.")
+        bool, typer.Option("--fresh", help="Begin anew, above all rows there are, where nothing is stored.")
     ] = False,
     accept_new_topic: Annotated[
         bool, typer.Option("--accept-new-topic", help="Begin anew because the input topic was deleted and made again.")

@@ -48,6 +48,20 @@ def test_a_bad_value_is_refused_with_its_name(overrides: dict[str, Any], sentenc
     assert refusal.value.exit_code == 2
 
 
+def test_a_prefix_names_every_topic_but_the_input_unless_a_name_is_given() -> None:
+    topics = load({"topics": {"prefix": "b.", "samples": "mine"}}).topics
+    assert (topics.events, topics.samples) == ("sie.events", "mine")
+    others = (topics.weights, topics.entities, topics.models, topics.dead_letters)
+    assert others == ("b.sie.weights.v1", "b.sie.entities.v1", "b.sie.models.v1", "b.sie.dead-letters.v1")
+    assert load({"topics": topics.model_dump()}).topics == topics
+    assert load().topics.weights == "sie.weights.v1"
+
+
+def test_a_prefix_that_makes_no_topic_name_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"topics\.prefix: 'a bsie\.dead-letters\.v1' is no legal topic name"):
+        load({"topics": {"prefix": "a b"}})
+
+
 def test_every_problem_gets_its_line() -> None:
     with pytest.raises(SettingsError) as refusal:
         load({"web": {"port": -1}, "guard": {"strength": 2}})

@@ -14,8 +14,15 @@ from sie_online.settings import Settings
 from sie_online.shard import Layout
 from streams.checkpoint import Loaded
 from streams.checkpoint import manifest as manifests
-from streams.checkpoint.decisions import Overrides, check_restore, of_this_topic
+from streams.checkpoint.decisions import (
+    Overrides,
+    check_published,
+    check_replacement,
+    check_restore,
+    of_this_topic,
+)
 from streams.checkpoint.manifest import Manifest
+from streams.outputs import Published
 
 Check = Callable[..., int]
 OURS = Layout(
@@ -146,3 +153,42 @@ def test_no_flag_makes_a_state_be_read_that_would_be_misread(check: Check, found
 
 def test_a_table_of_entities_may_have_grown(check: Check) -> None:
     assert check(**saved(sizes={"users": 32, "world": 1})) == 100
+
+
+PUBLISHED: dict[str, tuple[int, str, int, bool]] = {
+    "nothing of anyone": (0, "", 0, False),
+    "our own, up to our newest claim": (7, "ours", 7, False),
+    "our own before a claim that said nothing": (5, "ours", 7, False),
+    "another's, left behind by us": (5, "theirs", 7, False),
+    "a former version's": (5, "", 7, False),
+    "another's above us": (8, "theirs", 7, True),
+    "another's beside us, since both began at nothing": (1, "theirs", 1, True),
+    "our own from another store": (8, "ours", 0, True),
+    "a former version's above us": (8, "", 7, True),
+}
+
+
+@pytest.mark.parametrize("found", PUBLISHED)
+def test_rows_that_are_not_this_stores_are_another_groups(settings: Callable[..., Settings], found: str) -> None:
+    generation, group, epoch, is_other = PUBLISHED[found]
+    said, ours = Published(generation, group, "", "sie.weights.v1"), settings(group="ours")
+    assert check_published(said, 3, epoch, ours, accepted=True) is is_other
+    if not is_other:
+        assert check_published(said, 3, epoch, ours, accepted=False) is False
+        return
+    with pytest.raises(DecisionError, match=r"sie.weights.v1\[3\].*SIE_TOPICS__PREFIX=ours\..*--fresh") as refusal:
+        check_published(said, 3, epoch, ours, accepted=False)
+    assert refusal.value.exit_code == 78
+
+
+def test_rows_are_replaced_only_under_the_same_settings_and_once_their_group_has_stopped(
+    settings: Callable[..., Settings],
+) -> None:
+    ours = settings(group="ours")
+    said = Published(8, "theirs", ours.fingerprint(), "sie.weights.v1")
+    check_replacement(said, ours, members=0)
+    check_replacement(said._replace(fingerprint=""), ours, members=0)
+    with pytest.raises(DecisionError, match=r"'theirs', which still has 2 consumers.*SIE_TOPICS__PREFIX=ours\."):
+        check_replacement(said, ours, members=2)
+    with pytest.raises(DecisionError, match=r"under other settings.*SIE_TOPICS__PREFIX=ours\."):
+        check_replacement(said._replace(fingerprint="0" * 64), ours, members=0)
