@@ -34,7 +34,7 @@ def write(settings: Settings) -> None:
 
 def wait_until_read(settings: Settings, worker: WorkerProcess) -> None:
     ends = topic_io.ends(settings, settings.topics.events)
-    worker.until(lambda: topic_io.committed(settings) == ends or None, f"commits at {ends}", 60)
+    worker.until(lambda: topic_io.committed(settings) == ends or None, f"commits at {ends}", 120)
 
 
 def epochs(settings: Settings) -> list[int]:
@@ -59,7 +59,7 @@ def test_a_worker_that_must_be_refused_takes_nothing_from_a_healthy_one(made: Se
         wait_until_read(made, healthy)
         before = epochs(made)
         refused = start_other()
-        assert refused.exit_code() == 78
+        assert refused.exit_code(180) == 78
         assert "--accept-changed-settings" in refused.text()
         misled = start_newer()  # a shard of another kind: its records are others
         assert misled.exit_code(300) == 78
@@ -87,10 +87,10 @@ def test_a_second_group_shares_no_output_topic_until_a_person_says_that_it_repla
         first = start()
         wait_until_read(made, first)
         refused = start_second()
-        assert refused.exit_code() == 78
+        assert refused.exit_code(180) == 78
         assert f"SIE_TOPICS__PREFIX={second.group}." in refused.text()
         too_early = start_fresh()
-        assert too_early.exit_code() == 78
+        assert too_early.exit_code(180) == 78
         assert f"{made.group!r}, which still has 1 consumers" in too_early.text()
         beside = start_apart()
         wait_until_read(apart, beside)
@@ -106,6 +106,6 @@ def test_a_second_group_shares_no_output_topic_until_a_person_says_that_it_repla
         again = start_second()  # what it has begun goes on without a flag
         wait_until_read(second, again)
         late = start()
-        assert late.exit_code() == 78
+        assert late.exit_code(180) == 78
         assert f"published by group {second.group!r}" in late.text()
         assert again.stop() == 0
