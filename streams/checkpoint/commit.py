@@ -14,7 +14,7 @@ import msgspec
 
 from sie_online.errors import CheckpointError, DecisionError, StaleEpochError
 from streams.checkpoint.backend import Part
-from streams.checkpoint.manifest import Manifest, Piece, Position
+from streams.checkpoint.manifest import Manifest, Piece
 from streams.checkpoint.shelf import Shelf, pack_epoch
 from streams.checkpoint.space import pieces_to_move
 
