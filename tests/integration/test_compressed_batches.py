@@ -1,0 +1,57 @@
+"""A batch that may hold too much costs a reader neither its memory nor anything else, on real Apache Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from sie_online.client.connection import connection
+from sie_online.client.reader import Message, TopicReader
+from sie_online.records import REFUSED_BATCH
+from sie_online.settings import Settings
+from tests import topic_io
+from tests.brokers import Broker
+
+pytestmark = pytest.mark.kafka
+
+CODECS = ("gzip", "snappy", "lz4", "zstd")
+LARGE = 600_000
+BOMB = 8 << 20
+
+
+async def _write(settings: Settings, codec: str, *values: bytes) -> None:
+    """A batch of its own for each value, compressed as a producer does it."""
+    producer = AIOKafkaProducer(**connection(settings), compression_type=codec, max_request_size=1 << 28)
+    await producer.start()
+    try:
+        for value in values:
+            await producer.send_and_wait(settings.topics.events, value, partition=0)
+    finally:
+        await producer.stop()
+
+
+def test_what_lies_before_and_behind_an_oversize_batch_is_read(
+    settings: Callable[..., Settings], kafka: Broker
+) -> None:
+    made = settings(broker=kafka.address, topics={"partitions": 1}, kafka={"batch_max_bytes": 1 << 20})
+    topic_io.make_topics(made)
+
+    async def story() -> list[Message]:
+        for codec in CODECS:
+            await _write(made, codec, b"before", bytes(BOMB), bytes(LARGE), b"behind")
+        found: list[Message] = []
+        async with TopicReader(made, made.topics.events) as reader:
+            while records := await reader.read_on(0.1):
+                found += records
+        return found
+
+    found = asyncio.run(story())
+    assert [record.offset for record in found] == list(range(4 * len(CODECS)))
+    for at in range(0, len(found), 4):
+        before, refused, large, behind = found[at : at + 4]
+        assert (before.value, large.value, behind.value) == (b"before", bytes(LARGE), b"behind")
+        assert refused.value is None
+        assert dict(refused.headers) == {REFUSED_BATCH: f"{refused.offset} 1".encode()}
