@@ -77,8 +77,8 @@ def test_no_output_state_or_log_line_carries_a_raw_user_id(keyed: Settings, capl
     outputs = run(shard, told())
     letters = [letter for output in outputs for letter in output.dead_letters]
     assert len(letters) == len(MALFORMED) + 2
-    out = [to_message(table) for output in outputs for table in (output.weights, output.samples)]
-    out += [part or b"" for output in outputs for statement in output.entities for part in statement]
+    out = [to_message(table) for output in outputs for table in (output.weights, output.gathered.samples)]
+    out += [part or b"" for output in outputs for statement in output.gathered.entities for part in statement]
     for key, value, headers in (dead_letter("sie.events", 0, letter) for letter in letters):
         out += [key or b"", value or b"", *(name.encode() + content for name, content in headers)]
     out += [bytes(piece) for piece in shard.snapshot().changed.values()]
