@@ -3,9 +3,9 @@
 | code | meaning |
 |---|---|
 | 2 | wrong use, settings or topics: mend the call |
-| 3 | broker or store unreachable: try again |
+| 3 | broker or store unreachable, away or full, at the start or later: try again |
 | 70 | our own fault: restart |
-| 78 | state and log disagree: a person decides |
+| 78 | state and log disagree, or a state cannot be read: a person decides |
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ class TopicError(UsageError):
     """A topic is missing or has the wrong shape; the message carries the ``sie topics create`` line."""
 
 
+class AccessError(UsageError):
+    """The brokers do not allow something; the message names every missing ACL, with the line that adds it."""
+
+
 class MessageError(SieError):
     """A message of one of our topics is not what its contract says; the message names topic, partition and offset."""
 
@@ -40,13 +44,13 @@ class MessageError(SieError):
 
 
 class UnreachableError(SieError):
-    """The broker or the store does not answer."""
+    """The broker or the store does not answer, is full, or fails us; the message says which and where."""
 
     exit_code = 3
 
 
 class CheckpointError(SieError):
-    """A checkpoint could not be written, or none of the kept ones can be read."""
+    """A snapshot is not fit to be written, or one checkpoint is damaged; while another can be read, that is the way."""
 
 
 class StaleEpochError(SieError):
@@ -54,6 +58,6 @@ class StaleEpochError(SieError):
 
 
 class DecisionError(SieError):
-    """State and log disagree; going on would guess. The message names the flag that decides."""
+    """State and log disagree, or no state can be read; going on would guess. The message says what a person can do."""
 
     exit_code = 78

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sie_online.errors import CheckpointError
+from sie_online.errors import UnreachableError
 from sie_online.features import N_DENSE, N_FEATURES
 from sie_online.importance.noise import N_EVIDENCE
 from sie_online.jit import kernel
@@ -85,7 +85,7 @@ def new_views(capacity: int, scratch: Path | None) -> Views:
     """An empty ring of ``capacity`` views (a power of two); its cold part lies below ``scratch``, or the temp folder.
 
     Raises:
-        CheckpointError: the disk has no room for the cold part.
+        UnreachableError: the disk has no room for the cold part.
     """
     id_bytes = capacity * ID_BYTES_PER_VIEW
     cold_bytes = capacity * COLD.itemsize
@@ -107,7 +107,7 @@ def _scratch_memory(size: int, folder: Path | None) -> NDArray[np.uint8]:
             return np.frombuffer(mmap.mmap(file.fileno(), size), np.uint8)
     except OSError as error:
         where = folder or tempfile.gettempdir()
-        raise CheckpointError(f"no room for {size >> 20} MiB of open views in {where}: {error.strerror}") from error
+        raise UnreachableError(f"no room for {size >> 20} MiB of open views in {where}: {error.strerror}") from error
 
 
 def grown(views: Views, head: int, tail: int, ids_head: int, ids_tail: int, scratch: Path | None) -> Views:

@@ -13,18 +13,17 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import faust
-from aiokafka.errors import KafkaConnectionError
 from faust.app.base import BootStrategy
 from faust.types import AppT
 from mode import ServiceT
 
-from sie_online.errors import SieError, UnreachableError
+from sie_online.errors import SieError
 from sie_online.settings import Settings, load
 from streams import logs
 from streams.adoption import Adoptions
 from streams.checkpoint import CheckpointStore
 from streams.checkpoint.decisions import Overrides
-from streams.exits import FAULT, before_death, die
+from streams.exits import FAULT, before_death, code_of, die
 from streams.metrics import Metrics
 from streams.ownership import Ownership
 from streams.preflight import check_before_joining
@@ -145,10 +144,10 @@ class App(faust.App):
 
     def _crash(self, reason: BaseException) -> None:
         """A service has failed. Faust would take its time, run every ``on_stop``, perhaps restart it: end here."""
-        if isinstance(reason, KafkaConnectionError):
-            die(UnreachableError.exit_code, f"broker {self.settings.broker} does not answer: {reason}")
-        log.error("a service failed", exc_info=reason)
-        die(FAULT, f"a service failed: {reason!r}")
+        code = code_of(reason)
+        if code == FAULT:
+            log.error("a service failed", exc_info=reason)
+        die(code, str(reason) if isinstance(reason, SieError) else f"a service failed: {reason!r}")
 
     def _create_directories(self) -> None:
         """None: our state is in the store."""

@@ -18,7 +18,7 @@ from sie_online.shard import Snapshot
 from streams.adoption import Adoptions
 from streams.checkpoint import CheckpointStore, Written
 from streams.checkpoint.manifest import Position
-from streams.exits import FAULT, die
+from streams.exits import die
 from streams.metrics import Metrics
 from streams.ownership import Held
 from streams.publisher import Publisher, confirmed
@@ -103,10 +103,10 @@ class Checkpointer:
         """The store's answer; None if the shard was given up while it was asked."""
         try:
             return await in_thread(None, self._store.write, held.partition, epoch, snapshot)
-        except (SieError, OSError) as error:
+        except SieError as error:
             if not self._worker.holds(held):
                 return None  # a successor may well have claimed it by now
-            die(FAULT, f"partition {held.partition}: {error}")
+            die(error.exit_code, f"partition {held.partition}: {error}")
 
     def _tell(self, held: Held, offset: int, written: Written) -> None:
         consumer = self._worker.consumer

@@ -13,10 +13,36 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
+from aiokafka.errors import (
+    InvalidTopicError,
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    NodeNotReadyError,
+    RequestTimedOutError,
+    UnknownTopicOrPartitionError,
+)
+
+from sie_online.client.access import REFUSALS
+from sie_online.errors import SieError, UnreachableError, UsageError
+
 log = logging.getLogger(__name__)
 
-FAULT = 70
+FAULT = SieError.exit_code
 """Our own fault, or a state we cannot leave alive: restart me."""
+
+NOT_AS_TOLD = (*REFUSALS, UnknownTopicOrPartitionError, InvalidTopicError)
+AWAY = (KafkaConnectionError, KafkaTimeoutError, RequestTimedOutError, NodeNotReadyError)
+
+
+def code_of(error: BaseException) -> int:
+    """With which code a process ends that ``error`` has ended: the error's own; those of Kafka's that speak of rights
+    or topics are the operator's (2), those of a broker that does not answer are nobody's (3); anything else is ours.
+    """
+    if isinstance(error, SieError):
+        return error.exit_code
+    if isinstance(error, NOT_AS_TOLD):
+        return UsageError.exit_code
+    return UnreachableError.exit_code if isinstance(error, AWAY) else FAULT
 
 
 _farewells: list[Callable[[], None]] = []

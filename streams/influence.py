@@ -20,7 +20,7 @@ from models.samples import feature_schema_hash, from_table
 from sie_online.announcements import ModelLine
 from sie_online.client.rows import WeightRow
 from sie_online.contracts import BUILTIN_MODEL
-from sie_online.errors import SieError
+from sie_online.errors import SieError, UnreachableError
 from sie_online.features import DENSE_NAMES, schema_hash
 from streams.checkpoint.backend import Backend
 from streams.model_line import artifacts
@@ -86,7 +86,7 @@ def influence(row: WeightRow, sample: pa.RecordBatch, line: ModelLine, backend: 
         return _explained(manifest, artifacts.load(backend, manifest), sample)
     except FileNotFoundError:
         raise UnexplainedError(f"the artifact of {version} is gone from the store") from None
-    except OSError as error:
+    except UnreachableError as error:
         raise UnexplainedError(f"the store does not give the artifact of {version}: {error}") from None
     except ModelError as error:
         raise UnexplainedError(f"{version} cannot be loaded: {error}") from None

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from sie_online.announcements import Adoption
+from sie_online.errors import CheckpointError, DecisionError
 from sie_online.importance.net import Net
 from sie_online.settings import Settings
 from sie_online.shard import Layout, Shard
@@ -108,8 +109,7 @@ class Ownership:
         """Own a shard that is not in memory.
 
         Raises:
-            DecisionError: state and log disagree.
-            CheckpointError: there are checkpoints, but none can be read.
+            DecisionError: state and log disagree, or no checkpoint can be read.
             UnreachableError: the store does not answer.
         """
         # The claim comes first: from here on no former owner's checkpoint can appear that the load has missed.
@@ -138,7 +138,13 @@ class Ownership:
             saved = None
         else:
             net = self._net(str(loaded.meta["model_version"]))
-            shard = Shard.restore(self._settings, partition, loaded.meta, loaded.pieces, generation=epoch, net=net)
+            try:
+                shard = Shard.restore(self._settings, partition, loaded.meta, loaded.pieces, generation=epoch, net=net)
+            except CheckpointError as error:
+                raise DecisionError(
+                    f"partition {partition}: the checkpoint at offset {loaded.next_offset} is whole, but this version"
+                    f" cannot put it up ({error}): run version {loaded.code_version}, which wrote it"
+                ) from error
             shard.next_offset = offset  # an accepted gap moves it
             saved = Position(loaded.epoch, loaded.next_offset)
         begin = NOWHERE if left_behind else offset

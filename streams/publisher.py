@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from sie_online.client.access import REFUSALS, refusal
 from sie_online.client.connection import connection
 from sie_online.contracts import DEAD_LETTER_VALUE_BYTES, FINGERPRINT_HEADER, GROUP_HEADER, to_message
 from sie_online.errors import UnreachableError
@@ -26,7 +27,7 @@ from sie_online.events import DeadLetter
 from sie_online.partitioner import partitions_of
 from sie_online.settings import Settings
 from sie_online.shard import Gathered, ShardOutput
-from streams.exits import FAULT, die
+from streams.exits import code_of, die
 
 log = logging.getLogger(__name__)
 
@@ -223,7 +224,8 @@ class Publisher(mode.Service):
         self._unacked -= size
         self._room.set()
         if self._producer is not None and not delivery.cancelled() and (error := delivery.exception()):
-            die(FAULT, f"a message to {topic} was refused: {error!r}")
+            said = refusal(self._settings, "topic", topic, "Write") if isinstance(error, REFUSALS) else repr(error)
+            die(code_of(error), f"a message to {topic} was refused: {said}")
 
 
 def messages(rows: pa.RecordBatch, limit: int) -> Iterator[bytes]:

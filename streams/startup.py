@@ -1,7 +1,7 @@
 """What must be true before a worker joins its group, in the order in which an operator would ask.
 
-Settings were read already. Then: does the store answer, are the topics there and of the right shape, are the kernels
-compiled (a shard that compiles while it owns a partition would look dead).
+Settings were read already. Then: does the store answer, do the brokers allow what we do, are the topics there and of
+the right shape, are the kernels compiled (a shard that compiles while it owns a partition would look dead).
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import os
 import socket
 import time
 
-from sie_online.errors import CheckpointError, UnreachableError
+from sie_online.errors import UnreachableError
 from sie_online.settings import Settings
 from sie_online.shard import warm_up
+from streams import access
 from streams.checkpoint.backend import Part, open_backend
 from streams.topics import check_topics
 
@@ -27,9 +28,10 @@ def prepare(settings: Settings) -> None:
     Raises:
         UnreachableError: store or broker does not answer.
         TopicError: a topic is missing or of the wrong shape.
+        AccessError: the brokers do not allow what a worker does.
     """
     check_store(settings)
-    asyncio.run(check_topics(settings))
+    asyncio.run(check_topics(settings, access.worker(settings)))
     started = time.monotonic()
     warm_up()
     log.info("kernels ready", extra={"seconds": round(time.monotonic() - started, 1)})
@@ -46,5 +48,5 @@ def check_store(settings: Settings) -> None:
         backend = open_backend(settings.store)
         backend.put(name, [Part.of(content)])
         backend.delete(name)
-    except (OSError, CheckpointError) as error:
+    except UnreachableError as error:
         raise UnreachableError(f"store {settings.store} does not answer, or may not be written: {error}") from error

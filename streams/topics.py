@@ -8,17 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 
+from sie_online.client.access import Needs, Operation, refusal, require
 from sie_online.client.connection import connection
-from sie_online.errors import TopicError, UnreachableError
+from sie_online.errors import AccessError, TopicError, UnreachableError
 from sie_online.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -101,10 +109,11 @@ def specs(settings: Settings, n_partitions: int | None = None) -> dict[str, Topi
     return {spec.name: spec for spec in made}
 
 
-def examine(settings: Settings, found: Mapping[str, TopicState]) -> Findings:
-    """Hold what there is against what must be; pure."""
+def examine(settings: Settings, found: Mapping[str, TopicState], names: Collection[str] | None = None) -> Findings:
+    """Hold what there is of ``names`` (None: of all our topics) against what must be; pure."""
     events = found.get(settings.topics.events)
     wanted = specs(settings, events.partitions if events else None)
+    wanted = {name: spec for name, spec in wanted.items() if names is None or name in names}
     problems: list[str] = []
     notes: list[str] = []
     if missing := [name for name in wanted if name not in found]:
@@ -168,10 +177,12 @@ async def create_topics(settings: Settings) -> Findings:
 
     Raises:
         TopicError: the broker refuses a topic; carries its reason.
+        AccessError: an ACL is missing.
         UnreachableError: no answer within ``kafka.request_timeout_s``.
     """
     async with broker_admin(settings) as admin:
-        before = await _describe(admin, settings)
+        await require(admin._client, settings, _to_look(settings))
+        before = await _describe(admin, settings, specs(settings))
         events = before.get(settings.topics.events)
         wanted = specs(settings, events.partitions if events else None)
         missing = [spec for spec in wanted.values() if spec.name not in before]
@@ -180,22 +191,25 @@ async def create_topics(settings: Settings) -> Findings:
             for spec in wanted.values()
             if spec.follows_events and spec.name in before and before[spec.name].partitions < spec.partitions
         ]
-        await _create(admin, missing, settings.topics.replication)
-        await _grow(admin, small)
+        await _create(admin, settings, missing)
+        await _grow(admin, settings, small)
         changes: dict[str, Change] = {spec.name: "created" for spec in missing}
         changes |= {spec.name: "grown" for spec in small}
         after = await _until_visible(admin, settings, {name: wanted[name].partitions for name in changes})
     return examine(settings, {name: replace(state, change=changes.get(name, "")) for name, state in after.items()})
 
 
-async def check_topics(settings: Settings) -> dict[str, TopicState]:
-    """The topics by name, all as they must be; what merely deserves a look is logged.
+async def check_topics(settings: Settings, needs: Needs) -> dict[str, TopicState]:
+    """The topics of ``needs`` by name, all as they must be; what merely deserves a look is logged.
 
     Raises:
+        AccessError: the brokers do not allow what ``needs`` says; one line for each topic, group and id.
         TopicError: a topic is missing or has the wrong shape; one line each, with the command that mends it.
         UnreachableError: no answer within ``kafka.request_timeout_s``.
     """
-    findings = await find_topics(settings)
+    async with broker_admin(settings) as admin:
+        await require(admin._client, settings, needs)
+        findings = examine(settings, await _describe(admin, settings, needs.topics), needs.topics)
     if findings.problems:
         raise TopicError("\n".join(findings.problems))
     for note in findings.notes:
@@ -207,15 +221,22 @@ async def find_topics(settings: Settings) -> Findings:
     """What there is, good or not.
 
     Raises:
+        AccessError: the brokers do not let us look.
         UnreachableError: no answer within ``kafka.request_timeout_s``.
     """
     async with broker_admin(settings) as admin:
-        return examine(settings, await _describe(admin, settings))
+        await require(admin._client, settings, _to_look(settings))
+        return examine(settings, await _describe(admin, settings, specs(settings)))
+
+
+def _to_look(settings: Settings) -> Needs:
+    """What it takes to see all topics; who may not even describe one would take it for missing."""
+    return Needs(dict.fromkeys(specs(settings), ("Describe", "DescribeConfigs")))
 
 
 @asynccontextmanager
 async def broker_admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    """An admin client of the brokers, and one deadline for all that is done with it."""
+    """An admin client, and one deadline for all that is done with it."""
     limit_s = settings.kafka.request_timeout_s
     admin = AIOKafkaAdminClient(**connection(settings), request_timeout_ms=round(limit_s * 1000))
     try:
@@ -233,10 +254,9 @@ async def broker_admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]
         await admin.close()
 
 
-async def _describe(admin: AIOKafkaAdminClient, settings: Settings) -> dict[str, TopicState]:
-    """Those of our topics that exist. Asks for all topics: asking for one by name may create it."""
-    ours = specs(settings).keys()
-    partitions = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics() if t["topic"] in ours}
+async def _describe(admin: AIOKafkaAdminClient, settings: Settings, names: Collection[str]) -> dict[str, TopicState]:
+    """Those of ``names`` that exist. Asks for all topics: asking for one by name may create it."""
+    partitions = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics() if t["topic"] in names}
     if not partitions:
         return {}
     keys = dict.fromkeys(("cleanup.policy", "max.message.bytes", "retention.ms"), "")
@@ -259,21 +279,24 @@ def _state(name: str, partitions: int, config: Mapping[str, Any]) -> TopicState:
     )
 
 
-async def _create(admin: AIOKafkaAdminClient, missing: list[TopicSpec], replication: int) -> None:
+async def _create(admin: AIOKafkaAdminClient, settings: Settings, missing: list[TopicSpec]) -> None:
     if not missing:
         return
+    replication = settings.topics.replication
     response = await admin.create_topics(
         [NewTopic(t.name, t.partitions, replication, topic_configs=t.config(replication)) for t in missing]
     )
+    _raise_for_access(settings, "Create", response.topic_errors)
     for name, code, message in response.topic_errors:
         if code != TopicAlreadyExistsError.errno:  # someone was faster: as good
             _raise_for(code, name, message)
 
 
-async def _grow(admin: AIOKafkaAdminClient, small: list[TopicSpec]) -> None:
+async def _grow(admin: AIOKafkaAdminClient, settings: Settings, small: list[TopicSpec]) -> None:
     if not small:
         return
     response = await admin.create_partitions({spec.name: NewPartitions(spec.partitions) for spec in small})
+    _raise_for_access(settings, "Alter", response.topic_errors)
     for name, code, message in response.topic_errors:
         _raise_for(code, name, message)
 
@@ -284,12 +307,18 @@ async def _until_visible(
     """Wait until every broker we may ask tells of the change; the admin client's deadline bounds it."""
     while True:
         try:
-            found = await _describe(admin, settings)
+            found = await _describe(admin, settings, specs(settings))
         except TopicError:  # listed already, but its configuration is not there yet
             found = {}
         if all(name in found and found[name].partitions >= n for name, n in partitions.items()):
             return found
         await asyncio.sleep(VISIBLE_POLL_S)
+
+
+def _raise_for_access(settings: Settings, operation: Operation, errors: Iterable[tuple[str, int, str | None]]) -> None:
+    refused = (TopicAuthorizationFailedError.errno, ClusterAuthorizationFailedError.errno)
+    if topics := [name for name, code, _ in errors if code in refused]:
+        raise AccessError("\n".join(str(refusal(settings, "topic", name, operation)) for name in topics))
 
 
 def _raise_for(code: int, topic: str, message: str | None) -> None:

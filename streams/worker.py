@@ -26,14 +26,14 @@ import mode
 import pyarrow as pa
 from aiokafka.errors import KafkaError
 
-from sie_online.errors import SieError, StaleEpochError
+from sie_online.errors import SieError
 from sie_online.records import RecordBatch, Turn
 from sie_online.settings import Settings
 from sie_online.shard import ShardOutput
 from streams.adoption import Adoptions
 from streams.checkpoint import CheckpointStore
 from streams.checkpointer import Checkpointer
-from streams.exits import FAULT, die
+from streams.exits import code_of, die
 from streams.lag import watch_lag
 from streams.metrics import Metrics
 from streams.outputs import highest_generation
@@ -267,11 +267,14 @@ class Worker(mode.Service):
             held.checked_at = now
 
     def _fail(self, error: Exception, batch: RecordBatch) -> NoReturn:
-        if isinstance(error, StaleEpochError):
-            die(FAULT, str(error))
+        if isinstance(error, SieError):
+            die(error.exit_code, str(error))
         at = {"topic": batch.topic, "partition": batch.partition, "start": batch.start, "end": batch.end}
         log.error("processing failed", exc_info=error, extra=at)
-        die(FAULT, f"processing failed at {batch.topic}[{batch.partition}] {batch.start}..{batch.end}: {error!r}")
+        die(
+            code_of(error),
+            f"processing failed at {batch.topic}[{batch.partition}] {batch.start}..{batch.end}: {error!r}",
+        )
 
     # -- ownership: called by the transport, in this order, at every rebalance
 
@@ -336,7 +339,7 @@ class Worker(mode.Service):
         if isinstance(error, SieError):
             die(error.exit_code, str(error))
         log.error("restore failed", exc_info=error)
-        die(FAULT, f"restore failed: {error!r}")
+        die(code_of(error), f"restore failed: {error!r}")
 
     async def _take(self, partition: int, generation: int, place: LogPlace, limit: asyncio.Semaphore) -> Held:
         async with limit:

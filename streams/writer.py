@@ -14,12 +14,13 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
 
+from sie_online.client.access import Needs, require
 from sie_online.client.connection import connection
 from sie_online.errors import TopicError, UnreachableError, UsageError
 from sie_online.partitioner import Placer
 from sie_online.settings import Settings
 from sie_online.wire import WireRecord
-from streams.topics import create_line, find_topics
+from streams.topics import broker_admin, create_line
 
 BATCH_BYTES = 256 * 1024  # large enough to amortise a request, far below every broker's message limit
 MAX_REQUEST_BYTES = 16 << 20
@@ -97,10 +98,13 @@ async def open_writer(settings: Settings) -> AsyncIterator[EventWriter]:
     Raises:
         UnreachableError: no broker answers.
         TopicError: the topic does not exist.
+        AccessError: it may not be written to.
     """
     topic = settings.topics.events
-    if topic not in (await find_topics(settings)).topics:  # asking for this one's metadata alone might create it
-        raise TopicError(f"{topic} does not exist: run {create_line(settings)}")
+    async with broker_admin(settings) as admin:
+        await require(admin._client, settings, Needs({topic: ("Write",)}))
+        if topic not in await admin.list_topics():  # asking for this one's metadata alone might create it
+            raise TopicError(f"{topic} does not exist: run {create_line(settings)}")
     compression = settings.kafka.compression
     producer = AIOKafkaProducer(
         **connection(settings),

@@ -20,10 +20,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN_KAFKA = ROOT / "deploy" / "kafka" / "run.sh"
@@ -31,6 +33,9 @@ INSTALL_LINE = "apt-get install --no-install-recommends default-jre-headless mav
 
 PORTS = range(15_000, 30_000)
 """Below the ephemeral range: no client connection can take a killed broker's port before it restarts."""
+
+ANYONE: Mapping[str, Any] = MappingProxyType({})
+"""How clients of a broker connect that asks nobody who they are."""
 
 READY_S = 60  # a cold JVM on a busy two-core machine; Maven's first download has no part in it
 STOP_S = 20
@@ -69,10 +74,13 @@ class Broker:
     Attributes:
         address: what clients bootstrap from, ``127.0.0.1:port``.
         log: the process's output, all starts in one file.
+
+    ``client`` is how an aiokafka client gets in.
     """
 
-    def __init__(self, command: Sequence[str], port: int, log: Path) -> None:
+    def __init__(self, command: Sequence[str], port: int, log: Path, client: Mapping[str, Any] = ANYONE) -> None:
         self.address = f"127.0.0.1:{port}"
+        self._client = {"bootstrap_servers": self.address, **client}
         self.log = log
         self._port = port
         self._command = list(command)
@@ -130,29 +138,27 @@ class Broker:
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + READY_S
         while self.pid is not None and time.monotonic() < deadline:
-            if _answers(self.address):
+            if self._answers():
                 return
             time.sleep(0.05)
         state = "does not answer" if self.pid else "ended"
         tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
         raise RuntimeError(f"the broker on {self.address} {state}; the end of {self.log}:\n{tail}")
 
-
-def _answers(address: str) -> bool:
-    """Whether it tells its metadata and finds a group's coordinator (which a fresh broker does a second later)."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=1).close()
-    except OSError:
-        return False
-    return _in_thread(lambda: asyncio.run(_ask(address)))
+    def _answers(self) -> bool:
+        """Whether it tells its metadata and finds a group's coordinator (which a fresh one does a second later)."""
+        try:
+            socket.create_connection(("127.0.0.1", self._port), timeout=1).close()
+        except OSError:
+            return False
+        return _in_thread(lambda: asyncio.run(_ask(self._client)))
 
 
-async def _ask(address: str) -> bool:
+async def _ask(client: Mapping[str, Any]) -> bool:
     from aiokafka.admin import AIOKafkaAdminClient
     from aiokafka.errors import KafkaError
 
-    admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=2_000)
+    admin = AIOKafkaAdminClient(**client, request_timeout_ms=2_000)
     try:
         await admin.start()
         cluster = await admin.describe_cluster()
@@ -199,8 +205,18 @@ def embedded_broker(data_dir: Path | None = None, port: int | None = None) -> It
 
 
 @contextmanager
-def apache_kafka(data_dir: Path | None = None, port: int | None = None) -> Iterator[Broker]:
+def apache_kafka(
+    data_dir: Path | None = None,
+    port: int | None = None,
+    *,
+    properties: Path | None = None,
+    formatting: Sequence[str] = (),
+    client: Mapping[str, Any] = ANYONE,
+) -> Iterator[Broker]:
     """One node of real Apache Kafka. Without ``data_dir`` the data go at the end.
+
+    ``properties`` come after ``server.properties`` and win, ``formatting`` are arguments for formatting its disk, and
+    ``client`` is how an aiokafka client gets in.
 
     Raises:
         RuntimeError: Java or Maven is missing (see ``requirements``), or it does not start.
@@ -211,8 +227,10 @@ def apache_kafka(data_dir: Path | None = None, port: int | None = None) -> Itera
     data = data_dir or Path(tempfile.mkdtemp(prefix="sie-kafka-"))
     data.mkdir(parents=True, exist_ok=True)
     ports = [port, free_ports()[0]] if port else free_ports(2)
-    command = [str(RUN_KAFKA), str(data / "kafka"), *map(str, ports)]
-    with _running(Broker(command, ports[0], data / "broker.log"), data, keep=data_dir is not None) as broker:
+    command = [str(RUN_KAFKA), str(data / "kafka"), *map(str, ports), *formatting]
+    if properties is not None:
+        command = ["env", f"KAFKA_PROPERTIES={properties}", *command]
+    with _running(Broker(command, ports[0], data / "broker.log", client), data, keep=data_dir is not None) as broker:
         yield broker
 
 

@@ -33,7 +33,7 @@ def grow(settings: Settings, partitions: int) -> None:
 
 
 async def _grow(settings: Settings, partitions: int) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.broker)
+    admin = AIOKafkaAdminClient(**connection(settings))
     await admin.start()
     try:
         await admin.create_partitions({settings.topics.events: NewPartitions(partitions)})
@@ -86,7 +86,7 @@ def writing(settings: Settings, rows: Iterable[WireRecord], per_s: float) -> Ite
 
 async def _write(settings: Settings, rows: Iterable[WireRecord], per_s: float, stop: threading.Event) -> None:
     # idempotent: a retry across a broker's death must not write a record twice
-    producer = AIOKafkaProducer(bootstrap_servers=settings.broker, linger_ms=20, acks="all", enable_idempotence=True)
+    producer = AIOKafkaProducer(**connection(settings), linger_ms=20, acks="all", enable_idempotence=True)
     await producer.start()
     loop = asyncio.get_running_loop()
     began, deliveries = loop.time(), []
@@ -117,7 +117,7 @@ def read(settings: Settings, topic: str) -> list[ConsumerRecord]:
 
 
 async def _read(settings: Settings, topic: str) -> list[ConsumerRecord]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.broker, max_partition_fetch_bytes=8 << 20)
+    consumer = AIOKafkaConsumer(**connection(settings), max_partition_fetch_bytes=8 << 20)
     await consumer.start()
     found: list[ConsumerRecord] = []
     try:
@@ -134,7 +134,7 @@ async def _read(settings: Settings, topic: str) -> list[ConsumerRecord]:
 
 
 async def _partitions(settings: Settings, topic: str) -> list[int]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.broker)
+    admin = AIOKafkaAdminClient(**connection(settings))
     await admin.start()
     try:
         (described,) = await admin.describe_topics([topic])
@@ -154,7 +154,7 @@ def topics(settings: Settings) -> set[str]:
 
 
 async def _topics(settings: Settings) -> list[str]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.broker)
+    admin = AIOKafkaAdminClient(**connection(settings))
     await admin.start()
     try:
         return list(await admin.list_topics())
@@ -168,7 +168,7 @@ def ends(settings: Settings, topic: str) -> dict[int, int]:
 
 
 async def _ends(settings: Settings, topic: str) -> dict[int, int]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.broker)
+    consumer = AIOKafkaConsumer(**connection(settings))
     await consumer.start()
     try:
         tps = [TopicPartition(topic, p) for p in await _partitions(settings, topic)]
@@ -183,7 +183,7 @@ def committed(settings: Settings) -> dict[int, int]:
 
 
 async def _committed(settings: Settings) -> dict[int, int]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.broker)
+    admin = AIOKafkaAdminClient(**connection(settings))
     await admin.start()
     try:
         offsets = await admin.list_consumer_group_offsets(settings.group)

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Runs one node of Apache Kafka in the foreground: run.sh DATA_DIR [PORT [CONTROLLER_PORT]]
+# Runs one node of Apache Kafka in the foreground: run.sh DATA_DIR [PORT [CONTROLLER_PORT [FORMAT_ARGUMENT...]]]
 #
 # Fetches the jars on first use (Maven), formats DATA_DIR on first use, then becomes the broker's process: whoever
 # started this script may signal its process id. Data and ports stay the same over restarts of one DATA_DIR.
-# KAFKA_HEAP sets the heap (default 512m). `run.sh --fetch` only fetches the jars.
+# KAFKA_HEAP sets the heap (default 512m), KAFKA_PROPERTIES names a file of properties that come after server.properties
+# and win, and any further arguments go to the formatting (as --add-scram). `run.sh --fetch` only fetches the jars.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -23,7 +24,7 @@ fetch() {
 
 fetch
 [ "${1:-}" = "--fetch" ] && exit 0
-[ $# -ge 1 ] || { echo "usage: run.sh DATA_DIR [PORT [CONTROLLER_PORT]]" >&2; exit 2; }
+[ $# -ge 1 ] || { echo "usage: run.sh DATA_DIR [PORT [CONTROLLER_PORT [FORMAT_ARGUMENT...]]]" >&2; exit 2; }
 command -v java >/dev/null || { echo "Apache Kafka needs Java 17: apt-get install default-jre-headless" >&2; exit 2; }
 
 port=${2:-9092}
@@ -32,7 +33,8 @@ mkdir -p "$1"
 data=$(CDPATH='' cd -- "$1" && pwd)
 properties="$data/server.properties"
 sed -e "s|@PORT@|$port|g" -e "s|@CONTROLLER_PORT@|$controller_port|g" -e "s|@DATA@|$data/log|g" \
-    "$here/server.properties" > "$properties"
+    "$here/server.properties" ${KAFKA_PROPERTIES:+"$KAFKA_PROPERTIES"} > "$properties"
+if [ $# -gt 3 ]; then shift 3; else set --; fi
 
 java_with_kafka() {
     exec java "-Xmx${KAFKA_HEAP:-512m}" -XX:+UseG1GC -XX:+ExitOnOutOfMemoryError -Djava.awt.headless=true \
@@ -42,7 +44,7 @@ java_with_kafka() {
 
 if [ ! -e "$data/log/meta.properties" ]; then
     (java_with_kafka kafka.tools.StorageTool format --standalone --cluster-id sie-online-for-tests-0 \
-        --config "$properties") > "$data/format.log" 2>&1 || { cat "$data/format.log" >&2; exit 1; }
+        --config "$properties" "$@") > "$data/format.log" 2>&1 || { cat "$data/format.log" >&2; exit 1; }
 fi
 echo "Apache Kafka on 127.0.0.1:$port, data in $data; Ctrl-C ends it" >&2
 java_with_kafka kafka.Kafka "$properties"

@@ -8,11 +8,17 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+)
 
+from sie_online.client.access import Needs, Operation, refusal, require
 from sie_online.client.consumer import PatientConsumer
 from sie_online.errors import DecisionError, TopicError, UnreachableError, UsageError
 from sie_online.settings import Settings
@@ -51,10 +57,14 @@ class TopicReader:
 
     Raises, on start:
         UnreachableError: no broker answers, or it refuses the login.
+        AccessError: the topic may not be read.
         TopicError: there is no such topic.
         UsageError: ``start`` is no position of this topic.
         DecisionError: the log no longer holds the position.
     """
+
+    operations: ClassVar[Sequence[Operation]] = ("Read",)
+    """What a reader of this kind must be allowed."""
 
     def __init__(self, settings: Settings, topic: str, start: Start = "earliest") -> None:
         self.topic = topic
@@ -84,6 +94,7 @@ class TopicReader:
         self._consumer = self._new_consumer()
         try:
             await self._consumer.start()
+            await require(self._consumer._client, self._settings, Needs({self.topic: self.operations}))
             await self._require_topic()
             await self._learn_partitions()
             self._seek(await self._first_positions())
@@ -222,6 +233,8 @@ class TopicReader:
                 f"{self.topic}: records were deleted before they were read ({error}); "
                 "start again from 'earliest' to accept the gap, and raise the topic's retention"
             ) from None
+        except TopicAuthorizationFailedError:  # since we began
+            raise refusal(self._settings, "topic", self.topic, *self.operations) from None
         except KafkaError as error:
             raise UnreachableError(f"{self.topic}: the broker at {self._settings.broker} says {error!r}") from error
         for number in self._next:  # of a partition without a record, too: its position may have passed markers

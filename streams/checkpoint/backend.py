@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from sie_online.errors import CheckpointError, UsageError
+from sie_online.errors import UnreachableError, UsageError
 
 TEMPORARY = ".tmp"
 """Ending of a file that is still being written; after a crash it is litter."""
@@ -39,7 +39,9 @@ class Part(NamedTuple):
 
 
 class Backend(Protocol):
-    """A place for small named objects. Operations block and raise ``OSError`` where the place fails."""
+    """A place for small named objects. Operations block, and raise ``UnreachableError`` where the place fails: it is
+    away, full, or may not be used. Nothing else comes out of a backend, whatever it is made of.
+    """
 
     def create(self, name: str, data: bytes) -> bool:
         """Create ``name`` durably, unless it exists; True for exactly one of any number of rivals."""
@@ -47,8 +49,7 @@ class Backend(Protocol):
     def put(self, name: str, parts: Sequence[Part]) -> None:
         """Make ``name`` hold ``parts`` durably, end to end: all of it or, after a crash, what was there before.
 
-        Raises:
-            CheckpointError: what was read back does not have the parts' digests.
+        What was read back must have the parts' digests, or the place fails.
         """
 
     def read(self, name: str) -> bytes:
@@ -69,39 +70,59 @@ class LocalBackend:
 
     def create(self, name: str, data: bytes) -> bool:
         target = self.root / name
-        self._make_folder(target.parent)
-        try:
-            with self._open(target, "xb") as file:
-                self._fill(file, [data])
-        except FileExistsError:
-            return False
-        self._sync_folder(target.parent)
-        return True
+        with _reaching(target):
+            self._make_folder(target.parent)
+            try:
+                with self._open(target, "xb") as file:
+                    self._fill(file, [data])
+            except FileExistsError:
+                return False
+            self._sync_folder(target.parent)
+            return True
 
     def put(self, name: str, parts: Sequence[Part]) -> None:
         target = self.root / name
+        with _reaching(target):
+            self._make_folder(target.parent)
+            self._place(target, parts)
+            self._sync_folder(target.parent)
+            with target.open("rb") as file:
+                for part in parts:
+                    if Part.of(file.read(len(part.data))).sha256 != part.sha256:
+                        raise UnreachableError(f"{target} does not hold what was written: the disk cannot be trusted")
+
+    def _place(self, target: Path, parts: Sequence[Part]) -> None:
         temporary = target.with_name(target.name + TEMPORARY)
-        self._make_folder(target.parent)
-        with self._open(temporary, "wb") as file:
-            self._fill(file, [part.data for part in parts])
-        self._rename(temporary, target)
-        self._sync_folder(target.parent)
-        with target.open("rb") as file:
-            for part in parts:
-                if Part.of(file.read(len(part.data))).sha256 != part.sha256:
-                    raise CheckpointError(f"{target} does not hold what was written: the disk cannot be trusted")
+        try:
+            with self._open(temporary, "wb") as file:
+                self._fill(file, [part.data for part in parts])
+            self._rename(temporary, target)
+        except OSError:
+            with suppress(OSError):  # a full disk must not stay full of what nobody will read
+                temporary.unlink()
+            raise
 
     def read(self, name: str) -> bytes:
-        return (self.root / name).read_bytes()
+        target = self.root / name
+        try:
+            return target.read_bytes()
+        except FileNotFoundError:  # an answer, no failure
+            raise
+        except OSError as error:
+            raise _failure(target, error) from error
 
     def list(self, folder: str) -> Sequence[str]:
-        try:
-            return os.listdir(self.root / folder)  # noqa: PTH208 - names are all we need, a Path per name is not
-        except FileNotFoundError:
-            return []
+        target = self.root / folder
+        with _reaching(target):
+            try:
+                return os.listdir(target)  # noqa: PTH208 - names are all we need, a Path per name is not
+            except FileNotFoundError:
+                return []
 
     def delete(self, name: str) -> None:
-        (self.root / name).unlink(missing_ok=True)
+        target = self.root / name
+        with _reaching(target):
+            target.unlink(missing_ok=True)
 
     def _open(self, path: Path, how: str) -> BinaryIO:
         """Open ``path`` for writing; nobody else could read it even for a moment."""
@@ -137,6 +158,19 @@ def _private(path: str, flags: int) -> int:
     handle = os.open(path, flags, FILE_MODE)
     os.fchmod(handle, FILE_MODE)  # the umask may have taken from it, and an older file may have had more
     return handle
+
+
+@contextmanager
+def _reaching(target: Path) -> Iterator[None]:
+    """What the disk cannot do, as the one error by which every process knows that its store has failed."""
+    try:
+        yield
+    except OSError as error:
+        raise _failure(target, error) from error
+
+
+def _failure(target: Path, error: OSError) -> UnreachableError:
+    return UnreachableError(f"the store fails at {target}: {error.strerror or error}")
 
 
 def open_backend(url: str) -> Backend:

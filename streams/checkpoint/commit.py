@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from sie_online.errors import CheckpointError, DecisionError, StaleEpochError
+from sie_online.errors import CheckpointError, DecisionError, StaleEpochError, UnreachableError
 from streams.checkpoint.backend import Part
 from streams.checkpoint.manifest import Manifest, Piece
 from streams.checkpoint.shelf import Shelf, pack_epoch
@@ -33,14 +34,14 @@ def check_current(shelf: Shelf, epoch: int) -> None:
 
     Raises:
         StaleEpochError: a newer one exists.
-        CheckpointError: not even our own exists: the store was emptied under us.
+        UnreachableError: not even our own exists: the store was emptied under us.
     """
     claims = shelf.claims()
     newest = max([0, *claims, *(position.epoch for position in shelf.positions())])
     if newest > epoch:
         raise StaleEpochError(f"{shelf.folder}: epoch {newest} has been claimed; this owner, epoch {epoch}, must stop")
     if epoch not in claims:
-        raise CheckpointError(f"{shelf.folder}: the claim of epoch {epoch} is gone; the store was emptied or replaced")
+        raise UnreachableError(f"{shelf.folder}: the claim of epoch {epoch} is gone; the store was emptied or replaced")
 
 
 @dataclass
@@ -55,10 +56,11 @@ class Commit:
     base: Manifest | None
     number: int
     bytes_written: int = 0
+    _pack: str = ""
 
     def run(self) -> Manifest:
-        """Raises ``StaleEpochError``, ``CheckpointError`` or ``OSError``; then ``load`` gives the old state or, if the
-        manifest was already durable, the new one.
+        """Raises ``StaleEpochError``, ``CheckpointError`` or ``UnreachableError``. ``load`` then gives the old state,
+        or the new one if the manifest was already durable.
         """
         # 1. Nothing is written by an owner who knows of a newer one. Dying here: the old checkpoint stands.
         check_current(self.shelf, self.draft.epoch)
@@ -68,7 +70,11 @@ class Commit:
         packs, pieces = self._write_pack(older)
         # 3. The manifest: from its rename on, a restart loads the new state. Dying before: as after 2. Dying here:
         #    the new checkpoint stands, and one superseded manifest too many, which the next commit deletes.
-        manifest = self._write_manifest(packs, pieces)
+        try:
+            manifest = self._write_manifest(packs, pieces)
+        except UnreachableError:
+            self._drop_pack()
+            raise
         # 4. A newer owner may have come since 1. Then it may read what we would sweep, and we delete nothing. (That our
         #    manifest got in does no harm: it is a true state, and any manifest of the newer epoch precedes it.)
         check_current(self.shelf, self.draft.epoch)
@@ -90,7 +96,7 @@ class Commit:
         packs = {piece.pack: sizes[piece.pack] for piece in pieces.values()}
         if changed:
             parts = {name: Part.of(part) for name, part in changed.items()}
-            pack = self.shelf.put_pack(self.draft.epoch, self.number, list(parts.values()))
+            pack = self._pack = self.shelf.put_pack(self.draft.epoch, self.number, list(parts.values()))
             packs[pack] = sum(part.nbytes for part in changed.values())
             self.bytes_written += packs[pack]
             pieces |= dict(_laid_out(pack, parts))
@@ -111,10 +117,16 @@ class Commit:
         self.bytes_written += self.shelf.put_manifest(manifest)
         return manifest
 
+    def _drop_pack(self) -> None:
+        """A full disk must not stay full of what nobody names; unless the manifest got in before the store failed."""
+        with suppress(UnreachableError):
+            if self._pack and self.draft.position not in self.shelf.positions():
+                self.shelf.delete_pack(self._pack)
+
     def _sweep(self, kept: Sequence[Manifest]) -> None:
         try:
             sweep(self.shelf, kept)
-        except OSError as error:  # what could not be deleted is deleted by a later commit; the checkpoint stands
+        except UnreachableError as error:  # what could not be deleted goes with a later commit; the checkpoint stands
             log.warning("%s: superseded checkpoint files stay for now: %s", self.shelf.folder, error)
 
 

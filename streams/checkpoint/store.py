@@ -11,8 +11,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -98,57 +98,52 @@ class CheckpointStore:
         """
         shelf = self._shards[partition].shelf
         note = f"{socket.gethostname()} {os.getpid()}\n".encode()
-        with _reaching(shelf):
-            while True:
-                epoch = max(1, at_least, shelf.newest_epoch() + 1)
-                # Claims are forgotten KEPT_CLAIMS below the newest: one as old as that may not have been ours first.
-                if shelf.create_claim(epoch, note) and shelf.newest_epoch() < epoch + KEPT_CLAIMS:
-                    return epoch
+        while True:
+            epoch = max(1, at_least, shelf.newest_epoch() + 1)
+            # Claims are forgotten KEPT_CLAIMS below the newest: one as old as that may not have been ours first.
+            if shelf.create_claim(epoch, note) and shelf.newest_epoch() < epoch + KEPT_CLAIMS:
+                return epoch
 
     def check_current(self, partition: int, epoch: int) -> None:
         """Prove that ``epoch`` is the newest claim.
 
         Raises:
             StaleEpochError: a newer claim exists: stop publishing.
-            CheckpointError: the claim itself is gone.
-            UnreachableError: the store does not answer.
+            UnreachableError: the store does not answer, or the claim itself is gone.
         """
-        shelf = self._shards[partition].shelf
-        with _reaching(shelf):
-            check_current(shelf, epoch)
+        check_current(self._shards[partition].shelf, epoch)
 
     def newest(self, partition: int) -> Position | None:
         """Epoch and next offset of the newest manifest, without reading it; None if there is none."""
-        shelf = self._shards[partition].shelf
-        with _reaching(shelf):
-            return next(iter(shelf.positions()), None)
+        return next(iter(self._shards[partition].shelf.positions()), None)
 
     def newest_epoch(self, partition: int) -> int:
         """Highest epoch that was ever claimed or checkpointed, 0 if none."""
-        shelf = self._shards[partition].shelf
-        with _reaching(shelf):
-            return shelf.newest_epoch()
+        return self._shards[partition].shelf.newest_epoch()
 
     def load(self, partition: int, only: Callable[[str], bool] = lambda _name: True) -> Loaded | None:
         """The newest checkpoint that is whole, None if there never was one; of its pieces those that ``only`` picks.
 
         Raises:
-            CheckpointError: there are checkpoints, but none is whole.
-            DecisionError: the newest that is whole has another format.
+            DecisionError: there are checkpoints, but none is whole, or one belongs to another shard or has another format.
             UnreachableError: the store does not answer.
         """
         shelf = self._shards[partition].shelf
-        with _reaching(shelf):
-            for _ in range(LOAD_ATTEMPTS):
-                positions = shelf.positions()
-                if not positions:
-                    return None
-                for position in positions:
-                    if loaded := self._read(shelf, position, only):
-                        return loaded
-                if positions == shelf.positions():
-                    break
-        raise CheckpointError(
+        for _ in range(LOAD_ATTEMPTS):
+            positions, failure = shelf.positions(), None
+            if not positions:
+                return None
+            for position in positions:
+                try:
+                    return self._read(shelf, position, only)
+                except (CheckpointError, FileNotFoundError, UnreachableError) as error:  # one bad sector is no outage
+                    log.warning("%s: checkpoint %d-%d is refused: %s", shelf.folder, *position, error)
+                    failure = error if isinstance(error, UnreachableError) else failure
+            if positions == shelf.positions():
+                break
+        if failure is not None:
+            raise failure
+        raise DecisionError(
             f"{shelf.folder}: none of the {len(positions)} checkpoints is whole (the log says why): restore the folder"
             " from a backup, or move it away and decide with --fresh"
         )
@@ -160,7 +155,8 @@ class CheckpointStore:
 
         Raises:
             StaleEpochError: a newer claim exists; nothing was deleted.
-            CheckpointError: it could not be written, or would not have been whole.
+            UnreachableError: the store is away, full, or may not be written; the checkpoint before stands.
+            CheckpointError: it would not have been whole.
         """
         shard = self._shards[partition]
         started = time.perf_counter()
@@ -170,11 +166,11 @@ class CheckpointStore:
             try:
                 commit = Commit(shard.shelf, draft, snapshot, _base(shard.shelf, last, snapshot), shard.packs_written)
                 shard.last = commit.run()
-            except (OSError, CheckpointError) as error:
-                with suppress(OSError, CheckpointError):  # a successor may have swept away what we were writing
+            except (UnreachableError, CheckpointError) as error:
+                with suppress(UnreachableError):  # a successor may have swept away what we were writing
                     check_current(shard.shelf, epoch)
                 at = f"{shard.shelf.folder}: checkpoint at offset {draft.next_offset}"
-                raise CheckpointError(f"{at} failed: {error}") from error
+                raise type(error)(f"{at} failed: {error}") from error
             shard.packs_written += 1
         return Written(commit.bytes_written, time.perf_counter() - started, len(snapshot.changed))
 
@@ -197,21 +193,19 @@ class CheckpointStore:
             pieces={},
         )
 
-    def _read(self, shelf: Shelf, position: Position, only: Callable[[str], bool]) -> Loaded | None:
-        """The checkpoint at ``position``; None, with the reason in the log, where it is not whole.
+    def _read(self, shelf: Shelf, position: Position, only: Callable[[str], bool]) -> Loaded:
+        """The checkpoint at ``position``.
 
         Raises:
-            DecisionError: it is whole, and not of our format.
+            CheckpointError, FileNotFoundError: it is not whole.
+            DecisionError: it is, and belongs to another shard or has another format.
         """
         try:
             manifest = shelf.read_manifest(position)
             self._check_owner(shelf, position, manifest)
-            pieces = shelf.read_pieces({name: piece for name, piece in manifest.pieces.items() if only(name)})
-        except (CheckpointError, OSError) as error:
-            log.warning("%s: checkpoint %d-%d is refused: %s", shelf.folder, *position, error)
-            return None
         except DecisionError as error:
             raise DecisionError(f"{shelf.folder}: checkpoint {position.epoch}-{position.offset}: {error}") from None
+        pieces = shelf.read_pieces({name: piece for name, piece in manifest.pieces.items() if only(name)})
         return Loaded(
             next_offset=manifest.next_offset,
             epoch=manifest.epoch,
@@ -228,7 +222,11 @@ class CheckpointStore:
     def _check_owner(self, shelf: Shelf, position: Position, manifest: Manifest) -> None:
         says = (manifest.group, manifest.topic, manifest.position)
         if says != (self._group, self._topic, position) or not shelf.folder.endswith(f"/{manifest.partition}"):
-            raise CheckpointError(f"it belongs to {manifest.group}/{manifest.topic}/{manifest.partition} at {says[2]}")
+            raise DecisionError(
+                f"it is of group {manifest.group!r}, topic {manifest.topic}, partition {manifest.partition}, at"
+                f" {manifest.epoch}-{manifest.next_offset}: were folders swapped, renamed or copied? Put each back in its"
+                " place; no shard goes on from another's state"
+            )
 
 
 class _Shards(dict[int, _Ownership]):
@@ -255,11 +253,3 @@ def _base(shelf: Shelf, last: Manifest | None, snapshot: Snapshot) -> Manifest |
         return None
     newest = next(iter(shelf.positions()), None)
     return last if newest == last.position and last.packs.keys() <= shelf.packs() else None
-
-
-@contextmanager
-def _reaching(shelf: Shelf) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UnreachableError(f"the store does not answer ({shelf.folder}): {error}") from error

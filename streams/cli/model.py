@@ -15,7 +15,7 @@ from rich.table import Table
 from models.manifest import Manifest
 from sie_online.announcements import NET, PRIORS, Announcement
 from sie_online.contracts import BUILTIN_MODEL
-from sie_online.errors import DecisionError, UnreachableError, UsageError
+from sie_online.errors import DecisionError, UsageError
 from sie_online.settings import Settings
 from streams.checkpoint.backend import Backend, open_backend
 from streams.cli.common import Json, err, get_settings, out, print_json
@@ -151,7 +151,7 @@ def submit(
 
     settings = get_settings(ctx)
     given = submission.read(file)
-    done = asyncio.run(_submitted(submission.submit(settings, open_backend(settings.store), given), settings))
+    done = asyncio.run(submission.submit(settings, open_backend(settings.store), given))
     gate = done.manifest.gate
     if as_json:
         print_json(_verdict(done.manifest, done.announcement))
@@ -163,13 +163,6 @@ def submit(
             out.print(f"  {reason}", soft_wrap=True)
     if done.announcement is None:
         raise typer.Exit(REFUSED)
-
-
-async def _submitted(submitting: Any, settings: Settings) -> Any:
-    try:
-        return await submitting
-    except OSError as error:
-        raise UnreachableError(f"store {settings.store} does not take the candidate: {error}") from error
 
 
 async def _roll_back(settings: Settings, name: str | None, model: Model, now: bool) -> Announcement:

@@ -167,8 +167,8 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(end.__context__, BrokenPipeError):  # typer and rich leave with 1 then
             return _pipe_closed()
         raise
-    except Exception:  # noqa: BLE001 - the outermost frame: the traceback is logged, the exit code says whose fault
-        return _internal_error()
+    except Exception as error:  # noqa: BLE001 - the outermost frame: the exit code says whose fault
+        return _unforeseen(error)
     return result if isinstance(result, int) else 0
 
 
@@ -191,7 +191,13 @@ def _pipe_closed() -> int:
     return PIPE_CLOSED
 
 
-def _internal_error() -> int:
+def _unforeseen(error: Exception) -> int:
+    """Kafka's own words, where nobody has put them into ours; else a fault, whose traceback is logged."""
+    from streams.exits import code_of
+
+    if (code := code_of(error)) != INTERNAL_ERROR:
+        err.print(f"sie: Kafka says {error!r}", markup=False, soft_wrap=True)
+        return code
     if not logging.getLogger().handlers:
         logs.set_up("info")
     logger.exception("sie failed")

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from aiokafka import AIOKafkaProducer
@@ -35,6 +35,7 @@ from sie_online.announcements import (
     encode,
     manifest_key,
 )
+from sie_online.client.access import Needs, Operation
 from sie_online.client.connection import connection
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import DecisionError, SieError, UnreachableError
@@ -69,7 +70,7 @@ class Announcer:
         self._settings = settings
         self._backend = backend
         self._name = name
-        self._reader = ModelLineReader(settings)
+        self._reader = ModelLineReader(settings, speaker(settings))
         self._producer: AIOKafkaProducer | None = None
         self._speaking = asyncio.Lock()
 
@@ -77,7 +78,7 @@ class Announcer:
         """Learn what has been said; a trainer also takes the lease, and fences the one before it.
 
         Raises:
-            UnreachableError: no broker answers. TopicError: there is no such topic.
+            UnreachableError: no broker answers. TopicError: there is no such topic. AccessError: a right is missing.
         """
         await self._reader.start()
         if self._name is not None:
@@ -125,10 +126,7 @@ class Announcer:
             UnreachableError: broker or store does not answer; nothing was announced, unless the commit's answer alone
                 was lost, which ``line`` then tells.
         """
-        try:
-            await asyncio.to_thread(artifacts.keep, self._backend, data, manifest)
-        except OSError as error:
-            raise UnreachableError(f"store {self._settings.store} does not take the artifact: {error}") from error
+        await asyncio.to_thread(artifacts.keep, self._backend, data, manifest)
         record = manifest_key(manifest.model, manifest.version), manifest.to_json().encode()
         offsets = await self._offsets()
         return await self._announce(manifest.model, manifest.version, "publish", offsets, [record], judged_at)
@@ -157,10 +155,7 @@ class Announcer:
             UnreachableError: broker or store does not answer.
         """
         firsts = {partition: grown.first for partition, grown in (await event_log.growth(self._settings)).items()}
-        try:
-            return [gone for model in MODELS for gone in await asyncio.to_thread(self._sweep, model, firsts)]
-        except OSError as error:
-            raise UnreachableError(f"store {self._settings.store} does not answer: {error}") from error
+        return [gone for model in MODELS for gone in await asyncio.to_thread(self._sweep, model, firsts)]
 
     def _sweep(self, model: str, firsts: Mapping[int, int]) -> list[str]:
         stored = artifacts.stored(self._backend, model)
@@ -255,7 +250,7 @@ class Announcer:
         producer = AIOKafkaProducer(
             **connection(self._settings),
             client_id="sie-announcer",
-            transactional_id=f"sie-models-{NET}-{self._settings.topics.models}",
+            transactional_id=transactional_id(self._settings),
             transaction_timeout_ms=round(TRANSACTION_S * 1000),
             max_request_size=kafka.max_message_bytes + 100_000,
             request_timeout_ms=round(kafka.request_timeout_s * 1000),
@@ -288,6 +283,18 @@ async def _stopped(producer: AIOKafkaProducer) -> None:
 async def _bounded(call: Callable[[], object]) -> None:
     with suppress(Exception):
         await asyncio.wait_for(call(), LET_GO_S)  # type: ignore[arg-type]  # aiokafka has no types
+
+
+def speaker(settings: Settings) -> Needs:
+    """What whoever announces must be allowed."""
+    topics = settings.topics
+    needed: dict[str, Sequence[Operation]] = {topics.events: ("Describe",), topics.models: ("Read", "Write")}
+    return Needs(needed, transactional_id=transactional_id(settings))
+
+
+def transactional_id(settings: Settings) -> str:
+    """Whoever speaks on the model line does so under this name: the newer fences the older."""
+    return f"sie-models-{NET}-{settings.topics.models}"
 
 
 def rollback_target(line: ModelLine) -> str:

@@ -14,7 +14,7 @@ from models.manifest import Manifest
 from models.snapshot import Tensors, decode, net_of
 from models.ulid import is_ulid
 from sie_online.announcements import NET
-from sie_online.errors import CheckpointError
+from sie_online.errors import UnreachableError
 from streams.checkpoint.backend import TEMPORARY, Backend, Part
 
 TENSORS, MANIFEST = ".safetensors", ".json"
@@ -39,15 +39,14 @@ def keep(backend: Backend, data: bytes, manifest: Manifest) -> None:
     """Make artifact and manifest durable, in this order. Blocks.
 
     Raises:
-        OSError: the store cannot be written; what was begun has been removed where that is still possible.
-        CheckpointError: the store does not hold what was written.
+        UnreachableError: the store cannot be written; what was begun has been removed where that is still possible.
     """
     version, model = manifest.version, manifest.model
     names = (artifact_name(version, model), data), (manifest_name(version, model), manifest.to_json().encode())
     try:
         for name, content in names:
             backend.put(name, [Part.of(content)])
-    except (OSError, CheckpointError):
+    except UnreachableError:
         delete(backend, version, model)  # a full disk must not stay full of what nobody will read
         raise
 
@@ -56,7 +55,8 @@ def load(backend: Backend, manifest: Manifest) -> Weights:
     """The net that ``manifest`` describes, verified: size, digest, shapes, finiteness, canary. Blocks.
 
     Raises:
-        ArtifactError: a check failed; the message names it. OSError: the store does not give the file.
+        ArtifactError: a check failed; the message names it. FileNotFoundError, UnreachableError: the store does not
+            give the file.
     """
     return net_of(tensors(backend, manifest))
 
@@ -65,7 +65,8 @@ def tensors(backend: Backend, manifest: Manifest) -> Tensors:
     """What the artifact that ``manifest`` describes holds, verified: size, digest, shapes, finiteness. Blocks.
 
     Raises:
-        ArtifactError: a check failed; the message names it. OSError: the store does not give the file.
+        ArtifactError: a check failed; the message names it. FileNotFoundError, UnreachableError: the store does not
+            give the file.
     """
     if manifest.uri != artifact_name(manifest.version, manifest.model):
         raise ArtifactError(f"the manifest of {manifest.version} names {manifest.uri!r}, which is no place of ours")
@@ -76,7 +77,7 @@ def read_manifest(backend: Backend, version: str, model: str = NET) -> Manifest:
     """The manifest of ``version`` as stored.
 
     Raises:
-        ManifestError: it cannot be read. OSError: the store does not give it (FileNotFoundError: there is none).
+        ManifestError: it cannot be read. FileNotFoundError: there is none. UnreachableError: the store fails.
     """
     name = manifest_name(version, model)
     manifest = Manifest.from_json(backend.read(name))
@@ -95,5 +96,5 @@ def delete(backend: Backend, version: str, model: str = NET) -> None:
     """Remove all files of ``version``, half-written ones too; what cannot be removed now is left to the next time."""
     for name in (manifest_name(version, model), artifact_name(version, model)):
         for file in (name, f"{name}{TEMPORARY}"):
-            with suppress(OSError):
+            with suppress(UnreachableError):
                 backend.delete(file)

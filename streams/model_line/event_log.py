@@ -33,6 +33,8 @@ class Growth(NamedTuple):
 class EventLog(TopicReader):
     """The input topic's spans and rates; reads no record."""
 
+    operations = ("Describe",)
+
     async def growth(self, ahead_s: float) -> dict[int, Growth]:
         """Every partition's, now. Rates are of Kafka timestamps, which producers set to the time of writing.
 

@@ -14,7 +14,7 @@ from models.forward import NAMES, Weights
 from models.manifest import Manifest
 from sie_online.announcements import NET, Announcement, ModelLine
 from sie_online.contracts import BUILTIN_MODEL
-from sie_online.errors import UsageError
+from sie_online.errors import UnreachableError, UsageError
 from sie_online.settings import Settings
 from streams.checkpoint.backend import Backend
 from streams.model_line import artifacts
@@ -113,7 +113,7 @@ def checked(backend: Backend, manifest: Manifest) -> str:
     load = artifacts.load if manifest.model == NET else artifacts.tensors
     try:
         load(backend, manifest)
-    except (ArtifactError, OSError) as error:
+    except (ArtifactError, FileNotFoundError, UnreachableError) as error:
         return str(error)
     return "sound"
 
@@ -150,7 +150,7 @@ def _beside(a: dict[str, float | None], b: dict[str, float | None]) -> dict[str,
 def _apart(backend: Backend, a: Manifest, b: Manifest) -> dict[str, Any]:
     try:
         one, other = artifacts.load(backend, a), artifacts.load(backend, b)
-    except (ArtifactError, OSError) as error:
+    except (ArtifactError, FileNotFoundError, UnreachableError) as error:
         return {"not_compared": str(error)}
     return {name: _distance(one, other, which) for which, name in enumerate(NAMES)}
 

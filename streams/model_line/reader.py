@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from sie_online.announcements import MODELS, NET, ModelLine
+from sie_online.client.access import Needs, require
 from sie_online.client.consumer import PatientConsumer
 from sie_online.errors import TopicError, UnreachableError
 from sie_online.settings import Settings
@@ -26,7 +27,7 @@ LEASE_KEY = f"{NET}/trainer/lease".encode()
 
 
 class ModelLineReader:
-    """The model lines as the topic tells them. No consumer group, no offsets kept.
+    """The model lines as the topic tells them. No consumer group, no offsets kept. ``needs``: what must be allowed.
 
     Attributes:
         lines: everything read so far, by model.
@@ -34,11 +35,12 @@ class ModelLineReader:
         lease: name of the trainer at work; None where none ever was.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, needs: Needs | None = None) -> None:
         self.lines = {model: ModelLine(model) for model in MODELS}
         self.unreadable = 0
         self.lease: str | None = None
         self._settings = settings
+        self._needs = needs or Needs({settings.topics.models: ("Read",)})
         self._at = TopicPartition(settings.topics.models, 0)
         self._consumer: AIOKafkaConsumer | None = None
 
@@ -51,7 +53,7 @@ class ModelLineReader:
         """Connect; nothing is read yet.
 
         Raises:
-            UnreachableError: no broker answers. TopicError: there is no such topic.
+            UnreachableError: no broker answers. TopicError: there is no such topic. AccessError: a right is missing.
         """
         self._consumer = consumer = PatientConsumer(
             self._settings,
@@ -61,6 +63,7 @@ class ModelLineReader:
         )
         try:
             await consumer.start()
+            await require(consumer._client, self._settings, self._needs)
             await self._require_topic(consumer)
             consumer.assign([self._at])
             await consumer.seek_to_beginning(self._at)

@@ -25,7 +25,7 @@ from sie_online.announcements import (
     manifest_key,
 )
 from sie_online.contracts import BUILTIN_MODEL
-from sie_online.errors import UsageError
+from sie_online.errors import UnreachableError, UsageError
 from sie_online.shard import Shard
 from streams.checkpoint.backend import Backend, LocalBackend, Part
 from streams.model_line import artifacts
@@ -139,8 +139,8 @@ def recorded(folder: Path) -> tuple[Lines, Backend]:
             record = _record.decode(text)
             for line in lines.values():
                 line.apply(record.key.encode(), bytes(record.value))
-    except OSError as error:
-        raise UsageError(f"{error.filename}: {error.strerror}: is it what 'sie evaluate --trainer' wrote?") from None
+    except (FileNotFoundError, UnreachableError) as error:
+        raise UsageError(f"{error}: is it what 'sie evaluate --trainer' wrote?") from None
     except ValueError as error:
         raise UsageError(f"{root / RECORDS} cannot be read: {error}") from None
     return lines, backend

@@ -12,7 +12,7 @@ from models.errors import ModelError
 from models.manifest import Manifest
 from sie_online.announcements import ModelLine
 from sie_online.contracts import BUILTIN_MODEL
-from sie_online.errors import CheckpointError
+from sie_online.errors import CheckpointError, UnreachableError
 from sie_online.features import schema_hash
 from streams.checkpoint.backend import Backend
 from streams.metrics import Metrics
@@ -71,7 +71,7 @@ class Versions(ABC, Generic[Kind]):
     def _load(self, version: str) -> Kind:
         try:
             return self._of(self._fit(version))
-        except (ModelError, CheckpointError, OSError, ValueError, KeyError) as error:
+        except (ModelError, CheckpointError, FileNotFoundError, UnreachableError, ValueError, KeyError) as error:
             self._tried[version] = time.monotonic()
             self._metrics.model_load_failed(self._line.model)
             log.warning("%s %s cannot be loaded; the one in force stays: %r", self._line.model, version, error)

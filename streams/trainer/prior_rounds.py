@@ -79,7 +79,7 @@ class PriorRounds:
         except ModelError as error:
             log.warning("no priors made, those in force stay: %s", error)
             return Outcome.UNFIT
-        except (UnreachableError, OSError, CheckpointError, DecisionError) as error:
+        except (UnreachableError, CheckpointError, DecisionError) as error:
             log.warning("no priors made, those in force stay: %s", error)
             return Outcome.UNREACHABLE
         except Exception:  # whatever it is: workers have what is in force, and we try again

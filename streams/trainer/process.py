@@ -22,7 +22,7 @@ from typing import Any
 from models.ulid import ulid
 from sie_online.errors import UnreachableError, UsageError
 from sie_online.settings import Settings
-from streams import logs
+from streams import access, logs
 from streams.checkpoint.backend import Backend, open_backend
 from streams.model_line.announcer import Announcer
 from streams.topics import check_topics
@@ -162,7 +162,7 @@ async def _serve(settings: Settings, *, child: bool) -> None:
         loop.add_signal_handler(name, end)
     if child:
         threading.Thread(target=_watch_stdin, args=(loop, end), daemon=True).start()
-    await check_topics(settings)
+    await check_topics(settings, access.trainer(settings))
     await TrainerProcess(settings, open_backend(settings.store)).run(stop)
     log.info("trainer ends")
 

@@ -23,7 +23,7 @@ from models.manifest import Manifest, Verdict
 from models.tune import Progress
 from models.ulid import ulid
 from sie_online.contracts import BUILTIN_MODEL
-from sie_online.errors import CheckpointError, UnreachableError
+from sie_online.errors import UnreachableError
 from sie_online.settings import Settings
 from streams.checkpoint.backend import Backend
 from streams.model_line import artifacts
@@ -135,7 +135,7 @@ class Rounds:
         except OvertakenError as error:
             log.warning("%s", error)
             return Outcome.OVERTAKEN
-        except (UnreachableError, OSError, CheckpointError) as error:
+        except UnreachableError as error:
             log.warning("candidate not announced, the net in force stays: %s", error, extra={"version": version})
             return Outcome.UNREACHABLE
         except SupersededError:
@@ -218,7 +218,7 @@ class Rounds:
             await in_thread(None, scalars.save, self._backend)
             if gone := await self._announcer.sweep():
                 log.info("old versions deleted", extra={"versions": ",".join(gone)})
-        except (UnreachableError, OSError, CheckpointError) as error:
+        except UnreachableError as error:
             log.warning("figures not kept, or old versions not deleted: %s", error)
         except Exception:  # a fault in tidying up must not end the training
             log.exception("tidying up failed")
@@ -232,7 +232,7 @@ def load_current(backend: Backend, manifest_json: bytes | None, version: str) ->
     try:
         manifest = Manifest.from_json(manifest_json or b"")
         weights = artifacts.load(backend, manifest)
-    except (ArtifactError, ManifestError, OSError) as error:
+    except (ArtifactError, ManifestError, FileNotFoundError, UnreachableError) as error:
         log.warning("the net in force cannot be loaded, and is not gone on from: %s", error, extra={"version": version})
         return nothing
     return Current(0, version, Judged(weights, manifest.mean_f), manifest.feature_schema_hash)

@@ -48,7 +48,7 @@ class Scalars:
         """Write the file; its name. The oldest go where there are too many.
 
         Raises:
-            OSError: the store does not take it.
+            UnreachableError: the store does not take it.
         """
         ending, content = self._encoded()
         name = f"events.out.tfevents.{int(self._began_s)}.{self._version}{ending}"

@@ -217,7 +217,7 @@ def test_a_trainer_killed_at_any_step_leaves_all_of_an_announcement_or_nothing(o
 
 def test_a_full_or_missing_store_announces_nothing(at: Settings, tmp_path: Path) -> None:
     class Full(LocalBackend):
-        def put(self, name: str, parts: Any) -> None:
+        def _fill(self, file: Any, parts: Any) -> None:
             raise OSError(28, "No space left on device")
 
     async def act() -> None:

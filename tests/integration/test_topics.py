@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
 from sie_online.errors import TopicError
 from sie_online.settings import Settings
+from streams import access
 from streams.topics import Findings, check_topics, create_topics, find_topics
 from tests.brokers import Broker
 from tests.environment import as_environment
@@ -47,7 +48,7 @@ def test_topics_are_made_as_they_must_be(at: SettingsFactory) -> None:
     settings = at(topics={"partitions": 3})
     created = asyncio.run(create_topics(settings))
     assert (created.problems, created.notes, _changes(created)) == ([], [], {"created"})
-    checked = asyncio.run(check_topics(settings))
+    checked = asyncio.run(check_topics(settings, access.worker(settings)))
     assert checked[settings.topics.weights].partitions == 3
     assert checked[settings.topics.weights].retention_ms == 8 * 86_400_000
     assert checked[settings.topics.models].cleanup == "compact"
@@ -65,7 +66,7 @@ def test_checking_creates_no_topic(at: SettingsFactory) -> None:
     settings = at()
     for _ in range(2):
         with pytest.raises(TopicError, match=r"do not exist: run SIE_BROKER=.* sie topics create"):
-            asyncio.run(check_topics(settings))
+            asyncio.run(check_topics(settings, access.worker(settings)))
 
 
 def test_outputs_grow_with_the_input(at: SettingsFactory) -> None:
@@ -78,13 +79,13 @@ def test_outputs_grow_with_the_input(at: SettingsFactory) -> None:
     asyncio.run(_admin(settings, grow))
     asyncio.run(_until_input_has(settings, 5))
     with pytest.raises(TopicError, match="needs as many"):
-        asyncio.run(check_topics(settings))
+        asyncio.run(check_topics(settings, access.worker(settings)))
     findings = asyncio.run(create_topics(settings))
     assert {state.name for state in findings.topics.values() if state.change == "grown"} == {
         settings.topics.weights,
         settings.topics.samples,
     }
-    assert asyncio.run(check_topics(settings))[settings.topics.samples].partitions == 5
+    assert asyncio.run(check_topics(settings, access.worker(settings)))[settings.topics.samples].partitions == 5
 
 
 async def _until_input_has(settings: Settings, n: int) -> None:
@@ -123,7 +124,7 @@ def test_a_topic_of_another_shape_is_refused_with_the_command_that_mends_it(at: 
     with pytest.raises(
         TopicError, match=f"--entity-name {settings.topics.entities} --add-config cleanup.policy=compact"
     ):
-        asyncio.run(check_topics(settings))
+        asyncio.run(check_topics(settings, access.worker(settings)))
 
 
 def test_a_broker_that_refuses_is_quoted(at: SettingsFactory) -> None:

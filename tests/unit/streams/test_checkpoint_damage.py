@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sie_online.errors import CheckpointError, DecisionError
+from sie_online.errors import CheckpointError, DecisionError, UnreachableError
 from sie_online.settings import load
 from streams.checkpoint import CheckpointStore
+from streams.checkpoint.backend import LocalBackend
 from streams.checkpoint.manifest import Manifest, Position
 from streams.checkpoint.space import RENEWAL
 from tests.unit.streams.states import State, Stores, files, whole
@@ -64,7 +65,7 @@ def test_no_whole_checkpoint_is_an_error_and_not_a_fresh_start(stores: Stores, t
     _two_checkpoints(stores())
     for pack in files(tmp_path, "packs"):
         DAMAGE[damage](pack)
-    with pytest.raises(CheckpointError, match="none of the 2 checkpoints is whole"):
+    with pytest.raises(DecisionError, match="none of the 2 checkpoints is whole"):
         stores().load(0)
 
 
@@ -188,7 +189,7 @@ def test_a_disk_that_does_not_hold_what_was_written_is_found_out_at_once(
         temporary.rename(target)
 
     monkeypatch.setattr(store._backend, "_rename", lying)
-    with pytest.raises(CheckpointError, match="cannot be trusted"):
+    with pytest.raises(UnreachableError, match="cannot be trusted"):
         store.write(0, epoch, state.snapshot())
 
 
@@ -227,14 +228,38 @@ def test_a_fallback_whose_pack_is_gone_does_not_count_as_one(stores: Stores, tmp
     assert bad not in files(tmp_path, "manifests")
 
 
-def test_a_manifest_copied_from_another_shard_is_refused(stores: Stores, tmp_path: Path) -> None:
+def test_folders_of_partitions_that_were_swapped_are_for_a_person_to_put_back(stores: Stores, tmp_path: Path) -> None:
     store = stores()
-    store.write(0, store.claim(0, 1), State(seed=1).snapshot())
-    store.claim(1, 1)
+    for partition in (0, 1):
+        store.write(partition, store.claim(partition, 1), State(seed=partition).snapshot())
     folder = next((tmp_path / "store").rglob("0/manifests")).parent
-    folder.rename(folder.with_name("3"))
-    with pytest.raises(CheckpointError, match="none of the 1 checkpoints is whole"):
-        stores().load(3)
+    folder.rename(folder.with_name("aside"))
+    folder.with_name("1").rename(folder)
+    folder.with_name("aside").rename(folder.with_name("1"))
+    for partition in (0, 1):
+        with pytest.raises(DecisionError, match=f"partition {1 - partition}, at .*: were folders swapped"):
+            stores().load(partition)
+
+
+def test_a_store_that_fails_while_it_is_read_is_no_damage_for_a_person(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = _two_checkpoints(stores())
+    store, read = stores(), Path.read_bytes
+    broken: list[str] = []
+
+    def failing(path: Path) -> bytes:
+        if any(path.name.endswith(ending) for ending in broken):
+            raise OSError(5, "Input/output error")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    assert whole(store.load(0)) == new.whole()
+    broken.append(f"{77:020d}.json")  # one bad sector: the checkpoint before is as good as ever
+    assert whole(store.load(0)) == old.whole()
+    broken.append(".json")
+    with pytest.raises(UnreachableError, match="Input/output error"):
+        store.load(0)
 
 
 def test_a_damaged_fallback_is_swept_and_does_not_count_as_one(stores: Stores, tmp_path: Path) -> None:
@@ -248,3 +273,41 @@ def test_a_damaged_fallback_is_swept_and_does_not_count_as_one(stores: Stores, t
     store.write(0, epoch, state.snapshot(full=True))
     assert good in files(tmp_path, "manifests")
     assert bad not in files(tmp_path, "manifests")
+
+
+def test_a_full_disk_keeps_the_checkpoint_before_and_takes_the_next_once_there_is_room(small_disk: Path) -> None:
+    settings = load({"store": small_disk.as_uri()})
+    store, state = CheckpointStore(settings, "sie.events", input_partitions=1), State()
+    epoch = store.claim(0, 1)
+    store.write(0, epoch, state.snapshot())
+    kept = state.whole()
+    ballast = small_disk / "somebody-elses"
+    ballast.write_bytes(bytes(40_000))
+    for _ in range(3):  # a supervisor starts us again and again: what cannot be written must not pile up
+        state.offset += 1
+        state.put("users/00000", bytes(30_000))
+        with pytest.raises(UnreachableError, match=r"at offset \d+ failed: .*No space left"):
+            store.write(0, epoch, state.snapshot(full=True))
+        store = CheckpointStore(settings, "sie.events", input_partitions=1)
+        assert whole(store.load(0)) == kept
+    assert not list(small_disk.rglob("*.tmp"))
+    ballast.unlink()
+    store.write(0, store.claim(0, 1), state.snapshot(full=True))
+    assert whole(store.load(0)) == state.whole()
+
+
+def test_a_pack_without_its_manifest_does_not_keep_a_full_disk_full(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, state, rename = stores(), State(), LocalBackend._rename
+    epoch = store.claim(0, 1)
+
+    def full(backend: LocalBackend, temporary: Path, target: Path) -> None:
+        if target.suffix == ".json":
+            raise OSError(28, "No space left on device")
+        rename(backend, temporary, target)
+
+    monkeypatch.setattr(LocalBackend, "_rename", full)
+    with pytest.raises(UnreachableError, match="No space left"):
+        store.write(0, epoch, state.snapshot())
+    assert files(tmp_path, "packs") == []

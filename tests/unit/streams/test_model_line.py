@@ -9,7 +9,7 @@ import pytest
 
 from models.errors import ArtifactError, ManifestError
 from sie_online.announcements import Adopted, Announcement, ModelLine, adopted_key, announcement_key, encode
-from sie_online.errors import DecisionError
+from sie_online.errors import DecisionError, UnreachableError
 from streams.checkpoint.backend import LocalBackend
 from streams.model_line import artifacts
 from streams.model_line.announcer import rollback_target
@@ -74,7 +74,7 @@ def test_a_full_disk_leaves_no_half_of_a_version(tmp_path: Path) -> None:
             super()._rename(temporary, target)
 
     data, manifest = made_version()
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UnreachableError, match="No space"):
         artifacts.keep(Full(tmp_path), data, manifest)
     assert list((tmp_path / artifacts.folder("net")).iterdir()) == []
 

@@ -13,6 +13,7 @@ import pytest
 
 from sie_online.errors import UnreachableError
 from sie_online.settings import Settings
+from streams import access
 from streams.topics import Findings, TopicState, check_topics, examine, specs
 
 DAY_MS = 86_400_000
@@ -130,7 +131,7 @@ def test_nobody_at_the_address_is_told_as_such(settings: Callable[..., Settings]
         reserved.bind(("127.0.0.1", 0))  # bound, but nobody listens
         current = settings(broker=f"127.0.0.1:{reserved.getsockname()[1]}")
         with pytest.raises(UnreachableError, match="cannot be reached"):
-            asyncio.run(check_topics(current))
+            asyncio.run(check_topics(current, access.worker(current)))
 
 
 def test_a_broker_that_never_answers_costs_a_bounded_time(settings: Callable[..., Settings]) -> None:
@@ -141,5 +142,5 @@ def test_a_broker_that_never_answers_costs_a_bounded_time(settings: Callable[...
         )
         began = time.monotonic()
         with pytest.raises(UnreachableError):
-            asyncio.run(check_topics(current))
+            asyncio.run(check_topics(current, access.worker(current)))
         assert 0.5 < time.monotonic() - began < 5

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pyarrow as pa
 import pytest
 
-from sie_online.errors import CheckpointError, StaleEpochError
+from sie_online.errors import StaleEpochError, UnreachableError
 from sie_online.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import Snapshot
@@ -272,8 +272,8 @@ async def test_nothing_new_means_no_checkpoint(bench: Bench) -> None:
 async def test_a_checkpoint_that_cannot_be_written_ends_the_process(bench: Bench) -> None:
     await bench.worker.process(_batch(100, 110))
     bench.publisher.confirm()
-    bench.store.error = CheckpointError("no space left")
-    with pytest.raises(Died, match="no space left"):
+    bench.store.error = UnreachableError("no space left")
+    with pytest.raises(Died, match=r"\(3, .*no space left"):
         await bench.checkpoint()
     assert bench.consumer.commits == []
 
