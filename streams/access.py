@@ -1,4 +1,4 @@
-"""Who needs which rights at the brokers, and asking for them. The lists of ``docs/security.md`` say the same."""
+"""Who needs which rights at the brokers, and asking for them. The lists of ``docs/access.md`` say the same."""
 
 from __future__ import annotations
 
