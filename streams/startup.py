@@ -49,4 +49,4 @@ def check_store(settings: Settings) -> None:
         backend.put(name, [Part.of(content)])
         backend.delete(name)
     except UnreachableError as error:
-        raise UnreachableError(f"store {settings.store} does not answer, or may not be written: {error}") from error
+        raise UnreachableError(f"store {settings.store} cannot be used: {error}") from error

@@ -25,8 +25,8 @@ def command(
     One trainer is enough: a second one ends the first. Its site is 127.0.0.1:8081 (trainer.web): /metrics, /healthz,
     /readyz. Figures for TensorBoard lie in the store's folder models/net/runs.
 
-    Ends with 0 when told to, 2 where settings, topics or torch are missing, 3 where broker or store do not answer at
-    the start, 78 when another trainer has begun. A fine-tune that fails ends nothing.
+    Ends with 0 when told to, 2 where settings, topics, rights or torch are missing, 3 where broker or store do not
+    answer at the start, 78 when another trainer has begun. A fine-tune that fails ends nothing.
 
     [bold]Examples[/bold]
       pip install 'sie-online\\[worker,trainer]'

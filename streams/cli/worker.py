@@ -37,8 +37,9 @@ def command(
 ) -> None:
     """Weigh events as they come, until told to stop.
 
-    Ends with 0 when told to, 2 where settings or topics are wrong, 3 where broker or store do not answer, 70 after a
-    fault of our own (start it again), 78 where state and log disagree and one of the flags has to decide.
+    Ends with 0 when told to, 2 where settings, topics or rights are wrong, 3 where broker or store are away or full,
+    70 after a fault of our own (start it again), 78 where state and log disagree, or no state can be read, and a
+    person has to decide.
 
     [bold]Example[/bold]
       SIE_BROKER=kafka-1:9092 SIE_STORE=file:///var/lib/sie sie worker
