@@ -12,8 +12,8 @@ from collections.abc import Callable
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from sie_online.client.access import failure
 from sie_online.client.consumer import PatientConsumer
-from sie_online.errors import UnreachableError
 from sie_online.settings import Settings
 from sie_online.wire import heartbeat
 from streams.writer import EventWriter, open_writer
@@ -58,7 +58,7 @@ async def keep_beating(
             await watcher.start()
             await _watch(settings, writer, watcher, Silence(silent_s), silent_s, behind_s, on_beat)
         except KafkaError as error:
-            raise UnreachableError(f"watching {settings.topics.events} failed: {error!r}") from None
+            raise failure(error, f"watching {settings.topics.events} failed: {error!r}") from None
         finally:
             await watcher.stop()
 

@@ -14,7 +14,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
 
-from sie_online.client.access import Needs, require
+from sie_online.client.access import Needs, failure, require
 from sie_online.client.connection import connection
 from sie_online.errors import TopicError, UnreachableError, UsageError
 from sie_online.partitioner import Placer
@@ -88,7 +88,7 @@ class EventWriter:
                 f"a record is larger than topic {self._topic} admits: raise its max.message.bytes"
             ) from None
         except KafkaError as error:
-            raise UnreachableError(f"writing to {self._topic} failed: {error!r}") from None
+            raise failure(error, f"writing to {self._topic} failed: {error!r}") from None
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.protocol.transaction import EndTxnRequest, InitProducerIdRequest
 from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 
-from sie_online.errors import AccessError
+from sie_online.errors import AccessError, SieError, UnreachableError
 from sie_online.settings import Settings
 
 Operation = Literal["Read", "Write", "Create", "Alter", "Describe", "DescribeConfigs"]
@@ -143,6 +143,13 @@ async def require(client: Any, settings: Settings, needs: Needs) -> None:
     """Raises AccessError, naming everything that is missing, where the brokers would refuse any of ``needs``."""
     if lacking := await missing(client, settings, needs):
         raise AccessError("\n".join(lacking))
+
+
+def failure(error: BaseException, said: str) -> SieError:
+    """``said`` as the error that tells whose turn it is after ``error`` of Kafka's: an operator's where a right is
+    missing, else a broker's.
+    """
+    return (AccessError if isinstance(error, REFUSALS) else UnreachableError)(said)
 
 
 def refusal(settings: Settings, kind: Kind, name: str, *operations: str) -> AccessError:

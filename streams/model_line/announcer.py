@@ -35,10 +35,10 @@ from sie_online.announcements import (
     encode,
     manifest_key,
 )
-from sie_online.client.access import Needs, Operation
+from sie_online.client.access import Needs, Operation, failure
 from sie_online.client.connection import connection
 from sie_online.contracts import BUILTIN_MODEL
-from sie_online.errors import DecisionError, SieError, UnreachableError
+from sie_online.errors import DecisionError, SieError
 from sie_online.settings import Settings
 from streams.checkpoint.backend import Backend
 from streams.model_line import artifacts, event_log
@@ -219,9 +219,7 @@ class Announcer:
             raise
         except (KafkaError, TimeoutError) as error:
             await self._let_go()
-            raise UnreachableError(
-                f"broker {self._settings.broker} did not take the announcement: {error!r}"
-            ) from error
+            raise failure(error, f"broker {self._settings.broker} did not take the announcement: {error!r}") from error
         except BaseException:  # cancelled, most likely: the transaction must not stay open
             await self._let_go()
             raise
@@ -261,7 +259,7 @@ class Announcer:
                 await producer.start()
         except (KafkaError, TimeoutError) as error:
             await _stopped(producer)
-            raise UnreachableError(f"broker {self._settings.broker} does not answer: {error!r}") from error
+            raise failure(error, f"broker {self._settings.broker} does not answer: {error!r}") from error
         except BaseException:
             await _stopped(producer)
             raise

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from sie_online.client.access import failure
 from sie_online.client.reader import TopicReader
-from sie_online.errors import UnreachableError
 from sie_online.settings import Settings
 
 RATE_S = 60.0
@@ -58,7 +58,7 @@ class EventLog(TopicReader):
         try:
             found = await self._connected.offsets_for_times(dict.fromkeys(partitions, time_ms))
         except KafkaError as error:
-            raise UnreachableError(f"{self.topic}: the broker at {self._settings.broker} says {error!r}") from error
+            raise failure(error, f"{self.topic}: the broker at {self._settings.broker} says {error!r}") from error
         return {at.partition: hit.offset for at, hit in found.items() if hit is not None}
 
 

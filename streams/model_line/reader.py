@@ -13,9 +13,9 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from sie_online.announcements import MODELS, NET, ModelLine
-from sie_online.client.access import Needs, require
+from sie_online.client.access import Needs, failure, require
 from sie_online.client.consumer import PatientConsumer
-from sie_online.errors import TopicError, UnreachableError
+from sie_online.errors import TopicError
 from sie_online.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class ModelLineReader:
             await consumer.seek_to_beginning(self._at)
         except KafkaError as error:
             await self.stop()
-            raise UnreachableError(f"broker {self._settings.broker} does not answer: {error!r}") from error
+            raise failure(error, f"broker {self._settings.broker} does not answer: {error!r}") from error
         except BaseException:
             await self.stop()
             raise
@@ -98,7 +98,7 @@ class ModelLineReader:
                 while await self._connected.position(self._at) < end:  # a transaction's end has an offset, no record
                     await self.poll(POLL_S)
         except (KafkaError, TimeoutError) as error:
-            raise UnreachableError(f"{self._at.topic} could not be read within {limit_s:g} s: {error!r}") from error
+            raise failure(error, f"{self._at.topic} could not be read within {limit_s:g} s: {error!r}") from error
 
     async def poll(self, timeout_s: float) -> bool:
         """Take in what was said, waiting ``timeout_s`` at most for it; whether anything was.
@@ -109,7 +109,7 @@ class ModelLineReader:
         try:
             fetched = await self._connected.getmany(self._at, timeout_ms=round(timeout_s * 1000))
         except KafkaError as error:
-            raise UnreachableError(f"{self._at.topic} cannot be read: {error!r}") from error
+            raise failure(error, f"{self._at.topic} cannot be read: {error!r}") from error
         records = fetched.get(self._at, [])
         for record in records:
             self._apply(record)

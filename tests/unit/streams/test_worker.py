@@ -223,6 +223,14 @@ async def test_a_superseded_owner_ends_before_it_publishes_anything_more(bench: 
 
 
 @in_loop
+async def test_a_store_that_goes_away_while_it_is_asked_is_no_fault_of_ours(bench: Bench) -> None:
+    bench.store.error = UnreachableError("the store fails at /mnt: Input/output error")
+    with pytest.raises(Died, match=r"\(3, .*Input/output error"):
+        await bench.worker.process(_batch(100, 110))
+    assert bench.publisher.open == []
+
+
+@in_loop
 async def test_nothing_is_stored_or_committed_before_every_output_is_confirmed(bench: Bench) -> None:
     await bench.worker.process(_batch(100, 110))
     saving = asyncio.create_task(bench.checkpoint())
