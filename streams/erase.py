@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sie_online.client.reader import TopicReader
-from sie_online.errors import UnreachableError, UsageError
+from sie_online.errors import UsageError
 from sie_online.events import Text
 from sie_online.pseudonyms import HEX_BYTES, pseudonyms
 from sie_online.settings import Settings
@@ -99,10 +99,7 @@ async def look_for(settings: Settings, backend: Backend, users: Sequence[Subject
         UnreachableError: broker or store do not answer. TopicError: there is no entities topic.
     """
     traces = [Trace(user.user_id, user.published_id) for user in users]
-    try:
-        await asyncio.to_thread(_look_in_store, backend, users, traces)
-    except OSError as error:
-        raise UnreachableError(f"store {settings.store} does not answer: {error}") from None
+    await asyncio.to_thread(_look_in_store, backend, users, traces)
     by_key = {statement_key("user", trace.published_id.encode(), 0): trace for trace in traces}
     async with TopicReader(settings, settings.topics.entities) as reader:
         spans = await reader.spans()

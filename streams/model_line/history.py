@@ -86,7 +86,7 @@ def _manifest(line: ModelLine, backend: Backend, version: str) -> Manifest | Non
     with suppress(ManifestError):
         if version in line.manifests:
             return Manifest.from_json(line.manifests[version])
-        with suppress(OSError):
+        with suppress(FileNotFoundError, UnreachableError):
             return artifacts.read_manifest(backend, version, line.model)
     return None
 

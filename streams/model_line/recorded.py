@@ -93,7 +93,7 @@ class Recorder:
         """Keep a version and announce it from ``offsets`` (per partition) on. Blocks.
 
         Raises:
-            OSError: the folder cannot be written.
+            UnreachableError: the folder cannot be written.
         """
         artifacts.keep(self._backend, data, manifest)
         self._say(manifest_key(manifest.model, manifest.version), manifest.to_json().encode())
@@ -103,7 +103,7 @@ class Recorder:
         """Announce the built-in model in the place of ``model``'s version in force. Blocks.
 
         Raises:
-            OSError: the folder cannot be written.
+            UnreachableError: the folder cannot be written.
         """
         return self._announce(model, BUILTIN_MODEL, "rollback", offsets, now_ms)
 
