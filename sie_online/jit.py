@@ -10,26 +10,54 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 
+from sie_online.errors import SettingsError
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 PACKAGE = Path(__file__).parent
+CACHE_ADVICE = "set SIE_CACHE_DIR to a folder that can be written, and keep it: compiling takes two minutes"
 OWN_IMPORT = re.compile(r"^(?:from|import) sie_online\.([\w.]+)", re.MULTILINE)
 
 
 def cache_directory() -> Path:
-    """Where compiled kernels of exactly this source are kept (below ``SIE_CACHE_DIR``)."""
-    home = os.environ.get("SIE_CACHE_DIR") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sie"
+    """Where compiled kernels of exactly this source are kept (below ``SIE_CACHE_DIR``); it is there and can be written.
+
+    Raises:
+        SettingsError: it cannot be. (Numba would then keep them beside the source, where stale ones may lie, or fail.)
+    """
+    directory = _cache_home() / f"kernels-{_digest()}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError as error:
+        raise SettingsError(
+            f"compiled kernels cannot be kept in {directory} ({error.strerror}): {CACHE_ADVICE}"
+        ) from None
+    return directory
+
+
+def _cache_home() -> Path:
+    if named := os.environ.get("SIE_CACHE_DIR"):
+        return Path(named).absolute()
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sie"
+    except RuntimeError:  # this user has no home
+        raise SettingsError(f"there is no home folder in which to keep compiled kernels: {CACHE_ADVICE}") from None
+
+
+def _digest() -> str:
     digest = hashlib.sha256(numba.__version__.encode())
     for source in sorted(set(kernel_sources())):
         digest.update(str(source.relative_to(PACKAGE)).encode())
         digest.update(source.read_bytes())
-    return Path(home) / f"kernels-{digest.hexdigest()[:16]}"
+    return digest.hexdigest()[:16]
 
 
 def kernel_sources() -> Iterator[Path]:
@@ -46,6 +74,13 @@ def kernel_sources() -> Iterator[Path]:
 config: Any = numba.config
 config.CACHE_DIR = str(cache_directory())
 
+_kernels: list[Any] = []
+
+
+def progress() -> tuple[int, int]:
+    """How many kernels are compiled or loaded, and how many there are."""
+    return sum(bool(known.signatures) for known in _kernels), len(_kernels)
+
 
 def kernel(function: Function) -> Function:
     """Compile ``function`` for the event loop: IEEE arithmetic in program order, GIL released, cached on disk.
@@ -55,4 +90,5 @@ def kernel(function: Function) -> Function:
     """
     njit: Any = numba.njit  # its stubs do not know every option
     compiled: Function = njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
+    _kernels.append(compiled)
     return compiled

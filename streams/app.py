@@ -17,13 +17,16 @@ from faust.app.base import BootStrategy
 from faust.types import AppT
 from mode import ServiceT
 
+from sie_online.client.availability import Availability
 from sie_online.errors import SieError
 from sie_online.settings import Settings, load
 from streams import logs
 from streams.adoption import Adoptions
+from streams.broker_metrics import watch_broker
 from streams.checkpoint import CheckpointStore
 from streams.checkpoint.decisions import Overrides
 from streams.exits import FAULT, before_death, code_of, die
+from streams.lag import LogWatch
 from streams.metrics import Metrics
 from streams.ownership import Ownership
 from streams.preflight import check_before_joining
@@ -79,8 +82,10 @@ class App(faust.App):
         self.settings = settings
         self.overrides = overrides
         self.vitals = Vitals()
+        self.availability = Availability(settings)
         self.metrics = Metrics(settings)
         self.store = CheckpointStore(settings, settings.topics.events)
+        watch_broker(self.metrics.registry, self.availability)
         self.publisher = Publisher(settings)
         adoptions = Adoptions(settings, self.publisher, self.metrics)
         self.ownership = Ownership(settings, self.store, overrides, adoptions.loaded.nets.get)
@@ -93,9 +98,10 @@ class App(faust.App):
             metrics=self.metrics,
             vitals=self.vitals,
         )
+        self.log_watch = LogWatch(self.owner, self.vitals, self.metrics, self.publisher, self.availability)
         self.metrics.watch_unacked_bytes(lambda: self.publisher.unacked_bytes)
         self.site = Site(settings, self.metrics.registry, self._health())
-        self.prepared = False
+        self._starting = "starting"
         self.on_before_shutdown.connect(self._finish)
 
     # -- life
@@ -103,7 +109,7 @@ class App(faust.App):
     def on_init_dependencies(self) -> Iterable[ServiceT]:
         """The publisher early: it starts before, and stops after, everything that has something to say."""
         self.owner.attach(cast(Consumer, self.consumer))
-        return [self.site, self.publisher, self.owner, *super().on_init_dependencies()]
+        return [self.site, self.publisher, self.owner, self.log_watch, *super().on_init_dependencies()]
 
     def _health(self) -> Health:
         return Health(
@@ -111,6 +117,7 @@ class App(faust.App):
             assigned=lambda: self.owner.assigned,
             recovered=lambda: self.owner.recovered,
             agents_running=lambda: self.owner.running,
+            reason=lambda: self._starting or self.availability.reason,
         )
 
     async def start(self) -> None:
@@ -121,16 +128,21 @@ class App(faust.App):
             die(error.exit_code, str(error))
 
     async def on_first_start(self) -> None:
-        """Check everything there is to check before the group is joined."""
+        """Check everything there is to check before the group is joined; the site answers meanwhile."""
         logs.set_up(self.settings.log_level)
         try:
-            if not self.prepared:
-                await asyncio.to_thread(prepare, self.settings)
+            await self.site.maybe_start()
+            await asyncio.to_thread(prepare, self.settings, self._tell_starting)
             await check_before_joining(self.settings, self.store, self.ownership)
         except SieError as error:
             die(error.exit_code, str(error))
+        self._tell_starting("")
         before_death(cast(Consumer, self.consumer).thread.leave)
-        Watchdog(self.vitals, self.settings.watchdog).start()
+        Watchdog(self.vitals, self.settings.watchdog, self.availability).start()
+
+    def _tell_starting(self, stage: str) -> None:
+        """What the start is at; empty when it is over."""
+        self._starting = stage
 
     async def _finish(self, *_: Any, **__: Any) -> None:
         """Faust has stopped the flow and not yet left the group: the last checkpoints."""
@@ -138,9 +150,11 @@ class App(faust.App):
             await self.owner.finish()
 
     def shutting_down(self) -> None:
-        """From now on the watchdog counts."""
+        """From now on the watchdog counts; a worker that has not begun yet has nothing to end."""
+        if self._starting:
+            die(0, f"told to stop while {self._starting}")
         if self.vitals.stopping_since is None:
-            self.vitals.stopping_since = self.vitals.now
+            self.vitals.stopping_since = self.vitals.awake
 
     def _crash(self, reason: BaseException) -> None:
         """A service has failed. Faust would take its time, run every ``on_stop``, perhaps restart it: end here."""
@@ -213,9 +227,7 @@ def serve(settings: Settings, overrides: Overrides, trainer_restarts: Callable[[
         SieError: it cannot start.
     """
     logs.set_up(settings.log_level)
-    prepare(settings)
     app = create_app(settings, overrides)
-    app.prepared = True
     if trainer_restarts is not None:
         app.metrics.watch_trainer(trainer_restarts)
     app.finalize()

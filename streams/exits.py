@@ -55,7 +55,7 @@ def before_death(farewell: Callable[[], None]) -> None:
 
 def die(code: int, reason: str) -> NoReturn:
     """Log ``reason`` and end the process with ``code``, from any thread."""
-    log.critical("worker ends: %s", reason, extra={"exit_code": code})
+    log.log(logging.CRITICAL if code else logging.INFO, "worker ends: %s", reason, extra={"exit_code": code})
     while _farewells:
         with suppress(Exception):
             _farewells.pop()()

@@ -185,10 +185,10 @@ def json_page(document: Any, *, ok: bool = True) -> web.Response:
     return web.Response(body=as_json(document), status=200 if ok else 503, content_type="application/json")
 
 
-def readiness_page(checks: Mapping[str, bool]) -> web.Response:
-    """All of ``checks`` together and each by its name."""
-    ready = all(checks.values())
-    return json_page({"ready": ready, **checks}, ok=ready)
+def readiness_page(checks: Mapping[str, bool], reason: str) -> web.Response:
+    """All of ``checks`` together and each by its name; a ``reason`` why not, where there is one, decides."""
+    ready = all(checks.values()) and not reason
+    return json_page({"ready": ready, **checks} | ({"reason": reason} if reason else {}), ok=ready)
 
 
 def metrics_page(registry: CollectorRegistry) -> Respond:

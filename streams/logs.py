@@ -1,4 +1,4 @@
-"""The worker's log: one line per message on stderr, ``time level logger message key=value …``.
+"""The worker's log: one line per message on stderr, ``time level logger message key=value …``, repetitions folded.
 
 Text from outside is escaped: a line is a line, and steers no terminal. No payloads and no secrets: records' keys and
 values and connection arguments are never logged.
@@ -11,9 +11,8 @@ import logging.config
 import time
 from typing import Any
 
+from sie_online.client.folding import STANDARD, Folding
 from sie_online.escape import harmless, safe
-
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "data", "stack"}
 
 QUIET = ("aiokafka", "faust", "mode", "asyncio", "numba")
 """Chatty libraries: warnings and worse only, unless the level is ``debug``."""
@@ -28,7 +27,7 @@ class LineFormatter(logging.Formatter):
         super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
-        extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        extra = {name: value for name, value in vars(record).items() if name not in STANDARD}
         return safe(" ".join([super().formatMessage(record), *(f"{name}={value}" for name, value in extra.items())]))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - likewise
@@ -42,7 +41,8 @@ def config(level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": LineFormatter}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "filters": {"folding": {"()": Folding}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["folding"]}},
         "root": {"level": level.upper(), "handlers": ["stderr"]},
         "loggers": {name: {"level": libraries.upper()} for name in QUIET},
     }

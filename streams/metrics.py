@@ -129,6 +129,10 @@ class Metrics:
         """Records in the log that are not processed yet."""
         self._lag.labels(_partition(partition)).set(records)
 
+    def forget_lag(self) -> None:
+        """How many records wait is not known any more: no series rather than a number that was true once."""
+        self._lag.clear()
+
     def set_epoch(self, partition: int, epoch: int) -> None:
         """A shard was taken over under ``epoch``; the age of its checkpoint counts from now."""
         shard, at = _partition(partition), self._clock()

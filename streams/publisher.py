@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from sie_online.client.access import REFUSALS, refusal
+from sie_online.client.backoff import back_off
 from sie_online.client.connection import connection
 from sie_online.contracts import DEAD_LETTER_VALUE_BYTES, FINGERPRINT_HEADER, GROUP_HEADER, to_message
 from sie_online.errors import UnreachableError
@@ -74,6 +75,7 @@ class Publisher(mode.Service):
         self._origin = [(name, text.encode()) for name, text in origin.items()]
         self._producer: AIOKafkaProducer | None = None
         self._unacked = 0
+        self._confirmed_at = 0.0
         self._room = asyncio.Event()
 
     async def on_start(self) -> None:
@@ -96,6 +98,7 @@ class Publisher(mode.Service):
             request_timeout_ms=int(kafka.request_timeout_s * 1000),
             metadata_max_age_ms=int(kafka.metadata_max_age_s * 1000),
         )
+        back_off(producer.client)
         try:
             await producer.start()
         except KafkaError as error:
@@ -113,6 +116,11 @@ class Publisher(mode.Service):
     def unacked_bytes(self) -> int:
         """Bytes sent and not confirmed."""
         return self._unacked
+
+    @property
+    def unconfirmed_s(self) -> float:
+        """For how many seconds messages have waited without any being confirmed."""
+        return time.monotonic() - self._confirmed_at if self._unacked else 0.0
 
     async def publish(self, partition: int, output: ShardOutput, deliveries: Deliveries) -> asyncio.Future[Any] | None:
         """Send everything in ``output``; returns when it is under way, waiting while too much is unconfirmed.
@@ -208,6 +216,8 @@ class Publisher(mode.Service):
             except KafkaTimeoutError:
                 # the partition's queue is full and the broker away; nothing was taken, so trying again is safe
                 log.warning("broker takes no messages", extra={"topic": topic})
+        if not self._unacked:
+            self._confirmed_at = time.monotonic()
         self._unacked += size
         deliveries.add(delivery)
         delivery.add_done_callback(lambda done: self._settle(topic, size, done))
@@ -222,6 +232,7 @@ class Publisher(mode.Service):
 
     def _settle(self, topic: str, size: int, delivery: asyncio.Future[Any]) -> None:
         self._unacked -= size
+        self._confirmed_at = time.monotonic()
         self._room.set()
         if self._producer is not None and not delivery.cancelled() and (error := delivery.exception()):
             said = refusal(self._settings, "topic", topic, "Write") if isinstance(error, REFUSALS) else repr(error)

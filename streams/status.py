@@ -47,11 +47,12 @@ class Status(msgspec.Struct, frozen=True):
     alive: bool
     ready: bool
     checks: Mapping[str, bool]
+    reason: str
     events: Mapping[str, float]
     types: Mapping[str, float]
     dead_letters: Mapping[str, float]
     rows: float
-    lag: float
+    lag: float | None
     unacked_bytes: float
     memory_bytes: float
     strength: float | None
@@ -99,21 +100,22 @@ class Samples:
         return Weights([edge for edge in edges if math.isfinite(edge)], counts)
 
 
-def status(registry: CollectorRegistry, *, alive: bool, checks: Mapping[str, bool]) -> Status:
-    """Sum up ``registry``; ``checks`` are those of readiness."""
+def status(registry: CollectorRegistry, *, alive: bool, checks: Mapping[str, bool], reason: str) -> Status:
+    """Sum up ``registry``; ``checks`` and ``reason`` are those of readiness."""
     samples = Samples(registry)
     started = samples.total("process_start_time_seconds")
     return Status(
         version=next((sample.labels["version"] for sample in samples["sie_build_info"]), "?"),
         uptime_s=time.time() - started if started else 0.0,
         alive=alive,
-        ready=all(checks.values()),
+        ready=all(checks.values()) and not reason,
         checks=checks,
+        reason=reason,
         events=samples.by("sie_events_total", "outcome"),
         types=samples.by("sie_events_total", "type"),
         dead_letters=samples.by("sie_dead_letters_total", "reason"),
         rows=samples.total("sie_published_rows_total"),
-        lag=samples.total("sie_lag_records"),
+        lag=samples.total("sie_lag_records") if samples["sie_lag_records"] else None,
         unacked_bytes=samples.total("sie_unacked_bytes"),
         memory_bytes=samples.total("process_resident_memory_bytes"),
         strength=samples.mean("sie_guard_strength"),

@@ -234,6 +234,16 @@ def _to_look(settings: Settings) -> Needs:
     return Needs(dict.fromkeys(specs(settings), ("Describe", "DescribeConfigs")))
 
 
+async def count_brokers(settings: Settings) -> int:
+    """How many brokers the cluster has.
+
+    Raises:
+        UnreachableError: no answer within ``kafka.request_timeout_s``.
+    """
+    async with broker_admin(settings) as admin:
+        return len((await admin.describe_cluster())["brokers"])
+
+
 @asynccontextmanager
 async def broker_admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
     """An admin client, and one deadline for all that is done with it."""

@@ -1,8 +1,8 @@
 """The worker's last resort: a thread that ends the process when something takes longer than it may (exit 70).
 
 A thread, because the event loop may be the thing that is stuck. It owns no truth: the worker writes its ``Vitals``, the
-thread reads them. Its clock stands still while the process is suspended, so that a paused worker is not killed for the
-pause.
+thread reads them. Its clock stands still while the process is suspended and while the brokers are away, so that a
+worker is killed for neither: how long an outage may last is ``kafka.outage_limit_s``'s to say.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field
 
 from sie_online import settings as settings_module
+from sie_online.client.availability import Availability
 from streams.exits import FAULT, die
 
 TICK_S = 0.25
@@ -29,16 +30,18 @@ class ShardVitals:
 
 @dataclass(slots=True)
 class Vitals:
-    """What the worker is at, and since when. Written by the worker's thread only, but for ``now``."""
+    """What the worker is at, and since when. Written by the worker's thread only, but for the two clocks."""
 
     now: float = 0.0
+    """Seconds in which the process ran and the brokers were there; what follows is on this clock unless it says so."""
+    awake: float = 0.0
+    """Seconds in which the process ran."""
     restoring_since: float | None = None
     unassigned_since: float | None = None
     stopping_since: float | None = None
+    """On the clock ``awake``."""
     turned_at: float | None = None
-    """When the event loop last had a turn; None before it runs."""
-    log_seen_at: float | None = None
-    """When the log's ends were last known; None before they are asked for."""
+    """When the event loop last had a turn, on the clock ``awake``; None before it runs."""
     shards: dict[int, ShardVitals] = field(default_factory=dict)
 
     def owned(self, partition: int) -> ShardVitals:
@@ -49,7 +52,6 @@ class Vitals:
     def lost(self) -> None:
         """Watch no shard any more."""
         self.shards = {}
-        self.log_seen_at = None
 
     def progressed(self, partition: int) -> None:
         """A shard has processed something."""
@@ -77,17 +79,15 @@ class Vitals:
 
 def verdict(vitals: Vitals, limits: settings_module.Watchdog) -> str | None:
     """Why the worker must end now; None while all is well."""
-    now = vitals.now
-    if vitals.stopping_since is not None and now - vitals.stopping_since > limits.shutdown_s:
+    now, awake = vitals.now, vitals.awake
+    if vitals.stopping_since is not None and awake - vitals.stopping_since > limits.shutdown_s:
         return f"the shutdown takes longer than watchdog.shutdown_s = {limits.shutdown_s:g} s"
     if vitals.restoring_since is not None and now - vitals.restoring_since > limits.restore_s:
         return f"restoring takes longer than watchdog.restore_s = {limits.restore_s:g} s"
     if vitals.unassigned_since is not None and now - vitals.unassigned_since > limits.progress_s:
         return f"the group gave no assignment for watchdog.progress_s = {limits.progress_s:g} s"
-    if vitals.turned_at is not None and now - vitals.turned_at > limits.progress_s:
+    if vitals.turned_at is not None and awake - vitals.turned_at > limits.progress_s:
         return f"the event loop has not turned for watchdog.progress_s = {limits.progress_s:g} s"
-    if vitals.log_seen_at is not None and now - vitals.log_seen_at > limits.progress_s:
-        return f"the broker has not told the log's end for watchdog.progress_s = {limits.progress_s:g} s"
     for partition, shard in tuple(vitals.shards.items()):
         if shard.lag and now - shard.progressed_at > limits.progress_s:
             return (
@@ -102,9 +102,10 @@ def verdict(vitals: Vitals, limits: settings_module.Watchdog) -> str | None:
 class Watchdog(threading.Thread):
     """Looks at ``vitals`` four times a second."""
 
-    def __init__(self, vitals: Vitals, limits: settings_module.Watchdog) -> None:
+    def __init__(self, vitals: Vitals, limits: settings_module.Watchdog, availability: Availability) -> None:
         super().__init__(name="watchdog", daemon=True)
         self._vitals = vitals
+        self._availability = availability
         self._limits = limits
 
     def run(self) -> None:
@@ -113,7 +114,12 @@ class Watchdog(threading.Thread):
         while True:
             time.sleep(TICK_S)
             now = time.monotonic()
-            self._vitals.now += min(now - last, 4 * TICK_S)
+            self._tick(min(now - last, 4 * TICK_S))
             last = now
             if reason := verdict(self._vitals, self._limits):
                 die(FAULT, reason)
+
+    def _tick(self, seconds: float) -> None:
+        self._vitals.awake += seconds
+        if not self._availability.doubtful:
+            self._vitals.now += seconds

@@ -27,12 +27,14 @@ class Health:
     """How the worker is. Callables are asked at every request, on the event loop, and must not block.
 
     ``stalled_s``: for how many seconds nothing has been processed although records wait; 0 where none wait.
+    ``reason``: a sentence on why it cannot be ready, whatever else holds; empty where there is nothing to say.
     """
 
     stalled_s: Callable[[], float]
     assigned: Callable[[], bool]
     recovered: Callable[[], bool]
     agents_running: Callable[[], bool]
+    reason: Callable[[], str] = str
 
     def alive(self, limit_s: float) -> bool:
         """Progress was made within ``limit_s``, or nothing waits."""
@@ -94,8 +96,9 @@ class Site(mode.Service):
         return json_page({"alive": alive, "limit_s": self._limit_s}, ok=alive)
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        return readiness_page(self._health.checks())
+        return readiness_page(self._health.checks(), self._health.reason())
 
     async def _status(self, _: web.Request) -> web.Response:
-        health = self._health
-        return json_page(status(self._registry, alive=health.alive(self._limit_s), checks=health.checks()))
+        health, reason = self._health, self._health.reason()
+        alive = health.alive(self._limit_s)
+        return json_page(status(self._registry, alive=alive, checks=health.checks(), reason=reason))

@@ -17,16 +17,17 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import mode
 import pyarrow as pa
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
-from sie_online.errors import SieError
+from sie_online.client.availability import ASK_EVERY_S
+from sie_online.errors import SieError, UnreachableError
 from sie_online.records import RecordBatch, Turn
 from sie_online.settings import Settings
 from sie_online.shard import ShardOutput
@@ -34,7 +35,6 @@ from streams.adoption import Adoptions
 from streams.checkpoint import CheckpointStore
 from streams.checkpointer import Checkpointer
 from streams.exits import code_of, die
-from streams.lag import watch_lag
 from streams.metrics import Metrics
 from streams.outputs import highest_generation
 from streams.ownership import Held, LogPlace, Ownership
@@ -45,6 +45,8 @@ from streams.transport import Claim, Consumer
 from streams.watchdog import Vitals
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 TURN_S = 0.5
 GATHER_S = 1.0
@@ -135,11 +137,10 @@ class Worker(mode.Service):
         return self._held.get(held.partition) is held
 
     async def on_start(self) -> None:
-        """Read what has been announced; begin to checkpoint, to watch the lag and to listen for announcements."""
+        """Read what has been announced; begin to checkpoint and to listen for announcements."""
         await self._adoptions.start()
         self._vitals.unassigned_since = self._vitals.now
         self.add_future(self._checkpointer.run())
-        self.add_future(watch_lag(self, self._vitals, self._metrics))
         self.add_future(self._listen())
         self.add_future(self._identity.watch())
         self.add_future(self._turn())
@@ -148,7 +149,7 @@ class Worker(mode.Service):
     async def _turn(self) -> None:
         """Show the watchdog that the event loop turns."""
         while not self.should_stop:
-            self._vitals.turned_at = self._vitals.now
+            self._vitals.turned_at = self._vitals.awake
             await self.sleep(TURN_S)
         self._vitals.turned_at = None
 
@@ -318,8 +319,8 @@ class Worker(mode.Service):
     async def _acquire(self, partitions: set[int], generation: int, term: int) -> Mapping[int, Claim]:
         limit = asyncio.Semaphore(RESTORES_AT_ONCE)
         try:
-            places = await self._places(partitions)
-            await self._adoptions.catch_up()
+            places = await self._patiently(lambda: self._places(partitions))
+            await self._patiently(self._adoptions.catch_up)
             taken = await asyncio.gather(*(self._take(p, generation, places[p], limit) for p in sorted(partitions)))
         except Exception as error:  # noqa: BLE001 - all of it ends here, in one way or another
             if self._stopping:  # what it takes to restore is being closed
@@ -335,6 +336,18 @@ class Worker(mode.Service):
             self._metrics.set_epoch(held.partition, held.epoch)
         return {held.partition: held.claim() for held in taken if self.holds(held)}
 
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What ``ask`` finds, once the brokers answer; how long that may take is the watchdog's and its settings'."""
+        while True:
+            try:
+                return await ask()
+            except (UnreachableError, KafkaError) as error:
+                passes = isinstance(error, UnreachableError | KafkaTimeoutError) or getattr(error, "retriable", False)
+                if self._stopping or not passes:
+                    raise
+                log.warning("brokers do not answer during the restore; asking again", extra={"error": repr(error)})
+            await asyncio.sleep(ASK_EVERY_S)
+
     def _fail_to_restore(self, error: Exception) -> NoReturn:
         if isinstance(error, SieError):
             die(error.exit_code, str(error))
@@ -348,7 +361,8 @@ class Worker(mode.Service):
                 held = await asyncio.to_thread(self._ownership.take_again, held, place)
             else:
                 if await asyncio.to_thread(self._ownership.begins_anew, partition):
-                    generation = max(generation, 1 + await highest_generation(self.settings, partition))
+                    highest = await self._patiently(partial(highest_generation, self.settings, partition))
+                    generation = max(generation, 1 + highest)
                 held = await asyncio.to_thread(self._ownership.take, partition, generation, place)
             await self._adoptions.offer(held)
             self._metrics.observe_stage("restore", time.perf_counter() - started)

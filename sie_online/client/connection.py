@@ -6,6 +6,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
+from sie_online.client.folding import fold_library
 from sie_online.errors import SettingsError
 from sie_online.settings import Kafka, Settings, load
 
@@ -25,11 +26,12 @@ def connection(settings: Settings) -> dict[str, Any]:
 
     Holds ``bootstrap_servers`` and ``security_protocol``; with TLS also ``ssl_context``, with SASL also ``sasl_*``.
     Timeouts are not here: consumer, producer and admin client name them differently. Contains the password: never
-    log it.
+    log it. From the first call on, aiokafka repeats itself in the log once a minute at most.
 
     Raises:
         SettingsError: a file cannot be read or is no PEM; the message names the setting.
     """
+    fold_library("aiokafka")
     kafka = settings.kafka
     kwargs: dict[str, Any] = {
         "bootstrap_servers": [address.strip() for address in settings.broker.split(",")],

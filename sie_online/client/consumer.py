@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED, FetchResult
 from aiokafka.protocol.fetch import FetchRequest
 
+from sie_online.client.backoff import back_off
 from sie_online.client.batches import bounded
 from sie_online.client.connection import connection
 from sie_online.settings import Settings
@@ -30,7 +31,8 @@ class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is no
     It asks a broker again ``pause_s`` after its answer, or at once while it is behind. aiokafka's own asks again as
     soon as something was taken, so a trickle of records is one fetch each; and a broker that does not hold empty
     answers back, as the embedded one, is asked thousands of times a second. A broker that holds them back
-    (``fetch_max_wait_ms``) still answers the first record after a silence at once.
+    (``fetch_max_wait_ms``) still answers the first record after a silence at once. One that cannot be connected to is
+    tried ever later (``back_off``).
 
     Memory is bounded whatever a batch decompresses to: see ``bounded``; and what is handed over at a time, per
     partition, holds no more bytes than one fetch may bring.
@@ -50,6 +52,7 @@ class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is no
         self._batch_max_bytes = kafka.batch_max_bytes
         self._drain_bytes = kafka.fetch_max_bytes
         self._bound_batches()
+        back_off(self._client)
 
     async def start(self) -> None:
         """Connect, as aiokafka's does."""

@@ -5,6 +5,7 @@ Owns the connection and what has been fetched, not what has been handled: that i
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -19,6 +20,7 @@ from aiokafka.errors import (
 )
 
 from sie_online.client.access import Needs, Operation, failure, refusal, require
+from sie_online.client.availability import ANSWER_S, ASK_EVERY_S, Availability
 from sie_online.client.consumer import PatientConsumer
 from sie_online.errors import DecisionError, TopicError, UnreachableError, UsageError
 from sie_online.settings import Settings
@@ -55,6 +57,9 @@ class Span(NamedTuple):
 class TopicReader:
     """One topic, all partitions. Use as ``async with TopicReader(settings, topic) as reader``.
 
+    Once it has begun, brokers that go away are waited for, by default for ever (``kafka.outage_limit_s``); whether they
+    are away is told to ``availability``, for readers that follow each other the same one.
+
     Raises, on start:
         UnreachableError: no broker answers, or it refuses the login.
         AccessError: the topic may not be read.
@@ -66,8 +71,11 @@ class TopicReader:
     operations: ClassVar[Sequence[Operation]] = ("Read",)
     """What a reader of this kind must be allowed."""
 
-    def __init__(self, settings: Settings, topic: str, start: Start = "earliest") -> None:
+    def __init__(
+        self, settings: Settings, topic: str, start: Start = "earliest", availability: Availability | None = None
+    ) -> None:
         self.topic = topic
+        self.availability = availability or Availability(settings)
         self._settings = settings
         self._start = start
         self._consumer: AIOKafkaConsumer | None = None
@@ -119,24 +127,46 @@ class TopicReader:
 
         Raises:
             DecisionError: retention has deleted records that were still to be read.
+            UnreachableError: the brokers are away for longer than ``kafka.outage_limit_s``.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             await self._adopt_new_partitions()
             records = await self._fetch(deadline)
-            if records or (deadline is not None and time.monotonic() >= deadline):
+            if records:
+                self.availability.answered()
                 return records
+            if self.availability.silent_s > ASK_EVERY_S:
+                await self._look()
+            if deadline is not None and time.monotonic() >= deadline:
+                return []
 
     async def read_on(self, idle_s: float | None = None) -> list[Message]:
         """As ``poll``, but empty only if nothing came for ``idle_s`` *and* the broker says that there is nothing more.
 
+        While the brokers are away nobody knows whether there is more: they are waited for.
+
         Raises:
-            UnreachableError: nothing came, and the broker does not answer.
+            UnreachableError: the brokers are away for longer than ``kafka.outage_limit_s``.
         """
         while True:
             records = await self.poll(idle_s)
-            if records or self.reached(await self.spans()):
+            if records:
                 return records
+            ends = await self._look()
+            if ends is not None and self.reached(ends):
+                return []
+
+    async def _look(self) -> dict[int, Span] | None:
+        """What each partition holds now; None where no broker says."""
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                spans = await self.spans()
+        except (UnreachableError, OSError, TimeoutError) as error:
+            self.availability.failed(error)
+            return None
+        self.availability.answered()
+        return spans
 
     def reached(self, spans: Mapping[int, Span]) -> bool:
         """Whether everything up to the ends of ``spans`` has been handed over.

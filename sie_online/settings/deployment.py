@@ -19,6 +19,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as SourceError
 
 from sie_online.errors import SettingsError
+from sie_online.settings.environment import names, suggestion, unknown_variables, variable_of
 from sie_online.settings.operation import Checkpoint, Kafka, Topics, Watchdog, Web
 from sie_online.settings.rows import Dedupe, Entities, Guard, Importance, Labels, Limits, Privacy, Recommender
 from sie_online.settings.training import Models, Trainer
@@ -119,7 +120,7 @@ def load(overrides: Mapping[str, Any] | None = None) -> Settings:
         raise SettingsError("\n".join(_sentence(problem) for problem in error.errors())) from None
     except SourceError as error:
         raise SettingsError(f"{error}: {HOW_TO_WRITE}") from None
-    _refuse_unknown_environment(settings)
+    _refuse_unknown_environment()
     return settings
 
 
@@ -139,16 +140,19 @@ def _sentence(problem: Any) -> str:
     path = [part for part in problem["loc"] if isinstance(part, str)]  # without the position in a list
     if not path:
         return message
+    name = ".".join(path)
     if problem["type"] == "extra_forbidden":
-        message = "there is no such setting; see 'sie config show' for the names there are"
-    return f"{'.'.join(path)}: {message} (environment: SIE_{'__'.join(path).upper()})"
+        message = f"there is no such setting; {SEE_NAMES}{suggestion(name, list(names(Settings)))}"
+    return f"{name}: {message} (environment: {variable_of(name)})"
 
 
+SEE_NAMES = "see 'sie config show' for the names there are"
 KNOWN_ELSEWHERE = {"SIE_CONFIG", "SIE_CACHE_DIR"}
 
 
-def _refuse_unknown_environment(settings: Settings) -> None:
-    names = {f"SIE_{field}".upper() for field in type(settings).model_fields} | KNOWN_ELSEWHERE
-    for variable in sorted(os.environ):
-        if variable.startswith("SIE_") and variable.split("__")[0].upper() not in names:
-            raise SettingsError(f"{variable} is no setting: unset it, or see 'sie config show' for the names there are")
+def _refuse_unknown_environment() -> None:
+    known = [*map(variable_of, names(Settings)), *KNOWN_ELSEWHERE]
+    if unknown := list(unknown_variables(Settings.model_fields, KNOWN_ELSEWHERE)):
+        raise SettingsError(
+            "\n".join(f"{each} is no setting: unset it, or {SEE_NAMES}{suggestion(each, known)}" for each in unknown)
+        )

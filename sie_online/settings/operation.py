@@ -32,6 +32,11 @@ class Kafka(Section):
     heartbeat_interval_s: float = Field(1.5, gt=0, description="Group heartbeats; a quarter of the session timeout.")
     rebalance_timeout_s: float = Field(15.0, gt=0, description="How long a rebalance waits for slow members.")
     request_timeout_s: float = Field(20.0, gt=0, description="Longest wait for one broker request.")
+    outage_limit_s: float = Field(
+        0.0,
+        ge=0,
+        description="End (exit 3) when the brokers, once reached, are away for this long; 0: wait for them for ever.",
+    )
     metadata_max_age_s: float = Field(5.0, gt=0, description="New partitions are noticed within this many seconds.")
     fetch_max_bytes: int = Field(4 << 20, ge=1 << 10, description="Bytes per partition and fetch.")
     batch_max_bytes: int = Field(
@@ -105,7 +110,10 @@ class Checkpoint(Section):
 
 
 class Watchdog(Section):
-    """When a stuck worker ends itself (exit 70) so that its supervisor restarts it."""
+    """When a stuck worker ends itself (exit 70) so that its supervisor restarts it.
+
+    Time in which the brokers are away counts for none of these but the shutdown's.
+    """
 
     progress_s: float = Field(60.0, gt=0, description="No record processed for this long while there is lag.")
     checkpoint_s: float = Field(60.0, gt=0, description="No checkpoint for this long.")

@@ -125,7 +125,7 @@ class CheckpointStore:
         """The newest checkpoint that is whole, None if there never was one; of its pieces those that ``only`` picks.
 
         Raises:
-            DecisionError: there are checkpoints, but none is whole, or one belongs to another shard or has another format.
+            DecisionError: there are checkpoints, but none is whole, or one is another shard's or has another format.
             UnreachableError: the store does not answer.
         """
         shelf = self._shards[partition].shelf
@@ -224,8 +224,8 @@ class CheckpointStore:
         if says != (self._group, self._topic, position) or not shelf.folder.endswith(f"/{manifest.partition}"):
             raise DecisionError(
                 f"it is of group {manifest.group!r}, topic {manifest.topic}, partition {manifest.partition}, at"
-                f" {manifest.epoch}-{manifest.next_offset}: were folders swapped, renamed or copied? Put each back in its"
-                " place; no shard goes on from another's state"
+                f" {manifest.epoch}-{manifest.next_offset}: were folders swapped, renamed or copied? Put each back in"
+                " its place; no shard goes on from another's state"
             )
 
 

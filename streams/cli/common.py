@@ -7,7 +7,9 @@ command takes ``as_json: Json`` and then writes JSON to stdout, one document or 
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -38,6 +40,19 @@ def get_settings(ctx: typer.Context, **overrides: Any) -> Settings:
 
     given = ctx.find_root().obj
     return load(merged(given if isinstance(given, Mapping) else {}, overrides))
+
+
+def require_writable(option: str, directory: Path) -> None:
+    """Make ``directory`` where it is missing, and try to write into it: before the work, not after.
+
+    Raises:
+        UsageError: it cannot be; names ``option``.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError as error:
+        raise UsageError(f"{option}: cannot write into {directory}: {error.strerror or error}") from None
 
 
 def print_json(document: Any) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import BaseModel
 from rich.text import Text
 
 from sie_online.settings import Settings
+from sie_online.settings.environment import variable_of
 from streams.cli.common import Json, err, get_settings, out, print_json
+
+if TYPE_CHECKING:
+    from streams.checks import Finding
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Check the settings, or show what is in force.")
 
@@ -42,26 +47,51 @@ def _walk(model: type[BaseModel], values: dict[str, Any], prefix: tuple[str, ...
     )
     for name, field in model.model_fields.items():
         path = (*prefix, name)
+        dotted = ".".join(path)
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from _walk(field.annotation, values[name], path)
         else:
-            variable = f"SIE_{'__'.join(path)}".upper()
-            yield Effective(".".join(path), values[name], defaults[name], variable, field.description or "")
+            yield Effective(dotted, values[name], defaults[name], variable_of(dotted), field.description or "")
 
 
 @app.command()
-def check(ctx: typer.Context, as_json: Json = False) -> None:
+def check(
+    ctx: typer.Context,
+    connect: Annotated[bool, typer.Option("--connect", help="Also try brokers, topics and store.")] = False,
+    as_json: Json = False,
+) -> None:
     """Read the settings from all sources; exit 0 where they are good, else 2 with one line per problem.
 
-    [bold]Example[/bold]
+    With --connect, what they name is tried: do the brokers answer, have the topics the right shape, can the store be
+    written, read and deleted from. Exit 2 or 3, as the first that fails has it ('sie worker --help').
+
+    [bold]Examples[/bold]
       SIE_BROKER=kafka-1:9092 sie --config /etc/sie.toml config check
+      sie config check --connect --json
     """
     settings = get_settings(ctx)
-    if as_json:
-        print_json({"valid": True, "fingerprint": settings.fingerprint()})
-        return
     changed = sum(setting.value != setting.default for setting in effective(settings))
-    out.print(f"OK: {changed} settings differ from their defaults, fingerprint {settings.fingerprint()[:16]}")
+    if not as_json:
+        fingerprint = settings.fingerprint()[:16]
+        out.print(f"OK: {changed} settings differ from their defaults, fingerprint {fingerprint}")
+    findings = asyncio.run(_try_out(settings, aloud=not as_json)) if connect else []
+    if as_json:
+        document = {"valid": True, "fingerprint": settings.fingerprint()}
+        print_json(document | ({"checks": [finding._asdict() for finding in findings]} if connect else {}))
+    raise typer.Exit(next((finding.exit_code for finding in findings if finding.ok is False), 0))
+
+
+async def _try_out(settings: Settings, *, aloud: bool) -> list[Finding]:
+    from streams.checks import try_out  # with it come Kafka and the kernels
+
+    findings = []
+    async for finding in try_out(settings):
+        findings.append(finding)
+        if aloud:
+            verdict = {True: "OK", False: "FAILED", None: "-"}[finding.ok]
+            for line in finding.found.splitlines():
+                out.print(f"{verdict}: {finding.name}: {line}", soft_wrap=True)
+    return findings
 
 
 @app.command()

@@ -17,7 +17,7 @@ from sie_online.evaluation import BATCH_RECORDS, Coach, Report, evaluate
 from sie_online.settings import Settings
 from sie_online.shard import warm_up
 from sie_online.sources import read_events
-from streams.cli.common import Json, err, get_settings, out, print_json
+from streams.cli.common import Json, err, get_settings, out, print_json, require_writable
 from streams.cli.progress import progress
 from streams.cli.text import moment
 from streams.trainer.metrics import Outcome
@@ -72,6 +72,7 @@ def command(
     if trainer and models is not None:
         raise UsageError("--trainer announces and --models repeats: choose one")
     settings = get_settings(ctx)
+    require_writable("--out", directory)
     training = _training(settings, directory, adopt_after) if trainer else None
     coach: Coach | None = _repeated(settings, models) if models is not None else training
     chunks = read_events(file, preset=preset, limit=limit)

@@ -14,7 +14,7 @@ import typer
 from sie_online import tables
 from sie_online.client.reader import Span, TopicReader
 from sie_online.errors import UsageError
-from streams.cli.common import Json, err, get_settings, out, print_json
+from streams.cli.common import Json, err, get_settings, out, print_json, require_writable
 from streams.cli.progress import progress
 from streams.cli.views import VIEWS, Kind, View
 
@@ -88,6 +88,9 @@ def _check(as_json: bool, parquet: Path | None, until_idle: float | None, limit:
         raise UsageError("--parquet writes when all has been read: say when, as in --until-idle 5")
     if not parquet.parent.is_dir():
         raise UsageError(f"--parquet: {parquet.parent} is no directory")
+    if parquet.is_dir():
+        raise UsageError(f"--parquet: {parquet} is a directory: name the file")
+    require_writable("--parquet", parquet.parent)
 
 
 async def _tail(view: View, sink: Sink, begin: From, until_idle: float | None, limit: int | None) -> None:

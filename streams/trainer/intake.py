@@ -1,7 +1,7 @@
 """``sie.samples.v1`` into the replay window: all partitions, no consumer group, repeats dropped by identity.
 
 Owns the window and its place in the topic. On start it goes back by the window, so that a trainer is where its
-predecessor was after seconds; a broker that is away is tried again for ever.
+predecessor was after seconds; a broker that is away is waited for (``kafka.outage_limit_s``).
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import pyarrow as pa
 
 from models.errors import SampleError
 from models.samples import Samples, feature_schema_hash, from_table, joined
+from sie_online.client.availability import Availability
 from sie_online.client.reader import Message, TopicReader
 from sie_online.contracts import from_message
-from sie_online.errors import DecisionError, MessageError, SieError
+from sie_online.errors import DecisionError, MessageError, SieError, UnreachableError
 from sie_online.settings import Settings
 from streams.trainer.metrics import TrainerMetrics
 from streams.trainer.plan import reach_ms, window_of
@@ -44,12 +45,14 @@ class Intake:
     Attributes:
         caught_up: set once everything that was there at the start has been read.
         fresh: newly settled samples since whoever counts last took some off.
+        availability: whether the brokers answer.
         polled_at: when the topic was last asked, on the monotonic clock (seconds).
     """
 
     def __init__(self, settings: Settings, metrics: TrainerMetrics) -> None:
         self.caught_up = asyncio.Event()
         self.fresh = 0
+        self.availability = Availability(settings)
         self.polled_at = time.monotonic()
         self._settings = settings
         self._metrics = metrics
@@ -61,11 +64,18 @@ class Intake:
         self._busy = asyncio.Lock()
 
     async def run(self) -> None:
-        """Read for ever."""
+        """Read for ever.
+
+        Raises:
+            UnreachableError: the brokers are away for longer than ``kafka.outage_limit_s``.
+        """
         while True:
+            self.polled_at = time.monotonic()
             try:
                 await self._read(only_to_the_end=False)
             except SieError as error:
+                if isinstance(error, UnreachableError):
+                    self.availability.failed(error)
                 log.warning("samples cannot be read; trying again: %s", error)
                 self._metrics.intake_failed()
                 if isinstance(error, DecisionError):
@@ -92,8 +102,9 @@ class Intake:
 
     async def _read(self, *, only_to_the_end: bool) -> None:
         start = {"topic": self._topic, "positions": self._positions} if self._positions else "earliest"
-        async with TopicReader(self._settings, self._topic, start) as reader:  # type: ignore[arg-type]
+        async with TopicReader(self._settings, self._topic, start, self.availability) as reader:  # type: ignore[arg-type]
             ends = await reader.spans()
+            self.availability.answered()
             if self._positions is None:
                 await reader.seek_to_time(max(0, await self._newest_ms() - reach_ms(self._settings)))
             while True:

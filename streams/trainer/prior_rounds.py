@@ -64,7 +64,8 @@ class PriorRounds:
             if outcome is not None:
                 self._ended_at = time.monotonic()
                 self._metrics.priors_ended(outcome)
-                log.info("priors ended", extra={"outcome": outcome})
+                if outcome is not Outcome.UNREACHABLE:  # said already, and again as long as it lasts
+                    log.info("priors ended", extra={"outcome": outcome})
             await asyncio.sleep(LOOK_S)
 
     async def _look(self) -> Outcome | None:

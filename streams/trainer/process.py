@@ -23,6 +23,7 @@ from models.ulid import ulid
 from sie_online.errors import UnreachableError, UsageError
 from sie_online.settings import Settings
 from streams import access, logs
+from streams.broker_metrics import watch_broker
 from streams.checkpoint.backend import Backend, open_backend
 from streams.model_line.announcer import Announcer
 from streams.topics import check_topics
@@ -55,14 +56,16 @@ class TrainerProcess:
         self._rounds = Rounds(settings, self._intake, self._announcer, backend, self._metrics)
         self._priors = PriorRounds(settings, self._intake, self._announcer, backend, self._metrics)
         self._ready = False
-        health = Health(self._alive, self._checks, self._status)
+        watch_broker(self._metrics.registry, self._intake.availability)
+        health = Health(self._alive, self._checks, self._status, self._reason)
         self.site = TrainerSite(settings.trainer.web, self._metrics.registry, health)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Train until ``stop`` is set.
 
         Raises:
-            SupersededError: another trainer has begun. UnreachableError, TopicError, UsageError: it cannot start.
+            SupersededError: another trainer has begun. TopicError, UsageError: it cannot start.
+            UnreachableError: likewise, or the brokers are away for longer than ``kafka.outage_limit_s``.
         """
         await self.site.start()
         try:
@@ -116,6 +119,9 @@ class TrainerProcess:
     def _checks(self) -> Mapping[str, bool]:
         return {"announcer": self._ready, "caught_up": self._intake.caught_up.is_set()}
 
+    def _reason(self) -> str:
+        return self._intake.availability.reason
+
     def _status(self) -> Mapping[str, Any]:
         return {
             "announcement": self._announcer.line.newest,
@@ -123,6 +129,7 @@ class TrainerProcess:
             "fresh_samples": self._intake.fresh,
             "fine_tuning": self._rounds.began_at is not None,
             "latest_outcome": self._rounds.latest,
+            "reason": self._reason(),
             **self._checks(),
         }
 

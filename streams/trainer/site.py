@@ -21,6 +21,7 @@ class Health(NamedTuple):
     alive: Callable[[], bool]
     checks: Callable[[], Mapping[str, bool]]
     status: Callable[[], Mapping[str, Any]]
+    reason: Callable[[], str] = str
 
 
 class TrainerSite:
@@ -56,7 +57,7 @@ class TrainerSite:
         return json_page({"alive": alive}, ok=alive)
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        return readiness_page(self._health.checks())
+        return readiness_page(self._health.checks(), self._health.reason())
 
     async def _status(self, _: web.Request) -> web.Response:
         return json_page(dict(self._health.status()))

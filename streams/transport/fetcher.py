@@ -204,12 +204,6 @@ class FetchThread(AIOKafkaConsumerThread):
         first, last = await consumer.beginning_offsets(tps), await consumer.high_watermarks(tps)
         return {tp.partition: (first[tp], last[tp]) for tp in tps}
 
-    async def log_ends(self, partitions: Iterable[int]) -> dict[int, int]:
-        """Offset up to which there is something to deliver, per partition: an open transaction comes once it ends."""
-        tps = [TopicPartition(self.consumer.topic, partition) for partition in partitions]
-        ends = await self._ensure_consumer().end_offsets(tps)
-        return {tp.partition: offset for tp, offset in ends.items()}
-
     async def committed(self, partitions: Iterable[int]) -> dict[int, int | None]:
         """What the group has committed, None where nothing."""
         consumer = self._ensure_consumer()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sie_online.client.connection import settings_at
 from sie_online.errors import SettingsError
 from sie_online.settings import ROW_SECTIONS, Settings, load
 
@@ -203,3 +204,52 @@ def test_every_setting_is_described() -> None:
     for model in [Settings, *sections]:
         for name, field in model.model_fields.items():  # type: ignore[union-attr]
             assert field.description or hasattr(field.annotation, "model_fields"), f"{model}.{name}"
+
+
+@pytest.mark.parametrize("service", ["SIE", "SIE_WORKER", "SIE_ONLINE_TRAINER_2", "SIE_WEB", "SIE_STORE"])
+def test_what_kubernetes_puts_into_every_pod_for_a_service_of_our_name_is_ignored(
+    monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    for suffix, value in {
+        "PORT": "tcp://10.3.0.1:8080",
+        "SERVICE_HOST": "10.3.0.1",
+        "SERVICE_PORT": "8080",
+        "SERVICE_PORT_HTTP": "8080",
+        "SERVICE_PORT_HTTP_METRICS": "9090",
+        "PORT_8080_TCP": "tcp://10.3.0.1:8080",
+        "PORT_8080_TCP_PROTO": "tcp",
+        "PORT_8080_TCP_PORT": "8080",
+        "PORT_8080_TCP_ADDR": "10.3.0.1",
+        "PORT_53_UDP": "udp://10.3.0.1:53",
+    }.items():
+        monkeypatch.setenv(f"{service}_{suffix}", value)
+    assert load() == load({})
+    assert settings_at(None, "kafka:1").broker == "kafka:1"  # a subscriber's, too
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "meant"),
+    [
+        ("SIE_WEB_PORT", "0", "SIE_WEB__PORT"),
+        ("SIE_CHECKPOINT_INTERVAL_S", "5", "SIE_CHECKPOINT__INTERVAL_S"),
+        ("SIE_BROKERS", "a:1", "SIE_BROKER"),
+        ("SIE_CACHEDIR", "/var/cache", "SIE_CACHE_DIR"),
+        ("SIE_CHECKPOINT__INTERVALS", "5", "checkpoint.interval_s"),
+        ("SIE_WEB__PROT", "5", "web.port"),
+    ],
+)
+def test_a_misspelt_variable_is_refused_with_the_one_that_was_meant(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, meant: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=rf"did you mean {meant}\?"):
+        load()
+
+
+def test_all_unknown_variables_are_told_at_once_and_no_name_is_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIE_XYZZY", "1")
+    monkeypatch.setenv("SIE_PLUGH", "1")
+    with pytest.raises(SettingsError) as refusal:
+        load()
+    assert [line.split()[0] for line in str(refusal.value).splitlines()] == ["SIE_PLUGH", "SIE_XYZZY"]
+    assert "did you mean" not in str(refusal.value)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sie_online.errors import CheckpointError, DecisionError, UnreachableError
+from sie_online.errors import DecisionError, UnreachableError
 from sie_online.settings import load
 from streams.checkpoint import CheckpointStore
 from streams.checkpoint.backend import LocalBackend

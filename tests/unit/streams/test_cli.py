@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -177,3 +178,23 @@ def test_overrides_nest_and_later_ones_win() -> None:
         "a": {"b": "2", "c": "x=y"},
         "d": ["p", "q"],
     }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["evaluate", "{file}", "--out", "{file}/results"], "--out"),
+        (["evaluate", "{file}", "--out", "/proc/results"], "--out"),
+        (["tail", "weights", "--limit", "1", "--parquet", "/proc/x.parquet"], "--parquet"),
+        (["tail", "weights", "--limit", "1", "--parquet", "{folder}"], "--parquet"),
+    ],
+)
+def test_a_place_where_nothing_can_be_written_is_2_before_any_work(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], option: str
+) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_text("this would be refused, too, were it read\n")
+    assert cli.run([argument.format(file=file, folder=tmp_path) for argument in arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"sie: {option}: ")
+    assert said.count("\n") == 1

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
+from sie_online.client.availability import Availability
 from sie_online.settings import Watchdog as Limits
-from streams.watchdog import Vitals, verdict
+from streams.watchdog import Vitals, Watchdog, verdict
 
 LIMITS = Limits(progress_s=10, checkpoint_s=20, restore_s=30, shutdown_s=5)
 
 
 @pytest.fixture
 def vitals() -> Vitals:
-    vitals = Vitals(now=100.0)
+    vitals = Vitals(now=100.0, awake=100.0)
     vitals.owned(0)
     return vitals
 
@@ -67,8 +71,8 @@ def test_a_restore_has_a_deadline(vitals: Vitals) -> None:
 
 
 def test_a_shutdown_has_a_deadline(vitals: Vitals) -> None:
-    vitals.stopping_since = vitals.now
-    vitals.now += 6
+    vitals.stopping_since = vitals.awake
+    vitals.awake += 6
     assert "shutdown_s" in (verdict(vitals, LIMITS) or "")
 
 
@@ -88,14 +92,36 @@ def test_a_lost_shard_is_watched_no_longer(vitals: Vitals) -> None:
 
 
 def test_an_event_loop_that_does_not_turn_ends_the_worker(vitals: Vitals) -> None:
-    vitals.turned_at = vitals.now
-    vitals.now += 11
+    vitals.turned_at = vitals.awake
+    vitals.awake += 11
     assert "event loop" in (verdict(vitals, LIMITS) or "")
 
 
-def test_a_broker_that_does_not_tell_the_lag_ends_the_worker(vitals: Vitals) -> None:
-    vitals.log_seen_at = vitals.now
-    vitals.now += 11
-    assert "log's end" in (verdict(vitals, LIMITS) or "")
-    vitals.lost()
-    assert verdict(vitals, LIMITS) is None
+@pytest.mark.parametrize(("away", "ends"), [(False, True), (True, False)])
+def test_time_without_a_broker_counts_for_nothing_that_needs_one(
+    settings: Callable[..., Any], vitals: Vitals, away: bool, ends: bool
+) -> None:
+    availability = Availability(settings(), clock=lambda: vitals.awake)
+    watchdog = Watchdog(vitals, LIMITS, availability)
+    vitals.lags(0, 7)
+    vitals.progressed(0)
+    vitals.unassigned_since = vitals.restoring_since = vitals.now
+    for _ in range(1_000):
+        if not away:
+            availability.answered()
+        watchdog._tick(1.0)
+    assert (verdict(vitals, LIMITS) is not None) is ends
+    assert (vitals.stalled_s() > LIMITS.progress_s) is ends
+
+
+@pytest.mark.parametrize("stuck", ["turned_at", "stopping_since"])
+def test_what_needs_no_broker_has_its_deadline_during_an_outage_too(
+    settings: Callable[..., Any], vitals: Vitals, stuck: str
+) -> None:
+    availability = Availability(settings(), clock=lambda: vitals.awake)
+    watchdog = Watchdog(vitals, LIMITS, availability)
+    setattr(vitals, stuck, vitals.awake)
+    for _ in range(20):
+        availability.failed(TimeoutError())
+        watchdog._tick(1.0)
+    assert verdict(vitals, LIMITS) is not None

@@ -12,12 +12,15 @@ from typing import Any
 
 import aiohttp
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 
+from sie_online.client.availability import Availability
 from sie_online.errors import UsageError
 from sie_online.settings import Settings
 from streams import http
+from streams.broker_metrics import watch_broker
 from streams.metrics import Metrics
-from streams.status import quantile
+from streams.status import quantile, status
 from streams.web import Health, Site
 from tests.unit.streams.test_metrics import busy
 
@@ -70,6 +73,41 @@ def test_readiness_names_what_is_missing_while_liveness_holds(
     assert code == 503
     assert [name for name, good in json.loads(body).items() if not good] == ["ready", missing]
     assert serving(settings(), get("/healthz"), health)[0] == 200
+
+
+def test_a_reason_makes_a_worker_not_ready_while_liveness_holds(settings: SettingsFactory) -> None:
+    health = replace(WELL, reason=lambda: "broker kafka:1 has not answered since 2026-01-01T00:00:00Z: refused")
+    code, _, body = serving(settings(), get("/readyz"), health)
+    assert code == 503
+    assert json.loads(body)["ready"] is False
+    assert json.loads(body)["reason"].startswith("broker kafka:1 has not answered since")
+    assert serving(settings(), get("/healthz"), health)[0] == 200
+    status = json.loads(serving(settings(), get("/status.json"), health)[2])
+    assert (status["ready"], status["reason"]) == (False, json.loads(body)["reason"])
+
+
+def test_a_lag_that_is_not_known_is_neither_nought_nor_what_it_was(settings: SettingsFactory) -> None:
+    metrics = Metrics(settings())
+    busy(metrics, 0)
+    metrics.forget_lag()
+    assert b"sie_lag_records{" not in generate_latest(metrics.registry)
+    told = status(metrics.registry, alive=True, checks={}, reason="")
+    assert told.lag is None
+    assert told.partitions[0].lag is None
+    metrics.set_lag(0, 3)
+    assert status(metrics.registry, alive=True, checks={}, reason="").lag == 3
+
+
+def test_the_metrics_say_whether_the_brokers_answer_and_since_when_not(settings: SettingsFactory) -> None:
+    now = [1_000.0]
+    availability = Availability(settings(), lambda: now[0], lambda: now[0])
+    registry = CollectorRegistry()
+    watch_broker(registry, availability)
+    assert registry.get_sample_value("sie_broker_up") == 1
+    now[0] += 60
+    availability.failed(TimeoutError())
+    assert registry.get_sample_value("sie_broker_up") == 0
+    assert registry.get_sample_value("sie_broker_last_answer_timestamp_seconds") == 1_000
 
 
 def test_a_worker_that_has_all_is_ready(settings: SettingsFactory) -> None:

@@ -1,0 +1,49 @@
+"""Where compiled kernels are kept, and what is said where they cannot be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sie_online import jit
+from sie_online.errors import SettingsError
+from tests.brokers import ROOT
+from tests.workers import SIE_WORKER
+
+
+def test_a_cache_that_cannot_be_written_is_refused_by_the_name_of_its_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SIE_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    with pytest.raises(SettingsError, match=r"Not a directory\): set SIE_CACHE_DIR") as refusal:
+        jit.cache_directory()
+    assert refusal.value.exit_code == 2
+
+
+def test_a_user_without_a_home_is_told_to_name_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("SIE_CACHE_DIR", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(SettingsError, match=r"no home folder .* set SIE_CACHE_DIR"):
+        jit.cache_directory()
+
+
+def test_a_command_that_needs_kernels_ends_with_2_where_no_home_can_be_written(tmp_path: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SIE_", "XDG_"))}
+    ended = subprocess.run(
+        SIE_WORKER,
+        cwd=tmp_path,
+        env=kept | {"HOME": "/proc/nobody", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 2
+    assert "set SIE_CACHE_DIR to a folder that can be written" in ended.stderr
+    assert "Traceback" not in ended.stderr
