@@ -16,8 +16,8 @@ def worker(settings: Settings) -> Needs:
     return Needs(
         {
             topics.events: ("Read", "DescribeConfigs"),
-            topics.weights: ("Read", "Write", "DescribeConfigs"),  # read for the highest generation there
-            topics.samples: ("Write", "DescribeConfigs"),
+            topics.weights: ("Read", "Write", "DescribeConfigs"),  # read: who has published there, and under which
+            topics.samples: ("Read", "Write", "DescribeConfigs"),  # generation
             topics.entities: ("Write", "DescribeConfigs"),
             topics.models: ("Read", "Write", "DescribeConfigs"),
             topics.dead_letters: ("Write", "DescribeConfigs"),

@@ -39,7 +39,6 @@ async def check_before_joining(settings: Settings, store: CheckpointStore, owner
 
     Raises:
         DecisionError: a worker that took this partition would have to end.
-        CheckpointError: there are checkpoints, but none can be read.
         UnreachableError: broker or store do not answer.
     """
     places = await log_places(settings)
