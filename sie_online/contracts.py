@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from sie_online import ipc
+
 CODE_VERSION = "0.1.0"
 
 EVENT_TYPES = ("impression", "view", "click", "cart", "favorite", "purchase", "return", "rating")
@@ -130,6 +132,5 @@ def to_message(batch: pa.RecordBatch) -> bytes:
 
 
 def from_message(message: bytes) -> pa.Table:
-    """The rows of one message; raises ``pyarrow.ArrowInvalid`` if it is no Arrow IPC stream."""
-    with pa.ipc.open_stream(message) as reader:
-        return reader.read_all()
+    """The rows of one message, whoever wrote it; raises ``pyarrow.ArrowInvalid`` if it cannot be read (``ipc``)."""
+    return pa.Table.from_batches([ipc.read_batch(message)])

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import NamedTuple, Self, get_type_hints
+from typing import Any, NamedTuple, Self
 
 from sie_online.client.beta import beta_quantile
 from sie_online.client.connection import settings_at
 from sie_online.client.reader import Message, TopicReader
+from sie_online.client.rows import Place, place
+from sie_online.client.unreadable import Unreadable
 from sie_online.errors import MessageError
 from sie_online.settings import Settings
 
 KINDS = ("user", "item", "category")
+
+VALUE_BYTES = 1 << 16
+"""A statement takes some 200 bytes; longer values are not parsed."""
+PARTITION_MAX, COUNT_MAX = (1 << 31) - 1, (1 << 63) - 1
 
 JEFFREYS = 0.5  # Beta(1/2, 1/2): intervals have close to their nominal coverage even after few events
 
@@ -36,9 +42,6 @@ class Statement(NamedTuple):
     source_partition: int
     source_offset: int
     model_version: str
-
-
-_STATEMENT_TYPES: dict[str, type] = get_type_hints(Statement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +107,13 @@ class EntityTable:
         )
 
     def apply(self, key: bytes | None, value: bytes | None) -> Name:
-        """Take one record in; a null value erases. Raises ``ValueError`` if it is no statement."""
+        """Take one record in; a null value erases. Raises ``ValueError`` if it is no statement, and changes nothing."""
         name, partition = parse_key(key)
+        statement = None if value is None else parse_statement(value)
         shards = self._statements.setdefault(name, {})
         shards.pop(partition, None)
-        if value is not None:
-            shards[partition] = parse_statement(value)
+        if statement is not None:
+            shards[partition] = statement
         if not shards:
             del self._statements[name]
         return name
@@ -125,14 +129,22 @@ class EntityReader:
             item = entities.table[Name("item", "42")]
             print(item.mean_weight, item.noise_mean, item.noise_interval(0.9))
 
+    A record that is no statement is counted (``unreadable``) and passed over; with ``strict`` it is an error.
+
     Raises, on entering, what ``TopicReader`` raises.
     """
 
     def __init__(
-        self, settings: Settings | None = None, *, broker: str | None = None, topic: str | None = None
+        self,
+        settings: Settings | None = None,
+        *,
+        broker: str | None = None,
+        topic: str | None = None,
+        strict: bool = False,
     ) -> None:
         settings = settings_at(settings, broker)
         self.table = EntityTable()
+        self._unreadable = Unreadable(strict=strict)
         self._reader = TopicReader(settings, topic or settings.topics.entities)
 
     async def __aenter__(self) -> Self:
@@ -144,47 +156,84 @@ class EntityReader:
     ) -> None:
         await self._reader.stop()
 
+    @property
+    def unreadable(self) -> int:
+        """Records passed over so far."""
+        return self._unreadable.count
+
     async def refresh(self) -> int:
-        """Read on to where the log ends now; how many records that were.
+        """Read on to where the log ends now; how many statements and erasures that were.
 
         Raises:
-            MessageError: a record is no statement.
+            MessageError: with ``strict``, a record is no statement.
         """
         spans = await self._reader.spans()
         count = 0
         while not self._reader.reached(spans):
-            for record in await self._reader.poll(timeout_s=1.0):
-                self._apply(record)
-                count += 1
+            records = await self._reader.poll(timeout_s=1.0)
+            count += sum(1 for _ in self._unreadable.readable(records, self._apply))
         return count
 
     def _apply(self, record: Message) -> None:
-        try:
-            self.table.apply(record.key, record.value)
-        except ValueError as error:
-            place = f"{record.topic}, partition {record.partition}, offset {record.offset}"
-            raise MessageError(f"{place}: no statement about an entity: {error}") from None
+        with_place(record, lambda: self.table.apply(record.key, record.value))
+
+
+def with_place(record: Place, read: Callable[[], Any]) -> Any:
+    """What ``read`` makes of ``record``; raises ``MessageError`` with its place where that is a ``ValueError``."""
+    try:
+        return read()
+    except ValueError as error:
+        raise MessageError(f"{place(record)}: no statement about an entity: {error}") from None
 
 
 def parse_key(key: bytes | None) -> tuple[Name, int | None]:
     """Entity and partition (None for users) of ``user:<id>`` or ``<kind>:<id>#<partition>``."""
     kind, colon, rest = (key or b"").decode().partition(":")
     if kind not in KINDS or not colon:
-        raise ValueError(f"{key!r} is no key of an entity")
+        raise ValueError("it has no key of an entity")
     if kind == "user":
         return Name(kind, rest), None
     entity_id, mark, partition = rest.rpartition("#")
-    if not (mark and partition.isdecimal()):
-        raise ValueError(f"{key!r} lacks the partition at its end")
-    return Name(kind, entity_id), int(partition)
+    if not (mark and partition.isascii() and partition.isdecimal()):
+        raise ValueError("its key lacks the partition at its end")
+    return Name(kind, entity_id), _whole(int(partition), PARTITION_MAX)
 
 
 def parse_statement(value: bytes) -> Statement:
-    """The statement in a JSON value; unknown fields are ignored."""
-    fields = json.loads(value)
+    """The statement in a JSON value; unknown fields are ignored. Raises ``ValueError`` if there is none."""
+    if len(value) > VALUE_BYTES:
+        raise ValueError(f"a value of {len(value)} bytes; {VALUE_BYTES} are read")
     try:
-        return Statement(*(kind(fields[name]) for name, kind in _STATEMENT_TYPES.items()))
+        fields = json.loads(value)
+        return Statement(
+            n_events=_whole(fields["n_events"], COUNT_MAX),
+            sum_weight=_finite(fields["sum_weight"]),
+            noise_alpha=_finite(fields["noise_alpha"]),
+            noise_beta=_finite(fields["noise_beta"]),
+            source_partition=_whole(fields["source_partition"], PARTITION_MAX),
+            source_offset=_whole(fields["source_offset"], COUNT_MAX),
+            model_version=_text(fields["model_version"]),
+        )
     except KeyError as error:
         raise ValueError(f"field {error} is missing") from None
-    except TypeError:
+    except (TypeError, RecursionError):
         raise ValueError("the value is no JSON object of numbers and a model version") from None
+
+
+def _whole(value: Any, most: int) -> int:
+    if type(value) is not int or not 0 <= value <= most:
+        raise ValueError(f"a number is not whole and within 0 and {most}")
+    return value
+
+
+def _finite(value: Any) -> float:
+    if type(value) not in (int, float) or not abs(value) <= COUNT_MAX:
+        raise ValueError("a sum is not finite")
+    return float(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    value.encode()  # half a surrogate pair is no text
+    return value

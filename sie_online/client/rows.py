@@ -1,21 +1,23 @@
 """From a message to rows: Arrow batches in the contract's columns, typed rows, and statements for the memory.
 
-Messages of older workers lack the columns that were added later (they come as nulls); columns of newer workers, which
-this code does not know yet, are handed through at the end.
+Anybody may have written a message: what is handed on has been validated (``sie_online.ipc``), is in the contract's
+types and finite. Messages of older workers lack the factors that were added later (they come as nulls); columns of
+newer workers, which this code does not know yet, are handed through at the end.
 """
 
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sie_online import contracts
+from sie_online import contracts, ipc
 from sie_online.client.revisions import STATEMENT, Statements, pack_key
 from sie_online.errors import MessageError
 
@@ -46,10 +48,30 @@ class WeightRow(NamedTuple):
     """Additive parts of ``log(weight)`` by name, without the prefix ``f_``."""
 
 
+LARGEST = sys.float_info.max
+LARGEST_LOG = 700.0
+"""Of the parts of log weight; e to the power of it is a number still."""
+
 _IDENTITY = ("partition", "offset", "revision", "generation")
 _ROW_COLUMNS = WeightRow._fields[:-1]
+_FACTOR = "f_"
 _PRIME = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Fibonacci hashing spreads every bit
-_NULL_LABEL = -1
+_NULL = -1
+
+
+SAMPLES = contracts.samples_schema("", 0, 0, "")
+"""Columns of the samples; ``features`` and ``dense`` are as long as the message says."""
+
+
+class Place(Protocol):
+    """Where a message lies: what a consumer's record has, or a ``Source``."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
 
 
 class Source(NamedTuple):
@@ -60,56 +82,86 @@ class Source(NamedTuple):
     offset: int
 
 
-def read_batch(message: bytes | None, source: Source, schema: pa.Schema | None = None) -> pa.RecordBatch:
-    """The rows of one message; with ``schema``, its columns in its types come first and unknown ones last.
+def place(message: Place) -> str:
+    """``message`` by topic, partition and offset, as errors name it."""
+    return f"{message.topic}, partition {message.partition}, offset {message.offset}"
+
+
+def read_batch(message: bytes | None, source: Place, schema: pa.Schema) -> pa.RecordBatch:
+    """The rows of one message, whoever wrote it: the columns of ``schema`` first and unknown ones last.
+
+    ``schema`` is ``contracts.WEIGHTS`` or ``SAMPLES``. Its factors may be missing, and come as nulls.
 
     Raises:
-        MessageError: the message is no Arrow IPC stream, or not one of these rows.
+        MessageError: it is no message of these rows, cannot be read safely, or a number of it is not finite.
     """
-    place = f"{source.topic}, partition {source.partition}, offset {source.offset}"
     if not message:
-        raise MessageError(f"{place}: the message is empty, not an Arrow IPC stream: is this the right topic?")
+        raise MessageError(f"{place(source)}: the message is empty, not an Arrow IPC stream: is this the right topic?")
     try:
-        table = contracts.from_message(message).combine_chunks()
-        table.validate()
-        _check_identity(table)
-        table = table if schema is None else _conform(table, schema)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+        batch = _conform(ipc.read_batch(message), schema)
+        _check_values(batch)
+    except ValueError as error:
         raise MessageError(
-            f"{place}: the message is no Arrow IPC stream of our rows ({reason}): is this the right topic?"
+            f"{place(source)}: the message is no Arrow IPC stream of our rows ({error}): is this the right topic?"
         ) from None
-    batches = table.to_batches()
-    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+    return batch
 
 
-def _check_identity(table: pa.Table) -> None:
-    for name in _IDENTITY:
-        if name not in table.column_names:
-            raise ValueError(f"column {name!r} is missing")
-        if not pa.types.is_integer(table[name].type) or table[name].null_count:
-            raise ValueError(f"column {name!r} must hold an integer in every row")
-
-
-def _conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    names = set(table.column_names)
-    columns = [
-        table[field.name].cast(field.type) if field.name in names else pa.nulls(len(table), field.type)
-        for field in schema
-    ]
-    fields: list[Any] = [field if field.name in names else field.with_nullable(True) for field in schema]
-    for field in table.schema:
-        if field.name not in schema.names:
+def _conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    if batch.schema.equals(schema):
+        return batch
+    found = batch.schema
+    fields: list[Any] = []
+    columns: list[Any] = []
+    for field in schema:
+        at = found.get_field_index(field.name)
+        if at >= 0:
+            _require_type(found.field(at).type, field)
+            fields.append(field.with_type(found.field(at).type))
+            columns.append(batch.column(at))
+        elif field.name.startswith(_FACTOR):
+            fields.append(field.with_nullable(True))
+            columns.append(pa.nulls(len(batch), field.type))
+        else:
+            raise ValueError(f"column {field.name!r} is missing")
+    for at, field in enumerate(found):
+        if schema.get_field_index(field.name) < 0:
+            if field.name.startswith(_FACTOR):
+                _require_type(field.type, field.with_type(pa.float64()))
             fields.append(field)
-            columns.append(table[field.name])
-    return pa.table(columns, schema=pa.schema(fields).with_metadata(table.schema.metadata))
+            columns.append(batch.column(at))
+    return pa.record_batch(columns, schema=pa.schema(fields, metadata=found.metadata))
+
+
+def _require_type(kind: Any, field: Any) -> None:
+    """Lists of a fixed size may have any: how many features there are is no part of the contract."""
+    lists = pa.types.is_fixed_size_list(kind) and pa.types.is_fixed_size_list(field.type)
+    if not (kind.value_type == field.type.value_type if lists else kind == field.type):
+        raise ValueError(f"column {field.name!r} is {kind}, not {field.type}")
+
+
+def _check_values(batch: pa.RecordBatch) -> None:
+    """Nulls where there may be some, and numbers within bounds: others would be multiplied into somebody's loss."""
+    for at, field in enumerate(batch.schema):
+        column = batch.column(at)
+        if column.null_count:
+            if not field.nullable:
+                raise ValueError(f"column {field.name!r} has nulls")
+            column = column.drop_null()
+        if pa.types.is_fixed_size_list(field.type):
+            column = column.flatten()
+        if pa.types.is_floating(column.type) and len(column):
+            values = column.to_numpy(zero_copy_only=False)
+            most = LARGEST_LOG if field.name.startswith(_FACTOR) else LARGEST
+            if not (float(values.min()) >= -most and float(values.max()) <= most):  # not true of NaN either
+                raise ValueError(f"column {field.name!r} has values that are not finite or too large")
 
 
 def weight_rows(batch: pa.RecordBatch) -> Iterator[WeightRow]:
     """``batch`` as typed rows; a factor that was not known yet when a row was written is left out."""
-    names = [name for name in batch.schema.names if name.startswith("f_")]
+    names = [name for name in batch.schema.names if name.startswith(_FACTOR)]
     factors = zip(*(batch.column(name).to_pylist() for name in names), strict=True)
-    keys = [name.removeprefix("f_") for name in names]
+    keys = [name.removeprefix(_FACTOR) for name in names]
     plain = (batch.column(name).to_pylist() for name in _ROW_COLUMNS)
     for *values, parts in zip(*plain, factors, strict=True):
         known = {key: part for key, part in zip(keys, parts, strict=True) if part is not None}
@@ -146,19 +198,21 @@ def _words(column: Any) -> NDArray[np.uint64] | None:
     kind = column.type
     compute: Any = pc  # the stubs lag behind
     if pa.types.is_floating(kind):
-        return np.asarray(compute.fill_null(column, np.nan).cast(pa.float64()), np.float64).view(np.uint64)
+        return np.asarray(column.to_numpy(zero_copy_only=False), np.float64).view(np.uint64)  # a null is NaN
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
-        numbers = column.cast(pa.uint64() if pa.types.is_unsigned_integer(kind) else pa.int64())
-        return np.asarray(compute.fill_null(numbers, _fill(kind))).astype(np.uint64)
+        numbers = column
+        if column.null_count:
+            numbers = compute.fill_null(column.cast(pa.int64(), safe=False), _NULL)  # the same 64 bits
+        return np.asarray(numbers.to_numpy(zero_copy_only=False)).astype(np.uint64)
     if pa.types.is_dictionary(kind):
         texts = [str(value).encode() for value in column.dictionary.to_pylist()]
         words = np.array([_text_digest(text) for text in [*texts, b""]], np.uint64)
-        return words[np.asarray(compute.fill_null(column.indices.cast(pa.int64()), len(texts)), np.intp)]
+        indices = column.indices
+        if column.null_count:
+            indices = compute.fill_null(indices.cast(pa.int64()), len(texts))
+        picked: NDArray[np.uint64] = words[indices.to_numpy(zero_copy_only=False)]
+        return picked
     return None
-
-
-def _fill(kind: pa.DataType) -> int:
-    return 0 if pa.types.is_unsigned_integer(kind) else _NULL_LABEL
 
 
 def _text_digest(text: bytes) -> int:

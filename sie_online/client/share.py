@@ -22,12 +22,14 @@ from aiokafka import TopicPartition
 
 from sie_online.client.reader import TopicReader
 from sie_online.client.revisions import STATEMENT, LatestRevisions, Mask, Statements
-from sie_online.client.rows import Source
+from sie_online.client.rows import SAMPLES, Source
 from sie_online.client.subscriber import SampleSubscriber
 from sie_online.errors import UnreachableError
 from sie_online.settings import Settings
 
 PARENT_CHECK_S = 1.0  # a worker that waits for samples sees within it that the process it works for is gone
+
+_NOTHING = pa.RecordBatch.from_pylist([], schema=SAMPLES)
 
 T = TypeVar("T")
 
@@ -96,8 +98,9 @@ class ShareSubscriber(SampleSubscriber):
         *,
         idle_s: float | None,
         settled_events: int,
+        strict: bool = False,
     ) -> None:
-        super().__init__(settings, topic=start["topic"], idle_s=idle_s)
+        super().__init__(settings, topic=start["topic"], idle_s=idle_s, strict=strict)
         self.memory = FirstOfEach(settled_events=settled_events)
         self._reader = ShareReader(settings, self.topic, share, start)
 
@@ -107,12 +110,13 @@ class ShareSubscriber(SampleSubscriber):
         return self._reader.positions
 
     async def next_news(self) -> News | None:
-        """The next message, one without news too; None when idle for too long."""
+        """The next message, also one without news or that cannot be read; None when idle for too long."""
         record = await self._next_record()
         if record is None:
             return None
         source = Source(record.topic, record.partition, record.offset)
-        return News(self._news(record.value, source), source)
+        batch = self._news(record.value, source)
+        return News(_NOTHING if batch is None else batch, source)
 
 
 class Held:

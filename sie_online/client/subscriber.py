@@ -14,7 +14,9 @@ from sie_online import contracts
 from sie_online.client.connection import settings_at
 from sie_online.client.reader import Message, Start, TopicReader
 from sie_online.client.revisions import OPEN_EVENTS, SETTLED_EVENTS, LatestRevisions
-from sie_online.client.rows import Source, WeightRow, read_batch, statements, weight_rows
+from sie_online.client.rows import SAMPLES, Source, WeightRow, read_batch, statements, weight_rows
+from sie_online.client.unreadable import Unreadable
+from sie_online.errors import MessageError
 from sie_online.settings import Settings
 
 
@@ -23,6 +25,9 @@ class Counts:
     """What a subscriber has seen so far. In rows: ``rows = provisional + duplicates + stale + news``."""
 
     messages: int = 0
+    """Read, those passed over included."""
+    unreadable: int = 0
+    """Messages passed over, whose rows are not counted; the log has the reason of the first."""
     rows: int = 0
     news: int = 0
     """Handed on (or about to be)."""
@@ -43,6 +48,7 @@ class SubscriberOptions(TypedDict, total=False):
     idle_s: float | None
     open_events: int
     settled_events: int
+    strict: bool
 
 
 class BatchSubscriber:
@@ -56,9 +62,10 @@ class BatchSubscriber:
         idle_s: end the iteration at the log's end, when no message came for so many seconds; None: never.
         open_events: bound on remembered events that await their final row (see ``LatestRevisions``).
         settled_events: bound on remembered final rows.
+        strict: a message that cannot be read is a ``MessageError``; by default it is counted and passed over.
     """
 
-    schema: ClassVar[pa.Schema | None] = None
+    schema: ClassVar[pa.Schema]
     topic_setting: ClassVar[str]
 
     def __init__(
@@ -71,6 +78,7 @@ class BatchSubscriber:
         idle_s: float | None = None,
         open_events: int = OPEN_EVENTS,
         settled_events: int = SETTLED_EVENTS,
+        strict: bool = False,
     ) -> None:
         settings = settings_at(settings, broker)
         self.topic = topic or str(getattr(settings.topics, self.topic_setting))
@@ -80,6 +88,7 @@ class BatchSubscriber:
         self._fetched: deque[Message] = deque()
         self._handed: dict[int, int] = {}
         self._counts = Counts()
+        self._unreadable = Unreadable(strict=strict)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -101,13 +110,14 @@ class BatchSubscriber:
 
     @property
     def counts(self) -> Counts:
-        """What was read, handed on and held back so far."""
+        """What was read, handed on, held back and passed over so far."""
+        self._counts.unreadable = self._unreadable.count
         self._counts.duplicates = self.memory.dropped.duplicates
         self._counts.stale = self.memory.dropped.stale
         return self._counts
 
     def position(self) -> dict[str, Any]:
-        """JSON-able; covers every message whose rows have all been handed on.
+        """JSON-able; covers every message whose rows have all been handed on, and those that cannot be read.
 
         Save it after having handled them, and pass it as ``start``: nothing is lost, and at most the rows since
         then come again (at least once). The memory is not part of it: a replay that straddles the position may bring
@@ -120,7 +130,7 @@ class BatchSubscriber:
         """News as Arrow batches in the topic's columns, one batch per message, never empty.
 
         Raises:
-            MessageError: a message is not of this topic's kind. Iterating again goes on behind it.
+            MessageError: with ``strict``, a message cannot be read. Iterating again goes on behind it.
             DecisionError: records were deleted before they were read.
         """
         while (found := await self._next_batch()) is not None:
@@ -134,7 +144,7 @@ class BatchSubscriber:
         while record := await self._next_record():
             source = Source(record.topic, record.partition, record.offset)
             batch = self._news(record.value, source)
-            if len(batch):
+            if batch is not None and len(batch):
                 return batch, source
             self._mark(source)
         return None
@@ -144,9 +154,15 @@ class BatchSubscriber:
             self._fetched.extend(await self._reader.read_on(self._idle_s))
         return self._fetched.popleft() if self._fetched else None
 
-    def _news(self, message: bytes | None, source: Source) -> pa.RecordBatch:
-        batch = read_batch(message, source, self.schema)
+    def _news(self, message: bytes | None, source: Source) -> pa.RecordBatch | None:
+        """The rows that are news; None where the message cannot be read."""
         self._counts.messages += 1
+        try:
+            batch = read_batch(message, source, self.schema)
+        except MessageError as error:
+            self._mark(source)
+            self._unreadable.pass_over(error)
+            return None
         self._counts.rows += len(batch)
         batch = self._select(batch)
         news = self.memory.admit(statements(batch))
@@ -245,4 +261,5 @@ class SampleSubscriber(BatchSubscriber):
     metadata carries ``feature_schema_hash``. Takes what ``BatchSubscriber`` takes.
     """
 
+    schema = SAMPLES
     topic_setting = "samples"

@@ -15,8 +15,9 @@ import pyarrow as pa
 from sie_online.client.connection import settings_at
 from sie_online.client.reader import Start, TopicReader, saved_positions
 from sie_online.client.revisions import SETTLED_EVENTS
+from sie_online.client.rows import place
 from sie_online.client.share import Held, News, Share, ShareSubscriber, loop_thread
-from sie_online.errors import DecisionError, MessageError, UsageError
+from sie_online.errors import DecisionError, UsageError
 from sie_online.settings import Settings
 
 try:
@@ -114,6 +115,8 @@ class SampleDataset(IterableDataset[Batch]):
         feature_schema: hash of the features to train on; samples with others are passed over. By default the first
             sample's (or the state's), and another is an error: the same numbers would mean something else.
         settled_events: bound on remembered samples, per worker; 40 bytes each.
+        strict: a message that cannot be read is a ``MessageError``; by default it is passed over, the first with a
+            warning in the log.
 
     Raises, when iterated (and for ``"latest"`` here), what ``WeightSubscriber`` raises, and:
         DecisionError: features change their meaning. The message names the hash to pass as ``feature_schema``.
@@ -131,6 +134,7 @@ class SampleDataset(IterableDataset[Batch]):
         columns: Sequence[str] = (),
         feature_schema: str | None = None,
         settled_events: int = SETTLED_EVENTS,
+        strict: bool = False,
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch_size is {batch_size}: a batch has at least one row")
@@ -142,6 +146,7 @@ class SampleDataset(IterableDataset[Batch]):
         self._only = feature_schema
         self._schema = feature_schema
         self._settled_events = settled_events
+        self._strict = strict
         self._rank: Share | None = None
         self._positions: dict[int, int] = {}
         if start == "latest":
@@ -171,7 +176,12 @@ class SampleDataset(IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         """Besides ``DTYPES`` and ``columns`` a batch has ``position`` and ``feature_schema``, for ``handled``."""
         subscriber = ShareSubscriber(
-            self._settings, self._share(), self.state_dict(), idle_s=self._idle_s, settled_events=self._settled_events
+            self._settings,
+            self._share(),
+            self.state_dict(),
+            idle_s=self._idle_s,
+            settled_events=self._settled_events,
+            strict=self._strict,
         )
         with loop_thread() as run:
             try:
@@ -214,19 +224,16 @@ class SampleDataset(IterableDataset[Batch]):
     def _checked(self, news: News) -> News:
         """``news``, empty if its features are to be passed over."""
         batch, source = news
+        if not len(batch):
+            return news
         found = (batch.schema.metadata or {}).get(b"feature_schema_hash", b"").decode()
-        place = f"{source.topic}, partition {source.partition}, offset {source.offset}"
-        if missing := set(DTYPES) - set(batch.schema.names):
-            raise MessageError(
-                f"{place}: these are no samples, column {min(missing)!r} is missing: is the topic right?"
-            )
         self._schema = self._schema or found
         if found == self._schema:
             return news
         if self._only is not None:
             return News(batch.slice(0, 0), source)
         raise DecisionError(
-            f"{place}: from here on features mean something else (schema {found}, before {self._schema}): "
+            f"{place(source)}: from here on features mean something else (schema {found}, before {self._schema}): "
             f"train a new model, on SampleDataset(feature_schema={found!r}); or finish the old with the old one"
         )
 

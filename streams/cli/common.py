@@ -19,6 +19,7 @@ from sie_online.escape import safe_json
 from streams.cli.terminal import Terminal
 
 if TYPE_CHECKING:
+    from sie_online.client.unreadable import Unreadable
     from sie_online.settings import Settings
 
 out = Terminal()
@@ -28,6 +29,16 @@ err = Terminal(stderr=True)
 """Everything that is no data: progress bars, notes, warnings."""
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, for scripts.")]
+
+Strict = Annotated[
+    bool, typer.Option("--strict", help="End at the first message that cannot be read, instead of counting it.")
+]
+
+
+def tell_unreadable(unreadable: Unreadable, topic: str) -> None:
+    """Say how many messages were passed over, if any were; the log has said why the first was."""
+    if unreadable.count:
+        err.print(f"{topic}: {unreadable.count:,} unreadable messages passed over", style="yellow", markup=False)
 
 
 def get_settings(ctx: typer.Context, **overrides: Any) -> Settings:

@@ -6,7 +6,7 @@ import asyncio
 import datetime
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from typing import Annotated, Any
@@ -17,12 +17,13 @@ import typer
 
 from sie_online import contracts, tables
 from sie_online.client.reader import Message, TopicReader
-from sie_online.client.rows import Source, WeightRow, read_batch, statements, weight_rows
+from sie_online.client.rows import SAMPLES, WeightRow, read_batch, statements, weight_rows
+from sie_online.client.unreadable import Unreadable
 from sie_online.errors import SieError, UsageError
 from sie_online.escape import safe
 from sie_online.settings import Settings
 from streams.checkpoint.backend import open_backend
-from streams.cli.common import Json, get_settings, print_json
+from streams.cli.common import Json, Strict, get_settings, print_json, tell_unreadable
 from streams.cli.explain_text import shares, show
 from streams.cli.progress import progress
 from streams.cli.tail import share_read
@@ -42,25 +43,29 @@ class Scan:
     """
 
     event_id: str
-    schema: pa.Schema | None = None
+    schema: pa.Schema
+    unreadable: Unreadable
     messages: int = 0
     rows: int = 0
     found: list[pa.RecordBatch] = field(default_factory=list)
     settled_at_ms: int | None = None
 
-    def look(self, message: Message) -> None:
-        """Keep the rows of ``message`` that are about the event; raises ``MessageError`` for a foreign message."""
-        source = Source(message.topic, message.partition, message.offset)
-        batch = read_batch(message.value, source)
-        self.messages += 1
-        self.rows += len(batch)
-        hits = pc.equal(batch.column("event_id"), pa.scalar(self.event_id))
-        if not hits.true_count:
-            return
-        found = read_batch(message.value, source, self.schema).filter(hits)
+    def look(self, messages: Iterable[Message]) -> None:
+        """Keep the rows of ``messages`` that are about the event; what cannot be read is passed over."""
+        for message, batch in self.unreadable.readable(messages, self._read):
+            self.messages += 1
+            self.rows += len(batch)
+            hits = pc.equal(batch.column("event_id"), pa.scalar(self.event_id))
+            if hits.true_count:
+                self._keep(batch.filter(hits), message.timestamp)
+
+    def _read(self, message: Message) -> tuple[Message, pa.RecordBatch]:
+        return message, read_batch(message.value, message, self.schema)
+
+    def _keep(self, found: pa.RecordBatch, written_ms: int) -> None:
         self.found.append(found)
         if self.settled_at_ms is None and statements(found)["final"].any():
-            self.settled_at_ms = message.timestamp
+            self.settled_at_ms = written_ms
 
     def about(self, row: WeightRow) -> pa.RecordBatch | None:
         """One row found that is about the event of ``row``: events may share an id."""
@@ -82,6 +87,7 @@ def command(
         ),
     ] = "earliest",
     as_json: Json = False,
+    strict: Strict = False,
 ) -> None:
     """Why an event has its weight: label, scores, each part's share of the weight, and all its revisions.
 
@@ -96,8 +102,9 @@ def command(
     """
     settings = get_settings(ctx)
     begin = parse_since(since, datetime.datetime.now(datetime.UTC))
-    scan = Scan(event_id, contracts.WEIGHTS)
+    scan = Scan(event_id, contracts.WEIGHTS, Unreadable(strict=strict))
     asyncio.run(_scan(settings, settings.topics.weights, scan, begin))
+    tell_unreadable(scan.unreadable, settings.topics.weights)
     if not scan.found:
         raise UsageError(_not_found(scan, settings.topics.weights, since))
     table = tables.newest_statements(scan.found, scan.found[0].schema)
@@ -127,8 +134,7 @@ async def _scan(
         begins, spans = reader.positions, await reader.spans()
         with progress(f"Reading {topic}", "rows") as report:
             while not is_enough() and not reader.reached(spans):
-                for message in await reader.poll(IDLE_S):
-                    scan.look(message)
+                scan.look(await reader.poll(IDLE_S))
                 report(scan.rows, share_read(begins, reader.positions, spans))
 
 
@@ -142,7 +148,7 @@ def _influence(settings: Settings, row: WeightRow, scan: Scan) -> Influence | st
 
 
 async def _explained(settings: Settings, row: WeightRow, settled_at_ms: int) -> Influence:
-    samples, topic = Scan(row.event_id), settings.topics.samples
+    samples, topic = Scan(row.event_id, SAMPLES, Unreadable()), settings.topics.samples
     begin = datetime.datetime.fromtimestamp(max(0, settled_at_ms - BEFORE_MS) / 1000, datetime.UTC)
     await _scan(settings, topic, samples, begin, lambda: samples.about(row) is not None)
     sample = samples.about(row)

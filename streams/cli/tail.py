@@ -13,8 +13,9 @@ import typer
 
 from sie_online import tables
 from sie_online.client.reader import Span, TopicReader
+from sie_online.client.unreadable import Unreadable
 from sie_online.errors import UsageError
-from streams.cli.common import Json, err, get_settings, out, print_json, require_writable
+from streams.cli.common import Json, Strict, err, get_settings, out, print_json, require_writable, tell_unreadable
 from streams.cli.progress import progress
 from streams.cli.views import VIEWS, Kind, View
 
@@ -56,6 +57,7 @@ def command(
         typer.Option("--from", help="Where to begin: earliest where the command ends by itself, else latest."),
     ] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="End after N rows.")] = None,
+    strict: Strict = False,
 ) -> None:
     """Follow a topic: one line per row, as published (a replay's repeats included). Ctrl-C ends it.
 
@@ -71,12 +73,14 @@ def command(
     _check(as_json, parquet, until_idle, limit)
     view = VIEWS[kind](get_settings(ctx))
     ends = until_idle is not None or limit is not None
-    begin = start or (From.EARLIEST if ends else From.LATEST)
+    begin, unreadable = start or (From.EARLIEST if ends else From.LATEST), Unreadable(strict=strict)
     if parquet is None:
-        asyncio.run(_tail(view, JsonSink(view) if as_json else LineSink(view), begin, until_idle, limit))
-        return
-    with progress(view.topic, "rows") as report:
-        asyncio.run(_tail(view, ParquetSink(view, parquet, report), begin, until_idle, limit))
+        sink = JsonSink(view) if as_json else LineSink(view)
+        asyncio.run(_tail(view, sink, begin, until_idle, limit, unreadable))
+    else:
+        with progress(view.topic, "rows") as report:
+            asyncio.run(_tail(view, ParquetSink(view, parquet, report), begin, until_idle, limit, unreadable))
+    tell_unreadable(unreadable, view.topic)
 
 
 def _check(as_json: bool, parquet: Path | None, until_idle: float | None, limit: int | None) -> None:
@@ -93,14 +97,16 @@ def _check(as_json: bool, parquet: Path | None, until_idle: float | None, limit:
     require_writable("--parquet", parquet.parent)
 
 
-async def _tail(view: View, sink: Sink, begin: From, until_idle: float | None, limit: int | None) -> None:
+async def _tail(
+    view: View, sink: Sink, begin: From, until_idle: float | None, limit: int | None, unreadable: Unreadable
+) -> None:
     left = limit
     async with TopicReader(view.settings, view.topic, begin.value) as reader:
         if begin is From.LATEST:
             err.print(f"Waiting for new records on {view.topic}; --from earliest shows those there are.", style="dim")
         begins, spans = reader.positions, await reader.spans()
         while left != 0 and (records := await reader.read_on(until_idle)):
-            for batch in view.read(records):
+            for batch in view.read(records, unreadable):
                 rows = batch.slice(0, left)
                 left = None if left is None else left - len(rows)
                 sink.write(rows)

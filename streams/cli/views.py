@@ -10,9 +10,10 @@ import pyarrow as pa
 from rich.text import Text
 
 from sie_online import contracts, tables
-from sie_online.client.entities import parse_key, parse_statement
+from sie_online.client.entities import COUNT_MAX, PARTITION_MAX, parse_key, parse_statement, with_place
 from sie_online.client.reader import Message
-from sie_online.client.rows import Source, read_batch
+from sie_online.client.rows import SAMPLES, place, read_batch
+from sie_online.client.unreadable import Unreadable
 from sie_online.errors import MessageError, UsageError
 from sie_online.settings import Settings
 from streams.cli.text import Column, Row, excerpt, figure, moment, ratio
@@ -40,8 +41,8 @@ class View:
         """The topic's name."""
         raise NotImplementedError
 
-    def read(self, records: Iterable[Message]) -> Iterator[pa.RecordBatch]:
-        """The rows of ``records``, in order; raises ``MessageError`` for a foreign message."""
+    def read(self, records: Iterable[Message], unreadable: Unreadable) -> Iterator[pa.RecordBatch]:
+        """The rows of ``records``, in order; what cannot be read goes to ``unreadable``."""
         raise NotImplementedError
 
     def merge(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
@@ -99,9 +100,8 @@ class Weights(View):
     def topic(self) -> str:
         return self.settings.topics.weights
 
-    def read(self, records: Iterable[Message]) -> Iterator[pa.RecordBatch]:
-        for record in records:
-            yield read_batch(record.value, _source(record), contracts.WEIGHTS)
+    def read(self, records: Iterable[Message], unreadable: Unreadable) -> Iterator[pa.RecordBatch]:
+        return unreadable.readable(records, lambda record: read_batch(record.value, record, contracts.WEIGHTS))
 
     def merge(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
         schema = batches[0].schema if batches else contracts.weights_schema(self.settings.topics.events)
@@ -117,9 +117,8 @@ class Samples(View):
     def topic(self) -> str:
         return self.settings.topics.samples
 
-    def read(self, records: Iterable[Message]) -> Iterator[pa.RecordBatch]:
-        for record in records:
-            yield read_batch(record.value, _source(record))
+    def read(self, records: Iterable[Message], unreadable: Unreadable) -> Iterator[pa.RecordBatch]:
+        return unreadable.readable(records, lambda record: read_batch(record.value, record, SAMPLES))
 
     def merge(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
         if not batches:
@@ -160,16 +159,9 @@ class Entities(View):
     def topic(self) -> str:
         return self.settings.topics.entities
 
-    def read(self, records: Iterable[Message]) -> Iterator[pa.RecordBatch]:
-        yield pa.RecordBatch.from_pylist([self._row(record) for record in records], schema=self.schema)
-
-    def _row(self, record: Message) -> dict[str, Any]:
-        try:
-            name, partition = parse_key(record.key)
-            said = parse_statement(record.value)._asdict() if record.value else {"source_partition": partition}
-        except ValueError as error:
-            raise MessageError(f"{_place(record)}: no statement about an entity: {error}") from None
-        return {"kind": name.kind, "id": name.id, **said}
+    def read(self, records: Iterable[Message], unreadable: Unreadable) -> Iterator[pa.RecordBatch]:
+        rows = unreadable.readable(records, lambda record: with_place(record, lambda: _statement(record)))
+        yield pa.RecordBatch.from_pylist(list(rows), schema=self.schema)
 
     def merge(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
         rows = [row for batch in batches for row in batch.to_pylist()]
@@ -207,8 +199,9 @@ class DeadLetters(View):
     def topic(self) -> str:
         return self.settings.topics.dead_letters
 
-    def read(self, records: Iterable[Message]) -> Iterator[pa.RecordBatch]:
-        yield pa.RecordBatch.from_pylist([_dead_letter(record) for record in records], schema=self.schema)
+    def read(self, records: Iterable[Message], unreadable: Unreadable) -> Iterator[pa.RecordBatch]:
+        rows = unreadable.readable(records, _dead_letter)
+        yield pa.RecordBatch.from_pylist(list(rows), schema=self.schema)
 
     def merge(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
         rows = [row for batch in batches for row in batch.to_pylist()]
@@ -219,24 +212,35 @@ class DeadLetters(View):
         return {**row, "key": excerpt(row["key"]), "value": excerpt(row["value"])}
 
 
+def _statement(record: Message) -> dict[str, Any]:
+    name, partition = parse_key(record.key)
+    said = parse_statement(record.value)._asdict() if record.value else {"source_partition": partition}
+    return {"kind": name.kind, "id": name.id, **said}
+
+
 def _dead_letter(record: Message) -> dict[str, Any]:
     headers = {name: value.decode("utf-8", "replace") for name, value in record.headers if value is not None}
     try:
         return {
             "source_topic": headers["sie-source-topic"],
-            "source_partition": int(headers["sie-source-partition"]),
-            "source_offset": int(headers["sie-source-offset"]),
-            "source_timestamp_ms": int(headers["sie-source-timestamp-ms"]),
+            "source_partition": _whole(headers["sie-source-partition"], PARTITION_MAX),
+            "source_offset": _whole(headers["sie-source-offset"], COUNT_MAX),
+            "source_timestamp_ms": _whole(headers["sie-source-timestamp-ms"], COUNT_MAX),
             "reason": headers["sie-reason"],
             "exception": headers["sie-exception"],
-            "value_bytes": int(headers.get("sie-value-bytes", len(record.value or b""))),
+            "value_bytes": _whole(headers.get("sie-value-bytes", str(len(record.value or b""))), COUNT_MAX),
             "key": record.key,
             "value": record.value,
         }
     except (KeyError, ValueError) as error:
-        raise MessageError(
-            f"{_place(record)}: no dead letter of ours: header {error} is missing or no number"
-        ) from None
+        raise MessageError(f"{place(record)}: no dead letter of ours: header {error} is missing or no number") from None
+
+
+def _whole(text: str, most: int) -> int:
+    number = int(text)
+    if abs(number) > most:  # a record without a timestamp has -1
+        raise ValueError(f"{number} is beyond {most}")
+    return number
 
 
 VIEWS: dict[Kind, type[View]] = {
@@ -253,11 +257,3 @@ def _total_noise(row: Row) -> float | None:
 
 def _or_dash(value: Any) -> Any:
     return "·" if value is None else value
-
-
-def _source(record: Message) -> Source:
-    return Source(record.topic, record.partition, record.offset)
-
-
-def _place(record: Message) -> str:
-    return f"{record.topic}, partition {record.partition}, offset {record.offset}"

@@ -19,7 +19,8 @@ from models.errors import SampleError
 from models.samples import Samples, feature_schema_hash, from_table, joined
 from sie_online.client.availability import Availability
 from sie_online.client.reader import Message, TopicReader
-from sie_online.contracts import from_message
+from sie_online.client.rows import SAMPLES, place, read_batch
+from sie_online.client.unreadable import Unreadable
 from sie_online.errors import DecisionError, MessageError, SieError, UnreachableError
 from sie_online.settings import Settings
 from streams.trainer.metrics import TrainerMetrics
@@ -58,7 +59,9 @@ class Intake:
         self._metrics = metrics
         self._topic = settings.topics.samples
         self._window = window_of(settings)
+        self._unreadable = Unreadable()
         self._schemas: list[str] = []
+        self._widths: dict[str, tuple[int, int]] = {}
         self._settled_ms: dict[int, int] = {}
         self._positions: dict[int, int] | None = None
         self._busy = asyncio.Lock()
@@ -137,31 +140,29 @@ class Intake:
     def _add(self, messages: Sequence[Message]) -> int:
         """Rows into the window; how many of them are new."""
         parts: list[Samples] = []
-        fresh = 0
-        for message in messages:
-            try:
-                samples, schema_hash = self._decoded(message)
-                if not self._of_present_schema(schema_hash, parts, len(samples)):
-                    continue
-            except MessageError as error:
-                self._metrics.message_refused()
-                log.warning("samples are unreadable: %s", error)
+        fresh, passed_over = 0, self._unreadable.count
+        for message, samples, schema_hash in self._unreadable.readable(messages, self._decoded):
+            if not self._of_present_schema(schema_hash, parts, len(samples)):
                 continue
             new = self._new(message.partition, samples)
             self._metrics.samples_read(new, len(samples) - new)
             parts.append(samples)
             fresh += new
+        self._metrics.messages_refused(self._unreadable.count - passed_over)
         if parts:
             self._window.add(joined(parts))
         return fresh
 
-    def _decoded(self, message: Message) -> tuple[Samples, str]:
+    def _decoded(self, message: Message) -> tuple[Message, Samples, str]:
+        table = pa.Table.from_batches([read_batch(message.value, message, SAMPLES)])
         try:
-            table = from_message(message.value or b"")
-            return from_table(table), feature_schema_hash(table.schema)
-        except (SampleError, pa.ArrowException, ValueError) as error:
-            at = f"{message.topic}, partition {message.partition}, offset {message.offset}"
-            raise MessageError(f"{at}: {error}") from None
+            samples, schema_hash = from_table(table), feature_schema_hash(table.schema)
+        except SampleError as error:
+            raise MessageError(f"{place(message)}: {error}") from None
+        widths = samples.features.shape[1], samples.dense.shape[1]
+        if self._widths.setdefault(schema_hash, widths) != widths:
+            raise MessageError(f"{place(message)}: features of schema {schema_hash!r} had another length before")
+        return message, samples, schema_hash
 
     def _of_present_schema(self, schema_hash: str, parts: list[Samples], n: int) -> bool:
         """Samples of a schema never seen before begin a new window; those of an older one are left out."""

@@ -92,9 +92,9 @@ class TrainerMetrics:
         """Rows of a feature schema that is no longer in use."""
         self._samples.labels("outdated").inc(n)
 
-    def message_refused(self) -> None:
-        """A message could not be read."""
-        self._unreadable.inc()
+    def messages_refused(self, n: int) -> None:
+        """Messages could not be read."""
+        self._unreadable.inc(n)
 
     def intake_failed(self) -> None:
         """The topic could not be read."""

@@ -107,7 +107,9 @@ def test_a_foreign_message_is_named_by_its_place(online: Settings) -> None:
     async def story() -> None:
         await publish(online, online.topics.weights, weight_message(weight_row(0)), b"hello")
         with pytest.raises(MessageError, match=f"{online.topics.weights}, partition 0, offset 1"):
-            await read(online)
+            await read(online, strict=True)
+        rows, saved = await read(online)
+        assert (len(rows), saved["positions"]["0"]) == (1, 2)
 
     asyncio.run(story())
 

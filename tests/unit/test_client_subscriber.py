@@ -159,16 +159,29 @@ def test_leaving_the_loop_and_coming_back_loses_no_row(subscribe: Callable[..., 
 
 
 def test_a_foreign_message_is_named_and_then_passed(subscribe: Callable[..., Any]) -> None:
-    subscriber = subscribe(weight_message(weight_row(0)), b"hello", weight_message(weight_row(1)))
+    subscriber = subscribe(weight_message(weight_row(0)), b"hello", weight_message(weight_row(1)), strict=True)
 
     async def read() -> list[int]:
         first = await anext(subscriber)
         with pytest.raises(MessageError, match="weights, partition 0, offset 1"):
             await anext(subscriber)
+        assert subscriber.position()["positions"]["0"] == 2
         return [first.offset, *[row.offset for row in await rows(subscriber)]]
 
     assert run(read()) == [0, 1]
     assert subscriber.position()["positions"]["0"] == 3
+
+
+def test_what_cannot_be_read_is_counted_passed_over_and_told_once(
+    subscribe: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    readable = [weight_message(weight_row(offset)) for offset in range(2)]
+    subscriber = subscribe(b"hello", readable[0], readable[1][:-50], readable[1], b"")
+    assert [row.offset for row in run(rows(subscriber))] == [0, 1]
+    assert (subscriber.counts.messages, subscriber.counts.unreadable, subscriber.counts.rows) == (5, 3, 2)
+    assert subscriber.position()["positions"]["0"] == 5
+    (said,) = caplog.messages
+    assert "weights, partition 0, offset 0" in said
 
 
 def test_batches_come_in_the_contracts_columns(subscribe: Callable[..., Any]) -> None:

@@ -141,7 +141,7 @@ def test_the_position_covers_a_message_with_its_last_row(dataset: Callable[..., 
 
 def test_the_position_does_not_run_ahead_over_repeats(dataset: Callable[..., SampleDataset]) -> None:
     """A message without news must not cover one before it whose rows are still held."""
-    made = dataset(range(5), range(5), range(5, 10), b"no message", batch_size=4)
+    made = dataset(range(5), range(5), range(5, 10), b"no message", batch_size=4, strict=True)
     taken = iter(made)
     assert [next(taken)["position"].tolist(), next(taken)["position"].tolist()] == [[[0, 0]], [[0, 2]]]
     with pytest.raises(MessageError, match="samples, partition 0, offset 3"):
@@ -234,8 +234,15 @@ def test_what_is_no_state_is_refused(dataset: Callable[..., SampleDataset], stat
 
 
 def test_weights_are_no_samples(dataset: Callable[..., SampleDataset]) -> None:
-    with pytest.raises(MessageError, match="is the topic right"):
-        list(dataset(weight_message(weight_row(0, final=True))))
+    with pytest.raises(MessageError, match="is this the right topic"):
+        list(dataset(weight_message(weight_row(0, final=True)), strict=True))
+
+
+def test_a_message_that_cannot_be_read_is_passed_over_and_covered(dataset: Callable[..., SampleDataset]) -> None:
+    made = dataset(range(3), b"no message", range(3, 6), b"no message", batch_size=6)
+    (batch,) = made
+    assert batch["offset"].tolist() == list(range(6))
+    assert made.state_dict()["positions"] == {"0": 3}  # the last one comes again, and is passed over again
 
 
 def test_a_batch_has_a_row(settings: SettingsFactory) -> None:

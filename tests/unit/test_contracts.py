@@ -12,7 +12,7 @@ import pytest
 
 import sie_online
 from sie_online import contracts, schemas, statements
-from sie_online.client.rows import Source, WeightRow, read_batch, weight_rows
+from sie_online.client.rows import SAMPLES, Source, WeightRow, read_batch, weight_rows
 from sie_online.errors import MessageError
 from tests.brokers import ROOT
 from tests.published import sample_batch, weight_batch, weight_message, weight_row
@@ -143,7 +143,7 @@ def test_an_empty_batch_reads_as_an_empty_batch() -> None:
 
 def test_samples_keep_their_shape_over_a_message() -> None:
     batch = sample_batch(1, 2, n_features=4, n_dense=3)
-    read = read_batch(contracts.to_message(batch), SOURCE)
+    read = read_batch(contracts.to_message(batch), SOURCE, SAMPLES)
     assert read.equals(batch)
     assert read.schema.field("features").type == pa.list_(pa.uint32(), 4)
     assert read.schema.metadata[b"feature_schema_hash"] == b"feature-schema"

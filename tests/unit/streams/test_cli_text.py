@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sie_online.client.reader import Span
 from sie_online.client.rows import Source, read_batch, weight_rows
+from sie_online.contracts import WEIGHTS
 from sie_online.errors import UsageError
 from streams.cli.explain import parse_since
 from streams.cli.explain_text import shares
@@ -81,13 +82,13 @@ def test_since_refuses_the_rest(text: str) -> None:
 
 def test_shares_add_up_whatever_the_signs() -> None:
     message = weight_message(weight_row(f_noise=-0.75, f_delay=0.25))
-    (row,) = weight_rows(read_batch(message, Source("topic", 0, 0)))
+    (row,) = weight_rows(read_batch(message, Source("topic", 0, 0), WEIGHTS))
     assert shares(row)["noise"] == 0.75
     assert sum(shares(row).values()) == 1.0
 
 
 def test_shares_of_a_weight_without_parts_are_zero() -> None:
-    (row,) = weight_rows(read_batch(weight_message(weight_row()), Source("topic", 0, 0)))
+    (row,) = weight_rows(read_batch(weight_message(weight_row()), Source("topic", 0, 0), WEIGHTS))
     assert set(shares(row).values()) == {0.0}
 
 
