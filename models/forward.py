@@ -28,6 +28,8 @@ from models.inputs import IDS, N_SCORES, Buckets, Inputs, Standard, standardised
 
 LABEL, IMPORTANCE = range(2)
 N_HEADS = 2
+LARGEST_LAYER = 1 << 14
+"""No layer is wider: what scoring one event costs must not depend on who wrote the net."""
 BLOCK = 256
 """Samples at a time: their hidden layers stay in the processor's cache."""
 
@@ -81,6 +83,7 @@ NAMES = (
     "heads.bias",
 )
 """Names of the tensors in an artifact, in the order of ``Weights``."""
+_DIMENSIONS = {name: 2 if name.startswith("embed.") or name.endswith(".weight") else 1 for name in NAMES}
 
 
 def weights_of(tensors: Mapping[str, NDArray[Any]]) -> Weights:
@@ -94,6 +97,10 @@ def weights_of(tensors: Mapping[str, NDArray[Any]]) -> Weights:
             raise ArtifactError(f"tensor {name!r} is missing: this is no importance net")
         if tensors[name].dtype != np.float32:
             raise ArtifactError(f"tensor {name!r} is {tensors[name].dtype}, not float32")
+        if tensors[name].ndim != _DIMENSIONS[name]:
+            raise ArtifactError(f"tensor {name!r} has shape {tensors[name].shape}, of {_DIMENSIONS[name]} sizes it is")
+        if max(tensors[name].shape[-1:]) > LARGEST_LAYER:
+            raise ArtifactError(f"tensor {name!r} has shape {tensors[name].shape}, wider than {LARGEST_LAYER}")
     weights = Weights(*(tensors[name] for name in NAMES))
     for name, found, expected in _shapes(weights):
         if found != expected:

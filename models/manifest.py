@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -16,6 +17,11 @@ from models.errors import ManifestError
 from models.ulid import is_ulid
 
 SAFETENSORS = "safetensors"
+TEXT_BYTES = 1 << 20
+"""A manifest takes some 3 kB; a longer one is not parsed."""
+ARTIFACT_BYTES = 4 << 30
+"""The largest artifact there may be: tables of all the buckets that the settings admit."""
+INT64 = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -74,9 +80,12 @@ class Manifest:
         Raises:
             ManifestError: it is no JSON object, or a field is missing or wrong; the message names the field.
         """
+        if len(text) > TEXT_BYTES:
+            raise ManifestError(f"the manifest has {len(text)} bytes; {TEXT_BYTES} are read")
         try:
             document = json.loads(text)
-        except ValueError as error:
+            json.dumps(document, ensure_ascii=False, allow_nan=False).encode()  # finite numbers, whole characters
+        except (ValueError, RecursionError) as error:
             raise ManifestError(f"the manifest is no JSON: {error}") from None
         if not isinstance(document, dict):
             raise ManifestError("the manifest is no JSON object")
@@ -96,6 +105,15 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(one) for one in value]
     return value
+
+
+def _in_short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}…"
+
+
+def _is_size(value: object) -> bool:
+    return type(value) is int and 0 <= value <= INT64
 
 
 class _Reader:
@@ -122,10 +140,18 @@ class _Reader:
 
     def whole(self, key: str) -> int:
         value = int(self._typed(key, int, "a whole number"))
-        return value if value >= 0 else self._refuse(key, "is negative")
+        return value if 0 <= value <= INT64 else self._refuse(key, "is negative or too large")
+
+    def size(self, key: str) -> int:
+        value = self.whole(key)
+        return value if value <= ARTIFACT_BYTES else self._refuse(key, f"is more than {ARTIFACT_BYTES}")
+
+    def number(self, key: str) -> float:
+        value = self._typed(key, int | float, "a number")
+        return float(value) if abs(value) <= sys.float_info.max else self._refuse(key, "is too large")
 
     def positive(self, key: str) -> float:
-        value = float(self._typed(key, int | float, "a number"))
+        value = self.number(key)
         return value if math.isfinite(value) and value > 0 else self._refuse(key, "is not finite and above 0")
 
     def flag(self, key: str) -> bool:
@@ -137,15 +163,13 @@ class _Reader:
 
     def figures(self, key: str) -> dict[str, float | None]:
         found = self._typed(key, dict, "an object")
-        for name, value in found.items():
-            if isinstance(value, bool) or not (value is None or isinstance(value, int | float)):
-                self._refuse(f"{key}.{name}", "is no number")
-        return {name: None if value is None else float(value) for name, value in found.items()}
+        reader = self._inside(found, f"{self._path}{key}")
+        return {name: None if value is None else reader.number(name) for name, value in found.items()}
 
     def offsets(self, key: str) -> dict[str, tuple[int, int]]:
         found: dict[str, tuple[int, int]] = {}
         for partition, span in self._typed(key, dict, "an object").items():
-            if not (isinstance(span, list) and len(span) == 2 and all(type(one) is int for one in span)):
+            if not (isinstance(span, list) and len(span) == 2 and all(_is_size(one) for one in span)):
                 self._refuse(f"{key}.{partition}", "is no pair of offsets")
             found[partition] = (span[0], span[1])
         return found
@@ -155,7 +179,7 @@ class _Reader:
         for number, one in enumerate(self._typed(key, list, "a list")):
             reader = self._inside(one, f"{key}[{number}]")
             shape = reader._typed("shape", list, "a list")
-            if not all(type(size) is int and size >= 0 for size in shape):
+            if not all(map(_is_size, shape)):
                 reader._refuse("shape", "is no list of sizes")
             found.append(TensorInfo(reader.text("name"), reader.text("dtype"), tuple(shape)))
         return tuple(found)
@@ -179,7 +203,7 @@ class _Reader:
     def _typed(self, key: str, kind: Any, what: str) -> Any:
         value = self._get(key)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            self._refuse(key, f"is {value!r}, not {what}")
+            self._refuse(key, f"is {_in_short(value)}, not {what}")
         return value
 
     def _refuse(self, key: str, why: str) -> Any:
@@ -190,7 +214,7 @@ _READ: dict[str, Any] = {
     "version": _Reader.version,
     "parent": _Reader.parent,
     "uri": _Reader.text,
-    "size": _Reader.whole,
+    "size": _Reader.size,
     "sha256": _Reader.sha256,
     "tensors": _Reader.tensors,
     "feature_schema_hash": _Reader.text,

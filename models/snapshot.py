@@ -29,6 +29,11 @@ CANARY_IDS, CANARY_NUMBERS, CANARY_SCORES = "canary.ids", "canary.numbers", "can
 CANARY_TOLERANCE = 1e-4
 """Largest difference of a score: float32 sums in another order differ by 1e-6, other weights by far more."""
 
+CANARY_ROWS = 4_096
+"""More are not scored: what a canary costs must not depend on who wrote it."""
+HEADER_BYTES = 1 << 20
+"""Names, dtypes and places of an artifact's tensors take some 2 kB."""
+
 Tensors = Mapping[str, NDArray[Any]]
 
 
@@ -82,12 +87,27 @@ def decode(data: bytes, manifest: Manifest) -> dict[str, NDArray[Any]]:
         raise ArtifactError(f"{manifest.uri} has {len(data)} bytes, its manifest says {manifest.size}")
     if hashlib.sha256(data).hexdigest() != manifest.sha256:
         raise ArtifactError(f"{manifest.uri} does not have the SHA-256 of its manifest: it is damaged or another file")
-    try:
-        tensors = safetensors_numpy.load(data)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise ArtifactError(f"{manifest.uri} is no safetensors file: {error}") from None
+    tensors = tensors_in(data)
     _check_shapes(tensors, manifest)
     _check_finite(tensors)
+    return tensors
+
+
+def tensors_in(data: bytes) -> dict[str, NDArray[Any]]:
+    """The tensors in ``data``, whatever they are: integers and real numbers of numpy's own types.
+
+    Raises:
+        ArtifactError: it is no safetensors file, or one of other types.
+    """
+    if int.from_bytes(data[:8], "little") > HEADER_BYTES:
+        raise ArtifactError(f"it is no safetensors file: its header has more than {HEADER_BYTES} bytes")
+    try:
+        tensors: dict[str, NDArray[Any]] = safetensors_numpy.load(data)
+    except (SafetensorError, ValueError, TypeError, KeyError, ImportError, OverflowError) as error:
+        raise ArtifactError(f"it is no safetensors file: {error}") from None
+    for name, array in tensors.items():
+        if array.dtype.kind not in "iuf":
+            raise ArtifactError(f"tensor {name!r} is {array.dtype}, which no tensor of ours is")
     return tensors
 
 
@@ -139,9 +159,12 @@ def _canary_of(tensors: Tensors, weights: Weights) -> Canary:
         if name not in tensors:
             raise ArtifactError(f"tensor {name!r} is missing: a net without its canary is not trusted")
     ids, numbers, expected = tensors[CANARY_IDS], tensors[CANARY_NUMBERS], tensors[CANARY_SCORES]
-    n = len(expected)
-    if not n or (ids.shape, numbers.shape, expected.shape) != ((n, IDS), (n, len(weights.mean)), (n, N_HEADS)):
-        raise ArtifactError("the canary's inputs and scores do not fit the net")
+    n = len(expected) if expected.ndim else 0
+    fitting = (n, IDS), (n, len(weights.mean)), (n, N_HEADS)
+    if not 0 < n <= CANARY_ROWS or (ids.shape, numbers.shape, expected.shape) != fitting:
+        raise ArtifactError("the canary's inputs and scores do not fit the net, or are too many")
+    if numbers.dtype.kind != "f" or expected.dtype.kind != "f":
+        raise ArtifactError("the canary's inputs and scores are no real numbers")
     rows = np.array([len(table) for table in weights.tables])
     if ids.dtype != np.int32 or (ids < 0).any() or (ids >= rows).any():
         raise ArtifactError(f"tensor {CANARY_IDS!r} names rows that the tables do not have")

@@ -16,9 +16,10 @@ So the log of events and these records determine every published weight.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from sie_online.contracts import BUILTIN_MODEL
 
@@ -28,20 +29,31 @@ PRIORS = "priors"
 """What all shards have learned, for each to take in what the others did (`sie_online.recommender.pooling`)."""
 MODELS = (NET, PRIORS)
 
+VALUE_BYTES = 1 << 20
+"""A manifest takes some 3 kB; longer values are not parsed."""
+INT64 = (1 << 63) - 1
+
+_CURRENT = "current"
+
 Reason = Literal["publish", "rollback"]
+Number = Annotated[int, Meta(ge=1, le=INT64)]
+Offset = Annotated[int, Meta(ge=0, le=INT64)]
+Partition = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)]
+Version = Annotated[str, Meta(pattern=r"\A[0-9A-Za-z]{1,64}\Z")]
+"""A ULID or ``builtin``; it becomes part of a file's name."""
 
 
 class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     """From these offsets on, ``version`` applies. Fields are only ever added, with a default."""
 
-    n: int
+    n: Number
     """Number of the announcement, from 1."""
-    version: str
+    version: Version
     """ULID of a manifest, or ``builtin``: no announced model."""
-    offsets: dict[int, int]
+    offsets: dict[Partition, Offset]
     """First offset per input partition; 0 where a partition is not named."""
     reason: Reason
-    created_at_ms: int
+    created_at_ms: Annotated[int, Meta(ge=0, le=INT64)]
 
     def offset(self, partition: int) -> int:
         """First offset of ``partition`` to which this applies."""
@@ -51,10 +63,10 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
 class Adopted(msgspec.Struct, frozen=True, kw_only=True):
     """A shard took announcement ``n`` up at ``offset``, later than it was announced for."""
 
-    n: int
-    version: str
-    partition: int
-    offset: int
+    n: Number
+    version: Version
+    partition: Partition
+    offset: Offset
 
 
 class Adoption(NamedTuple):
@@ -71,6 +83,12 @@ def manifest_key(model: str, version: str) -> bytes:
     return f"{model}/{version}".encode()
 
 
+def manifest_named(key: bytes | None) -> tuple[str, str] | None:
+    """Model and version of a manifest's key; None for keys of another kind. Raises ``ValueError`` if it is no text."""
+    model, _, version = (key or b"").decode().partition("/")
+    return (model, version) if version and "/" not in version and version != _CURRENT else None
+
+
 def announcement_key(model: str, n: int) -> bytes:
     """Key of announcement ``n``."""
     return f"{model}/announcement/{n}".encode()
@@ -78,7 +96,7 @@ def announcement_key(model: str, n: int) -> bytes:
 
 def current_key(model: str) -> bytes:
     """Key of the record that names the newest announcement."""
-    return f"{model}/current".encode()
+    return f"{model}/{_CURRENT}".encode()
 
 
 def adopted_key(model: str, partition: int, n: int) -> bytes:
@@ -107,7 +125,7 @@ class ModelLine:
         """Take one record in; those of other models, and of kinds unknown yet, are ignored.
 
         Raises:
-            ValueError: the value is not what its key says.
+            ValueError: the value is not what its key says. Nothing has changed.
         """
         model, _, rest = (key or b"").decode().partition("/")
         if model != self.model or not rest:
@@ -115,13 +133,17 @@ class ModelLine:
         kind, _, which = rest.partition("/")
         if value is None:
             self._forget(kind, which)
+        elif len(value) > VALUE_BYTES:
+            raise ValueError(f"a value of {len(value)} bytes; {VALUE_BYTES} are read")
         elif kind == "announcement":
-            announcement = _announcement.decode(value)
+            announcement = _decoded(_announcement, value)
+            _require(which == str(announcement.n))
             self.announcements[announcement.n] = announcement
         elif kind == "adopted":
-            adopted = _adopted.decode(value)
+            adopted = _decoded(_adopted, value)
+            _require(which == f"{adopted.partition}/{adopted.n}")
             self.adopted[adopted.partition, adopted.n] = adopted
-        elif not which and kind != "current":
+        elif not which and kind != _CURRENT:
             self.manifests[kind] = value
 
     def _forget(self, kind: str, which: str) -> None:
@@ -146,6 +168,21 @@ class ModelLine:
     def in_force(self, n: int) -> str:
         """Version that announcement ``n`` put in force; ``builtin`` before the first."""
         return self.announcements[n].version if n else BUILTIN_MODEL
+
+
+Record = TypeVar("Record")
+
+
+def _decoded(decoder: msgspec.json.Decoder[Record], value: bytes) -> Record:
+    try:
+        return decoder.decode(value)
+    except RecursionError:  # of brackets within brackets; msgspec's other errors are ValueErrors
+        raise ValueError("the value is nested too deeply") from None
+
+
+def _require(agree: bool) -> None:
+    if not agree:
+        raise ValueError("key and value disagree")
 
 
 _announcement = msgspec.json.Decoder(Announcement)

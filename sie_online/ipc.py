@@ -48,7 +48,7 @@ def read_batch(message: bytes) -> pa.RecordBatch:
         batch.validate(full=True)
         _check_dictionaries(batch)
     except (pa.ArrowException, OSError, ValueError, struct.error) as error:
-        raise pa.ArrowInvalid(_in_short(error)) from None
+        raise pa.ArrowInvalid(in_short(error)) from None
     return batch
 
 
@@ -161,7 +161,7 @@ def _inside(data: bytes, table: int, number: int) -> int:
     return _follow(data, at)
 
 
-def _in_short(error: Exception) -> str:
+def in_short(error: Exception) -> str:
     """The error's first line, harmless on a terminal: it may quote the message."""
     line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
     return "".join(char if char.isprintable() else "?" for char in line)

@@ -36,6 +36,7 @@ class Adoptions:
         self._metrics = metrics
         self._reader = ModelLineReader(settings)
         self._reading = asyncio.Lock()
+        metrics.count_unreadable_models(lambda: self._reader.unreadable.count)
         self._incomplete = False  # a version could not be loaded; it is to be offered again
         self.loaded = Loaded(settings, open_backend(settings.store), self._reader.lines, metrics)
 

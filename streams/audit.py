@@ -20,8 +20,9 @@ from sie_online.errors import DecisionError, MessageError
 from sie_online.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import Shard
+from streams.model_line.lines import Lines
 from streams.model_line.loaded import ArtifactOf
-from streams.model_line.recorded import Lines, tell
+from streams.model_line.recorded import tell
 
 REVISIONS = 1 << 20
 """More than an event can have: offset and revision in one number."""

@@ -40,6 +40,8 @@ until confirmed. Of a checkpoint: the snapshot, waiting for confirmations. Then 
 KINDS = frozenset({"user", "item", "category", "pair", "interest"})
 REASONS = frozenset(Reason)
 
+UNREADABLE_MODELS = "Records of the models topic that could not be read and were passed over."
+
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 LONG_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3_600, 86_400)
 """A replay of an old log is late by years; live traffic by less than a second."""
@@ -114,6 +116,10 @@ class Metrics:
     def model_load_failed(self, model: str) -> None:
         """An announced model could not be loaded; the one in force stays."""
         self._model_load_failures.labels(_known(model, MODELS)).inc()
+
+    def count_unreadable_models(self, read: Callable[[], int]) -> None:
+        """Have ``read`` asked how many records of the models topic were passed over."""
+        self.registry.register(ReadCounter("sie_model_records_unreadable", UNREADABLE_MODELS, read))
 
     # -- what is
 

@@ -66,5 +66,6 @@ def _said_by(record: Message) -> Published:
 
 
 def _generations(record: Message) -> Iterable[int]:
-    generations: list[int] = from_message(record.value or b"")["generation"].to_pylist()
+    column = from_message(record.value or b"")["generation"].cast(pa.int64())
+    generations: list[int] = column.drop_null().to_pylist()
     return generations

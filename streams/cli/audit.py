@@ -16,7 +16,7 @@ from sie_online.settings import Settings
 from sie_online.shard import warm_up
 from streams.audit import Finding, audit
 from streams.checkpoint.backend import open_backend
-from streams.cli.common import Json, err, get_settings, out, print_json
+from streams.cli.common import Json, Strict, err, get_settings, out, print_json
 from streams.cli.progress import progress
 from streams.metrics import Metrics
 from streams.model_line.history import read_lines
@@ -27,6 +27,7 @@ def command(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="A table written by 'sie tail weights --parquet FILE'.")],
     as_json: Json = False,
+    strict: Strict = False,
 ) -> None:
     """Recompute published weights from the log of events and the announced models, and compare them bit for bit.
 
@@ -44,7 +45,7 @@ def command(
         raise UsageError(f"{file} cannot be read as Parquet: {error}") from None
     with err.status("Compiling the kernels (kept for the next time) ..."):
         warm_up()
-    finding = asyncio.run(_audit(rows, settings))
+    finding = asyncio.run(_audit(rows, settings, strict))
     if as_json:
         print_json(asdict(finding) | {"holds": finding.holds})
     else:
@@ -53,8 +54,8 @@ def command(
         raise DecisionError("the table is not what these events, announcements and settings give rise to")
 
 
-async def _audit(rows: pa.Table, settings: Settings) -> Finding:
-    lines = await read_lines(settings)
+async def _audit(rows: pa.Table, settings: Settings, strict: bool) -> Finding:
+    lines = await read_lines(settings, strict=strict)
     loaded = Loaded(settings, open_backend(settings.store), lines, Metrics(settings))
     with progress("Audit", "records") as tell:
         try:

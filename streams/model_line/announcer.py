@@ -97,6 +97,11 @@ class Announcer:
         return self._reader.lines
 
     @property
+    def unreadable(self) -> int:
+        """Records of the topic passed over so far."""
+        return self._reader.unreadable.count
+
+    @property
     def line(self) -> ModelLine:
         """What has been said of the net so far."""
         return self.lines[NET]

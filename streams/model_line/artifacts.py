@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from models.errors import ArtifactError, ManifestError
 from models.forward import Weights
-from models.manifest import Manifest
+from models.manifest import TEXT_BYTES, Manifest
 from models.snapshot import Tensors, decode, net_of
 from models.ulid import is_ulid
 from sie_online.announcements import NET
@@ -70,7 +70,7 @@ def tensors(backend: Backend, manifest: Manifest) -> Tensors:
     """
     if manifest.uri != artifact_name(manifest.version, manifest.model):
         raise ArtifactError(f"the manifest of {manifest.version} names {manifest.uri!r}, which is no place of ours")
-    return decode(backend.read(manifest.uri), manifest)
+    return decode(backend.read(manifest.uri, manifest.size + 1), manifest)  # one more would be another file
 
 
 def read_manifest(backend: Backend, version: str, model: str = NET) -> Manifest:
@@ -80,7 +80,7 @@ def read_manifest(backend: Backend, version: str, model: str = NET) -> Manifest:
         ManifestError: it cannot be read. FileNotFoundError: there is none. UnreachableError: the store fails.
     """
     name = manifest_name(version, model)
-    manifest = Manifest.from_json(backend.read(name))
+    manifest = Manifest.from_json(backend.read(name, TEXT_BYTES + 1))
     if (manifest.version, manifest.model) != (version, model):
         raise ManifestError(f"{name} is the manifest of {manifest.model} {manifest.version}")
     return manifest

@@ -42,13 +42,14 @@ async def read_line(settings: Settings, model: str = NET) -> ModelLine:
     return (await read_lines(settings))[model]
 
 
-async def read_lines(settings: Settings) -> Mapping[str, ModelLine]:
+async def read_lines(settings: Settings, *, strict: bool = False) -> Mapping[str, ModelLine]:
     """Everything said so far, by model.
 
     Raises:
         UnreachableError: no broker answers. TopicError: there is no such topic.
+        MessageError: with ``strict``, a record cannot be read.
     """
-    reader = ModelLineReader(settings)
+    reader = ModelLineReader(settings, strict=strict)
     await reader.start()
     try:
         await reader.catch_up()

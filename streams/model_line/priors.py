@@ -77,19 +77,27 @@ def parts_of(tensors: Tensors, like: Mapping[str, NDArray[Any]]) -> Parts:
         ArtifactError: they are no priors, or not of such tables.
     """
     try:
-        numbers = tensors[PARTITIONS].tolist()
+        numbers = _partitions(tensors[PARTITIONS])
         tables = [_split(tensors, table, len(numbers), like[table]) for table in Gains._fields]
     except KeyError as error:
         raise ArtifactError(f"tensor {error} is missing: these are no priors") from None
     return {number: Gains(*gains) for number, *gains in zip(numbers, *tables, strict=True)}
 
 
+def _partitions(named: NDArray[Any]) -> list[int]:
+    if named.dtype != np.int64 or named.ndim != 1 or (named < 0).any() or len(np.unique(named)) < len(named):
+        raise ArtifactError(f"tensor {PARTITIONS!r} names no partitions, or one twice")
+    numbers: list[int] = named.tolist()
+    return numbers
+
+
 def _split(tensors: Tensors, table: str, n: int, like: NDArray[Any]) -> list[Gain]:
     rows, values, ends = (tensors[f"{table}.{part}"] for part in ("rows", "values", "ends"))
-    begins = np.concatenate([[0], ends[:-1]])
-    fits = rows.dtype == np.int32 and values.dtype == np.float32 and values.shape == (len(rows), *like.shape[1:])
-    if not fits or ends.shape != (n,) or (np.diff(ends, prepend=0) < 0).any() or (n and ends[-1] != len(rows)):
+    fits = rows.dtype == np.int32 and values.dtype == np.float32 and ends.dtype == np.int64
+    fits = fits and rows.ndim == 1 and values.shape == (rows.size, *like.shape[1:]) and ends.shape == (n,)
+    if not fits or (ends < 0).any() or (ends[1:] < ends[:-1]).any() or rows.size != (ends[-1] if n else 0):
         raise ArtifactError(f"the tensors of {table!r} do not fit the recommender, or not each other")
+    begins = np.concatenate([[0], ends[:-1]])
     gains = [Gain(rows[begin:end], values[begin:end]) for begin, end in zip(begins, ends, strict=True)]
     if any(len(gain.rows) and not _ascend(gain.rows, len(like)) for gain in gains):
         raise ArtifactError(f"tensor '{table}.rows' names rows that the recommender does not have, or one twice")

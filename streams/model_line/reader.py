@@ -6,19 +6,20 @@ Only committed records are read: an announcement whose writer died half-way was 
 from __future__ import annotations
 
 import asyncio
-import logging
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from sie_online.announcements import MODELS, NET, ModelLine
+from sie_online.announcements import NET, ModelLine
 from sie_online.client.access import Needs, failure, require
 from sie_online.client.consumer import PatientConsumer
-from sie_online.errors import TopicError
+from sie_online.client.rows import place
+from sie_online.client.unreadable import Unreadable
+from sie_online.errors import MessageError, TopicError
+from sie_online.ipc import in_short
 from sie_online.settings import Settings
-
-log = logging.getLogger(__name__)
+from streams.model_line.lines import new_lines, take_in
 
 POLL_S = 0.2
 
@@ -31,13 +32,13 @@ class ModelLineReader:
 
     Attributes:
         lines: everything read so far, by model.
-        unreadable: records that could not be read; logged, and otherwise ignored.
+        unreadable: counts the records that could not be read; they change nothing.
         lease: name of the trainer at work; None where none ever was.
     """
 
-    def __init__(self, settings: Settings, needs: Needs | None = None) -> None:
-        self.lines = {model: ModelLine(model) for model in MODELS}
-        self.unreadable = 0
+    def __init__(self, settings: Settings, needs: Needs | None = None, *, strict: bool = False) -> None:
+        self.lines = new_lines()
+        self.unreadable = Unreadable(strict=strict)
         self.lease: str | None = None
         self._settings = settings
         self._needs = needs or Needs({settings.topics.models: ("Read",)})
@@ -104,15 +105,15 @@ class ModelLineReader:
         """Take in what was said, waiting ``timeout_s`` at most for it; whether anything was.
 
         Raises:
-            UnreachableError: the broker refuses.
+            UnreachableError: the broker refuses. MessageError: where it is strict, a record cannot be read.
         """
         try:
             fetched = await self._connected.getmany(self._at, timeout_ms=round(timeout_s * 1000))
         except KafkaError as error:
             raise failure(error, f"{self._at.topic} cannot be read: {error!r}") from error
         records = fetched.get(self._at, [])
-        for record in records:
-            self._apply(record)
+        for _ in self.unreadable.readable(records, self._apply):
+            pass
         return bool(records)
 
     def _apply(self, record: ConsumerRecord) -> None:
@@ -120,11 +121,9 @@ class ModelLineReader:
             if record.key == LEASE_KEY:
                 self.lease = record.value.decode() if record.value else None
             else:
-                for line in self.lines.values():
-                    line.apply(record.key, record.value)
+                take_in(self.lines, record.key, record.value)
         except ValueError as error:  # msgspec's and Unicode's are such
-            self.unreadable += 1
-            log.warning("model record is unreadable: %s", error, extra={"topic": record.topic, "offset": record.offset})
+            raise MessageError(f"{place(record)}: no record of a model: {in_short(error)}") from None
 
     async def _require_topic(self, consumer: AIOKafkaConsumer) -> None:
         if self._at.topic not in await consumer.topics():  # asks for all: naming it could create it

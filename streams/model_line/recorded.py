@@ -15,9 +15,7 @@ import pyarrow as pa
 
 from models.manifest import Manifest
 from sie_online.announcements import (
-    MODELS,
     Announcement,
-    ModelLine,
     Reason,
     announcement_key,
     current_key,
@@ -29,13 +27,11 @@ from sie_online.errors import UnreachableError, UsageError
 from sie_online.shard import Shard
 from streams.checkpoint.backend import Backend, LocalBackend, Part
 from streams.model_line import artifacts
+from streams.model_line.lines import Lines, new_lines, take_in
 from streams.model_line.loaded import ArtifactOf
 
 FOLDER = "models"
 RECORDS = f"{FOLDER}/records.jsonl"
-
-Lines = Mapping[str, ModelLine]
-"""What was announced, by model."""
 
 
 class Repeated:
@@ -62,11 +58,6 @@ class Record(msgspec.Struct, frozen=True):
 
 
 _record = msgspec.json.Decoder(Record)
-
-
-def new_lines() -> Lines:
-    """Nothing said yet of any model."""
-    return {model: ModelLine(model) for model in MODELS}
 
 
 def tell(shard: Shard, lines: Lines, artifact_of: ArtifactOf) -> None:
@@ -118,8 +109,7 @@ class Recorder:
         return said
 
     def _say(self, key: bytes, value: bytes) -> None:
-        for line in self.lines.values():
-            line.apply(key, value)
+        take_in(self.lines, key, value)
         self._records.append(msgspec.json.encode(Record(key.decode(), msgspec.Raw(value))) + b"\n")
 
     def _write(self) -> None:
@@ -137,10 +127,9 @@ def recorded(folder: Path) -> tuple[Lines, Backend]:
     try:
         for text in backend.read(RECORDS).splitlines():
             record = _record.decode(text)
-            for line in lines.values():
-                line.apply(record.key.encode(), bytes(record.value))
+            take_in(lines, record.key.encode(), bytes(record.value))
     except (FileNotFoundError, UnreachableError) as error:
         raise UsageError(f"{error}: is it what 'sie evaluate --trainer' wrote?") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{root / RECORDS} cannot be read: {error}") from None
     return lines, backend

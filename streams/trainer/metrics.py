@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -9,6 +10,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from sie_online.contracts import CODE_VERSION
+from streams.metrics import UNREADABLE_MODELS, ReadCounter
 
 SECONDS = (0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600)
 
@@ -95,6 +97,10 @@ class TrainerMetrics:
     def messages_refused(self, n: int) -> None:
         """Messages could not be read."""
         self._unreadable.inc(n)
+
+    def count_unreadable_models(self, read: Callable[[], int]) -> None:
+        """Have ``read`` asked how many records of the models topic were passed over."""
+        self.registry.register(ReadCounter("sie_trainer_model_records_unreadable", UNREADABLE_MODELS, read))
 
     def intake_failed(self) -> None:
         """The topic could not be read."""

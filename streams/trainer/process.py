@@ -52,6 +52,7 @@ class TrainerProcess:
         self._settings = settings
         self._metrics = TrainerMetrics()
         self._announcer = Announcer(settings, backend, ulid(time.time_ns() // 1_000_000, secrets.token_bytes(10)))
+        self._metrics.count_unreadable_models(lambda: self._announcer.unreadable)
         self._intake = Intake(settings, self._metrics)
         self._rounds = Rounds(settings, self._intake, self._announcer, backend, self._metrics)
         self._priors = PriorRounds(settings, self._intake, self._announcer, backend, self._metrics)

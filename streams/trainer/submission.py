@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors import numpy as safetensors_numpy
 
 from models.data import Ordered, ordered
 from models.errors import ArtifactError, ManifestError, TrainingError
@@ -23,7 +21,17 @@ from models.forward import Weights, scores, weights_of
 from models.gate import Judged, importances, judge
 from models.inputs import Inputs, label_known, label_unknown
 from models.manifest import Manifest, TensorInfo, Verdict
-from models.snapshot import CANARY_IDS, CANARY_NUMBERS, CANARY_SCORES, Canary, Contents, decode, encode_net, net_of
+from models.snapshot import (
+    CANARY_IDS,
+    CANARY_NUMBERS,
+    CANARY_SCORES,
+    Canary,
+    Contents,
+    decode,
+    encode_net,
+    net_of,
+    tensors_in,
+)
 from models.tune import offset_ranges
 from models.ulid import ulid
 from sie_online.announcements import Announcement
@@ -150,10 +158,7 @@ def _net(given: Submission, order: Ordered) -> tuple[Contents, Judged]:
 def _tensors(given: Submission) -> dict[str, Any]:
     if given.manifest is not None:
         return decode(given.data, given.manifest)
-    try:
-        return dict(safetensors_numpy.load(given.data))
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"it is no safetensors file: {error}") from None
+    return tensors_in(given.data)
 
 
 def _canary(tensors: dict[str, Any], weights: Weights, order: Ordered, has_canary: bool) -> Canary:

@@ -1,0 +1,39 @@
+"""The model lines by model, and how one record of ``sie.models.v1``, whoever wrote it, is taken into them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from models.errors import ManifestError
+from models.manifest import Manifest
+from sie_online.announcements import MODELS, ModelLine, manifest_named
+
+Lines = Mapping[str, ModelLine]
+"""What was announced, by model."""
+
+
+def new_lines() -> Lines:
+    """Nothing said yet of any model."""
+    return {model: ModelLine(model) for model in MODELS}
+
+
+def take_in(lines: Lines, key: bytes | None, value: bytes | None) -> None:
+    """Have the line that a record is about take it in; other records are ignored.
+
+    Raises:
+        ValueError: it cannot be read, or key and value disagree. Nothing has changed.
+    """
+    named = manifest_named(key)
+    if named is not None and named[0] in lines and value is not None:
+        _check_manifest(value, named)
+    for line in lines.values():
+        line.apply(key, value)
+
+
+def _check_manifest(value: bytes, named: tuple[str, str]) -> None:
+    try:
+        manifest = Manifest.from_json(value)
+    except ManifestError as error:
+        raise ValueError(str(error)) from None
+    if (manifest.model, manifest.version) != named:
+        raise ValueError("it is the manifest of another version than its key names")
