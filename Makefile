@@ -66,6 +66,10 @@ schemas-check: $(VENV)/.dev
 bench: $(VENV)/.dev ## Throughput on Apache Kafka beside stock Faust and an empty fetch (ARGS="--help": others)
 	@$(BIN)/python -m tests.benchmarks.throughput $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(VENV)/.dev ## Damaged input for every decoder of what others write (ARGS="--target rows --inputs 1000000")
+	@SIE_CACHE_DIR=$${SIE_CACHE_DIR:-$(CURDIR)/build/cache} $(BIN)/python -m tests.fuzz.run $(ARGS)
+
 .PHONY: chaos
 chaos: $(VENV)/.dev ## Kills, pauses and broker failures on Apache Kafka, long (ARGS="--seeds 1-10")
 	@$(BIN)/python -m tests.chaos.run $(ARGS)
