@@ -206,7 +206,9 @@ def follow(belief: Belief, clock: Any, events: Any, ordinal: int) -> int:
         if event.etype == HEARTBEAT_CODE:
             beat(belief, clock, event.time_ms)
             event.now_ms = now_ms(clock)
-        elif event.etype != ERASE_CODE:
+        elif event.etype == ERASE_CODE:
+            event.now_ms = clock.event_ms
+        else:
             ordinal += 1
             event.now_ms = hear(belief, clock, event.time_ms, event.user_key, ordinal)
     return ordinal

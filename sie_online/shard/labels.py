@@ -33,20 +33,14 @@ def is_due(cfg: Any, state: Any) -> bool:
     counters, clock = state.counters[0], state.clock[0]
     if counters.head >= counters.tail or not is_known(clock):
         return False
-    return bool(_due_ms(cfg, state, counters.head & (state.views.hot.shape[0] - 1)) < now_ms(clock))
+    oldest = state.views.hot[counters.head & (state.views.hot.shape[0] - 1)]
+    return bool(_due_ms(clock, oldest, cfg.patience_ms) < now_ms(clock))
 
 
 @kernel
-def patience_ms(cfg: Any) -> int:
-    """How long a view is waited for."""
-    return int(cfg.window_ms + cfg.lateness_ms)
-
-
-@kernel
-def _due_ms(cfg: Any, state: Any, at: int) -> int:
-    """When the view at ring position ``at`` settles."""
-    hot, patience = state.views.hot[at], patience_ms(cfg)
-    return int(waits_from(state.clock[0], hot.time_ms, hot.heard_ms, patience) + patience)
+def _due_ms(clock: Any, hot: Any, patience_ms: int) -> int:
+    """When a view settles."""
+    return waits_from(clock, hot.time_ms, hot.heard_ms, patience_ms) + patience_ms
 
 
 @kernel
@@ -71,8 +65,9 @@ def settle_oldest(cfg: Any, state: Any, out: Any) -> None:
     if overlay.label != POSITIVE:
         overlay.noise_probability = _noise_now(cfg, state, at, NEGATIVE)
         overlay.label = NEGATIVE
+    published_ms = _due_ms(state.clock[0], state.views.hot[at], cfg.patience_ms)
     state.world[0].labelled[overlay.label] += 1.0
-    revise(cfg, state, out, counters.head, _due_ms(cfg, state, at), 0.0, True)
+    revise(cfg, state, out, counters.head, published_ms, 0.0, True)
     write_settled(out, state.views.cold[at])
     counters.settled[overlay.label] += 1
     counters.head += 1

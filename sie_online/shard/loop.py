@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sie_online.clock import beat, hear, heard_ms
+from sie_online.clock import Belief, beat, hear, heard_ms
 from sie_online.dedupe import contains, remember
 from sie_online.entities import CATEGORY, ITEM, USER, count, statement_due
 from sie_online.events import ERASE_CODE, HEARTBEAT_CODE
@@ -36,7 +36,6 @@ from sie_online.shard.labels import (
     convert_pair,
     convert_view,
     count_of_pair,
-    patience_ms,
     revert_pair,
     settle_due,
     settle_oldest,
@@ -110,7 +109,7 @@ def run(cfg: Any, state: Any, events: Any, texts: Any, start: int, out: Any) -> 
         if contains(state.dedupe, event.event_key):
             counters.duplicates[event.etype] += 1
             continue
-        _hear(cfg, state, event)
+        _hear(cfg.belief, state.clock[0], state.world[0], event, counters.events + 1)
         if not settle_due(cfg, state, out) or not _prepare(cfg, state, event, texts, at, out):
             return at
         _process(cfg, state, event, texts, at, out)
@@ -122,17 +121,17 @@ def features_of(cfg: Any, state: Any, event: Any) -> bool:
     """Leave the features that `run` will see at ``event`` in the scratch; False if it will not look at it."""
     if event.etype >= HEARTBEAT_CODE or contains(state.dedupe, event.event_key):
         return False
-    _hear(cfg, state, event)  # `run` will do it again: once more changes nothing
-    slots = _find(state, event, state.counters[0].events + 1)
+    ordinal = state.counters[0].events + 1
+    _hear(cfg.belief, state.clock[0], state.world[0], event, ordinal)  # `run` does it again, and it changes nothing
+    slots = _find(state, event, ordinal)
     _extract(cfg, state, event, slots)
     return True
 
 
 @kernel
-def _hear(cfg: Any, state: Any, event: Any) -> None:
+def _hear(belief: Belief, clock: Any, world: Any, event: Any, ordinal: int) -> None:
     """Take the event's time in. What was counted at times that then turned out wrong is taken back to the clock's."""
-    clock, world = state.clock[0], state.world[0]
-    event.now_ms = hear(cfg.belief, clock, event.time_ms, event.user_key, state.counters[0].events + 1)
+    event.now_ms = hear(belief, clock, event.time_ms, event.user_key, ordinal)
     world.clock_ms = min(world.clock_ms, clock.event_ms)
 
 
@@ -219,7 +218,7 @@ def _process(cfg: Any, state: Any, event: Any, texts: Any, at: int, out: Any) ->
     )
     if sample:
         _learn_negative(cfg, state, verdict)
-        _open_view(cfg, state, event, texts, at, slots, verdict)
+        _open_view(state, event, texts, at, slots, verdict, cfg.patience_ms)
     _count_event(cfg, state, event, at, slots, verdict, out)
     _attribute(cfg, state, event, slots, sample, out)
     _touch(state, slots, event)
@@ -301,12 +300,12 @@ def _learn_negative(cfg: Any, state: Any, verdict: Verdict) -> None:
 
 
 @kernel
-def _open_view(cfg: Any, state: Any, event: Any, texts: Any, at: int, slots: Slots, verdict: Verdict) -> None:
+def _open_view(state: Any, event: Any, texts: Any, at: int, slots: Slots, verdict: Verdict, patience_ms: int) -> None:
     counters, views, scratch = state.counters[0], state.views, state.scratch
     place = counters.tail & (views.hot.shape[0] - 1)
     hot, cold, overlay = views.hot[place], views.cold[place], views.overlay[place]
     hot.time_ms, hot.offset, hot.pair_key = event.time_ms, event.offset, slots.pair_key
-    hot.heard_ms = heard_ms(state.clock[0], event.time_ms, event.now_ms, patience_ms(cfg))
+    hot.heard_ms = heard_ms(state.clock[0], event.time_ms, event.now_ms, patience_ms)
     hot.probability, hot.weight = verdict.p, verdict.weight
     hot.user_slot, hot.item_slot = slots.user, slots.item
     cold.user_key, cold.item_key, cold.category_key = event.user_key, event.item_key, event.category_key

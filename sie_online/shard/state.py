@@ -36,7 +36,7 @@ class Config(NamedTuple):
     samples: int
     conversions: int
     window_ms: int
-    lateness_ms: int
+    patience_ms: int  # the window, and the wait for late events
     sample_type: int  # the commonest: what a conversion is weighed as
     max_open_views: int
     use_noise: bool
@@ -112,7 +112,7 @@ def config_of(settings: Settings) -> Config:
         samples=samples,
         conversions=conversions,
         window_ms=round(labels.window_s * 1000),
-        lateness_ms=round(labels.lateness_s * 1000),
+        patience_ms=round(labels.window_s * 1000) + round(labels.lateness_s * 1000),
         sample_type=TYPE_CODES["view" if "view" in labels.samples else labels.samples[0]],
         max_open_views=1 << (labels.max_open_views.bit_length() - 1),
         use_noise="noise" in importance.factors,
