@@ -72,6 +72,10 @@ def command(
     if trainer and models is not None:
         raise UsageError("--trainer announces and --models repeats: choose one")
     settings = get_settings(ctx)
+    if trainer:
+        from streams.trainer.process import require_torch
+
+        require_torch()
     require_writable("--out", directory)
     training = _training(settings, directory, adopt_after) if trainer else None
     coach: Coach | None = _repeated(settings, models) if models is not None else training
@@ -105,11 +109,9 @@ def command(
 
 
 def _training(settings: Settings, directory: Path, adopt_after: int) -> OfflineTrainer:
-    from streams.trainer.process import limit_threads, require_torch
-
-    require_torch()
     from streams.checkpoint.backend import LocalBackend
     from streams.trainer.offline import OfflineTrainer
+    from streams.trainer.process import limit_threads
 
     limit_threads(settings)
     backend = LocalBackend(directory)
