@@ -55,10 +55,10 @@ class Stopwatch:
         """``call``, with the time it takes added to ``part``."""
 
         @wraps(call)
-        def measured(*arguments: Any) -> Any:
+        def measured(*arguments: Any, **named: Any) -> Any:
             began = time.thread_time()
             try:
-                return call(*arguments)
+                return call(*arguments, **named)
             finally:
                 self.seconds[part] += time.thread_time() - began
 
