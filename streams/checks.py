@@ -11,8 +11,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
-from sie_online.errors import SieError, TopicError
+from sie_online.errors import AccessError, SieError, TopicError
 from sie_online.settings import Settings
+from streams import access
 from streams.startup import check_store
 from streams.topics import count_brokers, find_topics
 
@@ -49,6 +50,12 @@ async def _topics(settings: Settings) -> str:
     return "\n".join([good, *findings.notes])
 
 
+async def _rights(settings: Settings) -> str:
+    if lacking := await access.find_missing(settings, access.worker(settings)):
+        raise AccessError("\n".join(lacking))
+    return "a worker may do all that it needs to"
+
+
 async def _store(settings: Settings) -> str:
     await asyncio.to_thread(check_store, settings)
     return f"{settings.store}: an object was written, read back and deleted"
@@ -57,6 +64,7 @@ async def _store(settings: Settings) -> str:
 CHECKS = (
     Check("broker", _broker),
     Check("topics", _topics, needs=frozenset({"broker"})),
+    Check("rights", _rights, needs=frozenset({"broker", "topics"})),
     Check("store", _store),
 )
 

@@ -57,13 +57,14 @@ def _walk(model: type[BaseModel], values: dict[str, Any], prefix: tuple[str, ...
 @app.command()
 def check(
     ctx: typer.Context,
-    connect: Annotated[bool, typer.Option("--connect", help="Also try brokers, topics and store.")] = False,
+    connect: Annotated[bool, typer.Option("--connect", help="Also try brokers, topics, rights and store.")] = False,
     as_json: Json = False,
 ) -> None:
     """Read the settings from all sources; exit 0 where they are good, else 2 with one line per problem.
 
-    With --connect, what they name is tried: do the brokers answer, have the topics the right shape, can the store be
-    written, read and deleted from. Exit 2 or 3, as the first that fails has it ('sie worker --help').
+    With --connect, what they name is tried: do the brokers answer, have the topics the right shape, may a worker do
+    there what it does, can the store be written, read and deleted from. Exit 2 or 3, as the first that fails has it
+    ('sie worker --help').
 
     [bold]Examples[/bold]
       SIE_BROKER=kafka-1:9092 sie --config /etc/sie.toml config check

@@ -42,6 +42,7 @@ def test_what_is_well_is_told_line_by_line(
     assert [line.split(":")[:2] for line in said.splitlines()[1:]] == [
         ["OK", " broker"],
         ["OK", " topics"],
+        ["OK", " rights"],
         ["OK", " store"],
     ]
     assert f"{made.topics.events} with 3 partitions" in said
@@ -51,13 +52,13 @@ def test_what_is_well_is_told_line_by_line(
 @pytest.mark.parametrize(
     ("broken", "code", "verdicts"),
     [
-        ({}, 2, {"broker": True, "topics": False, "store": True}),
-        ({"broker": "127.0.0.1:{port}"}, 3, {"broker": False, "topics": None, "store": True}),
-        ({"store": "file:///proc/store"}, 2, {"broker": True, "topics": False, "store": False}),
+        ({}, 2, {"broker": True, "topics": False, "rights": None, "store": True}),
+        ({"broker": "127.0.0.1:{port}"}, 3, {"broker": False, "topics": None, "rights": None, "store": True}),
+        ({"store": "file:///proc/store"}, 2, {"broker": True, "topics": False, "rights": None, "store": False}),
         (
             {"broker": "127.0.0.1:{port}", "store": "file:///proc/store"},
             3,
-            {"broker": False, "topics": None, "store": False},
+            {"broker": False, "topics": None, "rights": None, "store": False},
         ),
     ],
     ids=["no topics", "no broker", "no topics, no store", "nothing"],
@@ -80,5 +81,5 @@ def test_what_is_wrong_is_found_all_at_once(
     if verdicts["topics"] is False:
         assert "sie topics create" in document["checks"][1]["found"]
     if not verdicts["store"]:
-        assert document["checks"][2]["exit_code"] in (2, 3)
-        assert "file:///proc/store" in document["checks"][2]["found"]
+        assert document["checks"][3]["exit_code"] in (2, 3)
+        assert "file:///proc/store" in document["checks"][3]["found"]
