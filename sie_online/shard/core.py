@@ -33,6 +33,9 @@ from sie_online.shard.snapshot import Image, Piece, Snapshot
 from sie_online.shard.state import COUNTERS, WEIGHT_EDGES, config_of, new_state
 from sie_online.views import grown
 
+FULL_AFTER_ERASURE = 2
+"""Full snapshots after an erasure. After one the store would still keep a checkpoint in which the erased are: the
+newest that shares no file with what follows. After two, that one lies after the erasure, too."""
 MAX_GATHERED = 2_048
 """Samples and statements that wait at most for more to come."""
 
@@ -120,6 +123,7 @@ class Shard:
         self._id_bytes = max(settings.limits.id_bytes, HEX_BYTES)
         self._out = new_out(MAX_ROWS, self._id_bytes)
         self._image = Image()
+        self._full_snapshots = 0
         self._layout = msgspec.to_builtins(layout_of(self._state))
         self._external = External(settings.recommender) if settings.recommender.classifier else None
         self._pooled = Pooled(settings)
@@ -187,7 +191,7 @@ class Shard:
             output = self._render(events, before, dead, last=done, gather=gather)
             if done:
                 if erasures != self._state.counters["erasures"][0]:
-                    self._image = Image()  # a full snapshot: packs that hold what is forgotten go with their manifests
+                    self._full_snapshots = FULL_AFTER_ERASURE
                 self.next_offset = batch.end
                 self._adopt_until(batch.end)
             yield output
@@ -256,6 +260,9 @@ class Shard:
             raise ValueError(
                 f"partition {self.partition}: {self.waiting} gathered samples and statements would be lost"
             )
+        if self._full_snapshots:
+            self._image = Image()
+            self._full_snapshots -= 1
         meta = {"next_offset": self.next_offset, "dead_letters": self.dead_letters, "layout": self._layout}
         meta |= self._schedule.meta()
         extra = self._pooled.pieces() | (self._external.pieces() if self._external else {})
