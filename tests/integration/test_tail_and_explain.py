@@ -28,6 +28,7 @@ from sie_online.features import N_DENSE, N_FEATURES, schema_hash
 from sie_online.settings import Settings
 from streams.checkpoint.backend import open_backend
 from streams.cli.root import run
+from streams.cli.views import VIEWS
 from streams.model_line import artifacts
 from streams.model_line.announcer import Announcer
 from streams.publisher import dead_letter
@@ -151,6 +152,24 @@ def test_tail_refuses_what_cannot_work(sie: Callable[..., Done], arguments: tupl
     done = sie("tail", "weights", *arguments)
     assert done.code == 2
     assert "Traceback" not in done.err
+
+
+def test_what_cannot_be_read_is_counted_and_passed_over_unless_strict(
+    sie: Callable[..., Done], published: Settings, tmp_path: Path
+) -> None:
+    topics, path = published.topics, tmp_path / "table.parquet"
+    readable = {kind: len(sie("tail", kind, "--json", "--until-idle", "0.5").documents()) for kind in VIEWS}
+    for topic in (topics.weights, topics.samples, topics.entities, topics.dead_letters):
+        asyncio.run(publish(published, topic, weight_message(weight_row(0))[:-50], key=b"no key of ours"))
+    for kind, rows in readable.items():
+        done = sie("tail", kind, "--json", "--until-idle", "0.5")
+        assert len(done.documents()) == rows
+        assert "1 unreadable messages passed over" in done.err
+        assert sie("tail", kind, "--parquet", str(path), "--until-idle", "0.5").code == 0
+        strict = sie("tail", kind, "--strict", "--until-idle", "0.5")
+        assert (strict.code, "partition 0, offset" in strict.err) == (2, True)
+    assert sie("explain", "event-0-0", "--json").documents()[0]["weight"] == 2.0
+    assert sie("explain", "event-0-0", "--strict").code == 2
 
 
 @pytest.fixture
