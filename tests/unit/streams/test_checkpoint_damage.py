@@ -7,6 +7,7 @@ import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -245,15 +246,15 @@ def test_a_store_that_fails_while_it_is_read_is_no_damage_for_a_person(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, new = _two_checkpoints(stores())
-    store, read = stores(), Path.read_bytes
+    store, opened = stores(), Path.open
     broken: list[str] = []
 
-    def failing(path: Path) -> bytes:
+    def failing(path: Path, *mode: Any) -> Any:
         if any(path.name.endswith(ending) for ending in broken):
             raise OSError(5, "Input/output error")
-        return read(path)
+        return opened(path, *mode)
 
-    monkeypatch.setattr(Path, "read_bytes", failing)
+    monkeypatch.setattr(Path, "open", failing)
     assert whole(store.load(0)) == new.whole()
     broken.append(f"{77:020d}.json")  # one bad sector: the checkpoint before is as good as ever
     assert whole(store.load(0)) == old.whole()
