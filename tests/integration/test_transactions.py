@@ -89,6 +89,7 @@ def _said(settings: Settings) -> list[tuple[str, int, int | None]]:
 def test_a_worker_sees_what_was_committed_and_passes_what_was_not(made: Settings, tmp_path: Path) -> None:
     async def story(start: Callable[[], WorkerProcess]) -> None:
         worker = start()
+        await asyncio.to_thread(worker.wait_ready, 300)  # its kernels may have to be compiled
         await _write(made, _views(range(5)), commit=True)
         await _write(made, _purchases(range(3)), commit=False)
         end = await asyncio.to_thread(_wait_for_the_end, made, worker)
