@@ -137,9 +137,9 @@ def _until_accounted(worker: WorkerProcess, settings: Settings, n_records: int, 
     """The worker's metrics once every record is counted and everything published is confirmed."""
     deadline = time.monotonic() + RUN_S
     while time.monotonic() < deadline and worker.running:
-        samples = _scrape(settings)
+        samples = scrape(settings)
         done = sum(_outcomes(samples).values())
-        if done >= n_records and _value(samples, "sie_unacked_bytes") == 0:
+        if done >= n_records and value(samples, "sie_unacked_bytes") == 0:
             return samples
         progress(f"{done:,} of {n_records:,}")
         time.sleep(LOOK_EVERY_S)
@@ -159,7 +159,8 @@ def _prove_complete(settings: Settings, counts: Counter[str], found: Messages) -
         raise AssertionError(f"committed {at} of {end}")
 
 
-def _scrape(settings: Settings) -> list[Sample]:
+def scrape(settings: Settings) -> list[Sample]:
+    """The worker's metrics."""
     with urllib.request.urlopen(f"http://127.0.0.1:{settings.web.port}/metrics", timeout=20) as reply:
         families = text_string_to_metric_families(reply.read().decode())
     return [sample for family in families for sample in family.samples]
@@ -173,7 +174,8 @@ def _outcomes(samples: Sequence[Sample]) -> Counter[str]:
     return counts
 
 
-def _value(samples: Sequence[Sample], name: str) -> float:
+def value(samples: Sequence[Sample], name: str) -> float:
+    """The sum of a metric over its labels."""
     return sum(sample.value for sample in samples if sample.name == name)
 
 
@@ -185,13 +187,13 @@ def _inside(samples: Sequence[Sample]) -> dict[str, float]:
     times = {s.labels["stage"]: s.value for s in samples if s.name == "sie_stage_seconds_count"}
     return stages | {
         "snapshots": times.get("snapshot", 0.0),
-        "announcements": _value(samples, "sie_model_announced"),
+        "announcements": value(samples, "sie_model_announced"),
         "heard_by_shards": times.get("adopt", 0.0),
-        "late_adoptions": _value(samples, "sie_model_late_adoptions_total"),
-        "checkpoints": _value(samples, "sie_checkpoint_seconds_count"),
-        "durable_s": _value(samples, "sie_checkpoint_seconds_sum"),
-        "checkpoint_mb": _value(samples, "sie_checkpoint_bytes_total") / 1e6,
-        "resident_mb": _value(samples, "process_resident_memory_bytes") / 1e6,
+        "late_adoptions": value(samples, "sie_model_late_adoptions_total"),
+        "checkpoints": value(samples, "sie_checkpoint_seconds_count"),
+        "durable_s": value(samples, "sie_checkpoint_seconds_sum"),
+        "checkpoint_mb": value(samples, "sie_checkpoint_bytes_total") / 1e6,
+        "resident_mb": value(samples, "process_resident_memory_bytes") / 1e6,
     }
 
 

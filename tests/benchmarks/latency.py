@@ -8,6 +8,7 @@ they do on any live stream. A rate's first seconds do not count.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 from sie_online.settings import Settings
 from tests.benchmarks import BENCH
 from tests.benchmarks.arena import Arena, make_outputs
-from tests.benchmarks.contestants import RESULT, START_S, folder, module_command
+from tests.benchmarks.contestants import RESULT, START_S, folder, module_command, scrape, value
 from tests.benchmarks.cpu import CpuWatch
 from tests.benchmarks.machine import describe
 from tests.brokers import Broker
@@ -27,18 +28,28 @@ from tests.workers import SIE_WORKER, WorkerProcess, worker_pool
 RATES = (100, 500, 2_000, 5_000)
 QUANTILES = (0.5, 0.9, 0.99, 1.0)
 GRACE_S = 60.0
+BATCHES = "sie_batch_records_count"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One rate: latencies in ms by quantile, cores kept busy by process, and what came of it."""
+    """One rate: latencies in ms by quantile, cores kept busy by process, and what came of it.
+
+    ``batches_per_s`` are the worker's: what one fetch brought of one partition.
+    """
 
     rate: int
     sent: int
     read: int
     latency_ms: dict[str, float]
     cores: dict[str, float]
+    batches_per_s: float
     generator_late_ms: float
+
+    @property
+    def ms_per_batch(self) -> float:
+        """Processor time that the worker spends for a batch, all it does included."""
+        return 1000 * self.cores["worker"] / self.batches_per_s
 
 
 @dataclass(frozen=True)
@@ -55,16 +66,20 @@ class Latencies:
         path.write_text(json.dumps(asdict(self), indent=2) + "\n")
 
     def __str__(self) -> str:
-        names = [f"p{100 * q:g}" for q in QUANTILES]
-        lines = [f"{name}: {value}" for name, value in {**self.machine, **self.setting}.items()]
+        quantiles, who = [f"p{100 * q:g}" for q in QUANTILES], ("worker", "broker", "generator", "reader")
+        heads = [*(f"{name} ms" for name in quantiles), *who, "batches/s", "ms/batch"]
+        lines = [f"{name}: {told}" for name, told in {**self.machine, **self.setting}.items()]
         lines += [
             "",
-            f"{'events/s':>10}" + "".join(f"{f'{n} ms':>10}" for n in names) + "   cores: worker, broker, "
-            "generator, reader",
+            "From send to read, and cores kept busy:",
+            "".join(f"{head:>10}" for head in ("events/s", *heads)),
         ]
         for each in self.readings:
-            cores = "  ".join(f"{each.cores[who]:.2f}" for who in ("worker", "broker", "generator", "reader"))
-            lines.append(f"{each.rate:>10,}" + "".join(f"{each.latency_ms[n]:>10.1f}" for n in names) + f"   {cores}")
+            figures = [f"{each.latency_ms[name]:.1f}" for name in quantiles] + [
+                f"{each.cores[name]:.2f}" for name in who
+            ]
+            figures += [f"{each.batches_per_s:.0f}", f"{each.ms_per_batch:.2f}"]
+            lines.append(f"{each.rate:>10,}" + "".join(f"{figure:>10}" for figure in figures))
         return "\n".join(lines)
 
 
@@ -111,7 +126,9 @@ def _reading(
             pids = {"worker": worker.pid, "generator": generator.pid, "reader": reader.pid}
             with CpuWatch(pids | ({"broker": broker.pid} if broker.pid else {})) as watch:
                 generator.wait_for("SENDING")
+                before, began = value(scrape(settings), BATCHES), time.monotonic()
                 said = json.loads(generator.wait_for(RESULT, warm_s + seconds + GRACE_S)[1])
+                batches_per_s = (value(scrape(settings), BATCHES) - before) / (time.monotonic() - began)
             generator.exit_code()
         reader.stop()
     found = np.load(out)
@@ -126,5 +143,6 @@ def _reading(
         read=len(found),
         latency_ms={f"p{100 * q:g}": float(np.quantile(delays_ms, q)) for q in QUANTILES},
         cores=watch.cores(first_s * 1000, (first_s + seconds) * 1000),
+        batches_per_s=batches_per_s,
         generator_late_ms=said["late_ms"],
     )
