@@ -101,9 +101,13 @@ class Ownership:
         """Whether a person has decided that this shard, of which nothing is stored, begins at the log's begin."""
         return self._overrides.fresh and self._store.newest(partition) is None
 
-    def check(self, partition: int, place: LogPlace) -> None:
-        """Raise what ``take`` would raise, without taking anything, nor reading more than the newest manifest."""
-        self._begin(self._store.load(partition, only=lambda _piece: False), place)
+    def stored(self, partition: int) -> Loaded | None:
+        """The newest checkpoint's manifest; what ``check`` is to be given."""
+        return self._store.load(partition, only=lambda _piece: False)
+
+    def check(self, stored: Loaded | None, place: LogPlace) -> None:
+        """Raise what ``take`` would raise of ``stored``, without taking anything."""
+        self._begin(stored, place)
 
     def take(self, partition: int, generation: int, place: LogPlace) -> Held:
         """Own a shard that is not in memory.

@@ -41,12 +41,23 @@ async def check_before_joining(settings: Settings, store: CheckpointStore, owner
         DecisionError: a worker that took this partition would have to end.
         UnreachableError: broker or store do not answer.
     """
-    places = await log_places(settings)
+    try:
+        await _check(settings, store, ownership)
+    except DecisionError:
+        # a worker at work may have moved on between two of our questions: what is so is so at a second look, too
+        await _check(settings, store, ownership)
+
+
+async def _check(settings: Settings, store: CheckpointStore, ownership: Ownership) -> None:
     # before the store is asked: a claim precedes its first row, so that whatever is read here the store knows of
     topics = settings.topics.weights, settings.topics.samples
     published = [await newest_published(settings, topic) for topic in topics]
-    for partition, place in places.items():
-        await asyncio.to_thread(ownership.check, partition, place)
+    async with InputLog(settings, settings.topics.events, "latest") as log:
+        partitions = sorted(await log.spans())
+        stored = {partition: await asyncio.to_thread(ownership.stored, partition) for partition in partitions}
+        places = await log.places()  # after the store was asked: no checkpoint can lie beyond an end that is told now
+    for partition in partitions:
+        ownership.check(stored[partition], places[partition])
         for said in (found[partition] for found in published if partition in found):
             await _check_published(settings, store, ownership, partition, said)
 
@@ -54,18 +65,13 @@ async def check_before_joining(settings: Settings, store: CheckpointStore, owner
 class InputLog(TopicReader):
     """The input topic: what its log holds, and which topic it is; reads no record."""
 
-    async def topic_id(self) -> str:
-        """Kafka's id of the topic; ``UNKNOWN`` where the brokers tell none."""
-        return await topic_id(self._connected._client, self.topic)
-
-
-async def log_places(settings: Settings) -> dict[int, LogPlace]:
-    """What the log, and the group's commits, say of every partition of the input."""
-    async with InputLog(settings, settings.topics.events, "latest") as reader:
-        spans, topic_id = await reader.spans(), await reader.topic_id()
-    commits = await _ask_coordinator(settings, lambda admin: admin.list_consumer_group_offsets(settings.group))
-    committed = {at.partition: one.offset for at, one in commits.items() if at.topic == settings.topics.events}
-    return {p: LogPlace(*span, _offset(committed.get(p)), len(spans), topic_id) for p, span in spans.items()}
+    async def places(self) -> dict[int, LogPlace]:
+        """What the log, and the group's commits, say of every partition."""
+        settings = self._settings
+        spans, known_as = await self.spans(), await topic_id(self._connected._client, self.topic)
+        commits = await _ask_coordinator(settings, lambda admin: admin.list_consumer_group_offsets(settings.group))
+        committed = {at.partition: one.offset for at, one in commits.items() if at.topic == self.topic}
+        return {p: LogPlace(*span, _offset(committed.get(p)), len(spans), known_as) for p, span in spans.items()}
 
 
 def _offset(committed: int | None) -> int | None:

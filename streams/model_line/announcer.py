@@ -202,7 +202,7 @@ class Announcer:
         n = newest + 1
         said = Announcement(n=n, version=version, offsets=dict(offsets), reason=reason, created_at_ms=_now_ms())
         await self._transact([*before, (announcement_key(model, n), encode(said)), (current_key(model), b"%d" % n)])
-        await self._reader.catch_up()
+        await self._reader.catch_up(pending=True)
         log.info("announced", extra={"model": model, "n": n, "version": version, "reason": reason})
         return said
 

@@ -86,8 +86,10 @@ class ModelLineReader:
             if (task := asyncio.current_task()) is None or task.cancelling():
                 raise
 
-    async def catch_up(self) -> None:
-        """Read to the topic's present end.
+    async def catch_up(self, *, pending: bool = False) -> None:
+        """Read to the topic's present end: of what is committed, or with ``pending`` of all that was written.
+
+        A transaction that has just been committed can be read only once the brokers have marked it.
 
         Raises:
             UnreachableError: that took longer than ``kafka.request_timeout_s``.
@@ -95,7 +97,8 @@ class ModelLineReader:
         limit_s = self._settings.kafka.request_timeout_s
         try:
             async with asyncio.timeout(limit_s):
-                end = (await self._connected.end_offsets([self._at]))[self._at]
+                ends = self._connected.high_watermarks if pending else self._connected.end_offsets
+                end = (await ends([self._at]))[self._at]
                 while await self._connected.position(self._at) < end:  # a transaction's end has an offset, no record
                     await self.poll(POLL_S)
         except (KafkaError, TimeoutError) as error:
