@@ -50,9 +50,8 @@ class RefusedError(Exception):
 class Decoder:
     """Decodes record batches under one set of limits.
 
-        >>> from sie_online.settings import Settings
-    from sie_online.wire import maturing_ms
-        >>> decoder = Decoder(Settings())
+    >>> from sie_online.settings import Settings
+    >>> decoder = Decoder(Settings())
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -188,10 +187,12 @@ def _text(buffer: NDArray[np.uint8], spans: NDArray[np.int64]) -> Text:
 def _absent(headers: Headers) -> RefusedError:
     """Why a record has no value."""
     try:
-        first, records = map(int, dict(headers)[REFUSED_BATCH].split())
+        first, records, *unreadable = map(int, dict(headers)[REFUSED_BATCH].split())
     except (KeyError, ValueError, AttributeError):
         return RefusedError(Reason.NULL_VALUE, "the record has no value")
-    batch = f"the compressed batch from offset {first} to here ({records} records)"
+    batch = f"the batch from offset {first} to here ({records} records)"
+    if unreadable:
+        return RefusedError(Reason.BATCH_UNREADABLE, f"{batch} is none of Kafka's: its producer wrote it wrong")
     return RefusedError(Reason.BATCH_TOO_LARGE, f"{batch} may hold more than kafka.batch_max_bytes, or is torn")
 
 

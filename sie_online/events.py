@@ -78,6 +78,7 @@ class Reason(enum.StrEnum):
     NULL_VALUE = "null_value"
     TOO_LARGE = "too_large"
     BATCH_TOO_LARGE = "batch_too_large"
+    BATCH_UNREADABLE = "batch_unreadable"
     TOO_DEEP = "too_deep"
     BAD_UTF8 = "bad_utf8"
     BAD_JSON = "bad_json"

@@ -19,7 +19,7 @@ NULL_SPAN = (-1, -1)
 
 REFUSED_BATCH = "sie-refused-batch"
 """Header of the record that stands, at its last offset, for a batch that was not decompressed because it may hold too
-much: the batch's first offset and number of records, in decimal."""
+much: the batch's first offset and number of records, in decimal. A third number, 1: for what of it cannot be read."""
 
 
 class Record(Protocol):

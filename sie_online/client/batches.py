@@ -1,4 +1,5 @@
-"""Record batches as brokers send them: one that would decompress to too much is replaced before anything does it.
+"""Record batches as brokers send them: one that would decompress to too much is replaced before anything does it, and
+one that cannot be read ends where that shows.
 
 A batch of a megabyte may hold gigabytes. How much it holds at most is read off the compressed stream's own structure
 (block headers; only long gzip streams, which have none, are decompressed, in small pieces that are thrown away). The
@@ -9,7 +10,9 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 from aiokafka.record.util import calc_crc32c, encode_varint
 
@@ -86,6 +89,62 @@ def _stand_in(header: bytes) -> bytes:
     )
     struct.pack_into(">I", made, _CHECKSUM_AT, calc_crc32c(bytes(made[_ATTRIBUTES_AT:])))
     return bytes(made)
+
+
+class ReadableBatches:
+    """The batches of a fetch as aiokafka takes them (``MemoryRecords``), of which none can stop a reader.
+
+    A broker passes on what it does not look into, such as a header's name that is no UTF-8. Where a batch cannot be
+    read on, a record without key and value, with the header ``REFUSED_BATCH``, stands for the rest at its last offset.
+    """
+
+    def __init__(self, batches: Any) -> None:
+        self._batches = batches
+
+    def has_next(self) -> bool:
+        """Whether there is another batch."""
+        return bool(self._batches.has_next())
+
+    def next_batch(self) -> Any:
+        """The next batch; raises what aiokafka's does."""
+        return _Readable(self._batches.next_batch())
+
+
+class _Readable:
+    """One batch; what is asked of it but its records is the batch's to answer."""
+
+    def __init__(self, batch: Any) -> None:
+        self._batch = batch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __next__(self) -> Any:
+        return next(self._batch)
+
+    def __iter__(self) -> Iterator[Any]:
+        at = self._batch.base_offset
+        try:
+            for record in self._batch:
+                yield record
+                at = record.offset + 1
+        except Exception:  # noqa: BLE001 - whatever a codec or a parser makes of what others wrote
+            last = self._batch.next_offset - 1
+            why = f"{at} {last + 1 - at} 1".encode()
+            yield Unread(offset=last, timestamp=self._batch.max_timestamp, headers=[(REFUSED_BATCH, why)])
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A record, as aiokafka's batches give them, that stands for what could not be read."""
+
+    offset: int
+    timestamp: int
+    headers: list[tuple[str, bytes]]
+    timestamp_type: int = 0
+    key: None = None
+    value: None = None
+    checksum: None = None
 
 
 # -- most bytes that a compressed stream can hold; each may stop counting once that is over ``limit``

@@ -14,7 +14,7 @@ from aiokafka.consumer.fetcher import READ_UNCOMMITTED, FetchResult
 from aiokafka.protocol.fetch import FetchRequest
 
 from sie_online.client.backoff import back_off
-from sie_online.client.batches import bounded
+from sie_online.client.batches import ReadableBatches, bounded
 from sie_online.client.connection import connection
 from sie_online.settings import Settings
 
@@ -34,8 +34,8 @@ class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is no
     (``fetch_max_wait_ms``) still answers the first record after a silence at once. One that cannot be connected to is
     tried ever later (``back_off``).
 
-    Memory is bounded whatever a batch decompresses to: see ``bounded``; and what is handed over at a time, per
-    partition, holds no more bytes than one fetch may bring.
+    No batch stops it, and memory is bounded whatever one decompresses to: see ``ReadableBatches`` and ``bounded``; and
+    what is handed over at a time, per partition, holds no more bytes than one fetch may bring.
     """
 
     def __init__(self, settings: Settings, *topics: str, pause_s: float = PAUSE_S, **options: Any) -> None:
@@ -70,7 +70,9 @@ class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is no
                 return False
             news: bool = await fetch(assignment, node, request)
             for result in fetcher._records.values():
-                if isinstance(result, FetchResult):
+                if isinstance(result, FetchResult) and not isinstance(result.getall, partial):
+                    fetched = result._partition_records
+                    fetched._records = ReadableBatches(fetched._records)  # none of them has been looked at yet
                     result.getall = partial(_drained, result, self._drain_bytes)
             due[node] = time.monotonic() + (0.0 if _found(assignment, request) >= FULL else self._pause_s)
             return news

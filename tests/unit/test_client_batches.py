@@ -9,7 +9,8 @@ from typing import Any
 
 import cramjam
 import pytest
-from aiokafka import codec
+from aiokafka import TopicPartition, codec
+from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
@@ -17,12 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sie_online.client import batches
-from sie_online.client.batches import bounded
+from sie_online.client.batches import ReadableBatches, bounded
 from sie_online.records import REFUSED_BATCH
 
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
 LIMIT = 1 << 20
 BASE = 1_000
+PLACE = TopicPartition("t", 0)
 
 
 def made(
@@ -131,3 +133,33 @@ def test_a_stream_of_which_nothing_can_be_told_is_refused(kind: int) -> None:
     struct.pack_into(">I", batch, 17, calc_crc32c(bytes(batch[21:])))
     ((_, (record,)),) = read(bounded(bytes(batch), LIMIT))
     assert record.headers == [(REFUSED_BATCH, b"1000 40")]
+
+
+def _with_a_bad_header(record_set: bytes) -> bytes:
+    """A batch whose header ``bad-name`` is no UTF-8, under a valid checksum."""
+    broken = bytearray(record_set.replace(b"bad-name", b"\xffad-name"))
+    struct.pack_into(">I", broken, 17, calc_crc32c(bytes(broken[21:])))
+    return bytes(broken)
+
+
+def _iterated(record_set: bytes) -> list[Any]:
+    """What aiokafka's consumer makes of ``record_set``."""
+    return list(PartitionRecords(PLACE, ReadableBatches(MemoryRecords(record_set)), [], 0, None, None, True, 0))
+
+
+def test_a_batch_that_cannot_be_read_ends_where_that_shows_and_stops_nobody() -> None:
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
+    for number in range(5):
+        headers = [("bad-name", b"x")] if number == 2 else []
+        builder.append(number, 1_700_000_000_000 + number, b"key", b"value", headers)
+    found = _iterated(_with_a_bad_header(bytes(builder.build())) + made([b"next"], base=5))
+
+    assert [(one.offset, one.value) for one in found] == [(0, b"value"), (1, b"value"), (4, None), (5, b"next")]
+    assert found[2].headers == ((REFUSED_BATCH, b"2 3 1"),)
+    assert found[2].timestamp == 1_700_000_000_004
+
+
+def test_readable_batches_are_read_as_ever() -> None:
+    record_set = made([b"a", b"b"], base=0) + made([b"c"], base=2)
+    plain = list(PartitionRecords(PLACE, MemoryRecords(record_set), [], 0, None, None, True, 0))
+    assert _iterated(record_set) == plain

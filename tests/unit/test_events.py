@@ -96,6 +96,9 @@ def test_a_batch_that_was_not_decompressed_is_one_dead_letter_that_names_its_off
     _, (letter,) = Decoder(small_settings()).decode(batch([stand_in]))
     assert (letter.offset, letter.reason, letter.value) == (149, Reason.BATCH_TOO_LARGE, None)
     assert "from offset 100 to here (50 records)" in letter.detail
+    unread = replace(stand_in, headers=((REFUSED_BATCH, b"100 50 1"),))
+    _, (letter,) = Decoder(small_settings()).decode(batch([unread]))
+    assert letter.reason == Reason.BATCH_UNREADABLE
     _, (forged,) = Decoder(small_settings()).decode(batch([replace(stand_in, headers=((REFUSED_BATCH, b"x"),))]))
     assert forged.reason == Reason.NULL_VALUE
 
