@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
@@ -25,16 +25,42 @@ class WireRecord(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the n records of a chunk come from.
+
+    Attributes:
+        file: as its reader calls it.
+        lines: (n,) the line, counted from 1, at which each record begins; in Parquet the row of the file, from 1.
+        row_groups: (n,) in Parquet, from 0; else None.
+        faults: what the reader could not make sense of, by number of the record in the chunk: without the payload.
+    """
+
+    file: str
+    lines: NDArray[np.int64]
+    row_groups: NDArray[np.int64] | None = None
+    faults: Mapping[int, str] = field(default_factory=dict)
+
+    def place(self, record: int) -> str:
+        """File and place of a record, for people."""
+        if self.row_groups is None:
+            return f"{self.file}, line {self.lines[record]}"
+        return f"{self.file}, row {self.lines[record]} (row group {self.row_groups[record]})"
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """Consecutive records of a source, small enough to hold in memory.
 
     ``times_ms`` (n,) are event times (of a record that has none: its predecessor's); ``progress`` in [0, 1] is the
-    share of the source that ends with this chunk.
+    share of the source that ends with this chunk. Records of a file have an ``origin``; ``skipped`` rows of it stand
+    between them that were to be left out.
     """
 
     records: Sequence[WireRecord]
     times_ms: NDArray[np.int64]
     progress: float
+    origin: Origin | None = None
+    skipped: int = 0
 
     def __len__(self) -> int:
         return len(self.records)

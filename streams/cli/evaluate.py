@@ -16,7 +16,7 @@ from sie_online.errors import UsageError
 from sie_online.evaluation import BATCH_RECORDS, Coach, Report, evaluate
 from sie_online.settings import Settings
 from sie_online.shard import warm_up
-from sie_online.sources import read_events
+from sie_online.sources import Reading, read_events
 from streams.cli.common import Json, err, get_settings, out, print_json, require_writable
 from streams.cli.progress import progress
 from streams.cli.text import moment
@@ -79,7 +79,7 @@ def command(
     require_writable("--out", directory)
     training = _training(settings, directory, adopt_after) if trainer else None
     coach: Coach | None = _repeated(settings, models) if models is not None else training
-    chunks = read_events(file, preset=preset, limit=limit)
+    chunks = read_events([file], Reading(preset=preset), limit=limit)
     with err.status("Compiling the kernels (kept for the next time) ..."):
         warm_up()
     begin = time.monotonic()

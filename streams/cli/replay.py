@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sie_online.source_clock import SourceClock
-from sie_online.sources import read_events
+from sie_online.sources import Reading, read_events
 from streams.cli.common import Json, err, get_settings, out, print_json
 from streams.cli.progress import progress
 from streams.pacing import Rate
@@ -46,7 +46,7 @@ def command(
     """
     settings = get_settings(ctx)
     pace = Rate.parse(rate)
-    chunks = read_events(file, preset=preset, limit=limit)
+    chunks = read_events([file], Reading(preset=preset), limit=limit)
     with err.status("Compiling the kernels (kept for the next time) ..."):
         SourceClock(settings)
     with progress("Replay") as report:

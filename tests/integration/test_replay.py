@@ -17,7 +17,7 @@ from sie_online.errors import TopicError, UnreachableError
 from sie_online.partitioner import partition_of
 from sie_online.settings import Settings
 from sie_online.simulator import Scenario, Simulation, simulate
-from sie_online.sources import read_events
+from sie_online.sources import Reading, read_events
 from sie_online.wire import Chunk, maturity_ms
 from streams.cli.root import run
 from streams.heartbeat import keep_beating
@@ -119,7 +119,9 @@ def test_heartbeats_go_by_the_rows_that_are_no_dead_letters(on_broker: Settings,
     rows = [f"{100 + n % 5},{n},7,pv,{1_511_600_000 + 60 * n}" for n in range(50)]
     rows[20] = "100,20,7,pv,2145916800"  # the year 2038
     (tmp_path / "log.csv").write_text("\n".join(rows))
-    done = asyncio.run(replay(on_broker, read_events(tmp_path / "log.csv", preset="taobao"), Rate(speedup=1e5)))
+    done = asyncio.run(
+        replay(on_broker, read_events([tmp_path / "log.csv"], Reading(preset="taobao")), Rate(speedup=1e5))
+    )
     assert (done.records, done.flushed, done.disorder_ms) == (50, True, 0)
     beats = [json.loads(records[-1].value) for records in asyncio.run(_read(on_broker)).values()]
     assert [beat["timestamp_ms"] for beat in beats] == [maturity_ms(on_broker, 1_511_602_940_000)] * PARTITIONS

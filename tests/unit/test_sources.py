@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sie_online.errors import UsageError
-from sie_online.sources import CHUNK_ROWS, read_events
+from sie_online.sources import CHUNK_ROWS, Reading, read_events
 from sie_online.wire import WireRecord
 
 T = 1_750_000_000_000
@@ -23,12 +23,13 @@ ROW: dict[str, Any] = {
 }  # fmt: skip
 
 
-def events(path: Path, **options: Any) -> list[dict[str, Any]]:
-    return [json.loads(record.value or b"") for record in records(path, **options)]
+def events(path: Path, preset: str = "", limit: int | None = None) -> list[dict[str, Any]]:
+    return [json.loads(record.value or b"") for record in records(path, preset, limit)]
 
 
-def records(path: Path, **options: Any) -> list[WireRecord]:
-    return [record for chunk in read_events(path, **options) for record in chunk.records]
+def records(path: Path, preset: str = "", limit: int | None = None) -> list[WireRecord]:
+    chunks = read_events([path], Reading(preset=preset), limit=limit)
+    return [record for chunk in chunks for record in chunk.records]
 
 
 def table(rows: int) -> pa.Table:
@@ -60,7 +61,7 @@ def test_every_format_gives_the_same_events_in_file_order(written: Path) -> None
 
 
 def test_chunks_are_bounded_carry_event_times_and_end_at_full_progress(written: Path) -> None:
-    chunks = list(read_events(written))
+    chunks = list(read_events([written]))
     assert max(len(chunk) for chunk in chunks) <= CHUNK_ROWS
     assert np.array_equal(np.concatenate([chunk.times_ms for chunk in chunks]), T + np.arange(10_000))
     assert [chunk.progress for chunk in chunks] == sorted(chunk.progress for chunk in chunks)
@@ -116,7 +117,7 @@ def test_all_missing_columns_are_named(tmp_path: Path) -> None:
     pa.csv.write_csv(rows, tmp_path / "e.csv")
     for name in ("e.parquet", "e.csv"):
         with pytest.raises(UsageError, match="user_id, timestamp_ms"):
-            read_events(tmp_path / name)
+            read_events([tmp_path / name])
 
 
 @pytest.mark.parametrize(
@@ -145,11 +146,11 @@ def test_a_bad_json_line_is_named(tmp_path: Path, line: str) -> None:
 def test_what_is_no_event_file_is_refused_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "e.parquet").write_bytes(b"no parquet")
     (tmp_path / "e.txt").write_text("x")
-    for name, options, says in [
-        ("e.parquet", {}, "no readable Parquet"),
-        ("e.txt", {}, "use .parquet, .csv or .jsonl"),
-        ("missing.csv", {}, "is no file"),
-        ("e.txt", {"preset": "criteo"}, "unknown: taobao"),
+    for name, preset, says in [
+        ("e.parquet", "", "no readable Parquet"),
+        ("e.txt", "", "use .parquet, .csv or .jsonl"),
+        ("missing.csv", "", "is no file"),
+        ("e.txt", "criteo", "unknown: taobao"),
     ]:
         with pytest.raises(UsageError, match=says):
-            read_events(tmp_path / name, **options)
+            read_events([tmp_path / name], Reading(preset=preset))

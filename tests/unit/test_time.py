@@ -197,7 +197,7 @@ def test_a_refused_row_of_a_file_leaves_all_others_as_they_are(bad: dict[str, An
     for name, row in (("clean", None), ("bad", bad)):
         out = tmp_path / name
         file = _lines(tmp_path / f"{name}.jsonl", row)
-        report = evaluate(read_events(file), made, out, partitions=1, started_ms=ARRIVAL_MS)
+        report = evaluate(read_events([file]), made, out, partitions=1, started_ms=ARRIVAL_MS)
         table = pq.read_table(out / "weights.parquet")
         said.append(table.drop_columns(["offset"]).to_pylist())
         assert (report.dead_letters, report.samples_matured) == (int(row is not None), 60)

@@ -8,7 +8,7 @@ the JSON value of an event. Judges only whether a row has the shape of an event;
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
@@ -21,6 +21,7 @@ import pyarrow.parquet
 
 from sie_online.contracts import EVENT_TYPES
 from sie_online.errors import UsageError
+from sie_online.sources.reading import Reading
 from sie_online.wire import Chunk, WireRecord
 
 CHUNK_ROWS = 8_192
@@ -49,6 +50,8 @@ TAOBAO_COLUMNS = ("user_id", "item_id", "category_id", "behavior", "seconds")
 TAOBAO_BEHAVIOR = {"pv": "view", "buy": "purchase", "cart": "cart", "fav": "favorite"}
 
 PRESETS = ("taobao",)
+
+__all__ = ["CHUNK_ROWS", "PRESETS", "Reading", "read_events"]
 
 
 class _Value(msgspec.Struct, omit_defaults=True):
@@ -80,10 +83,12 @@ class _Line(msgspec.Struct):
     timestamp_ms: int
 
 
-def read_events(path: Path, *, preset: str = "", limit: int | None = None) -> Iterator[Chunk]:
+def read_events(
+    files: Sequence[str | Path], reading: Reading | None = None, *, limit: int | None = None
+) -> Iterator[Chunk]:
     """The records of an event file, in file order and chunks of at most ``CHUNK_ROWS``.
 
-    ``preset`` ``taobao`` reads Alibaba's UserBehavior.csv (no header; user, item, category, behaviour, Unix seconds)
+    The preset ``taobao`` reads Alibaba's UserBehavior.csv (no header; user, item, category, behaviour, Unix seconds)
     and numbers its rows ``t0``, ``t1``, … as event ids. ``limit`` ends after that many rows. ``.gz`` is understood for
     CSV and JSON lines.
 
@@ -91,6 +96,7 @@ def read_events(path: Path, *, preset: str = "", limit: int | None = None) -> It
         UsageError: no such file, unknown kind, a required column is missing (all of them are named), or a row is not
             an event (the row is named). The first three at once, the last one while iterating.
     """
+    path, preset = Path(files[0]), (reading or Reading()).preset
     if preset not in ("", *PRESETS):
         raise UsageError(f"preset {preset!r} is unknown: {', '.join(PRESETS)}")
     if not path.is_file():
