@@ -6,8 +6,9 @@
     noise       misclicks, crawlers, brushed orders
     malformed   records that no consumer can read
     stream      all of it in time order, as wire records, with the truth (``simulate``)
+    files       the events as a file of the documented schema, the truth beside it (``EventFile``)
 
-Deterministic by seed; no clock, no file, no socket.
+Deterministic by seed; no clock, no socket, and no file but what ``files`` is asked to write.
 
 >>> from sie_online.simulator import Scenario, simulate
 >>> simulation = simulate(Scenario(events=2_000, seed=7))
@@ -15,7 +16,8 @@ Deterministic by seed; no clock, no file, no socket.
 ['bots', 'brushing', 'clean', 'misclick']
 """
 
+from sie_online.simulator.files import EventFile
 from sie_online.simulator.scenario import Scenario
 from sie_online.simulator.stream import Simulation, simulate
 
-__all__ = ["Scenario", "Simulation", "simulate"]
+__all__ = ["EventFile", "Scenario", "Simulation", "simulate"]

@@ -70,6 +70,9 @@ MALFORMED: dict[str, Callable[[Fields], WireRecord]] = {
 }
 """By name, what turns a valid event into the record; every one violates the contract of ``sie.events``."""
 
+NO_LINES = {"empty_value", "null_value", "key_is_not_user", "null_key"}
+"""Malformed as records only: in a file without keys they would be blank lines or valid events."""
+
 
 def _open(event: Fields) -> bytes:
     return msgspec.json.encode({key: value for key, value in event.items() if key != "price"})[:-1]
@@ -78,4 +81,10 @@ def _open(event: Fields) -> bytes:
 def malformed(nth: int, event: Fields) -> WireRecord:
     """The ``nth`` malformed record (kinds take turns), made from a valid event."""
     makers = list(MALFORMED.values())
+    return makers[nth % len(makers)](event)
+
+
+def malformed_line(nth: int, event: Fields) -> WireRecord:
+    """The ``nth`` malformed record of a file, whose value alone is a fault."""
+    makers = [make for name, make in MALFORMED.items() if name not in NO_LINES]
     return makers[nth % len(makers)](event)

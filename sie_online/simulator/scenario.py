@@ -9,6 +9,8 @@ from sie_online.errors import UsageError
 MONDAY_MS = 1_748_822_400_000
 """2025-06-02 00:00 UTC: past, so that no event lies ahead of its record's Kafka timestamp."""
 
+MAX_HOURS = 2_160  # ninety days: the end is past, too
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
@@ -18,7 +20,8 @@ class Scenario:
         events: about how many valid, distinct events (the exact number depends on the dice), at least 1,000.
         seed: every number drawn follows from it.
         start_ms: event time of the beginning, ms since 1970.
-        hours: event time covered; two days by default, so that 24 h windows mature within the stream.
+        hours: event time covered, 1 to ``MAX_HOURS``; two days by default, so that 24 h windows mature within the
+            stream.
         misclick_share: accidental views.
         bot_share: views by crawler accounts, ``bot_views`` each.
         brushing_share: fake orders, each a view and a purchase; ``brushing_orders`` by account.
@@ -42,6 +45,8 @@ class Scenario:
     def __post_init__(self) -> None:
         if self.events < 1_000:
             raise UsageError(f"a simulation of {self.events} events shows nothing: ask for at least 1,000")
+        if not 1 <= self.hours <= MAX_HOURS:
+            raise UsageError(f"a simulation of {self.hours:g} hours cannot be: ask for 1 to {MAX_HOURS:,}")
         if self.misclick_share + self.bot_share + 2 * self.brushing_share > 0.8:
             raise UsageError("more than 80 % noise leaves no genuine behaviour to compare with: lower the shares")
 

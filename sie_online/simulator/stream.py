@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,7 +15,7 @@ from sie_online.contracts import EVENT_TYPES
 from sie_online.simulator import noise
 from sie_online.simulator.behaviour import genuine
 from sie_online.simulator.columns import CODE, KINDS, EventColumns
-from sie_online.simulator.malformed import malformed
+from sie_online.simulator.malformed import Fields, malformed, malformed_line
 from sie_online.simulator.scenario import Scenario
 from sie_online.simulator.world import World, build
 from sie_online.wire import Chunk, WireRecord
@@ -37,6 +36,24 @@ class _Event(msgspec.Struct, omit_defaults=True):
     position: int | None = None
     dwell_ms: float | None = None
     rating: float | None = None
+
+
+SCHEMA = pa.schema(
+    {
+        "event_id": pa.string(),
+        "user_id": pa.string(),
+        "item_id": pa.string(),
+        "category_id": pa.string(),
+        "event_type": pa.string(),
+        "timestamp_ms": pa.int64(),
+        "session_id": pa.string(),
+        "price": pa.float64(),
+        "position": pa.int64(),
+        "dwell_ms": pa.float64(),
+        "rating": pa.float64(),
+    }
+)
+"""Of a simulation's events as a table: the documented columns that it fills."""
 
 
 @dataclass(frozen=True)
@@ -97,15 +114,24 @@ class Simulation:
         return {kind: int((self.columns.kind == code).sum()) for code, kind in enumerate(KINDS)}
 
     def table(self) -> pa.Table:
-        """The valid events, without duplicates, in the documented schema of event files."""
-        events = [msgspec.structs.asdict(event) for event in self._decoded(0, self.events)]
-        return pa.Table.from_pylist(events)
+        """The valid events, without duplicates, in the documented schema of event files (``SCHEMA``)."""
+        return pa.concat_tables(self.tables(CHUNK))
+
+    def tables(self, rows: int) -> Iterator[pa.Table]:
+        """``table`` in parts of at most ``rows``."""
+        for start in range(0, self.events, rows):
+            events = list(self._decoded(start, start + rows))
+            yield pa.table([[getattr(event, name) for event in events] for name in SCHEMA.names], schema=SCHEMA)
+
+    def without_duplicates(self) -> Simulation:
+        """The same stream from producers that send nothing twice."""
+        return replace(self, resent=self.resent[:0], resend_after=self.resend_after[:0])
 
     def chunks(self) -> Iterator[Chunk]:
         """``records`` with event times, as replay takes them."""
         held: list[WireRecord] = []
         times: list[int] = []
-        for done, (record, at) in enumerate(self._timed(), 1):
+        for done, (record, at) in enumerate(self._timed(malformed), 1):
             held.append(record)
             times.append(at)
             if len(held) == CHUNK or done == len(self):
@@ -114,9 +140,13 @@ class Simulation:
 
     def records(self) -> Iterator[WireRecord]:
         """Every record in the order it is sent: by event time, duplicates some records after their original."""
-        return (record for record, _ in self._timed())
+        return (record for record, _ in self._timed(malformed))
 
-    def _timed(self) -> Iterator[tuple[WireRecord, int]]:
+    def lines(self) -> Iterator[bytes]:
+        """The records as lines of a JSON-lines file, which has no keys: other kinds of malformed ones take turns."""
+        return (record.value or b"" for record, _ in self._timed(malformed_line))
+
+    def _timed(self, broken_by: Callable[[int, Fields], WireRecord]) -> Iterator[tuple[WireRecord, int]]:
         """Every record with the clock at which it is sent (event time, ms)."""
         again = _by_predecessor(self.resend_after, self.resent)
         broken = _by_predecessor(self.broken_after, np.arange(self.malformed))
@@ -129,7 +159,7 @@ class Simulation:
                     original = next(self._decoded(copy, copy + 1))
                     yield WireRecord(original.user_id.encode(), encode(original)), at
                 for nth in broken.get(i, ()):
-                    yield malformed(nth, _as_fields(event, nth)), at
+                    yield broken_by(nth, _as_fields(event, nth)), at
 
     def _decoded(self, start: int, stop: int) -> Iterator[_Event]:
         part = self.columns.take(np.arange(start, min(stop, self.events)))
@@ -196,7 +226,7 @@ def _by_predecessor(after: NDArray[np.int64], what: NDArray[np.int64]) -> dict[i
     return groups
 
 
-def _as_fields(event: _Event, nth: int) -> dict[str, Any]:
+def _as_fields(event: _Event, nth: int) -> Fields:
     """A fresh event to break: were it readable by mistake, it must not pass for a duplicate."""
     fields = {name: value for name, value in msgspec.structs.asdict(event).items() if value is not None}
     return fields | {"event_id": f"m{nth:04d}"}

@@ -46,7 +46,7 @@ class Entry:
             UsageError: it imports a package that is not installed.
         """
         try:
-            found = getattr(importlib.import_module(f"streams.cli.{self.name}"), self.attribute)
+            found = getattr(importlib.import_module(f"streams.cli.{self.name.replace('-', '_')}"), self.attribute)
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] in {"sie_online", "streams", "models"}:
                 raise
@@ -69,6 +69,7 @@ COMMANDS = {
     entry.name: entry
     for entry in (
         Entry("demo", "A generated event stream through broker and worker on this machine.", "Try it", extra="demo"),
+        Entry("sample-events", "Write a file of generated events, and the truth about them.", "Try it"),
         Entry("topics", "Create the topics, or check them.", "Run it", "app"),
         Entry("worker", "Weigh events as they come, until told to stop.", "Run it"),
         Entry("trainer", "Fine-tune the importance net; announce what passes the gate.", "Run it", extra="trainer"),
@@ -139,6 +140,7 @@ def root(
       sie tail weights
 
     [bold]On a file, without Kafka:[/bold]
+      sie sample-events --out events.parquet
       sie evaluate events.parquet --out results
 
     Settings come from --set, then the environment (SIE_WEB__PORT=0), then the file of --config.

@@ -1,4 +1,4 @@
-"""The READMEs show only what exists: commands, options, settings, targets, names, files."""
+"""READMEs and the page on files show only what exists: commands, options, settings, targets, names, files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import ast
 import importlib
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,13 @@ import typer
 
 from sie_online import settings as settings_module
 from streams.cli.config import effective
-from streams.cli.root import COMMANDS
+from streams.cli.root import COMMANDS, run
 from tests.brokers import ROOT
 
 READMES = [file for file in (ROOT / "README.md", ROOT / "README.zh.md") if file.exists()]
+FILES_PAGE = ROOT / "docs" / "files.md"
 readme = pytest.mark.parametrize("file", READMES, ids=lambda file: file.name)
+readme_or_files_page = pytest.mark.parametrize("file", [*READMES, FILES_PAGE], ids=lambda file: file.name)
 
 
 def blocks(file: Path, language: str) -> list[str]:
@@ -32,7 +36,7 @@ def command_lines(file: Path) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines if line.startswith("sie ")]
 
 
-@readme
+@readme_or_files_page
 def test_commands_and_options_exist(file: Path) -> None:
     assert command_lines(file)
     for _, name, *words in command_lines(file):
@@ -51,6 +55,35 @@ def test_python_examples_import_what_exists(file: Path) -> None:
             if isinstance(node, ast.ImportFrom) and node.module == "sie_online":
                 for alias in node.names:
                     assert getattr(importlib.import_module(node.module), alias.name)
+
+
+def test_what_the_quick_start_for_files_types_shows_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    starts = [quick_start(file) for file in READMES]
+    commands, comparison = starts[0]
+    assert all(start == starts[0] for start in starts)
+    assert [command[1] for command in commands] == ["sample-events", "evaluate"]
+    for command in commands:
+        assert run(command[1:]) == 0
+    weight = {row["kind"]: row["weight_mean"] for row in map(ast.literal_eval, printed_by(comparison))}
+    said = re.findall(r"(\w+) ([\d.]+)(?=, |$)", re.findall(r"# (clean .*)", comparison)[0])
+    assert weight == pytest.approx({kind: float(mean) for kind, mean in said}, rel=0.05, abs=5e-4)
+    found = dict(line.split() for line in printed_by(blocks(FILES_PAGE, "python")[0]))
+    assert float(found["bots"]) > float(found["brushing"]) > float(found["misclick"]) > 0.5
+
+
+def printed_by(code: str) -> list[str]:
+    """The lines that Python code prints, run from the current folder as a person would."""
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.splitlines()
+
+
+def quick_start(file: Path) -> tuple[list[list[str]], str]:
+    """The commands of the quick start for files, and the Python that compares the weights with the truth."""
+    lines = next(block for block in blocks(file, "sh") if "sie sample-events" in block).splitlines()
+    comparison = next(block for block in blocks(file, "python") if "truth" in block)
+    return [shlex.split(line, comments=True) for line in lines], comparison
 
 
 @readme
@@ -74,7 +107,7 @@ def test_make_targets_exist(file: Path) -> None:
     assert named <= targets
 
 
-@readme
+@readme_or_files_page
 def test_linked_files_exist(file: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", file.read_text("utf-8")):
-        assert (ROOT / target).exists(), target
+        assert (file.parent / target).exists(), target
