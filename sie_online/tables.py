@@ -1,4 +1,4 @@
-"""Tables of published rows: the newest statement per identity and revision, and Parquet files whole or not there.
+"""Tables of published rows: the newest statement per identity and revision, and files that are whole or not there.
 
 ``sie tail --parquet`` and ``sie evaluate`` both end here, so that a streamed table and an offline one can be compared
 row for row. Imports pyarrow and numpy only.
@@ -7,9 +7,10 @@ row for row. Imports pyarrow and numpy only.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -36,10 +37,17 @@ def newest_statements(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> p
 
 def write_parquet(table: pa.Table, path: Path) -> None:
     """Write ``table`` to ``path``; a crash leaves what was there before."""
+    with whole_file(path) as file:
+        pq.write_table(table, file)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that gets its name when all of it is on disk; until then ``path`` stays what it was."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("xb") as file:
-            pq.write_table(table, file)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -1,18 +1,16 @@
 """A simulation as files: the valid events in the documented schema, and the truth about them beside it.
 
-Owns the formats, their names, and that a file is there whole or not at all. The truth is a file of its own, so that
-nothing which reads the events can learn from it.
+Owns the formats and their names. The truth is a file of its own, so that nothing which reads the events can learn
+from it.
 """
 
 from __future__ import annotations
 
 import gzip
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +20,7 @@ import pyarrow.parquet
 from sie_online.errors import UsageError
 from sie_online.simulator.columns import KINDS
 from sie_online.simulator.stream import SCHEMA, Simulation
+from sie_online.tables import whole_file
 
 ROW_GROUP = 65_536  # rows written at a time
 
@@ -67,7 +66,7 @@ class EventFile:
         Raises:
             OSError: no room, no right, no such folder.
         """
-        with _whole(self.path) as events, _whole(self.truth) as truth:
+        with whole_file(self.path) as events, whole_file(self.truth) as truth:
             WRITERS[self.ending](simulation, events, tell)
             pa.parquet.write_table(truth_table(simulation), truth)
 
@@ -78,12 +77,12 @@ def truth_table(simulation: Simulation) -> pa.Table:
     return simulation.truth.append_column("noisy", pa.array(noisy))
 
 
-def _parquet(simulation: Simulation, stream: IO[bytes], tell: Tell) -> None:
+def _parquet(simulation: Simulation, stream: BinaryIO, tell: Tell) -> None:
     with pa.parquet.ParquetWriter(stream, SCHEMA) as writer:
         _write_tables(simulation, writer.write_table, tell)
 
 
-def _csv(simulation: Simulation, stream: IO[bytes], tell: Tell) -> None:
+def _csv(simulation: Simulation, stream: BinaryIO, tell: Tell) -> None:
     stream.write(",".join(SCHEMA.names).encode() + b"\n")
     unquoted = pa.csv.WriteOptions(include_header=False, quoting_style="none")  # no value of ours needs quotes
     with pa.csv.CSVWriter(stream, SCHEMA, write_options=unquoted) as writer:
@@ -98,7 +97,7 @@ def _write_tables(simulation: Simulation, write: Callable[[pa.Table], Any], tell
         tell(written, written / simulation.events)
 
 
-def _json_lines(simulation: Simulation, stream: IO[bytes], tell: Tell) -> None:
+def _json_lines(simulation: Simulation, stream: BinaryIO, tell: Tell) -> None:
     for written, line in enumerate(simulation.lines(), 1):
         stream.write(line + b"\n")
         if written % ROW_GROUP == 0:
@@ -106,15 +105,14 @@ def _json_lines(simulation: Simulation, stream: IO[bytes], tell: Tell) -> None:
     tell(len(simulation), 1.0)
 
 
-Writer = Callable[[Simulation, IO[bytes], Tell], None]
+Writer = Callable[[Simulation, BinaryIO, Tell], None]
 
 
 def _gzipped(write: Writer) -> Writer:
-    def compressed(simulation: Simulation, stream: IO[bytes], tell: Tell) -> None:
-        with gzip.GzipFile(
-            filename="", mode="wb", compresslevel=6, fileobj=stream, mtime=0
-        ) as inner:  # no name, no time
-            write(simulation, cast(IO[bytes], inner), tell)
+    def compressed(simulation: Simulation, stream: BinaryIO, tell: Tell) -> None:
+        # neither name nor time of writing, or the bytes would differ
+        with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=stream, mtime=0) as inner:
+            write(simulation, cast(BinaryIO, inner), tell)
 
     return compressed
 
@@ -127,17 +125,3 @@ WRITERS: dict[str, Writer] = {
     ".jsonl.gz": _gzipped(_json_lines),
 }
 """By the name's ending."""
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file that has its name when all of it is on disk, and not before."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
