@@ -199,10 +199,14 @@ def _leap(belief: Belief, clock: Any, before_ms: int, after_ms: int) -> None:
 
 
 @kernel
-def follow(belief: Belief, clock: Any, events: Any, ordinal: int) -> int:
-    """Take in a batch (columns of dtype ``EVENT``), setting ``now_ms``; returns the number of the last event."""
+def follow(belief: Belief, clock: Any, events: Any, late_ms: Any, ordinal: int) -> int:
+    """Take in a batch (columns of dtype ``EVENT``), setting ``now_ms``; returns the number of the last event.
+
+    ``late_ms`` (n,) becomes by how much the clock is past the time that each event claims; 0 while no time is known.
+    """
     for at in range(events.shape[0]):
         event = events[at]
+        late_ms[at] = 0
         if event.etype == HEARTBEAT_CODE:
             beat(belief, clock, event.time_ms)
             event.now_ms = now_ms(clock)
@@ -211,4 +215,6 @@ def follow(belief: Belief, clock: Any, events: Any, ordinal: int) -> int:
         else:
             ordinal += 1
             event.now_ms = hear(belief, clock, event.time_ms, event.user_key, ordinal)
+            if is_known(clock):
+                late_ms[at] = max(now_ms(clock) - event.time_ms, 0)
     return ordinal

@@ -9,24 +9,21 @@ records, or somebody who repeats what was announced before.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
-from river.metrics import LogLoss
 
-from sie_online.contracts import CODE_VERSION, WEIGHTS, weights_schema
-from sie_online.errors import UsageError
+from sie_online.contracts import WEIGHTS, weights_schema
+from sie_online.dead_letters import DeadLetterTable
+from sie_online.inspection import Inspector
 from sie_online.partitioner import Placer
-from sie_online.ranking import auc
 from sie_online.records import LogRecord, RecordBatch
+from sie_online.report import Progressive, Report
 from sie_online.settings import Settings
 from sie_online.shard import Shard
 from sie_online.tables import newest_statements
@@ -35,9 +32,9 @@ from sie_online.wire import Chunk, WireRecord, final_heartbeats
 BATCH_RECORDS = 4_000  # as a worker is handed by default; rows do not depend on it
 LOOK_EVERY = 1_000
 """Records, all partitions together in the source's order, from one look of a coach to the next."""
-QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 WEIGHTS_FILE = "weights.parquet"
 PREDICTIONS_FILE = "predictions.parquet"
+DEAD_LETTERS_FILE = "dead_letters.parquet"
 PREDICTIONS = pa.schema([WEIGHTS.field("event_id"), WEIGHTS.field("probability")])
 
 Progress = Callable[[int, float], None]
@@ -58,36 +55,6 @@ class Coach(Protocol):
         """
 
 
-@dataclass
-class Report:
-    """What an evaluation found. ``auc`` and ``log_loss`` are progressive: of revision 0 against the final label.
-
-    ``events_in = events_weighted + duplicates + heartbeats + erasures + dead_letters``. Weights are those of each
-    event's last revision. AUC and log loss are None where no sample, or only one class, has matured. ``rows_by_model``
-    counts rows by the model version in force.
-    """
-
-    partitions: int
-    settings_fingerprint: str
-    code_version: str = CODE_VERSION
-    events_in: int = 0
-    events_weighted: int = 0
-    duplicates: int = 0
-    heartbeats: int = 0
-    erasures: int = 0
-    dead_letters: int = 0
-    dead_letters_by_reason: dict[str, int] = field(default_factory=dict)
-    rows: int = 0
-    rows_by_model: dict[str, int] = field(default_factory=dict)
-    samples_matured: int = 0
-    samples_positive: int = 0
-    log_loss: float | None = None
-    auc: float | None = None
-    calibration: float | None = None
-    weight_mean: float | None = None
-    weight_quantiles: dict[str, float] = field(default_factory=dict)
-
-
 def evaluate(
     chunks: Iterable[Chunk],
     settings: Settings,
@@ -97,22 +64,28 @@ def evaluate(
     started_ms: int,
     on_progress: Progress | None = None,
     coach: Coach | None = None,
+    strict: bool = False,
 ) -> Report:
     """Run ``chunks`` through ``partitions`` shards, then a heartbeat to each; write the tables into ``out``.
 
-    ``out/weights.parquet`` has the columns of ``sie.weights.v1``, sorted by partition, offset and revision, and
-    ``out/predictions.parquet`` the probability of revision 0. ``started_ms`` is every record's Kafka timestamp.
+    ``out/weights.parquet`` has the columns of ``sie.weights.v1``, sorted by partition, offset and revision,
+    ``out/predictions.parquet`` the probability of revision 0, and ``out/dead_letters.parquet`` what is no valid event
+    (``dead_letters.SCHEMA``), in the source's order. ``started_ms`` is every record's Kafka timestamp.
 
     Raises:
-        UsageError: the source is empty or has a bad row.
+        UsageError: no record of the source is a valid event, or it cannot be read on, or it has a dead letter and we
+            are ``strict``.
     """
-    report = Report(partitions=partitions, settings_fingerprint=settings.fingerprint())
+    inspector = Inspector(settings, strict=strict)
+    report = Report(partitions=partitions, settings_fingerprint=settings.fingerprint(), source=inspector.findings)
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".spill-", dir=out) as spill, ExitStack() as open_lines:
         lines = [_Line(settings, number, started_ms, Path(spill), coach) for number in range(partitions)]
         for line in lines:
             open_lines.callback(line.close)
-        _feed(lines, chunks, settings, report, on_progress or (lambda _records, _share: None), coach)
+        with DeadLetterTable(Path(spill) / DEAD_LETTERS_FILE, settings) as dead_letters:
+            accounted = _inspected(chunks, inspector, dead_letters, started_ms)
+            _feed(lines, accounted, settings, report, on_progress or (lambda _records, _share: None), coach)
         open_lines.close()
         _write_tables(lines, Path(spill), out, report)
     return report
@@ -151,7 +124,6 @@ class _Line:
             start=start,
             end=start + len(records),
         )
-        reasons: Counter[str] = Counter(report.dead_letters_by_reason)
         for output in self.shard.process(batch):
             self._rows.write_batch(output.weights)
             if self._coach and len(output.gathered.samples):
@@ -163,8 +135,6 @@ class _Line:
             report.erasures += output.counts.erasures
             report.dead_letters += output.counts.dead_letters
             report.rows += len(output.weights)
-            reasons.update(str(letter.reason) for letter in output.dead_letters)
-        report.dead_letters_by_reason = dict(sorted(reasons.items()))
 
     def close(self) -> None:
         """End the file and release the shard."""
@@ -176,6 +146,16 @@ class _Line:
         """All rows, by offset and revision."""
         with pa.memory_map(str(self.path)) as source, pa.ipc.open_stream(source) as reader:
             return newest_statements(reader, weights_schema(self._topic))
+
+
+def _inspected(
+    chunks: Iterable[Chunk], inspector: Inspector, dead_letters: DeadLetterTable, started_ms: int
+) -> Iterator[Chunk]:
+    """The chunks, each looked through before anybody processes it; at the end there must have been an event."""
+    for chunk in chunks:
+        dead_letters.add(inspector.inspect(chunk, started_ms))
+        yield chunk
+    inspector.require_events()
 
 
 def _feed(
@@ -196,8 +176,6 @@ def _feed(
                 line.process(report)
         seen += len(chunk)
         on_progress(seen, chunk.progress)
-    if not seen:
-        raise UsageError("the source holds no event: nothing to evaluate")
     for line in lines:
         line.process(report)
     last_ms = max(line.shard.end_ms for line in lines)  # no row of the source that was refused has a say in it
@@ -219,7 +197,7 @@ def _partition(record: WireRecord, place: Placer) -> int:
 
 
 def _write_tables(lines: list[_Line], spill: Path, out: Path, report: Report) -> None:
-    found: list[_Progressive] = []
+    found: list[Progressive] = []
     versions: Counter[str] = Counter()
     with ExitStack() as open_files:
         weights: pq.ParquetWriter | None = None
@@ -229,54 +207,11 @@ def _write_tables(lines: list[_Line], spill: Path, out: Path, report: Report) ->
             if weights is None:
                 weights = open_files.enter_context(pq.ParquetWriter(spill / WEIGHTS_FILE, rows.schema))
             weights.write_table(rows)
-            first = rows.filter(pa.array(_numpy(rows, "revision") == 0)).select(PREDICTIONS.names)
+            first = rows.filter(pa.array(rows["revision"].to_numpy() == 0)).select(PREDICTIONS.names)
             predictions.write_table(first.cast(PREDICTIONS))
-            found.append(_Progressive.of(rows))
+            found.append(Progressive.of(rows))
             versions.update({one["values"]: one["counts"] for one in rows["model_version"].value_counts().to_pylist()})
-    for name in (WEIGHTS_FILE, PREDICTIONS_FILE):  # whole or not there
+    for name in (WEIGHTS_FILE, PREDICTIONS_FILE, DEAD_LETTERS_FILE):  # whole or not there
         (spill / name).replace(out / name)
     report.rows_by_model = dict(sorted(versions.items()))
-    _conclude(report, found)
-
-
-class _Progressive(NamedTuple):
-    """Of matured samples the first probability and the final label; of all events the last weight."""
-
-    probability: NDArray[np.float64]
-    label: NDArray[np.int8]
-    weight: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, rows: pa.Table) -> _Progressive:
-        """From one partition's rows, sorted by offset and revision."""
-        offset, probability, weight = (_numpy(rows, name) for name in ("offset", "probability", "weight"))
-        begins = np.diff(offset, prepend=-1) != 0
-        first = np.flatnonzero(begins)[np.cumsum(begins) - 1] if len(offset) else np.empty(0, np.int64)
-        matured = _numpy(rows, "final").astype(np.bool_) & rows["label"].is_valid().to_numpy()
-        label = np.nan_to_num(_numpy(rows, "label")).astype(np.int8)
-        last = np.append(begins[1:], True) if len(offset) else begins
-        return cls(probability[first][matured], label[matured], weight[last])
-
-
-def _numpy(rows: pa.Table, name: str) -> Any:
-    return rows[name].to_numpy()
-
-
-def _conclude(report: Report, found: list[_Progressive]) -> None:
-    probability, label, weight = (np.concatenate(column) for column in zip(*found, strict=True))
-    report.samples_matured, report.samples_positive = len(label), int(label.sum())
-    if len(weight):
-        report.weight_mean = float(weight.mean())
-        report.weight_quantiles = {f"{q:g}": float(np.quantile(weight, q)) for q in QUANTILES}
-    if len(label):
-        report.log_loss = _log_loss(label, probability)
-    if 0 < report.samples_positive < len(label):
-        report.auc = auc(label, probability)
-        report.calibration = float(probability.sum() / label.sum())
-
-
-def _log_loss(label: NDArray[np.int8], probability: NDArray[np.float64]) -> float:
-    loss: Any = LogLoss()  # type: ignore[no-untyped-call]
-    for y, p in zip(label.astype(np.bool_).tolist(), probability.tolist(), strict=True):
-        loss.update(y, p)
-    return float(loss.get())
+    report.conclude(found)

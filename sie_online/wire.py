@@ -51,13 +51,11 @@ class Origin:
 class Chunk:
     """Consecutive records of a source, small enough to hold in memory.
 
-    ``times_ms`` (n,) are event times (of a record that has none: its predecessor's); ``progress`` in [0, 1] is the
-    share of the source that ends with this chunk. Records of a file have an ``origin``; ``skipped`` rows of it stand
-    between them that were to be left out.
+    ``progress`` in [0, 1] is the share of the source that ends with this chunk. Records of a file have an ``origin``;
+    ``skipped`` rows of it stand between them that were to be left out.
     """
 
     records: Sequence[WireRecord]
-    times_ms: NDArray[np.int64]
     progress: float
     origin: Origin | None = None
     skipped: int = 0

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sie_online.errors import UsageError
-from sie_online.wire import Chunk
 
 STEP_S = 0.05  # records due within the same step leave together
 UNPACED_RECORDS = 2_048  # at full speed, how many are written before others get a turn
@@ -47,7 +46,7 @@ class Rate:
 
 
 class Pacer:
-    """Cuts chunks into slices and waits until each is due. Late slices follow at once, so the rate holds on average."""
+    """Cuts records into slices and waits until each is due. Late ones follow at once, so the rate holds on average."""
 
     def __init__(self, rate: Rate) -> None:
         self._rate = rate
@@ -56,18 +55,18 @@ class Pacer:
         self._first_ms: int | None = None
         self._clock_ms = 0
 
-    async def slices(self, chunk: Chunk) -> AsyncIterator[slice]:
-        """Slices of ``chunk``, each when it is due."""
-        if not len(chunk):
+    async def slices(self, times_ms: NDArray[np.int64]) -> AsyncIterator[slice]:
+        """Slices of the records that count at ``times_ms``, each when it is due."""
+        if not len(times_ms):
             return
-        due = self._due(chunk.times_ms)
+        due = self._due(times_ms)
         begin = self._begin = time.monotonic() if self._begin is None else self._begin
         for start, stop in self._cuts(due):
             if (wait := begin + float(due[start]) - time.monotonic()) > 0:
                 await asyncio.sleep(wait)
             yield slice(start, stop)
             await asyncio.sleep(0)
-        self._records += len(chunk)
+        self._records += len(times_ms)
 
     def _due(self, times_ms: NDArray[np.int64]) -> NDArray[np.float64]:
         """Seconds after the beginning at which each record is due."""

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -27,29 +29,47 @@ MAX_REQUEST_BYTES = 16 << 20
 UNACKED_PER_PARTITION = 4
 
 
+@dataclass
+class _Batch:
+    """Records of one partition; ``first`` is the number of the first one among all that were written."""
+
+    builder: Any
+    first: int
+    delivery: asyncio.Future[Any] | None = None
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether the broker has it, as far as we have been told."""
+        done = self.delivery is not None and self.delivery.done() and not self.delivery.cancelled()
+        return done and self.delivery is not None and self.delivery.exception() is None
+
+
 class EventWriter:
-    """Appends records to ``sie.events`` in order, within each partition. Use ``open_writer``."""
+    """Appends records to ``sie.events`` in order, within each partition. Use ``open_writer``.
+
+    Whatever cancels one of its calls loses nothing: ``delivered`` goes on where it was.
+    """
 
     def __init__(self, producer: AIOKafkaProducer, topic: str, partitions: int) -> None:
         self.partitions = partitions
         self._producer = producer
         self._topic = topic
         self._place = Placer(partitions)
-        self._open: dict[int, Any] = {}
-        self._unacked: list[asyncio.Future[Any]] = []
+        self._open: dict[int, _Batch] = {}
+        self._unacked: deque[_Batch] = deque()
+        self._written = 0
 
     async def write(self, records: Sequence[WireRecord]) -> None:
         """Append ``records``; full batches leave at once, others with ``flush``."""
         now_ms = int(time.time() * 1_000)
         for record in records:
             partition = self._partition(record)
-            builder = self._open.get(partition)
-            if builder is None:
-                builder = self._open[partition] = self._producer.create_batch()
-            if builder.append(timestamp=now_ms, key=record.key, value=record.value) is None:
+            batch = self._open.get(partition) or self._begin(partition)
+            if batch.builder.append(timestamp=now_ms, key=record.key, value=record.value) is None:
                 await self._send(partition)
-                builder = self._open[partition] = self._producer.create_batch()
-                builder.append(timestamp=now_ms, key=record.key, value=record.value)
+                batch = self._begin(partition)
+                batch.builder.append(timestamp=now_ms, key=record.key, value=record.value)
+            self._written += 1
 
     async def flush(self) -> None:
         """Hand every started batch to the sender."""
@@ -65,20 +85,38 @@ class EventWriter:
         """
         await self.flush()
         while self._unacked:
-            await self._acknowledged(self._unacked.pop(0))
+            await self._acknowledge_oldest()
+
+    def acknowledged(self) -> tuple[int, int]:
+        """How many records the broker has acknowledged so far, and how many of them come before all others."""
+        waiting = [batch for batch in (*self._open.values(), *self._unacked) if not batch.is_acknowledged]
+        count = self._written - sum(batch.builder.record_count() for batch in waiting)
+        return count, min((batch.first for batch in waiting), default=self._written)
 
     def _partition(self, record: WireRecord) -> int:
         if record.partition is not None:
             return record.partition % self.partitions
         return 0 if record.key is None else self._place(record.key)
 
+    def _begin(self, partition: int) -> _Batch:
+        batch = self._open[partition] = _Batch(self._producer.create_batch(), self._written)
+        return batch
+
     async def _send(self, partition: int) -> None:
-        builder = self._open.pop(partition)
-        builder.close()
+        batch = self._open[partition]
+        batch.builder.close()
         while len(self._unacked) >= UNACKED_PER_PARTITION * self.partitions:
-            await self._acknowledged(self._unacked.pop(0))
-        sent = self._producer.send_batch(builder, self._topic, partition=partition)
-        self._unacked.append(await self._acknowledged(sent))
+            await self._acknowledge_oldest()
+        sending = self._producer.send_batch(batch.builder, self._topic, partition=partition)
+        batch.delivery = await self._acknowledged(sending)
+        self._unacked.append(self._open.pop(partition))
+
+    async def _acknowledge_oldest(self) -> None:
+        delivery = self._unacked[0].delivery
+        if delivery is not None:
+            await asyncio.wait([delivery])  # which, cancelled, does not cancel the delivery
+            await self._acknowledged(delivery)
+        self._unacked.popleft()
 
     async def _acknowledged(self, delivery: Any) -> Any:
         try:

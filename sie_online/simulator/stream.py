@@ -128,38 +128,34 @@ class Simulation:
         return replace(self, resent=self.resent[:0], resend_after=self.resend_after[:0])
 
     def chunks(self) -> Iterator[Chunk]:
-        """``records`` with event times, as replay takes them."""
+        """``records``, as replay and evaluation take them."""
         held: list[WireRecord] = []
-        times: list[int] = []
-        for done, (record, at) in enumerate(self._timed(malformed), 1):
+        for done, record in enumerate(self.records(), 1):
             held.append(record)
-            times.append(at)
             if len(held) == CHUNK or done == len(self):
-                yield Chunk(held, np.array(times, np.int64), done / len(self))
-                held, times = [], []
+                yield Chunk(held, done / len(self))
+                held = []
 
     def records(self) -> Iterator[WireRecord]:
         """Every record in the order it is sent: by event time, duplicates some records after their original."""
-        return (record for record, _ in self._timed(malformed))
+        return self._sent(malformed)
 
     def lines(self) -> Iterator[bytes]:
         """The records as lines of a JSON-lines file, which has no keys: other kinds of malformed ones take turns."""
-        return (record.value or b"" for record, _ in self._timed(malformed_line))
+        return (record.value or b"" for record in self._sent(malformed_line))
 
-    def _timed(self, broken_by: Callable[[int, Fields], WireRecord]) -> Iterator[tuple[WireRecord, int]]:
-        """Every record with the clock at which it is sent (event time, ms)."""
+    def _sent(self, broken_by: Callable[[int, Fields], WireRecord]) -> Iterator[WireRecord]:
         again = _by_predecessor(self.resend_after, self.resent)
         broken = _by_predecessor(self.broken_after, np.arange(self.malformed))
         encode = msgspec.json.Encoder().encode
         for start in range(0, self.events, CHUNK):
             for i, event in enumerate(self._decoded(start, start + CHUNK), start):
-                at = event.timestamp_ms
-                yield WireRecord(event.user_id.encode(), encode(event)), at
+                yield WireRecord(event.user_id.encode(), encode(event))
                 for copy in again.get(i, ()):
                     original = next(self._decoded(copy, copy + 1))
-                    yield WireRecord(original.user_id.encode(), encode(original)), at
+                    yield WireRecord(original.user_id.encode(), encode(original))
                 for nth in broken.get(i, ()):
-                    yield broken_by(nth, _as_fields(event, nth)), at
+                    yield broken_by(nth, _as_fields(event, nth))
 
     def _decoded(self, start: int, stop: int) -> Iterator[_Event]:
         part = self.columns.take(np.arange(start, min(stop, self.events)))

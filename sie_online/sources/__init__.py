@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
@@ -121,7 +120,7 @@ def _limited(chunks: Iterator[Chunk], limit: int | None) -> Iterator[Chunk]:
     with closing(cast(Generator[Chunk, None, None], chunks)):
         for chunk in chunks:
             if limit is not None and len(chunk) >= limit:
-                yield Chunk(chunk.records[:limit], chunk.times_ms[:limit], 1.0)
+                yield Chunk(chunk.records[:limit], 1.0)
                 return
             yield chunk
             limit = None if limit is None else limit - len(chunk)
@@ -226,7 +225,6 @@ def _from_taobao(table: pa.Table, first_row: int) -> pa.Table:
 def _json_lines(path: Path) -> Iterator[Chunk]:
     decode = msgspec.json.Decoder(_Line).decode
     records: list[WireRecord] = []
-    times: list[int] = []
     with _open(path) as (stream, progress):
         for number, line in enumerate(stream, 1):
             value = line.strip()
@@ -237,11 +235,10 @@ def _json_lines(path: Path) -> Iterator[Chunk]:
             except ValueError as error:
                 raise UsageError(f"{path}, line {number}: {error}") from None
             records.append(WireRecord(str(event.user_id).encode(), value))
-            times.append(event.timestamp_ms)
             if len(records) == CHUNK_ROWS:
-                yield Chunk(records, np.array(times, np.int64), progress())
-                records, times = [], []
-    yield Chunk(records, np.array(times, np.int64), 1.0)
+                yield Chunk(records, progress())
+                records = []
+    yield Chunk(records, 1.0)
 
 
 def _require(path: Path, names: list[str]) -> None:
@@ -264,7 +261,7 @@ def _encoded(path: Path, table: pa.Table, first_row: int, progress: float) -> Ch
     encode = msgspec.json.Encoder().encode
     values = [encode(_Value(*row)) for row in zip(*columns, strict=True)]
     records = [WireRecord(user.encode(), value) for user, value in zip(columns[1], values, strict=True)]
-    return Chunk(records, np.array(columns[4], np.int64), progress)
+    return Chunk(records, progress)
 
 
 def _column(path: Path, table: pa.Table, name: str, kind: pa.DataType, first_row: int) -> list[Any]:

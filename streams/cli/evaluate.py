@@ -7,20 +7,21 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from sie_online.errors import UsageError
-from sie_online.evaluation import BATCH_RECORDS, Coach, Report, evaluate
+from sie_online.evaluation import BATCH_RECORDS, Coach, evaluate
+from sie_online.moments import moment
 from sie_online.settings import Settings
 from sie_online.shard import warm_up
-from sie_online.sources import Reading, read_events
+from sie_online.sources import read_events
+from streams.cli import findings
+from streams.cli import reading as read
 from streams.cli.common import Json, err, get_settings, out, print_json, require_writable
+from streams.cli.evaluate_text import summary, why_none
 from streams.cli.progress import progress
-from streams.cli.text import moment
-from streams.trainer.metrics import Outcome
 
 if TYPE_CHECKING:
     from sie_online.announcements import Adoption
@@ -32,11 +33,9 @@ LIVE = "live"
 
 def command(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="Parquet, CSV or JSON lines in the documented schema.")],
+    files: read.Files,
     directory: Annotated[Path, typer.Option("--out", help="Folder for the tables and the report.")],
     partitions: Annotated[int, typer.Option(min=1, max=4_096, help="As many shards as the topic has partitions.")] = 1,
-    preset: Annotated[str, typer.Option(help="taobao: the raw UserBehavior.csv.")] = "",
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N events.")] = None,
     trainer: Annotated[
         bool, typer.Option("--trainer", help="Fine-tune the importance net beside the events; adopt what passes.")
     ] = False,
@@ -47,11 +46,23 @@ def command(
         str | None, typer.Option(metavar="DIR", help="Repeat what --trainer announced in DIR; 'live': the broker's.")
     ] = None,
     as_json: Json = False,
+    preset: read.Preset = "",
+    mapping: read.MappingFile = None,
+    columns: read.Columns = None,
+    constants: read.Constants = None,
+    types: read.Types = None,
+    time_unit: read.TimeUnit = "",
+    time_zone: read.TimeZone = "UTC",
+    kind: read.Format = "",
+    delimiter: read.Delimiter = "",
+    encoding: read.Encoding = "",
+    limit: read.Limit = None,
+    strict: read.Strict = False,
 ) -> None:
-    """Weigh a file of events without a broker: the very rows that workers would publish.
+    """Weigh files of events without a broker: the very rows that workers would publish.
 
     Writes weights.parquet (the columns of sie.weights.v1), predictions.parquet (event_id, probability as first
-    stated) and report.json.
+    stated), dead_letters.parquet (rows that are no valid event: file, line, reason) and report.json.
 
     With --trainer, every trainer.every_samples newly settled samples (of all partitions, in the file's order) the net
     is fine-tuned and goes through the gate, as by 'sie trainer' but in step with the events; trainer.every_s counts
@@ -65,6 +76,9 @@ def command(
 
     [bold]Examples[/bold]
       sie evaluate events.parquet --out results
+      sie evaluate UserBehavior.csv --preset taobao --limit 1000000 --out taobao
+      sie evaluate shop.csv --map item_id=product_id --types addtocart=cart --time-unit s --out shop
+      zcat clicks-*.jsonl.gz | sie evaluate - --format jsonl --out clicks --strict
       sie --set importance.combine=product evaluate events.parquet --out product --partitions 4
       sie --set trainer.every_samples=10000 evaluate events.parquet --out trained --trainer
       sie evaluate events.parquet --out again --models trained
@@ -72,6 +86,10 @@ def command(
     if trainer and models is not None:
         raise UsageError("--trainer announces and --models repeats: choose one")
     settings = get_settings(ctx)
+    reading = read.reading_of(
+        preset=preset, mapping=mapping, columns=columns, constants=constants, types=types, time_unit=time_unit,
+        time_zone=time_zone, kind=kind, delimiter=delimiter, encoding=encoding,
+    )  # fmt: skip
     if trainer:
         from streams.trainer.process import require_torch
 
@@ -79,7 +97,7 @@ def command(
     require_writable("--out", directory)
     training = _training(settings, directory, adopt_after) if trainer else None
     coach: Coach | None = _repeated(settings, models) if models is not None else training
-    chunks = read_events([file], Reading(preset=preset), limit=limit)
+    chunks = read_events(files, reading, limit=limit)
     with err.status("Compiling the kernels (kept for the next time) ..."):
         warm_up()
     begin = time.monotonic()
@@ -92,19 +110,24 @@ def command(
             started_ms=int(time.time() * 1_000),
             on_progress=tell,
             coach=coach,
+            strict=strict,
         )
     seconds = time.monotonic() - begin
-    document = asdict(report) | {"seconds": seconds, "events_per_s": report.events_in / max(seconds, 1e-9)}
+    paced = {"seconds": seconds, "events_per_s": report.events_in / max(seconds, 1e-9)}
+    document = findings.flat(asdict(report)) | paced
     if training is not None:
         document["fine_tunes"] = [asdict(done) for done in training.fine_tuned]
         document["priors"] = [str(outcome) for outcome in training.priors.outcomes]
     (directory / "report.json").write_text(json.dumps(document, indent=2) + "\n")
+    findings.tell_disorder(report.source, settings)
     if as_json:
         print_json(document)
         return
-    out.print(_summary(report, document, training))
+    out.print(summary(report, document, training))
+    if report.dead_letters:
+        out.print("", findings.dead_letters(report.source), sep="\n", soft_wrap=True)
     if training is not None and not training.fine_tuned:
-        err.print(_why_none(settings, report))
+        err.print(why_none(settings, report))
     err.print(f"Tables and report are in {directory}")
 
 
@@ -152,53 +175,3 @@ def _show_end(done: FineTuned) -> None:
     if done.withdrawn:
         what += f"; the net in force is withdrawn: {'; '.join(done.withdrawn)}"
     err.print(f"Fine-tune {done.number}: {what} ({done.seconds:.0f} s)", soft_wrap=True)
-
-
-def _why_none(settings: Settings, report: Report) -> str:
-    trainer = settings.trainer
-    return (
-        f"No fine-tune was due: trainer.every_samples is {trainer.every_samples:,}, trainer.min_samples "
-        f"{trainer.min_samples:,}; {report.samples_matured:,} samples settled, the last ones when the file had ended"
-    )
-
-
-def _summary(report: Report, document: dict[str, Any], training: OfflineTrainer | None) -> Table:
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    rows: list[tuple[str, Any]] = [
-        ("events in", report.events_in),
-        ("  weighted", report.events_weighted),
-        ("  duplicates", report.duplicates),
-        ("  heartbeats", report.heartbeats),
-        ("  dead letters", report.dead_letters),
-        *((f"    {reason}", count) for reason, count in report.dead_letters_by_reason.items()),
-        *_training_rows(training),
-        ("rows", report.rows),
-        *((f"  under {version}", count) for version, count in report.rows_by_model.items()),
-        ("samples matured", report.samples_matured),
-        ("  positive", report.samples_positive),
-        ("log loss", report.log_loss),
-        ("AUC", report.auc),
-        ("mean probability / positive rate", report.calibration),
-        ("mean weight", report.weight_mean),
-        *((f"  quantile {q}", value) for q, value in report.weight_quantiles.items()),
-        ("seconds", document["seconds"]),
-        ("events/s", round(document["events_per_s"])),
-    ]
-    for name, value in rows:
-        table.add_row(name, "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4f}")
-    return table
-
-
-def _training_rows(training: OfflineTrainer | None) -> list[tuple[str, int]]:
-    if training is None:
-        return []
-    fine_tuned, priors = training.fine_tuned, training.priors.outcomes
-    return [
-        ("fine-tunes", len(fine_tuned)),
-        ("  accepted", sum(done.outcome == "accepted" for done in fine_tuned)),
-        ("  the net in force withdrawn", sum(bool(done.withdrawn) for done in fine_tuned)),
-        ("priors", len(priors)),
-        ("  accepted", priors.count(Outcome.ACCEPTED)),
-    ]

@@ -10,8 +10,9 @@ from rich.text import Text
 
 from sie_online.client.rows import WeightRow
 from sie_online.escape import safe
+from sie_online.moments import moment
 from streams.cli.common import out
-from streams.cli.text import figure, moment
+from streams.cli.text import figure
 from streams.influence import Contribution, Influence
 
 BAR_CELLS = 12  # to either side of zero

@@ -16,10 +16,11 @@ from models.manifest import Manifest
 from sie_online.announcements import NET, PRIORS, Announcement
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import DecisionError, UsageError
+from sie_online.moments import moment
 from sie_online.settings import Settings
 from streams.checkpoint.backend import Backend, open_backend
 from streams.cli.common import Json, err, get_settings, out, print_json
-from streams.cli.text import figure, moment
+from streams.cli.text import figure
 from streams.model_line.history import Entry, checked, difference, entries, named, read_line
 
 REFUSED = 1

@@ -1,30 +1,31 @@
-"""``sie replay``: write a file of events to the input topic, at a chosen rate."""
+"""``sie replay``: write files of events to the input topic, at a chosen rate."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sie_online.source_clock import SourceClock
-from sie_online.sources import Reading, read_events
+from sie_online.inspection import Inspector
+from sie_online.settings import Settings
+from sie_online.sources import read_events
+from streams.cli import findings
+from streams.cli import reading as read
 from streams.cli.common import Json, err, get_settings, out, print_json
 from streams.cli.progress import progress
 from streams.pacing import Rate
-from streams.replay import replay
+from streams.replay import Replayed, replay
 
 
 def command(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="Parquet, CSV or JSON lines in the documented schema.")],
+    files: read.Files,
     rate: Annotated[
         str,
         typer.Option(help="max, events per second, realtime, or realtime×N (realtimexN): event time N times faster."),
     ] = "max",
-    preset: Annotated[str, typer.Option(help="taobao: the raw UserBehavior.csv.")] = "",
     flush: Annotated[
         bool | None,
         typer.Option(
@@ -33,36 +34,70 @@ def command(
             show_default=False,
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N events.")] = None,
     as_json: Json = False,
+    preset: read.Preset = "",
+    mapping: read.MappingFile = None,
+    columns: read.Columns = None,
+    constants: read.Constants = None,
+    types: read.Types = None,
+    time_unit: read.TimeUnit = "",
+    time_zone: read.TimeZone = "UTC",
+    kind: read.Format = "",
+    delimiter: read.Delimiter = "",
+    encoding: read.Encoding = "",
+    limit: read.Limit = None,
+    strict: read.Strict = False,
 ) -> None:
-    """Write a file of events to the input topic: key = user_id, placed by Kafka's default partitioner.
+    """Write files of events to the input topic: key = user_id, placed by Kafka's default partitioner.
+
+    A row that is no valid event is written, too, as far as it can be: the worker makes it a dead letter. Whatever ends
+    the command early, it says how much was written, and up to which line. A second replay of the same rows does no
+    harm: their event ids are known.
 
     [bold]Examples[/bold]
       sie replay events.parquet --rate 5000
-      sie replay events.csv --rate realtime×60
+      sie replay monday.csv.gz tuesday.csv.gz --rate realtime×60
       sie replay UserBehavior.csv --preset taobao --limit 1000000
-      sie replay lost_hour.parquet --no-flush
+      zcat dump.jsonl.gz | sie replay - --format jsonl
+      sie replay lost_hour.parquet --no-flush --strict
     """
     settings = get_settings(ctx)
     pace = Rate.parse(rate)
-    chunks = read_events([file], Reading(preset=preset), limit=limit)
+    reading = read.reading_of(
+        preset=preset, mapping=mapping, columns=columns, constants=constants, types=types, time_unit=time_unit,
+        time_zone=time_zone, kind=kind, delimiter=delimiter, encoding=encoding,
+    )  # fmt: skip
+    chunks = read_events(files, reading, limit=limit)
     with err.status("Compiling the kernels (kept for the next time) ..."):
-        SourceClock(settings)
+        Inspector(settings)
     with progress("Replay") as report:
-        done = asyncio.run(replay(settings, chunks, pace, flush=flush, on_progress=report))
-    if done.disorder_ms > settings.labels.window_s * 1_000:
-        hours = f"{done.disorder_ms / 3.6e6:.1f} h, more than the attribution window"
-        err.print(f"Note: event time runs backwards by up to {hours}: sort the file by time.")
-    if flush is None and not done.flushed:
-        err.print(
-            f"Note: {settings.topics.events} held records before, so no heartbeats were sent: they would have settled"
-            " everybody's open views. --flush sends them."
-        )
+        writing = replay(settings, chunks, pace, flush=flush, strict=strict, on_progress=report, on_stop=_tell_stopped)
+        done = asyncio.run(writing)
+    _tell(done, settings, flush)
     if as_json:
-        print_json(asdict(done) | {"events_per_s": done.events_per_s})
+        print_json(findings.flat(asdict(done)) | {"events_per_s": done.events_per_s})
         return
     out.print(
         f"{done.records:,} events and {done.heartbeats} heartbeats to {settings.topics.events} "
         f"({done.partitions} partitions) in {done.seconds:.1f} s: {done.events_per_s:,.0f} events/s",
     )
+
+
+def _tell_stopped(records: int, place: str) -> None:
+    """Say what an early end has left on the topic."""
+    if not records:
+        err.print("Stopped early: nothing was written")
+        return
+    up_to = f", all of them up to {place}" if place else ""
+    err.print(f"Stopped early: {records:,} records were written and acknowledged{up_to}", soft_wrap=True)
+
+
+def _tell(done: Replayed, settings: Settings, flush: bool | None) -> None:
+    if done.source.dead_letters_by_reason:
+        err.print("A worker will make dead letters of these:", findings.dead_letters(done.source), soft_wrap=True)
+    findings.tell_disorder(done.source, settings)
+    if flush is None and not done.flushed:
+        err.print(
+            f"Note: {settings.topics.events} held records before, so no heartbeats were sent: they would have settled"
+            " everybody's open views. --flush sends them."
+        )

@@ -1,8 +1,7 @@
-"""Text for terminals: columns of fixed width, figures, moments."""
+"""Text for terminals: columns of fixed width, figures."""
 
 from __future__ import annotations
 
-import datetime
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -50,14 +49,6 @@ def excerpt(value: bytes | None) -> str | None:
         return None
     text = safe(value[:EXCERPT_BYTES].decode("utf-8", "backslashreplace"))
     return f"{text}…" if len(value) > EXCERPT_BYTES else text
-
-
-def moment(time_ms: int) -> str:
-    """Seconds in UTC; what no calendar holds comes as a number."""
-    try:
-        return datetime.datetime.fromtimestamp(time_ms / 1000, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
-    except (OverflowError, ValueError, OSError):
-        return f"{time_ms} ms"
 
 
 def figure(value: float | None) -> str:

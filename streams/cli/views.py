@@ -15,8 +15,9 @@ from sie_online.client.reader import Message
 from sie_online.client.rows import SAMPLES, place, read_batch
 from sie_online.client.unreadable import Unreadable
 from sie_online.errors import MessageError, UsageError
+from sie_online.moments import moment
 from sie_online.settings import Settings
-from streams.cli.text import Column, Row, excerpt, figure, moment, ratio
+from streams.cli.text import Column, Row, excerpt, figure, ratio
 
 
 class Kind(enum.StrEnum):

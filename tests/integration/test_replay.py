@@ -122,14 +122,14 @@ def test_heartbeats_go_by_the_rows_that_are_no_dead_letters(on_broker: Settings,
     done = asyncio.run(
         replay(on_broker, read_events([tmp_path / "log.csv"], Reading(preset="taobao")), Rate(speedup=1e5))
     )
-    assert (done.records, done.flushed, done.disorder_ms) == (50, True, 0)
+    assert (done.records, done.flushed, done.source.disorder_ms) == (50, True, 0)
     beats = [json.loads(records[-1].value) for records in asyncio.run(_read(on_broker)).values()]
     assert [beat["timestamp_ms"] for beat in beats] == [maturity_ms(on_broker, 1_511_602_940_000)] * PARTITIONS
 
 
 def test_a_chosen_rate_is_kept(on_broker: Settings, simulation: Simulation) -> None:
     first = next(simulation.chunks())
-    part = Chunk(first.records[:800], first.times_ms[:800], 1.0)
+    part = Chunk(first.records[:800], 1.0)
     seen: list[tuple[int, float]] = []
     done = asyncio.run(replay(on_broker, [part], Rate(events_per_s=1_000), on_progress=lambda *at: seen.append(at)))
     assert done.seconds >= 0.7

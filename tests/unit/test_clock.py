@@ -49,7 +49,7 @@ class Stream:
         events["time_ms"] = [T0 + at for at, _ in told]
         events["user_key"] = [user for _, user in told]
         events["etype"] = [0 if user else HEARTBEAT_CODE for _, user in told]
-        self.events = follow(BELIEF, self.clock[0], events, self.events)
+        self.events = follow(BELIEF, self.clock[0], events, np.zeros(len(told), np.int64), self.events)
         return [int(at) - T0 for at in events["now_ms"]]
 
     @property

@@ -16,8 +16,9 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from sie_online import contracts, evaluation
 from sie_online.errors import UsageError
-from sie_online.evaluation import Report, evaluate
+from sie_online.evaluation import evaluate
 from sie_online.partitioner import partition_of
+from sie_online.report import Report
 from sie_online.settings import Settings
 from sie_online.shard import Shard
 from sie_online.simulator import Scenario, Simulation, simulate
@@ -52,7 +53,7 @@ def test_the_books_balance_and_everything_planted_is_found(
     assert report.events_weighted == simulation.events
     assert report.duplicates == simulation.duplicates
     assert report.heartbeats == PARTITIONS
-    assert report.dead_letters == simulation.malformed == sum(report.dead_letters_by_reason.values())
+    assert report.dead_letters == simulation.malformed == sum(report.source.dead_letters_by_reason.values())
 
 
 def test_weights_have_exactly_the_contracts_columns_in_order_of_identity(evaluated: tuple[Path, Report]) -> None:
@@ -146,7 +147,11 @@ def test_a_coach_sees_every_sample_and_looks_when_all_records_so_far_are_process
 
 
 def test_nothing_but_the_tables_is_left_behind(evaluated: tuple[Path, Report]) -> None:
-    assert sorted(path.name for path in evaluated[0].iterdir()) == ["predictions.parquet", "weights.parquet"]
+    assert sorted(path.name for path in evaluated[0].iterdir()) == [
+        "dead_letters.parquet",
+        "predictions.parquet",
+        "weights.parquet",
+    ]
 
 
 def test_an_empty_source_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -60,10 +59,9 @@ def test_every_format_gives_the_same_events_in_file_order(written: Path) -> None
     assert events(written) == table(10_000).to_pylist()
 
 
-def test_chunks_are_bounded_carry_event_times_and_end_at_full_progress(written: Path) -> None:
+def test_chunks_are_bounded_and_end_at_full_progress(written: Path) -> None:
     chunks = list(read_events([written]))
     assert max(len(chunk) for chunk in chunks) <= CHUNK_ROWS
-    assert np.array_equal(np.concatenate([chunk.times_ms for chunk in chunks]), T + np.arange(10_000))
     assert [chunk.progress for chunk in chunks] == sorted(chunk.progress for chunk in chunks)
     assert chunks[-1].progress == 1.0
 

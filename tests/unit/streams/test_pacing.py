@@ -7,25 +7,25 @@ import time
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from sie_online.errors import UsageError
-from sie_online.wire import Chunk, WireRecord
 from streams.heartbeat import Silence
 from streams.pacing import Pacer, Rate
 
 
-def chunk(times_ms: list[int]) -> Chunk:
-    return Chunk([WireRecord(b"u", b"{}")] * len(times_ms), np.array(times_ms, np.int64), 1.0)
+def chunk(times_ms: list[int]) -> NDArray[np.int64]:
+    return np.array(times_ms, np.int64)
 
 
-def departures(rate: Rate, *chunks: Chunk) -> list[float]:
+def departures(rate: Rate, *chunks: NDArray[np.int64]) -> list[float]:
     """Seconds after the start at which each record leaves."""
 
     async def run() -> list[float]:
         pacer, begin, left = Pacer(rate), time.monotonic(), []
-        for part in chunks:
-            async for rows in pacer.slices(part):
-                left += [time.monotonic() - begin] * len(part.records[rows])
+        for times_ms in chunks:
+            async for rows in pacer.slices(times_ms):
+                left += [time.monotonic() - begin] * len(times_ms[rows])
         return left
 
     return asyncio.run(run())

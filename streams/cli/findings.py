@@ -1,0 +1,65 @@
+"""What was found in a source, told to people: dead letters with their places, and what disorder does to labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.text import Text
+
+from sie_online.escape import safe
+from sie_online.inspection import Findings
+from sie_online.settings import Settings
+from streams.cli.common import err
+
+
+def flat(document: dict[str, Any]) -> dict[str, Any]:
+    """A report or a result as a document, in which ``source``, its findings, is no level of its own."""
+    source: dict[str, Any] = document.pop("source")
+    return document | source
+
+
+def dead_letters(found: Findings) -> Text:
+    """Dead letters by reason, each with its first examples; empty where there are none."""
+    return Text("\n".join(_lines(found)))
+
+
+def _lines(found: Findings) -> Iterator[str]:
+    for reason, count in sorted(found.dead_letters_by_reason.items()):
+        examples = found.dead_letter_examples[reason]
+        yield f"{reason}: {count:,}" + (", the first:" if count > len(examples) else "")
+        yield from (f"  {safe(one.place)}: {safe(one.detail)}" for one in examples)
+
+
+def tell_disorder(found: Findings, settings: Settings) -> None:
+    """Say, if events came late, how many and what that does to labels."""
+    if note := disorder(found, settings):
+        err.print(note, soft_wrap=True)
+
+
+def disorder(found: Findings, settings: Settings) -> str:
+    """A note on events that came late, and the way out; empty where none did.
+
+    A view is settled when the clock has passed its window and ``labels.lateness_s``; a conversion or return that comes
+    after that changes nothing. A late view is labelled by what comes after it, and by the last conversion before.
+    """
+    if not found.late_events:
+        return ""
+    labels = settings.labels
+    come = f"Note: {found.late_events:,} events are late, by up to {_span(found.disorder_ms)}"
+    if not found.late_conversions:
+        return f"{come}; there is no conversion or return among them, so no label suffers."
+    return (
+        f"{come}. {found.late_conversions:,} of them are conversions or returns: the views whose window "
+        f"({_span(labels.window_s * 1_000)}) had ended when they came keep the label that they were settled with, 0 "
+        "for want of a conversion. Sort the events by time, or raise labels.lateness_s "
+        f"(now {_span(labels.lateness_s * 1_000)})."
+    )
+
+
+def _span(ms: float) -> str:
+    """A span of time in the unit that suits it."""
+    for name, size in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000)):
+        if ms >= 2 * size:
+            return f"{ms / size:.1f} {name}"
+    return f"{ms / 1_000:g} s"

@@ -1,0 +1,107 @@
+"""How files of events are to be read: the options that `sie evaluate` and `sie replay` share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sie_online.errors import UsageError
+from sie_online.sources import PRESETS
+from sie_online.sources.reading import FORMATS, SKIP, TIME_UNITS, Reading
+
+PANEL = "How to read the files"
+DELIMITERS = {"\\t": "\t", "tab": "\t"}
+
+
+def _option(*names: str, **more: Any) -> Any:
+    return typer.Option(*names, rich_help_panel=PANEL, show_default=False, **more)
+
+
+Files = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE...",
+        help="CSV, JSON lines, JSON or Parquet, packed or not; folders, globs; '-' is stdin. Read in this order.",
+        show_default=False,
+    ),
+]
+Preset = Annotated[str, _option(metavar="NAME", help=f"A format that is known: {', '.join(PRESETS)}.")]
+MappingFile = Annotated[
+    Path | None, _option("--mapping", metavar="FILE.toml", help="Names, constants, types and times in one file.")
+]
+Columns = Annotated[
+    list[str] | None,
+    _option("--map", metavar="OURS=THEIRS", help="Our field is their column: item_id=product_id; repeatable."),
+]
+Constants = Annotated[
+    list[str] | None,
+    _option("--constant", metavar="OURS=TEXT", help="The same in every row: event_type=view; repeatable."),
+]
+Types = Annotated[
+    list[str] | None,
+    _option(
+        "--types",
+        metavar="THEIRS=OURS",
+        help=f"Their event type is ours: addtocart=cart; '{SKIP}' leaves such rows out; repeatable.",
+    ),
+]
+TimeUnit = Annotated[
+    str, _option("--time-unit", metavar="UNIT", help=f"Of timestamp_ms: {', '.join(TIME_UNITS)}; ms unless told.")
+]
+TimeZone = Annotated[
+    str, _option("--time-zone", metavar="ZONE", help="Of iso times that name none: Europe/Berlin; UTC unless told.")
+]
+Format = Annotated[str, _option("--format", metavar="KIND", help=f"{', '.join(FORMATS)}; else by the name.")]
+Delimiter = Annotated[str, _option("--delimiter", metavar="CHAR", help="Of CSV; '\\t' or 'tab'; else recognised.")]
+Encoding = Annotated[str, _option("--encoding", metavar="NAME", help="Of CSV and JSON: latin-1; else recognised.")]
+Limit = Annotated[int | None, _option("--limit", metavar="N", min=1, help="Only the first N rows.")]
+Strict = Annotated[bool, _option("--strict", help="Refuse at the first row that is no valid event, and say where.")]
+
+
+def reading_of(
+    *,
+    preset: str,
+    mapping: Path | None,
+    columns: Sequence[str] | None,
+    constants: Sequence[str] | None,
+    types: Sequence[str] | None,
+    time_unit: str,
+    time_zone: str,
+    kind: str,
+    delimiter: str,
+    encoding: str,
+) -> Reading:
+    """What the options say. Whether there are such names, types, units, zones and encodings is for the reader to say.
+
+    Raises:
+        UsageError: a pair is none, contradicts another one, or the delimiter is no character.
+    """
+    delimiter = DELIMITERS.get(delimiter.lower(), delimiter)
+    if len(delimiter) > 1 or delimiter in ('"', "\r", "\n"):
+        raise UsageError(f"--delimiter {delimiter!r}: one character, as in --delimiter ';' (\\t or tab for a tab)")
+    return Reading(
+        preset=preset,
+        mapping=mapping,
+        columns=_pairs("--map", "item_id=product_id", columns),
+        constants=_pairs("--constant", "event_type=view", constants),
+        types=_pairs("--types", "addtocart=cart", types),
+        time_unit=time_unit,
+        time_zone=time_zone,
+        format=kind,
+        delimiter=delimiter,
+        encoding=encoding,
+    )
+
+
+def _pairs(option: str, example: str, pairs: Sequence[str] | None) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for pair in pairs or ():
+        name, equals, value = (part.strip() for part in pair.partition("="))
+        if not (name and equals and value):
+            raise UsageError(f"{option} {pair}: write two names with = between them, as in {option} {example}")
+        if found.setdefault(name, value) != value:
+            raise UsageError(f"{option}: {name} cannot be both {found[name]!r} and {value!r}")
+    return found
