@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import NamedTuple
 
 import msgspec
@@ -62,6 +63,39 @@ class Chunk:
 
     def __len__(self) -> int:
         return len(self.records)
+
+
+def first(chunk: Chunk, n: int) -> Chunk:
+    """The first n records of a chunk."""
+    origin = chunk.origin
+    if origin is not None:
+        groups = None if origin.row_groups is None else origin.row_groups[:n]
+        faults = {at: fault for at, fault in origin.faults.items() if at < n}
+        origin = Origin(origin.file, origin.lines[:n], groups, faults)
+    return replace(chunk, records=chunk.records[:n], origin=origin)
+
+
+def joined(chunks: Sequence[Chunk]) -> Chunk:
+    """Consecutive chunks of one file (or of none) as one."""
+    if len(chunks) == 1:
+        return chunks[0]
+    records = list(chain.from_iterable(chunk.records for chunk in chunks))
+    begins = np.cumsum([0, *map(len, chunks)]).tolist()
+    origins = [chunk.origin for chunk in chunks if chunk.origin is not None]
+    origin = None
+    if len(origins) == len(chunks):
+        groups = [origin.row_groups for origin in origins if origin.row_groups is not None]
+        origin = Origin(
+            origins[0].file,
+            np.concatenate([origin.lines for origin in origins]),
+            np.concatenate(groups) if groups else None,
+            {
+                begin + at: fault
+                for begin, one in zip(begins, origins, strict=False)
+                for at, fault in one.faults.items()
+            },
+        )
+    return Chunk(records, chunks[-1].progress, origin, sum(chunk.skipped for chunk in chunks))
 
 
 def heartbeat(timestamp_ms: int, partition: int) -> WireRecord:

