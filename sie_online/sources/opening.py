@@ -165,7 +165,7 @@ def _mislabelled(file: EventFile, found: str) -> str:
         return f"{file.name} is compressed ({found}) and its name does not say so: name it {file.name}{suffix}"
     if not file.size:
         return f"{file.name} is empty"
-    really = f"it is {found}" if found else "its content is not compressed, or not so: name it without the ending"
+    really = f"it is {found}" if found else "if it is not compressed, name it without the ending"
     return f"{file.name} is no {file.compression} file, whatever its name says: {really}"
 
 

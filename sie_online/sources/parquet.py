@@ -104,6 +104,7 @@ def _integers(column: Any, file: EventFile, name: str, row: int) -> list[Any]:
     """
     limit = EXACT[column.type]
     numbers = column.cast(pa.float64())
+    numbers = pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
     rounded = pc.and_(pc.is_finite(numbers), pc.greater(pc.abs(numbers), float(limit)))
     if pc.any(rounded).as_py():
         at = pc.index(rounded, True).as_py()
