@@ -41,19 +41,18 @@ def disorder(found: Findings, settings: Settings) -> str:
     """A note on events that came late, and the way out; empty where none did.
 
     A view is settled when the clock has passed its window and ``labels.lateness_s``; a conversion or return that comes
-    after that changes nothing. A late view is labelled by what comes after it, and by the last conversion before.
+    after that changes nothing. A late view itself waits for what follows it, and meets a conversion that came first.
     """
     if not found.late_events:
         return ""
     labels = settings.labels
-    come = f"Note: {found.late_events:,} events are late, by up to {_span(found.disorder_ms)}"
+    late = f"Note: late events: {found.late_events:,}, by up to {_span(found.disorder_ms)}"
     if not found.late_conversions:
-        return f"{come}; there is no conversion or return among them, so no label suffers."
+        return f"{late}; no conversion or return is among them, so no label suffers."
     return (
-        f"{come}. {found.late_conversions:,} of them are conversions or returns: the views whose window "
-        f"({_span(labels.window_s * 1_000)}) had ended when they came keep the label that they were settled with, 0 "
-        "for want of a conversion. Sort the events by time, or raise labels.lateness_s "
-        f"(now {_span(labels.lateness_s * 1_000)})."
+        f"{late}, among them conversions and returns: {found.late_conversions:,}. One that comes when the window "
+        f"({_span(labels.window_s * 1_000)}) of its view is over finds it settled, a purchase for instance with label "
+        f"0. Sort the events by time, or raise labels.lateness_s (now {_span(labels.lateness_s * 1_000)}) to as much."
     )
 
 
