@@ -23,7 +23,7 @@ def _option(*names: str, **more: Any) -> Any:
 Files = Annotated[
     list[str],
     typer.Argument(
-        metavar="FILE...",
+        metavar="FILE",
         help="CSV, JSON lines, JSON or Parquet, packed or not; folders, globs; '-' is stdin. Read in this order.",
         show_default=False,
     ),
@@ -49,10 +49,15 @@ Types = Annotated[
     ),
 ]
 TimeUnit = Annotated[
-    str, _option("--time-unit", metavar="UNIT", help=f"Of timestamp_ms: {', '.join(TIME_UNITS)}; ms unless told.")
+    str,
+    _option(
+        "--time-unit",
+        metavar="UNIT",
+        help=f"Of timestamp_ms: {', '.join(TIME_UNITS)}; else ms, or as the mapping says.",
+    ),
 ]
 TimeZone = Annotated[
-    str, _option("--time-zone", metavar="ZONE", help="Of iso times that name none: Europe/Berlin; UTC unless told.")
+    str, _option("--time-zone", metavar="ZONE", help="Of iso times that name none: Europe/Berlin; else UTC.")
 ]
 Format = Annotated[str, _option("--format", metavar="KIND", help=f"{', '.join(FORMATS)}; else by the name.")]
 Delimiter = Annotated[str, _option("--delimiter", metavar="CHAR", help="Of CSV; '\\t' or 'tab'; else recognised.")]

@@ -51,8 +51,8 @@ def command(
     """Write files of events to the input topic: key = user_id, placed by Kafka's default partitioner.
 
     A row that is no valid event is written, too, as far as it can be: the worker makes it a dead letter. Whatever ends
-    the command early, it says how much was written, and up to which line. A second replay of the same rows does no
-    harm: their event ids are known.
+    the command early, it says how much was written, and up to which line. Rows that are written twice are recognised
+    by their event id (dedupe.events).
 
     [bold]Examples[/bold]
       sie replay events.parquet --rate 5000
