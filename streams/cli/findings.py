@@ -50,9 +50,10 @@ def disorder(found: Findings, settings: Settings) -> str:
     if not found.late_conversions:
         return f"{late}; no conversion or return is among them, so no label suffers."
     return (
-        f"{late}, among them conversions and returns: {found.late_conversions:,}. One that comes when the window "
-        f"({_span(labels.window_s * 1_000)}) of its view is over finds it settled, a purchase for instance with label "
-        f"0. Sort the events by time, or raise labels.lateness_s (now {_span(labels.lateness_s * 1_000)}) to as much."
+        f"{late}, among them conversions and returns: {found.late_conversions:,}. One that comes after its view was "
+        f"settled, {_span((labels.window_s + labels.lateness_s) * 1_000)} after it by the clock, changes nothing: the "
+        "view keeps label 0, for want of a conversion. Sort the events by time, or raise labels.lateness_s "
+        f"(now {_span(labels.lateness_s * 1_000)}) to as much."
     )
 
 
