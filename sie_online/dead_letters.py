@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sie_online.contracts import DEAD_LETTER_VALUE_BYTES
-from sie_online.decoder import _hidden as hidden
+from sie_online.decoder import hidden
 from sie_online.inspection import Inspected
 from sie_online.pseudonyms import pseudonyms
 from sie_online.settings import Settings
@@ -56,9 +56,9 @@ class DeadLetterTable:
             value = None if letter.value is None else letter.value[:DEAD_LETTER_VALUE_BYTES]
             self._rows.append(
                 {
-                    "file": None if origin is None else origin.file,
+                    "file": None if origin is None else origin.file_of(at),
                     "line": None if origin is None else int(origin.lines[at]),
-                    "row_group": None if origin is None or origin.row_groups is None else int(origin.row_groups[at]),
+                    "row_group": None if origin is None else origin.row_group_of(at),
                     "reason": str(letter.reason),
                     "detail": one.detail,
                     "key": letter.key,

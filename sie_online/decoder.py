@@ -26,6 +26,7 @@ from sie_online.events import (
     Reason,
     Text,
 )
+from sie_online.moments import moment
 from sie_online.parser import CATEGORY_ID, EVENT_ID, IDS, ITEM_ID, USER_ID, Limits, gather, hash_ids, parse
 from sie_online.pseudonyms import HEX_BYTES, Pseudonyms, pseudonyms
 from sie_online.records import REFUSED_BATCH, Headers, RecordBatch
@@ -36,6 +37,19 @@ MAX_BRACKETS = 256
 """Brackets in a value; events are flat, and a parser's recursion limit must not decide what is valid."""
 
 NUMBERS = ("position", "propensity", "price", "dwell_ms", "rating")
+
+ATTRIBUTES = "$.attributes"
+"""How an error says that it is there."""
+
+
+class _Tolerant(Event, gc=False):
+    """An event whose attributes may be anything."""
+
+    attributes: msgspec.Raw = msgspec.Raw(b"null")  # type: ignore[assignment]  # read entry by entry
+
+
+_ENTRIES = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ENTRY = msgspec.json.Decoder(str | float | bool | None)
 
 
 class RefusedError(Exception):
@@ -56,10 +70,12 @@ class Decoder:
 
     def __init__(self, settings: Settings) -> None:
         limits = settings.limits
-        self._limits = Limits(limits.value_bytes, limits.id_bytes, limits.attributes, round(limits.future_s * 1000))
+        future_ms = round(limits.future_s * 1000)
+        self._limits = Limits(limits.value_bytes, limits.id_bytes, limits.attributes, limits.earliest_ms, future_ms)
         self._pseudonyms = pseudonyms(settings)
-        self._beat_future_ms = self._limits.future_ms + maturing_ms(settings)
+        self._beat_future_ms = future_ms + maturing_ms(settings)
         self._event = msgspec.json.Decoder(Event)
+        self._tolerant = msgspec.json.Decoder(_Tolerant)
         self._heartbeat = msgspec.json.Decoder(Heartbeat)
         self._erase = msgspec.json.Decoder(Erase)
 
@@ -70,23 +86,27 @@ class Decoder:
         buffer = np.frombuffer(batch.buffer or b"\0", np.uint8)
         parse(self._limits, buffer, batch.values, batch.keys, batch.timestamps_ms, columns, spans, valid)
         dead: list[DeadLetter] = []
+        dropped = 0
         spelled = bytearray()  # ids that are not in the buffer as they are spelled
         for row in np.flatnonzero(~valid).tolist():
             try:
-                event = self._judge(batch, row)
+                event, unreadable = self._judge(batch, row)
             except RefusedError as refusal:
                 dead.append(_dead_letter(batch, row, refusal, self._pseudonyms))
             else:
                 _fill(columns[row : row + 1], spans[row], event, spelled, len(buffer))
                 valid[row] = True
+                dropped += unreadable
         columns["offset"] = batch.offsets
         if dead:
             columns, spans = columns[valid], spans[valid]
         if spelled:
             buffer = np.frombuffer(buffer.tobytes() + spelled, np.uint8)
-        return self._batch(buffer, spans, columns), dead
+        return self._batch(buffer, spans, columns, dropped), dead
 
-    def _batch(self, buffer: NDArray[np.uint8], spans: NDArray[np.int64], columns: NDArray[np.void]) -> EventBatch:
+    def _batch(
+        self, buffer: NDArray[np.uint8], spans: NDArray[np.int64], columns: NDArray[np.void], dropped: int
+    ) -> EventBatch:
         hash_ids(buffer, spans, columns)
         event_id, user_id, item_id, category_id = (
             _text(buffer, spans[:, which]) for which in (EVENT_ID, USER_ID, ITEM_ID, CATEGORY_ID)
@@ -96,10 +116,10 @@ class Decoder:
             ids = zip(user_id.values(), named.tolist(), strict=True)
             user_id = Text.of([user if is_published else self._pseudonyms.of(user) for user, is_published in ids])
             columns["user_key"] = user_id.keys()
-        return EventBatch(columns, event_id, user_id, item_id, category_id)
+        return EventBatch(columns, event_id, user_id, item_id, category_id, dropped)
 
-    def _judge(self, batch: RecordBatch, row: int) -> Event:
-        """The event, or heartbeat, that record ``row`` is.
+    def _judge(self, batch: RecordBatch, row: int) -> tuple[Event, int]:
+        """The event, or heartbeat, that record ``row`` is, and how many of its attributes were dropped.
 
         Raises:
             RefusedError: it is none.
@@ -112,34 +132,45 @@ class Decoder:
         if value.count(b"[") + value.count(b"{") > MAX_BRACKETS:
             raise RefusedError(Reason.TOO_DEEP, f"more than {MAX_BRACKETS} brackets; events are flat")
         try:
-            event = self._parse(value)
+            event, dropped = self._parse(value)
             stamp_ms = int(batch.timestamps_ms[row])
             if event.event_type == ERASE:
                 self._check_id("user_id", event.user_id, 1, max(self._limits.id_bytes, HEX_BYTES))
             elif event.event_type == HEARTBEAT:
-                _check_time(event, stamp_ms, self._beat_future_ms)
+                self._check_time(event, stamp_ms, self._beat_future_ms)
             else:
                 self._check(event, batch.key(row), stamp_ms)
         except (ValueError, RecursionError) as error:
             raise _diagnose(error) from None
-        return event
+        return event, dropped
 
-    def _parse(self, value: bytes) -> Event:
+    def _parse(self, value: bytes) -> tuple[Event, int]:
         try:
-            return self._event.decode(value)
+            return self._event.decode(value), 0
         except ValueError as error:
-            if f"'{HEARTBEAT}'" in str(error):
-                beat = self._heartbeat.decode(value)
-                return Event("", "", "", HEARTBEAT, beat.timestamp_ms)  # type: ignore[arg-type]  # a type of its own
-            if f"'{ERASE}'" in str(error):
-                return Event("", self._erase.decode(value).user_id, "", ERASE, 0)  # type: ignore[arg-type]  # likewise
-            raise
+            if ATTRIBUTES not in str(error):
+                return self._special(value, error), 0
+        try:
+            event = self._tolerant.decode(value)
+        except ValueError as error:
+            return self._special(value, error), 0
+        kept, dropped = _readable(event.attributes)
+        return msgspec.structs.replace(event, attributes=kept), dropped
+
+    def _special(self, value: bytes, error: ValueError) -> Event:
+        """The heartbeat or erasure that ``error`` says it is; another error is raised."""
+        if f"'{HEARTBEAT}'" in str(error):
+            beat = self._heartbeat.decode(value)
+            return Event("", "", "", HEARTBEAT, beat.timestamp_ms)  # type: ignore[arg-type]  # a type of its own
+        if f"'{ERASE}'" in str(error):
+            return Event("", self._erase.decode(value).user_id, "", ERASE, 0)  # type: ignore[arg-type]  # likewise
+        raise error
 
     def _check(self, event: Event, key: bytes | None, stamp_ms: int) -> None:
         """Refuse what the parser cannot see is wrong."""
         for name, least in (("event_id", 1), ("user_id", 1), ("item_id", 1), ("category_id", 0)):
             self._check_id(name, getattr(event, name), least, self._limits.id_bytes)
-        _check_time(event, stamp_ms, self._limits.future_ms)
+        self._check_time(event, stamp_ms, self._limits.future_ms)
         if key != _spelling(event.user_id):
             raise RefusedError(Reason.KEY_MISMATCH, "the record's key is not its user_id in UTF-8")
         if event.attributes is not None and len(event.attributes) > self._limits.attributes:
@@ -152,11 +183,39 @@ class Decoder:
         if not least <= size <= most:
             raise RefusedError(Reason.BAD_ID, f"{name} has {size} bytes; {least} to {most} are allowed")
 
+    def _check_time(self, event: Event, stamp_ms: int, future_ms: int) -> None:
+        if event.timestamp_ms < self._limits.earliest_ms:
+            earlier = f"is before limits.earliest ({moment(self._limits.earliest_ms)})"
+            raise RefusedError(Reason.BAD_TIMESTAMP, f"timestamp_ms {event.timestamp_ms} {earlier}")
+        if event.timestamp_ms > stamp_ms + future_ms:
+            later = f"is over {future_ms / 1000:g} s later than its record"
+            raise RefusedError(Reason.BAD_TIMESTAMP, f"timestamp_ms {event.timestamp_ms} {later}")
 
-def _check_time(event: Event, stamp_ms: int, future_ms: int) -> None:
-    if event.timestamp_ms > stamp_ms + future_ms:
-        later = f"is over {future_ms / 1000:g} s later than its record"
-        raise RefusedError(Reason.BAD_TIMESTAMP, f"timestamp_ms {event.timestamp_ms} {later}")
+
+def hidden(letter: DeadLetter, pseudonyms: Pseudonyms) -> DeadLetter:
+    """What is left to see of a dead letter under pseudonyms: neither key, nor value, nor its record's own headers."""
+    key, value = letter.key, letter.value
+    digest = [("sie-value-bytes", b"%d" % len(value)), (VALUE_HMAC, pseudonyms.of(value))] if value is not None else []
+    return replace(letter, key=None if key is None else pseudonyms.of(key), value=None, headers=digest)
+
+
+def _readable(attributes: bytes) -> tuple[dict[str, str | float | bool] | None, int]:
+    """The entries that are text, number or boolean, and how many are neither that nor null."""
+    try:
+        entries = _ENTRIES.decode(attributes)
+    except ValueError:
+        return None, 1  # no map at all
+    kept: dict[str, str | float | bool] = {}
+    dropped = 0
+    for name, raw in entries.items():
+        try:
+            entry = _ENTRY.decode(raw)
+        except ValueError:
+            dropped += 1
+        else:
+            if entry is not None:
+                kept[name] = entry
+    return kept, dropped
 
 
 def _fill(row: NDArray[np.void], spans: NDArray[np.int64], event: Event, spelled: bytearray, base: int) -> None:
@@ -219,7 +278,6 @@ def _diagnose(error: Exception) -> RefusedError:
 
 
 def _dead_letter(batch: RecordBatch, row: int, refusal: RefusedError, hidden_by: Pseudonyms | None) -> DeadLetter:
-    """What is left to see of a record; under pseudonyms neither its key, nor its value, nor its own headers."""
     letter = DeadLetter(
         offset=int(batch.offsets[row]),
         timestamp_ms=int(batch.timestamps_ms[row]),
@@ -229,10 +287,4 @@ def _dead_letter(batch: RecordBatch, row: int, refusal: RefusedError, hidden_by:
         value=batch.value(row),
         headers=batch.headers.get(row, ()),
     )
-    return _hidden(letter, hidden_by) if hidden_by else letter
-
-
-def _hidden(letter: DeadLetter, pseudonyms: Pseudonyms) -> DeadLetter:
-    key, value = letter.key, letter.value
-    digest = [("sie-value-bytes", b"%d" % len(value)), (VALUE_HMAC, pseudonyms.of(value))] if value is not None else []
-    return replace(letter, key=None if key is None else pseudonyms.of(key), value=None, headers=digest)
+    return hidden(letter, hidden_by) if hidden_by else letter

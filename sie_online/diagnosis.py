@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from sie_online.contracts import EVENT_TYPES
-from sie_online.events import FIRST_MS, DeadLetter, Event
+from sie_online.events import DeadLetter, Event
 from sie_online.moments import moment
 from sie_online.settings import Settings
 
@@ -49,7 +49,7 @@ class Diagnosis:
     """Goes by the dead letters of a source in which no valid event was seen."""
 
     def __init__(self, settings: Settings) -> None:
-        self._earliest_ms = FIRST_MS
+        self._earliest_ms = settings.limits.earliest_ms
         self._future_ms = round(settings.limits.future_s * 1_000)
         self._counts: Counter[Cause] = Counter()
         self._first: dict[Cause, _Case] = {}

@@ -21,8 +21,8 @@ from sie_online.contracts import ERASE, EVENT_TYPES, HEARTBEAT
 from sie_online.hashing import hash_column
 from sie_online.records import Headers
 
-FIRST_MS = 946_684_800_000
-"""2000-01-01: earlier timestamps are unset clocks or seconds taken for milliseconds."""
+FIRST_MS = 86_400_000
+"""1970-01-02: no setting of ``limits.earliest`` admits less, and 0 is no time to a clock."""
 LAST_MS = 253_402_300_799_000
 """The year 9999: whatever lies beyond does not fit a calendar."""
 POSITION_MAX = 1_000_000
@@ -165,6 +165,8 @@ class EventBatch:
     user_id: Text
     item_id: Text
     category_id: Text
+    attributes_dropped: int = 0
+    """Entries of ``attributes`` that could not be read, in all of them together."""
 
     def __len__(self) -> int:
         return len(self.columns)

@@ -61,6 +61,7 @@ class Findings:
     Attributes:
         dead_letters_by_reason: how many.
         dead_letter_examples: the first ``EXAMPLES`` of each reason.
+        attributes_dropped: entries of ``attributes`` that could not be read; their events were.
         skipped: rows that were to be left out.
         disorder_ms: by how much an event came behind the clock at most.
         late_events: those that came more than ``labels.lateness_s`` behind it ...
@@ -69,6 +70,7 @@ class Findings:
 
     dead_letters_by_reason: dict[str, int] = field(default_factory=dict)
     dead_letter_examples: dict[str, list[Example]] = field(default_factory=dict)
+    attributes_dropped: int = 0
     skipped: int = 0
     disorder_ms: int = 0
     late_events: int = 0
@@ -130,6 +132,7 @@ class Inspector:
             self.findings.note(one)
             if not self._found_events:
                 self._diagnosis.note(one.place, one.detail, one.letter)
+        self.findings.attributes_dropped += events.attributes_dropped
         self.findings.skipped += chunk.skipped
         self._records += len(chunk)
         return Inspected(chunk, _times_ms(len(chunk), events, before), rejected)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sie_online.contracts import EVENT_TYPES
-from sie_online.events import FIRST_MS, LAST_MS, POSITION_MAX
+from sie_online.events import LAST_MS, POSITION_MAX
 from sie_online.hashing import hash_span
 from sie_online.jit import kernel
 
@@ -65,6 +65,7 @@ class Limits(NamedTuple):
     value_bytes: int
     id_bytes: int
     attributes: int
+    earliest_ms: int
     future_ms: int
 
 
@@ -111,7 +112,7 @@ def _is_allowed(limits: Limits, event: Any, ids: Any, stamp_ms: int) -> bool:
         size = ids[which, 1] - ids[which, 0]
         if size > limits.id_bytes or (size == 0 and which != CATEGORY_ID):
             return False
-    return bool(FIRST_MS <= event.time_ms <= LAST_MS and event.time_ms <= stamp_ms + limits.future_ms)
+    return bool(limits.earliest_ms <= event.time_ms <= LAST_MS and event.time_ms <= stamp_ms + limits.future_ms)
 
 
 @kernel
@@ -229,7 +230,7 @@ def _read_number(buffer: Any, field: int, at: int, last: int, event: Any) -> int
 
 @kernel
 def _skip_attributes(limits: Limits, buffer: Any, at: int, last: int) -> int:
-    """A flat map of texts, numbers and booleans; -1 also if there are too many, or a null."""
+    """A flat map of texts, numbers, booleans and nulls; -1 also if there are too many."""
     if buffer[at] != OPEN:
         return -1
     count = 0
@@ -243,7 +244,7 @@ def _skip_attributes(limits: Limits, buffer: Any, at: int, last: int) -> int:
         at = _after_colon(buffer, end, last)
         if at < 0:
             return -1
-        end = _word_end(buffer, at, last) if buffer[at] != NULL else -1
+        end = _word_end(buffer, at, last)
         if end < 0:
             end = _text_end(buffer, at, last) if buffer[at] == QUOTE else _number(buffer, at, last).end
         count += 1

@@ -30,22 +30,30 @@ class Origin:
     """Where the n records of a chunk come from.
 
     Attributes:
-        file: as its reader calls it.
+        file: as its reader calls it; (n,) where they are of several.
         lines: (n,) the line, counted from 1, at which each record begins; in Parquet the row of the file, from 1.
-        row_groups: (n,) in Parquet, from 0; else None.
+        row_groups: (n,) in Parquet, from 0, elsewhere -1; None: nowhere.
         faults: what the reader could not make sense of, by number of the record in the chunk: without the payload.
     """
 
-    file: str
+    file: str | Sequence[str]
     lines: NDArray[np.int64]
     row_groups: NDArray[np.int64] | None = None
     faults: Mapping[int, str] = field(default_factory=dict)
 
     def place(self, record: int) -> str:
         """File and place of a record, for people."""
-        if self.row_groups is None:
-            return f"{self.file}, line {self.lines[record]}"
-        return f"{self.file}, row {self.lines[record]} (row group {self.row_groups[record]})"
+        file, line, group = self.file_of(record), self.lines[record], self.row_group_of(record)
+        return f"{file}, line {line}" if group is None else f"{file}, row {line} (row group {group})"
+
+    def file_of(self, record: int) -> str:
+        """The file of a record."""
+        return self.file if isinstance(self.file, str) else self.file[record]
+
+    def row_group_of(self, record: int) -> int | None:
+        """The row group of a record; None where there is no such thing."""
+        group = -1 if self.row_groups is None else int(self.row_groups[record])
+        return None if group < 0 else group
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,8 @@ def first(chunk: Chunk, n: int) -> Chunk:
     if origin is not None:
         groups = None if origin.row_groups is None else origin.row_groups[:n]
         faults = {at: fault for at, fault in origin.faults.items() if at < n}
-        origin = Origin(origin.file, origin.lines[:n], groups, faults)
+        file = origin.file if isinstance(origin.file, str) else origin.file[:n]
+        origin = Origin(file, origin.lines[:n], groups, faults)
     return replace(chunk, records=chunk.records[:n], origin=origin)
 
 

@@ -89,6 +89,7 @@ class Metrics:
         for label, n in (("negative", counts.settled_negative), ("positive", counts.settled_positive)):
             self._settled.labels(shard, label).inc(n)
         self._settled_early.labels(shard).inc(counts.settled_early)
+        self._attributes_dropped.labels(shard).inc(counts.attributes_dropped)
 
     def observe_output(
         self, partition: int, n_rows: int, event_to_publish_s: float, arrival_to_publish_s: float
@@ -179,6 +180,9 @@ class Metrics:
         self._settled = self._counter("settled_samples", "Samples whose label is final.", "partition", "label")
         self._settled_early = self._counter(
             "settled_early_samples", "Samples settled before their window ended, for want of room.", "partition"
+        )
+        self._attributes_dropped = self._counter(
+            "attributes_dropped", "Entries of attributes that could not be read; their events were.", "partition"
         )
         self._dead_letters = self._counter("dead_letters", "Records that could not be read.", "reason")
         self._consumed_bytes = self._counter("consumed_bytes", "Bytes of keys and values read.", "partition")

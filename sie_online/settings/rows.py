@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from sie_online.settings.section import OptionalFile, Section
 
 EventType = Literal["impression", "view", "click", "cart", "favorite", "purchase", "return", "rating"]
+
+
+Moment = Annotated[datetime, AfterValidator(lambda at: at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC))]
 
 
 class Limits(Section):
@@ -17,7 +21,18 @@ class Limits(Section):
     value_bytes: int = Field(262_144, ge=1_000, description="Largest record value, bytes.")
     id_bytes: int = Field(256, ge=8, le=4_096, description="Longest id, bytes of UTF-8.")
     attributes: int = Field(64, ge=0, description="Most entries of 'attributes'.")
+    earliest: Moment = Field(
+        datetime(1995, 1, 1, tzinfo=UTC),
+        ge=datetime(1970, 1, 2, tzinfo=UTC),
+        le=datetime(2100, 1, 1, tzinfo=UTC),
+        description="An event may not be earlier: a day or time (ISO 8601), UTC unless it names a zone.",
+    )
     future_s: float = Field(600.0, ge=0, description="An event may lie this far after its record's Kafka timestamp.")
+
+    @property
+    def earliest_ms(self) -> int:
+        """``earliest`` in ms since 1970."""
+        return round(self.earliest.timestamp() * 1_000)
 
 
 class Labels(Section):

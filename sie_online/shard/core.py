@@ -52,6 +52,7 @@ class Counts:
     settled_positive: int
     settled_early: int
     erasures: int = 0
+    attributes_dropped: int = 0
 
     @property
     def events_in(self) -> int:
@@ -111,7 +112,7 @@ class Shard:
         self.partition = partition
         self.generation = generation
         self.next_offset = offset
-        self.dead_letters = 0
+        self.dead_letters = self.attributes_dropped = 0
         self._settings = settings
         self._scratch = scratch
         self._config = config_of(settings)
@@ -151,6 +152,7 @@ class Shard:
         """
         shard = cls(settings, partition, generation=generation, scratch=scratch, offset=int(meta["next_offset"]))
         shard.dead_letters = int(meta["dead_letters"])
+        shard.attributes_dropped = int(meta.get("attributes_dropped", 0))
         shard._state = snapshot.restored(shard._state, meta, pieces, scratch)
         shard._schedule.restore(meta, has_net=net is not None)
         shard._pooled.restore(pieces)
@@ -180,6 +182,7 @@ class Shard:
             raise ValueError(f"partition {self.partition}: batch begins at {batch.start}, expected {self.next_offset}")
         events, dead = self._decoder.decode(batch)
         self.dead_letters += len(dead)
+        self.attributes_dropped += (dropped := events.attributes_dropped)
         texts, offsets = _texts(events), events.columns["offset"]
         at, done, erasures = 0, False, int(self._state.counters["erasures"][0])
         while not done:
@@ -188,14 +191,14 @@ class Shard:
                 self._adopt_until(int(offsets[at]))
             at = self._advance(events, texts, at, self._schedule.holds_until(offsets))
             done = self._out.control["stop"][0] == DONE and at == len(events)
-            output = self._render(events, before, dead, last=done, gather=gather)
+            output = self._render(events, before, dead, dropped, last=done, gather=gather)
             if done:
                 if erasures != self._state.counters["erasures"][0]:
                     self._full_snapshots = FULL_AFTER_ERASURE
                 self.next_offset = batch.end
                 self._adopt_until(batch.end)
             yield output
-            dead = []
+            dead, dropped = [], 0
 
     @property
     def waiting(self) -> int:
@@ -264,7 +267,7 @@ class Shard:
             self._image = Image()
             self._full_snapshots -= 1
         meta = {"next_offset": self.next_offset, "dead_letters": self.dead_letters, "layout": self._layout}
-        meta |= self._schedule.meta()
+        meta |= {"attributes_dropped": self.attributes_dropped} | self._schedule.meta()
         extra = self._pooled.pieces() | (self._external.pieces() if self._external else {})
         return self._image.capture(self._state, meta, extra)
 
@@ -280,7 +283,7 @@ class Shard:
             weight_counts=tuple(counters["weight_bins"].tolist()),
             effective_share=float(effective_share(state.world[0])),
             strength=self._settings.guard.strength,
-            counts=_counts(np.zeros(1, COUNTERS)[0], counters, self.dead_letters),
+            counts=_counts(np.zeros(1, COUNTERS)[0], counters, self.dead_letters, self.attributes_dropped),
         )
 
     def close(self) -> None:
@@ -314,7 +317,7 @@ class Shard:
         self._state = self._state._replace(views=grown(views, head, tail, ids_head, ids_tail, self._scratch))
 
     def _render(
-        self, events: EventBatch, before: np.void, dead: list[DeadLetter], *, last: bool, gather: bool
+        self, events: EventBatch, before: np.void, dead: list[DeadLetter], dropped: int, *, last: bool, gather: bool
     ) -> ShardOutput:
         version = self.version(NET)
         self._gathering.take(self._out, events, version)
@@ -322,7 +325,7 @@ class Shard:
             weights=self._renderer.weights(self._out, self.generation, version),
             gathered=self._nothing if gather and self.waiting < MAX_GATHERED else self.gathered(),
             dead_letters=dead,
-            counts=_counts(before, self._state.counters[0], len(dead)),
+            counts=_counts(before, self._state.counters[0], len(dead), dropped),
             last=last,
         )
 
@@ -338,7 +341,7 @@ def _texts(events: EventBatch) -> Texts:
     )
 
 
-def _counts(before: np.void, after: np.void, dead_letters: int) -> Counts:
+def _counts(before: np.void, after: np.void, dead_letters: int, dropped: int) -> Counts:
     def moved(name: str) -> Any:
         return after[name] - before[name]
 
@@ -352,6 +355,7 @@ def _counts(before: np.void, after: np.void, dead_letters: int) -> Counts:
         settled_positive=positive,
         settled_early=int(moved("settled_early")),
         erasures=int(moved("erasures")),
+        attributes_dropped=dropped,
     )
 
 

@@ -64,7 +64,7 @@ MALFORMED: dict[str, Callable[[Fields], WireRecord]] = {
     "far_past": _with(timestamp_ms=YEAR_1990_MS),
     "nan_price": lambda event: WireRecord(_key(event), _open(event) + b',"price":NaN}'),
     "infinite_price": lambda event: WireRecord(_key(event), _open(event) + b',"price":1e999}'),
-    "nested_attributes": _with(attributes=_nested(40)),
+    "nested_attributes": _with(attributes=_nested(400)),
     "endless_id": _with(item_id="x" * 100_000),
     "endless_value": _with(query="q" * 300_000),
 }

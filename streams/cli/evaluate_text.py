@@ -34,6 +34,7 @@ def summary(report: Report, document: Mapping[str, Any], training: OfflineTraine
         ("  heartbeats", report.heartbeats),
         ("  dead letters", report.dead_letters),
         *((f"    {reason}", count) for reason, count in sorted(report.source.dead_letters_by_reason.items())),
+        *([("attributes dropped", report.source.attributes_dropped)] if report.source.attributes_dropped else ()),
         *([("rows left out", report.source.skipped)] if report.source.skipped else ()),
         *_training_rows(training),
         ("rows", report.rows),

@@ -42,6 +42,7 @@ def encoded(**changes: Any) -> bytes:
     return json.dumps({k: v for k, v in (event(1) | changes).items() if v is not ...}).encode()
 
 
+DAY_95_MS = 788_918_400_000  # 1995-01-01
 DEEP = b"[" * 300 + b"]" * 300
 POISON: dict[str, tuple[bytes | None, Reason]] = {
     "null value": (None, Reason.NULL_VALUE),
@@ -63,9 +64,10 @@ POISON: dict[str, tuple[bytes | None, Reason]] = {
     "10 MB value": (encoded(query="x" * 10_000_000), Reason.TOO_LARGE),
     "deep nesting": (b"[" * 100_000 + b"]" * 100_000, Reason.TOO_DEEP),
     "deep nesting in an unknown field": (encoded(z=0).replace(b": 0}", b": " + DEEP + b"}"), Reason.TOO_DEEP),
-    "nested attributes": (encoded(attributes={"a": {"b": 1}}), Reason.WRONG_TYPE),
+    "attributes that are no JSON": (encoded(attributes={"a": float("nan")}), Reason.BAD_JSON),
     "too many attributes": (encoded(attributes={f"a{n}": n for n in range(99)}), Reason.OUT_OF_RANGE),
     "timestamp in seconds": (encoded(timestamp_ms=START_MS // 1000), Reason.BAD_TIMESTAMP),
+    "timestamp before the earliest": (encoded(timestamp_ms=DAY_95_MS - 1), Reason.BAD_TIMESTAMP),
     "timestamp in microseconds": (encoded(timestamp_ms=START_MS * 1000), Reason.BAD_TIMESTAMP),
     "timestamp in the future": (encoded(timestamp_ms=ARRIVAL_MS + 600_001), Reason.BAD_TIMESTAMP),
     "timestamp beyond int64": (encoded(timestamp_ms=10**30), Reason.BAD_TIMESTAMP),
@@ -152,6 +154,7 @@ VALUES: dict[str, list[str]] = {
     "rating": ["4.5", "-2", "-0", "null", "--1", "1.2.3"],
     "query": ['"shoes"', "null", '"\\""', "3", '"\t"'],
     "attributes": ["{}", "null", '{"a": 1, "b": "x", "c": true}', '{"a": null}', '{"a": [1]}', '{"a" : -1.5 ,"a":2}']
+    + ['{"a": null, "b": {"c": [1]}, "d": "\\n"}', '{"a": 1e999}', "[1]", '"text"', "3", '{"a": nul}', '{"a": "\xff"}']
     + ["{" + ", ".join(f'"a{n}": {n}' for n in range(count)) + "}" for count in (64, 65, 99)] + ['{"a"}'],
     "other": ["1", '"x"', "null", "false", "-0", "1e5", "{}", "[1, 2]", "nulls", "tru"],
 }  # fmt: skip
@@ -190,6 +193,54 @@ def test_the_fast_path_says_what_the_parser_says(values: list[bytes]) -> None:
     assert fast.columns.tobytes() == slow.columns.tobytes()
     for name in ("event_id", "user_id", "item_id", "category_id"):
         assert list(getattr(fast, name).values()) == list(getattr(slow, name).values())
+
+
+@pytest.mark.parametrize(
+    ("attributes", "dropped"),
+    [
+        ({"a": None}, 0),
+        ({"a": "x", "b": None, "c": 1.5, "d": True}, 0),
+        ({"a": ["x"]}, 1),
+        ({"a": {"b": 1}, "c": "x", "d": []}, 2),
+        ([1, 2], 1),
+        ("text", 1),
+        (None, 0),
+    ],
+)
+def test_an_attribute_that_cannot_be_read_is_dropped_and_counted_and_costs_no_event(
+    attributes: Any, dropped: int
+) -> None:
+    shard = Shard(small_settings(), 0)
+    value = encoded(attributes=attributes)
+    (output,) = run(shard, [Record(0, value, b"u1"), Record(1, encoded(event_id="e2", attributes={"a": []}), b"u1")])
+    assert sum(output.counts.weighted) == 2
+    assert output.counts.attributes_dropped == dropped + 1
+    assert shard.stats().counts.attributes_dropped == dropped + 1
+
+
+def test_what_tolerates_attributes_tolerates_nothing_else() -> None:
+    for value in (encoded(attributes=[], price="x"), encoded(attributes=[]).replace(b"[]", b"[]]")):
+        assert Decoder(Settings()).decode(batch([Record(0, value, b"u1")]))[1]
+    beat = b'{"attributes": 3, "event_type": "heartbeat", "timestamp_ms": 1700000000000}'
+    decoded, dead = Decoder(Settings()).decode(batch([Record(0, beat, None)]))
+    assert (len(decoded), dead) == (1, [])
+
+
+@pytest.mark.parametrize("written", ["1980-01-01", "1980-01-01T02:00:00+02:00"])
+def test_the_earliest_time_is_a_setting(written: str) -> None:
+    settings = load({"limits": {"earliest": written}})
+    first_ms = 315_532_800_000
+    assert settings.limits.earliest_ms == first_ms
+    rows = [Record(n, encoded(timestamp_ms=first_ms - n), b"u1") for n in range(2)]
+    decoded, (letter,) = Decoder(settings).decode(batch(rows))
+    assert decoded.columns["time_ms"].tolist() == [first_ms]
+    assert "before limits.earliest (1980-01-01 00:00:00)" in letter.detail
+
+
+@pytest.mark.parametrize("written", ["1970-01-01", "2100-01-02", "soon"])
+def test_an_earliest_time_that_makes_no_sense_is_refused(written: str) -> None:
+    with pytest.raises(SettingsError, match=r"limits\.earliest"):
+        load({"limits": {"earliest": written}})
 
 
 def test_plain_events_take_the_fast_path() -> None:
