@@ -8,6 +8,7 @@
     tables, documents, parquet   the formats: rows in, chunks out
     values, times   what the values of a row say
     encoder     rows as records
+    ordered     in order of time
     job         what the formats share
 
 Reading judges nothing: what is no event is sent as well, in a form that says so to whoever decodes it, and with the
@@ -29,6 +30,7 @@ from sie_online.sources.files import EventFile, find
 from sie_online.sources.job import CHUNK_ROWS, Job, Note
 from sie_online.sources.mapping import PRESETS
 from sie_online.sources.opening import PARQUET, Opened, opened, stated_encoding
+from sie_online.sources.ordered import by_time
 from sie_online.sources.parquet import parquet_chunks
 from sie_online.sources.reading import Reading
 from sie_online.sources.tables import csv_chunks
@@ -60,6 +62,8 @@ def read_events(
     job = Job.of(reading, note)
     found = find(files, any_name=bool(reading.format or reading.preset or reading.mapping))
     chunks = _limited(_all(found, job), limit)
+    if reading.sort:
+        chunks = by_time(chunks, CHUNK_ROWS)
     return chain((next(chunks),), chunks)
 
 

@@ -28,6 +28,7 @@ class Reading:
         format: one of ``FORMATS``.
         delimiter: of CSV.
         encoding: of CSV and JSON, as Python names it.
+        sort: read everything first, and then give it in order of time.
         earliest_ms: what is earlier is no event's time, ms since 1970; only for recognising a unit of time.
     """
 
@@ -41,4 +42,5 @@ class Reading:
     format: str = ""
     delimiter: str = ""
     encoding: str = ""
+    sort: bool = False
     earliest_ms: int = 788_918_400_000

@@ -56,6 +56,7 @@ def command(
     kind: read.Format = "",
     delimiter: read.Delimiter = "",
     encoding: read.Encoding = "",
+    sort: read.Sort = False,
     limit: read.Limit = None,
     strict: read.Strict = False,
 ) -> None:
@@ -88,7 +89,8 @@ def command(
     settings = get_settings(ctx)
     reading = read.reading_of(
         preset=preset, mapping=mapping, columns=columns, constants=constants, types=types, time_unit=time_unit,
-        time_zone=time_zone, kind=kind, delimiter=delimiter, encoding=encoding,
+        time_zone=time_zone, kind=kind, delimiter=delimiter, encoding=encoding, sort=sort,
+        earliest_ms=settings.limits.earliest_ms,
     )  # fmt: skip
     if trainer:
         from streams.trainer.process import require_torch
@@ -97,7 +99,7 @@ def command(
     require_writable("--out", directory)
     training = _training(settings, directory, adopt_after) if trainer else None
     coach: Coach | None = _repeated(settings, models) if models is not None else training
-    chunks = read_events(files, reading, limit=limit)
+    chunks = read_events(files, reading, limit=limit, note=read.tell)
     with err.status("Compiling the kernels (kept for the next time) ..."):
         warm_up()
     begin = time.monotonic()

@@ -11,6 +11,7 @@ import typer
 from sie_online.errors import UsageError
 from sie_online.sources import PRESETS
 from sie_online.sources.reading import FORMATS, SKIP, TIME_UNITS, Reading
+from streams.cli.common import err
 
 PANEL = "How to read the files"
 DELIMITERS = {"\\t": "\t", "tab": "\t"}
@@ -63,6 +64,10 @@ Format = Annotated[str, _option("--format", metavar="KIND", help=f"{', '.join(FO
 Delimiter = Annotated[str, _option("--delimiter", metavar="CHAR", help="Of CSV; '\\t' or 'tab'; else recognised.")]
 Encoding = Annotated[str, _option("--encoding", metavar="NAME", help="Of CSV and JSON: latin-1; else recognised.")]
 Limit = Annotated[int | None, _option("--limit", metavar="N", min=1, help="Only the first N rows.")]
+Sort = Annotated[
+    bool,
+    _option("--sort", help="In order of time: reads everything first, and keeps it on disk meanwhile (TMPDIR)."),
+]
 Strict = Annotated[bool, _option("--strict", help="Refuse at the first row that is no valid event, and say where.")]
 
 
@@ -78,6 +83,8 @@ def reading_of(
     kind: str,
     delimiter: str,
     encoding: str,
+    sort: bool,
+    earliest_ms: int,
 ) -> Reading:
     """What the options say. Whether there are such names, types, units, zones and encodings is for the reader to say.
 
@@ -98,7 +105,14 @@ def reading_of(
         format=kind,
         delimiter=delimiter,
         encoding=encoding,
+        sort=sort,
+        earliest_ms=earliest_ms,
     )
+
+
+def tell(sentence: str) -> None:
+    """Say what was recognised in a file."""
+    err.print(f"Note: {sentence}", soft_wrap=True)
 
 
 def _pairs(option: str, example: str, pairs: Sequence[str] | None) -> dict[str, str]:

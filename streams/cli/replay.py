@@ -45,6 +45,7 @@ def command(
     kind: read.Format = "",
     delimiter: read.Delimiter = "",
     encoding: read.Encoding = "",
+    sort: read.Sort = False,
     limit: read.Limit = None,
     strict: read.Strict = False,
 ) -> None:
@@ -65,9 +66,10 @@ def command(
     pace = Rate.parse(rate)
     reading = read.reading_of(
         preset=preset, mapping=mapping, columns=columns, constants=constants, types=types, time_unit=time_unit,
-        time_zone=time_zone, kind=kind, delimiter=delimiter, encoding=encoding,
+        time_zone=time_zone, kind=kind, delimiter=delimiter, encoding=encoding, sort=sort,
+        earliest_ms=settings.limits.earliest_ms,
     )  # fmt: skip
-    chunks = read_events(files, reading, limit=limit)
+    chunks = read_events(files, reading, limit=limit, note=read.tell)
     with err.status("Compiling the kernels (kept for the next time) ..."):
         Inspector(settings)
     with progress("Replay") as report:
