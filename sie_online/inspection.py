@@ -7,15 +7,18 @@ Reads records as a shard reads them and follows the clock of the source as a who
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sie_online.clock import belief_of, end_ms, follow, new_clock
 from sie_online.decoder import Decoder
+from sie_online.dedupe import contains, new_dedupe, remember
 from sie_online.diagnosis import Diagnosis
 from sie_online.errors import UsageError
-from sie_online.events import HEARTBEAT_CODE, TYPE_CODES, DeadLetter, EventBatch
+from sie_online.events import HEARTBEAT_CODE, TYPE_CODES, DeadLetter
+from sie_online.jit import kernel
 from sie_online.records import LogRecord, RecordBatch
 from sie_online.settings import Settings
 from sie_online.settings.rows import Privacy
@@ -39,7 +42,10 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """A chunk, the times (n,) at which its records count (of a rejected one: its predecessor's), and the rejected."""
+    """A chunk, the times (n,) at which its records count, and its rejected ones.
+
+    A rejected or repeated record counts at its predecessor's time.
+    """
 
     chunk: Chunk
     times_ms: NDArray[np.int64]
@@ -96,6 +102,7 @@ class Inspector:
         self._lateness_ms = round(settings.labels.lateness_s * 1_000)
         self._changes_labels = [TYPE_CODES[name] for name in (*settings.labels.conversions, "return")]
         self._clock = new_clock()
+        self._dedupe = new_dedupe(settings.dedupe.events)
         self._events = 0
         self._records = 0
         self._diagnosis = Diagnosis(settings)
@@ -126,7 +133,7 @@ class Inspector:
         if rejected and self._strict:
             worst = rejected[0]
             raise UsageError(f"{worst.place}: {worst.letter.reason}: {worst.detail} (--strict ends here)")
-        self._follow(events)
+        heard = self._follow(events.columns)
         self._found_events |= bool((events.columns["etype"] != HEARTBEAT_CODE).any())
         for one in rejected:
             self.findings.note(one)
@@ -135,7 +142,7 @@ class Inspector:
         self.findings.attributes_dropped += events.attributes_dropped
         self.findings.skipped += chunk.skipped
         self._records += len(chunk)
-        return Inspected(chunk, _times_ms(len(chunk), events, before), rejected)
+        return Inspected(chunk, _times_ms(len(chunk), heard, before), rejected)
 
     def require_events(self) -> None:
         """To be called at the end of the source.
@@ -152,18 +159,37 @@ class Inspector:
             return Rejected(f"record {self._records + at + 1}", letter.detail, letter)
         return Rejected(origin.place(at), origin.faults.get(at, letter.detail), letter)
 
-    def _follow(self, events: EventBatch) -> None:
+    def _follow(self, events: NDArray[np.void]) -> NDArray[np.void]:
+        """Take in the events that a shard would, and set their ``now_ms``; returns them."""
+        repeated = np.zeros(len(events), np.bool_)
+        _find_repeated(self._dedupe, events, repeated, self._events)
+        events = events[~repeated]
         late_ms = np.zeros(len(events), np.int64)
-        self._events = follow(self._belief, self._clock[0], events.columns, late_ms, self._events)
+        self._events = follow(self._belief, self._clock[0], events, late_ms, self._events)
         late, found = late_ms > self._lateness_ms, self.findings
         found.disorder_ms = max(found.disorder_ms, int(late_ms.max(initial=0)))
         found.late_events += int(late.sum())
-        found.late_conversions += int((late & np.isin(events.columns["etype"], self._changes_labels)).sum())
+        found.late_conversions += int((late & np.isin(events["etype"], self._changes_labels)).sum())
+        return events
 
 
-def _times_ms(n: int, events: EventBatch, before: int) -> NDArray[np.int64]:
+@kernel
+def _find_repeated(dedupe: Any, events: Any, repeated: Any, ordinal: int) -> None:
+    """Which of a batch's events (n,) were seen before; ``ordinal`` is the number of the next new one, from 0."""
+    for at in range(events.shape[0]):
+        event = events[at]
+        if event.etype >= HEARTBEAT_CODE:
+            continue
+        if contains(dedupe, event.event_key):
+            repeated[at] = True
+            continue
+        remember(dedupe, event.event_key, ordinal)
+        ordinal += 1
+
+
+def _times_ms(n: int, events: NDArray[np.void], before: int) -> NDArray[np.int64]:
     times_ms, latest = np.zeros(n, np.int64), np.full(n, -1)
-    times_ms[events.columns["offset"]] = events.columns["now_ms"]
-    latest[events.columns["offset"]] = events.columns["offset"]
+    times_ms[events["offset"]] = events["now_ms"]
+    latest[events["offset"]] = events["offset"]
     latest = np.maximum.accumulate(latest)
     return np.where(latest >= 0, times_ms[latest], before)

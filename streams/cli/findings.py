@@ -51,8 +51,8 @@ def disorder(found: Findings, settings: Settings) -> str:
         return f"{late}; no conversion or return is among them, so no label suffers."
     return (
         f"{late}, among them conversions and returns: {found.late_conversions:,}. One that comes after its view was "
-        f"settled, {_span((labels.window_s + labels.lateness_s) * 1_000)} after it by the clock, changes nothing: the "
-        "view keeps label 0, for want of a conversion. Sort the events by time, or raise labels.lateness_s "
+        f"settled, {_span((labels.window_s + labels.lateness_s) * 1_000)} after it by the clock, changes nothing: for "
+        "want of a purchase the view has label 0. Sort the events by time, or raise labels.lateness_s "
         f"(now {_span(labels.lateness_s * 1_000)}) to as much."
     )
 
@@ -61,5 +61,5 @@ def _span(ms: float) -> str:
     """A span of time in the unit that suits it."""
     for name, size in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000)):
         if ms >= 2 * size:
-            return f"{ms / size:.1f} {name}"
+            return f"{ms / size:,.1f}".removesuffix(".0") + f" {name}"
     return f"{ms / 1_000:g} s"

@@ -186,5 +186,5 @@ def test_a_purchase_that_comes_after_its_views_have_settled_is_told_and_what_to_
     rows = [*(good(n) for n in range(10)), WireRecord(b"u1", json.dumps(late).encode())]
     code, _, told = replayed(made, [Chunk(rows, 1.0)])
     assert code == 0
-    assert "Note: late events: 1, by up to 2.0 h, among them conversions and returns: 1." in told
+    assert "Note: late events: 1, by up to 2 h, among them conversions and returns: 1." in told
     assert "raise labels.lateness_s (now 0 s)" in told

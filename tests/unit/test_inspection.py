@@ -100,6 +100,15 @@ def test_a_heartbeat_makes_what_comes_before_it_late_and_is_never_late_itself() 
     assert (found.late_events, found.late_conversions, found.disorder_ms) == (1, 1, 100_000)
 
 
+def test_what_is_read_a_second_time_is_not_late() -> None:
+    day = [row(n, 300.0 * n, kind="purchase") for n in range(20)]
+    again = inspected(LATE, chunk(*day), chunk(*day, row(20, 5_760)))
+    assert again.findings.late_events == 0
+    assert again.end_ms == START_MS + 5_760_000
+    forgetful = load({"labels": {"window_s": 3_600}, "dedupe": {"events": 0}})
+    assert inspected(forgetful, chunk(*day), chunk(*day)).findings.late_conversions == 19
+
+
 def test_while_no_time_is_known_nobody_is_late() -> None:
     assert inspected(LATE, chunk(row(1, 9_000), row(2, 0), row(1, 5))).findings.late_events == 0
 

@@ -169,8 +169,8 @@ def test_late_events_are_told_once_with_what_they_cost(evaluated: Callable[..., 
         record = WireRecord(b"u1", json.dumps(one).encode())
         return evaluated([shop(["view"] * 5), Chunk([record], 1.0)])[2]
 
-    assert "late events: 1, by up to 3.0 d, among them conversions and returns: 1." in late("purchase")
-    assert "late events: 1, by up to 3.0 d; no conversion or return is among them" in late("view")
+    assert "late events: 1, by up to 3 d, among them conversions and returns: 1." in late("purchase")
+    assert "late events: 1, by up to 3 d; no conversion or return is among them" in late("view")
 
 
 @pytest.mark.parametrize("strict", [["--strict"], []])
