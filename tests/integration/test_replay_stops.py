@@ -41,7 +41,7 @@ def replayed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     """Have ``sie replay`` write chunks of our own; returns its exit code and what it said (stdout, stderr)."""
 
     def replayed(settings: Settings, chunks: Iterable[Chunk], *more: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(command, "read_events", lambda _files, _reading, limit: chunks)
+        monkeypatch.setattr(command, "read_events", lambda _files, _reading, **_more: chunks)
         where = ["--set", f"broker={settings.broker}", "--set", f"topics.events={settings.topics.events}"]
         code = run([*where, "--set", "kafka.request_timeout_s=1", "replay", "a.csv", *more])
         said = capsys.readouterr()

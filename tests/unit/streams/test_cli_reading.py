@@ -26,7 +26,7 @@ class Source:
         self.calls: list[Call] = []
         self.chunks: list[Chunk] = []
 
-    def __call__(self, files: list[str], reading: Reading, *, limit: int | None) -> list[Chunk]:
+    def __call__(self, files: list[str], reading: Reading, *, limit: int | None, **_more: Any) -> list[Chunk]:
         self.calls.append((files, reading, limit))
         return self.chunks
 
