@@ -30,7 +30,7 @@ from streams.writer import EventWriter, open_writer
 FLUSH_EVERY = 64
 """Chunks from one flush to the next, at any rate: a partition that gets few records shall not hide how far we are."""
 
-LAST_WORDS_S = 10.0
+LAST_WORDS_S = 5.0
 """How long what was written before an early end may take to be acknowledged."""
 
 Progress = Callable[[int, float], None]

@@ -37,11 +37,15 @@ class _Batch:
     first: int
     delivery: asyncio.Future[Any] | None = None
 
-    @property
-    def is_acknowledged(self) -> bool:
-        """Whether the broker has it, as far as we have been told."""
-        done = self.delivery is not None and self.delivery.done() and not self.delivery.cancelled()
-        return done and self.delivery is not None and self.delivery.exception() is None
+    is_acknowledged: bool = False
+
+    def sent(self, delivery: asyncio.Future[Any]) -> None:
+        """Whoever waits for ``delivery`` or not, note how it ends."""
+        self.delivery = delivery
+        delivery.add_done_callback(self._note)
+
+    def _note(self, delivery: asyncio.Future[Any]) -> None:
+        self.is_acknowledged = not delivery.cancelled() and delivery.exception() is None
 
 
 class EventWriter:
@@ -108,7 +112,7 @@ class EventWriter:
         while len(self._unacked) >= UNACKED_PER_PARTITION * self.partitions:
             await self._acknowledge_oldest()
         sending = self._producer.send_batch(batch.builder, self._topic, partition=partition)
-        batch.delivery = await self._acknowledged(sending)
+        batch.sent(await self._acknowledged(sending))
         self._unacked.append(self._open.pop(partition))
 
     async def _acknowledge_oldest(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import signal
@@ -121,7 +122,7 @@ def test_ctrl_c_between_two_records_leaves_and_counts_those_before(
 
 
 def test_a_broker_that_goes_away_is_3_and_only_what_it_acknowledged_counts(
-    settings: Callable[..., Settings], replayed: Replay, tmp_path: Path
+    settings: Callable[..., Settings], replayed: Replay, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with embedded_broker(tmp_path / "broker") as own:
         mortal = settings(broker=own.address, topics={"partitions": 3})
@@ -140,6 +141,8 @@ def test_a_broker_that_goes_away_is_3_and_only_what_it_acknowledged_counts(
     assert acknowledged is not None, told
     assert SIZE / 2 < int(acknowledged[1].replace(",", "")) <= there < 2 * SIZE, told
     assert "all of them up to a.csv, line " in told
+    gc.collect()
+    assert "never retrieved" not in caplog.text, "one sentence, and no trace of every batch under way"
 
 
 def test_of_a_small_file_without_an_event_nothing_is_written(made: Settings, replayed: Replay) -> None:
