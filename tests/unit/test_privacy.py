@@ -47,7 +47,7 @@ MALFORMED = [
     json.dumps(valid(1) | {"timestamp_ms": WHO}),
     json.dumps(valid(1) | {"price": -1}),
     json.dumps(valid(1) | {"position": WHO}),
-    json.dumps(valid(1) | {"attributes": {WHO: [WHO]}}),
+    json.dumps(valid(1) | {"attributes": {WHO: [WHO]}, "price": WHO}),
     json.dumps(valid(1) | {"attributes": {f"{WHO}{n}": 1 for n in range(65)}}),
     json.dumps(valid(1) | {"item_id": WHO * 100}),
     json.dumps(valid(1) | {"timestamp_ms": 5}),
