@@ -17,6 +17,7 @@ from sie_online.contracts import EVENT_TYPES
 from sie_online.events import DeadLetter, Event
 from sie_online.moments import moment
 from sie_online.settings import Settings
+from sie_online.sources.mapping import preset_for
 
 REQUIRED = tuple(each.name for each in msgspec.structs.fields(Event) if each.required)
 NAMES_SHOWN = 20
@@ -129,11 +130,10 @@ class Diagnosis:
 def _of_names(first: _Case) -> str:
     missing = [name for name in REQUIRED if first.fields.get(name) is None]
     found = list(first.fields)[:NAMES_SHOWN]
+    preset = preset_for(list(first.fields))
+    way = f"--preset {preset} reads it" if preset else f"--map {missing[0]}=… says which of them it is"
     is_are = "is" if len(missing) == 1 else "are"
-    return (
-        f"{', '.join(missing)} {is_are} missing ({first.place}); it has {', '.join(found)}: "
-        f"--map {missing[0]}=… says which of them it is"
-    )
+    return f"{', '.join(missing)} {is_are} missing ({first.place}); it has {', '.join(found)}: {way}"
 
 
 def _unit(meant_ms: int | None) -> str:

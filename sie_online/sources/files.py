@@ -5,8 +5,9 @@ from __future__ import annotations
 import glob
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -34,7 +35,8 @@ class EventFile:
     Attributes:
         path: where it lies; None for standard input.
         name: what it is called in messages.
-        label: what it is called in event ids: its path below the folder that was named, or its own name.
+        label: what it is called in event ids: its path below the folder that was named, or its own name; ``name``
+            where several would be called the same.
         member: which file of the zip archive at ``path``; empty for other files.
         keys: columns that the path tells, as Hive writes them (``dt=2024-01-01``).
         size: bytes, 0 where unknown.
@@ -69,7 +71,9 @@ def find(arguments: Sequence[str | Path], *, any_name: bool = False) -> list[Eve
     """
     if not arguments:
         raise UsageError("no file was named")
-    return [file for argument in arguments for file in _found(str(argument), any_name)]
+    found = [file for argument in arguments for file in _found(str(argument), any_name)]
+    labels = Counter(file.label for file in found)
+    return [file if labels[file.label] == 1 else replace(file, label=file.name) for file in found]
 
 
 def _found(argument: str, any_name: bool) -> Iterator[EventFile]:
