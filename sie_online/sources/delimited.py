@@ -72,7 +72,7 @@ class DelimitedText:
             self._escapes = self._escapes or self._shows_escapes()
             end = END if self._rest[-1] in "\r\n" else "\n" + END
             rows, starts = self._parsed(self._rest + end)
-            more = self._prepared(self._text.read(max(BLOCK_CHARS, len(self._rest))) + self._text.readline())
+            more = self._more()
             is_open, used = rows[-1] != [END], int(starts[-1])
             if is_open and not more:
                 rows[-1][-1] = rows[-1][-1].removesuffix(end)
@@ -86,6 +86,10 @@ class DelimitedText:
                 rows = list(filter(None, rows))
             if rows:
                 yield Block(rows, lines, is_open and not more)
+
+    def _more(self) -> str:
+        """What comes next, at least as long as what is at hand."""
+        return self._prepared(self._text.read(max(BLOCK_CHARS, len(self._rest))) + self._text.readline())
 
     def _parsed(self, text: str) -> tuple[list[list[str]], NDArray[np.int64]]:
         """The rows of ``text``, which begins with one, and the line, from 0, at which each begins."""
@@ -120,7 +124,12 @@ class DelimitedText:
 
     def _shows_escapes(self) -> bool:
         """Whether what is at hand, which begins with a row, reads better if a backslash escapes a quote."""
-        return ESCAPE + '"' in self._rest and self._misfits(ESCAPE) < self._misfits(None)
+        if ESCAPE + '"' not in self._rest:
+            return False
+        *_, last = self._reader(_lines(f"{self._rest}\n{END}"), escapechar=ESCAPE)
+        if last != [END]:
+            self._rest += self._more()  # how the last row goes on may decide
+        return self._misfits(ESCAPE) < self._misfits(None)
 
     def _misfits(self, escape: str | None) -> int:
         """How many rows are not as wide as the first, or have something between a closing quote and a delimiter."""

@@ -59,7 +59,7 @@ def _chunk(encoder: Encoder, block: Block, part: slice, names: list[str], job: J
     if not is_whole:
         rows, lines = _without_blanks(rows, lines)
     odd: dict[int, tuple[bytes, str]] = {}
-    if block.unclosed and len(block.rows) <= part.stop:
+    if block.unclosed and len(lines) and lines[-1] == block.lines[-1]:
         odd[len(rows) - 1] = as_it_came(rows[-1]), UNCLOSED
     if not is_whole:
         for at, row in enumerate(rows):

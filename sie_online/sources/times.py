@@ -124,7 +124,7 @@ class TimeReader:
 
 def _scaled(value: Any, times: int, by: int) -> Any:
     """A number, or the text of one, in ms; None where there is none; anything else as it is."""
-    if isinstance(value, str) and value in NULLS:
+    if (isinstance(value, str) and value in NULLS) or value != value:
         return None
     number = _number(value)
     if isinstance(number, int):
