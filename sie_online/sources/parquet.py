@@ -105,14 +105,15 @@ def _integers(column: Any, file: EventFile, name: str, row: int) -> list[Any]:
     limit = EXACT[column.type]
     numbers = column.cast(pa.float64())
     numbers = pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
-    rounded = pc.and_(pc.is_finite(numbers), pc.greater(pc.abs(numbers), float(limit)))
+    is_finite = pc.is_finite(numbers)
+    rounded = pc.and_(is_finite, pc.greater(pc.abs(numbers), float(limit)))
     if pc.any(rounded).as_py():
         at = pc.index(rounded, True).as_py()
         raise UsageError(
             f"{file.name}, row {row + at + 1}: {name} is {numbers[at].as_py():.17g}, and beyond {limit:,} a column of "
             f"type {column.type} no longer tells one integer from the next: write {name} as text or integer"
         )
-    whole = pc.equal(pc.floor(numbers), numbers)
+    whole = pc.and_(is_finite, pc.equal(pc.floor(numbers), numbers))
     texts = pc.if_else(whole, numbers, None).cast(pa.int64()).cast(pa.string()).to_pylist()
     if whole.true_count == len(numbers):
         return list(texts)
