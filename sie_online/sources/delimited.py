@@ -16,7 +16,11 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from sie_online.errors import UsageError
+
 BLOCK_CHARS = 1 << 15
+MOST_CHARS = 1 << 24
+"""A row is not longer: it would be a quote that nobody closed, and the rest of the file in memory."""
 DELIMITERS = (",", "\t", ";", "|", "::")
 STAND_IN = "\x1f"
 """Takes the place of a delimiter of several characters, which ``csv`` does not know."""
@@ -42,12 +46,14 @@ class DelimitedText:
     """Reads a text once, from its beginning.
 
     Args:
+        name: what it is called in messages.
         text: opened with ``newline=""``.
         delimiter: empty: the first one under which the first row ``fits``.
         fits: whether a first row, blanks around its fields taken off, is one that the text should have.
     """
 
-    def __init__(self, text: TextIO, delimiter: str, fits: Callable[[list[str]], bool]) -> None:
+    def __init__(self, name: str, text: TextIO, delimiter: str, fits: Callable[[list[str]], bool]) -> None:
+        self._name = name
         self._text = text
         self._line = 1
         self._escapes = False
@@ -67,13 +73,21 @@ class DelimitedText:
         return [name.strip() for name in row]
 
     def blocks(self) -> Iterator[Block]:
-        """All rows but empty lines, in order."""
+        """All rows but empty lines, in order.
+
+        Raises:
+            UsageError: a row has no end in sight.
+        """
         while self._rest:
             self._escapes = self._escapes or self._shows_escapes()
             end = END if self._rest[-1] in "\r\n" else "\n" + END
             rows, starts = self._parsed(self._rest + end)
-            more = self._more()
             is_open, used = rows[-1] != [END], int(starts[-1])
+            if is_open and not used and len(self._rest) > MOST_CHARS:
+                raise UsageError(
+                    f"{self._name}, line {self._line}: a quote is not closed within {MOST_CHARS:,} characters"
+                )
+            more = self._more()
             if is_open and not more:
                 rows[-1][-1] = rows[-1][-1].removesuffix(end)
             else:

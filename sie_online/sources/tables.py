@@ -28,7 +28,7 @@ def csv_chunks(file: EventFile, found: Opened, job: Job) -> Iterator[Chunk]:
         UsageError: it is empty, a column is missing or there twice, or its times are of another unit.
     """
     text = found.text(job.reading.encoding, job.noted(file))
-    table = DelimitedText(text, job.reading.delimiter, lambda row: _layout(row, file, job) is not None)
+    table = DelimitedText(file.name, text, job.reading.delimiter, lambda row: _layout(row, file, job) is not None)
     first = table.first_row()
     if not first:
         raise UsageError(f"{file.name} is empty")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sie_online.errors import UsageError
+from sie_online.sources import delimited, read_events
 from tests.unit.sources.shapes import HEAD, T, csv, made, outcome, read, write
 
 NAMES = HEAD.split(",")
@@ -182,3 +183,14 @@ def test_an_encoding_that_there_is_not_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "e.csv", csv(f"e1,u1,i1,view,{T + 1}"))
     with pytest.raises(UsageError, match="encoding 'klingon' is unknown"):
         outcome(path, encoding="klingon")
+
+
+def test_a_quote_that_nobody_closes_is_named_before_it_fills_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delimited, "MOST_CHARS", 100_000)
+    file = write(tmp_path / "e.csv", csv("e1,u1,i1,view,1750000000001", '"e2', *["u1,i1,view,1750000000002"] * 20_000))
+    chunks = read_events([file])
+    assert len(next(chunks)) == 1, "what comes before it is read"
+    with pytest.raises(UsageError, match=r"e\.csv, line 3: a quote is not closed"):
+        next(chunks)
