@@ -50,6 +50,11 @@ class EventFile:
     size: int = 0
 
     @property
+    def is_stored(self) -> bool:
+        """Whether it is a file that lies somewhere, and no pipe: then its name says what it holds."""
+        return self.path is not None and self.path.is_file()
+
+    @property
     def compression(self) -> str:
         """What the name says it is compressed with; empty: nothing."""
         return COMPRESSIONS.get(_suffix(self.member or self.name), "")

@@ -84,7 +84,7 @@ def opened(file: EventFile) -> Iterator[Opened]:
 @contextmanager
 def seekable(file: EventFile, found: Opened) -> Iterator[BinaryIO]:
     """The content as a file that can be read from any place: itself, or a temporary copy."""
-    if file.path is not None and not (file.member or file.compression):
+    if file.path is not None and file.is_stored and not (file.member or file.compression):
         with file.path.open("rb") as direct:
             yield direct
         return
@@ -129,7 +129,7 @@ def _decompressed(file: EventFile, raw: BinaryIO, stack: ExitStack) -> BinaryIO:
     peekable = raw if hasattr(raw, "peek") else io.BufferedReader(cast(io.RawIOBase, raw))
     head = bytes(cast(io.BufferedReader, peekable).peek(512)[:512])
     found = next((name for name, magic in MAGIC.items() if head.startswith(magic)), "")
-    if file.path is not None and found != file.compression:
+    if file.is_stored and found != file.compression:
         raise UsageError(_mislabelled(file, found))
     if found == "gzip":
         return cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=peekable)))

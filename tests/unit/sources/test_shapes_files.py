@@ -7,8 +7,10 @@ import gzip
 import io
 import json
 import lzma
+import os
 import sys
 import tarfile
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -250,3 +252,13 @@ def test_sorting_is_stable_over_many_chunks_and_counts_what_is_left_out(tmp_path
     shares = [chunk.progress for chunk in chunks]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
+
+
+def test_a_pipe_has_no_name_to_go_by(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    packed = gzip.compress(csv("e1,u1,i1,view,1750000000001").encode())
+    writer = threading.Thread(target=pipe.write_bytes, args=(packed,))
+    writer.start()
+    assert [event["event_id"] for event in outcome(pipe).events] == ["e1"]
+    writer.join()
