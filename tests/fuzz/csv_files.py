@@ -204,6 +204,7 @@ class _Writer:
 
 
 def _event(fields: dict[str, str]) -> dict[str, Any]:
+    fields["event_type"] = fields["event_type"].strip()
     event: dict[str, Any] = {name: fields[name] for name in (*REQUIRED, *TEXTS) if fields.get(name)}
     with suppress(ValueError, KeyError):
         event["timestamp_ms"] = int(event["timestamp_ms"])
