@@ -65,6 +65,16 @@ def test_every_format_may_be_compressed(tmp_path: Path, suffix: str, kind: str) 
     assert found.ids == ["e1", "e2", "e3"]
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("e.tsv", "csv"), ("E.CSV", "csv"), ("e.ndjson", "jsonl"), ("e.json", "jsonl"), ("e.pq", "parquet")],
+)
+def test_names_of_formats(tmp_path: Path, name: str, kind: str) -> None:
+    content = CONTENTS[kind].replace(b",", b"\t") if name == "e.tsv" else CONTENTS[kind]
+    write(tmp_path / "log" / name, content)
+    assert outcome(tmp_path / "log").ids == outcome(tmp_path / "log" / name).ids == ["e1", "e2", "e3"]
+
+
 @pytest.mark.parametrize("suffix", COMPRESS)
 def test_compressed_files_that_were_put_together_are_read_to_their_end(tmp_path: Path, suffix: str) -> None:
     compress = COMPRESS[suffix]
