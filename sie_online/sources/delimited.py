@@ -21,6 +21,8 @@ from sie_online.errors import UsageError
 BLOCK_CHARS = 1 << 15
 MOST_CHARS = 1 << 24
 """A row is not longer: it would be a quote that nobody closed, and the rest of the file in memory."""
+SIGHT_CHARS = 1 << 20
+"""As much is looked at, if need be, to tell whether quotes are escaped."""
 DELIMITERS = (",", "\t", ";", "|", "::")
 STAND_IN = "\x1f"
 """Takes the place of a delimiter of several characters, which ``csv`` does not know."""
@@ -140,10 +142,13 @@ class DelimitedText:
         """Whether what is at hand, which begins with a row, reads better if a backslash escapes a quote."""
         if ESCAPE + '"' not in self._rest:
             return False
-        *_, last = self._reader(_lines(f"{self._rest}\n{END}"), escapechar=ESCAPE)
-        if last != [END]:
-            self._rest += self._more()  # how the last row goes on may decide
-        return self._misfits(ESCAPE) < self._misfits(None)
+        while True:
+            more_misfits = self._misfits(ESCAPE) - self._misfits(None)
+            *_, last = self._reader(_lines(f"{self._rest}\n{END}"), escapechar=ESCAPE)
+            is_decided = more_misfits and last == [END]  # or how the last row goes on may decide
+            if is_decided or len(self._rest) > SIGHT_CHARS or not (more := self._more()):
+                return more_misfits < 0
+            self._rest += more
 
     def _misfits(self, escape: str | None) -> int:
         """How many rows are not as wide as the first, or have something between a closing quote and a delimiter."""
