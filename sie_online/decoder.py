@@ -6,6 +6,7 @@ them without an object each; every other one is parsed, checked and, if it is no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import msgspec
@@ -154,7 +155,8 @@ class Decoder:
             event = self._tolerant.decode(value)
         except ValueError as error:
             return self._special(value, error), 0
-        kept, dropped = _readable(event.attributes)
+        bytes(event.attributes).decode()  # of what is not read, too, all must be text
+        kept, dropped = self._readable(event.attributes)
         return msgspec.structs.replace(event, attributes=kept), dropped
 
     def _special(self, value: bytes, error: ValueError) -> Event:
@@ -173,9 +175,31 @@ class Decoder:
         self._check_time(event, stamp_ms, self._limits.future_ms)
         if key != _spelling(event.user_id):
             raise RefusedError(Reason.KEY_MISMATCH, "the record's key is not its user_id in UTF-8")
-        if event.attributes is not None and len(event.attributes) > self._limits.attributes:
+        self._check_number(event.attributes or {})
+
+    def _readable(self, attributes: bytes) -> tuple[dict[str, str | float | bool] | None, int]:
+        """The entries that are text, number or boolean, and how many are neither that nor null."""
+        try:
+            entries = _ENTRIES.decode(attributes)
+        except ValueError:
+            return None, 1  # no map at all
+        self._check_number(entries)
+        kept: dict[str, str | float | bool] = {}
+        dropped = 0
+        for name, raw in entries.items():
+            try:
+                entry = _ENTRY.decode(raw)
+            except ValueError:
+                dropped += 1
+            else:
+                if entry is not None:
+                    kept[name] = entry
+        return kept, dropped
+
+    def _check_number(self, attributes: Mapping[str, object]) -> None:
+        if len(attributes) > self._limits.attributes:
             raise RefusedError(
-                Reason.OUT_OF_RANGE, f"{len(event.attributes)} attributes; {self._limits.attributes} are allowed"
+                Reason.OUT_OF_RANGE, f"{len(attributes)} attributes; {self._limits.attributes} are allowed"
             )
 
     def _check_id(self, name: str, identifier: str | int | None, least: int, most: int) -> None:
@@ -197,25 +221,6 @@ def hidden(letter: DeadLetter, pseudonyms: Pseudonyms) -> DeadLetter:
     key, value = letter.key, letter.value
     digest = [("sie-value-bytes", b"%d" % len(value)), (VALUE_HMAC, pseudonyms.of(value))] if value is not None else []
     return replace(letter, key=None if key is None else pseudonyms.of(key), value=None, headers=digest)
-
-
-def _readable(attributes: bytes) -> tuple[dict[str, str | float | bool] | None, int]:
-    """The entries that are text, number or boolean, and how many are neither that nor null."""
-    try:
-        entries = _ENTRIES.decode(attributes)
-    except ValueError:
-        return None, 1  # no map at all
-    kept: dict[str, str | float | bool] = {}
-    dropped = 0
-    for name, raw in entries.items():
-        try:
-            entry = _ENTRY.decode(raw)
-        except ValueError:
-            dropped += 1
-        else:
-            if entry is not None:
-                kept[name] = entry
-    return kept, dropped
 
 
 def _fill(row: NDArray[np.void], spans: NDArray[np.int64], event: Event, spelled: bytearray, base: int) -> None:
