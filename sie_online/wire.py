@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
-from typing import NamedTuple
+from functools import partial
+from itertools import chain, repeat
+from typing import NamedTuple, overload
 
 import msgspec
 import numpy as np
@@ -23,6 +24,47 @@ class WireRecord(NamedTuple):
     key: bytes | None
     value: bytes | None
     partition: int | None = None
+
+
+class Records(Sequence[WireRecord]):
+    """Records without a partition, as columns of keys and values: hundreds of thousands of small objects that wait for
+    their turn cost more time, in garbage collection, than making them when they are asked for."""
+
+    __slots__ = ("keys", "values")
+
+    def __init__(self, keys: list[bytes | None], values: list[bytes]) -> None:
+        self.keys, self.values = keys, values
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, at: int) -> WireRecord: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Records: ...
+
+    def __getitem__(self, at: int | slice) -> WireRecord | Records:
+        if isinstance(at, slice):
+            return Records(self.keys[at], self.values[at])
+        return WireRecord(self.keys[at], self.values[at])
+
+    def __iter__(self) -> Iterator[WireRecord]:
+        return map(_record, zip(self.keys, self.values, repeat(None)))
+
+    def take(self, rows: Iterable[int]) -> Records:
+        """Those of ``rows``."""
+        rows = list(rows)
+        return Records([self.keys[row] for row in rows], [self.values[row] for row in rows])
+
+    @classmethod
+    def concat(cls, parts: Sequence[Records]) -> Records:
+        """All of them, one after the other."""
+        keys = chain.from_iterable(part.keys for part in parts)
+        return cls(list(keys), list(chain.from_iterable(part.values for part in parts)))
+
+
+_record = partial(tuple.__new__, WireRecord)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +130,12 @@ def joined(chunks: Sequence[Chunk]) -> Chunk:
     """Consecutive chunks of one file (or of none) as one."""
     if len(chunks) == 1:
         return chunks[0]
-    records = list(chain.from_iterable(chunk.records for chunk in chunks))
+    columns = [chunk.records for chunk in chunks if isinstance(chunk.records, Records)]
+    records: Sequence[WireRecord]
+    if len(columns) == len(chunks):
+        records = Records.concat(columns)
+    else:
+        records = list(chain.from_iterable(chunk.records for chunk in chunks))
     begins = np.cumsum([0, *map(len, chunks)]).tolist()
     origins = [chunk.origin for chunk in chunks if chunk.origin is not None]
     origin = None

@@ -18,7 +18,7 @@ from sie_online.sources.files import EventFile
 from sie_online.sources.job import CHUNK_ROWS, Job
 from sie_online.sources.mapping import Shape
 from sie_online.sources.opening import Opened, stated_encoding
-from sie_online.wire import Chunk, Origin, WireRecord
+from sie_online.wire import Chunk, Origin, Records
 
 BLANKS = " \t\r\n"
 BLOCK_CHARS = 1 << 20
@@ -67,16 +67,15 @@ def _as_they_are(file: EventFile, found: Opened, job: Job, documents: Documents)
         if not is_checked:
             times.check(_times(values))
             is_checked = True
-        records = []
+        keys: list[bytes | None] = []
         for value in values:
             try:
-                user = decode(value).user_id
-                key = str(user).encode() or None
+                key = str(decode(value).user_id).encode() or None
             except (ValueError, RecursionError):
                 key = None  # not a valid event in any case, or it would have a user
-            records.append(WireRecord(key, value))
+            keys.append(key)
         job.rows += len(values)
-        yield Chunk(records, found.share(), Origin(file.name, np.array(lines, np.int64)))
+        yield Chunk(Records(keys, values), found.share(), Origin(file.name, np.array(lines, np.int64)))
 
 
 def _times(values: list[bytes]) -> list[Any]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -18,9 +16,7 @@ from sie_online.sources.mapping import Shape
 from sie_online.sources.reading import SKIP
 from sie_online.sources.times import TimeReader
 from sie_online.sources.values import CONVERT, FIELDS
-from sie_online.wire import Chunk, Origin, WireRecord
-
-_record = partial(tuple.__new__, WireRecord)
+from sie_online.wire import Chunk, Origin, Records
 
 Value: Any = msgspec.defstruct("Value", [(name, Any, None) for name in FIELDS], omit_defaults=True, gc=False)
 """The JSON value of an event, fields in the contract's order; what is None is left out."""
@@ -68,15 +64,14 @@ class Encoder:
         keep = self._kept(columns[FIELDS.index("event_type")], rows, plain)
         faults = {at: fault for at, (_, fault) in odd.items() if fault}
         if odd:
-            by_row = dict(zip(plain.tolist(), records, strict=True))
-            records = [WireRecord(None, odd[at][0]) if at in odd else by_row[at] for at in range(n)]
+            records = _interleaved(records, odd, n)
         if keep is None:
             return Chunk(records, rows.share, Origin(self._file.name, rows.lines, rows.row_groups, faults))
         kept = np.flatnonzero(keep)
         groups = None if rows.row_groups is None else rows.row_groups[kept]
         faults = {at: faults[row] for at, row in enumerate(kept.tolist()) if row in faults}
         origin = Origin(self._file.name, rows.lines[kept], groups, faults)
-        return Chunk([records[row] for row in kept.tolist()], rows.share, origin, n - len(kept))
+        return Chunk(records.take(kept.tolist()), rows.share, origin, n - len(kept))
 
     def _column(self, name: str, rows: Rows, plain: NDArray[np.int64]) -> list[Any]:
         values: Sequence[Any]
@@ -101,17 +96,17 @@ class Encoder:
         numbers = zip(rows.lines[plain].tolist(), (rows.first + plain).tolist(), strict=True)
         return [text.replace("{line}", str(line)).replace("{row}", str(row)) for line, row in numbers]
 
-    def _records(self, columns: list[list[Any]], n: int) -> list[WireRecord]:
+    def _records(self, columns: list[list[Any]], n: int) -> Records:
         if not n:
-            return []
+            return Records([], [])
         users = columns[FIELDS.index("user_id")]
         try:
-            values = self._encode_lines(list(map(Value, *columns))).split(b"\n")
+            values = self._encode_lines(list(map(Value, *columns))).split(b"\n")[:n]  # it ends with one
             keys = [user.encode() if type(user) is str else _key(user) for user in users]
         except UnicodeEncodeError:
             values = [self._encoded(row) for row in zip(*columns, strict=True)]
             keys = [_key(user) for user in users]
-        return list(map(_record, zip(keys, values, repeat(None))))
+        return Records(keys, values)
 
     def _encoded(self, row: tuple[Any, ...]) -> bytes:
         """One value, with the bytes that are no text as they came: the decoder will say so."""
@@ -132,6 +127,15 @@ class Encoder:
 def as_it_came(value: Any) -> bytes:
     """``value`` as JSON, lone surrogates as the bytes that they stand for."""
     return json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "surrogateescape")
+
+
+def _interleaved(records: Records, odd: Mapping[int, tuple[bytes, str]], n: int) -> Records:
+    """The records with the odd ones between them, n in all."""
+    keys, values = iter(records.keys), iter(records.values)
+    return Records(
+        [None if at in odd else next(keys) for at in range(n)],
+        [odd[at][0] if at in odd else next(values) for at in range(n)],
+    )
 
 
 def _key(user: Any) -> bytes | None:
