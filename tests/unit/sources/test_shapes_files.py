@@ -220,8 +220,10 @@ def test_a_name_that_says_nothing_is_read_as_its_content_looks(tmp_path: Path) -
     assert read(tmp_path, "e.txt", CONTENTS["jsonl"], format="jsonl").ids == ["e1", "e2", "e3"]
 
 
-@pytest.mark.parametrize("content", [*CONTENTS.values(), *(gzip.compress(one) for one in CONTENTS.values())])
-def test_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("kind", CONTENTS)
+def test_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, packed: bool) -> None:
+    content = gzip.compress(CONTENTS[kind]) if packed else CONTENTS[kind]
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BufferedReader(io.BytesIO(content))))
     found = outcome("-")
     assert found.ids == ["e1", "e2", "e3"]
