@@ -6,7 +6,6 @@ in several shapes (clicks and purchases apart, with and without a header); the f
 
 from __future__ import annotations
 
-import codecs
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
@@ -154,7 +153,7 @@ def _check_reading(reading: Reading) -> None:
     zone_of(reading.time_zone)
     if reading.encoding:
         try:
-            codecs.lookup(reading.encoding)
+            "".encode(reading.encoding)  # a codec that is no text encoding is refused by this, too
         except LookupError:
             raise UsageError(f"encoding {reading.encoding!r} is unknown: utf-8, cp1252, gb18030, …") from None
 

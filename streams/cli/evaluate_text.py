@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 def why_none(settings: Settings, report: Report) -> str:
+    """Why no fine-tune was due."""
     trainer = settings.trainer
     return (
         f"No fine-tune was due: trainer.every_samples is {trainer.every_samples:,}, trainer.min_samples "
@@ -24,6 +25,7 @@ def why_none(settings: Settings, report: Report) -> str:
 
 
 def summary(report: Report, document: Mapping[str, Any], training: OfflineTrainer | None) -> Table:
+    """The figures of a report as a table for people."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
