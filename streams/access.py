@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from sie_online.client.access import Needs, Operation, missing
 from sie_online.settings import Settings
-from streams.model_line.announcer import speaker
+from streams.model_registry.announcer import speaker
 from streams.topics import broker_admin
 
 

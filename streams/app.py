@@ -20,23 +20,23 @@ from mode import ServiceT
 from sie_online.client.availability import Availability
 from sie_online.errors import SieError
 from sie_online.settings import Settings, load
-from streams import logs
-from streams.adoption import Adoptions
-from streams.broker_metrics import watch_broker
 from streams.checkpoint import CheckpointStore
 from streams.checkpoint.decisions import Overrides
 from streams.exits import FAULT, before_death, code_of, die
-from streams.lag import LogWatch
-from streams.metrics import Metrics
-from streams.ownership import Ownership
-from streams.preflight import check_before_joining
-from streams.publisher import Publisher
-from streams.startup import prepare
+from streams.observe import logs
+from streams.observe.broker_metrics import watch_broker
+from streams.observe.metrics import Metrics
+from streams.observe.web import Health, Site
 from streams.transport import SCHEME, Consumer
 from streams.transport.schema import BatchSchema
-from streams.watchdog import Vitals, Watchdog
-from streams.web import Health, Site
-from streams.worker import Worker
+from streams.worker.adoption import Adoptions
+from streams.worker.lag import LogWatch
+from streams.worker.preflight import check_before_joining
+from streams.worker.publisher import Publisher
+from streams.worker.restore import Ownership
+from streams.worker.service import Worker
+from streams.worker.startup import prepare
+from streams.worker.watchdog import Vitals, Watchdog
 
 log = logging.getLogger(__name__)
 

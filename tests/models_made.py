@@ -19,7 +19,7 @@ from models.snapshot import Canary, Contents, encode_net
 from models.ulid import ulid
 from sie_online.contracts import to_message
 from sie_online.settings import Settings
-from streams.model_line import artifacts
+from streams.model_registry import artifacts
 from tests.unit.models.made import made_manifest, made_samples, made_weights, samples_table
 
 TINY = {

@@ -11,7 +11,7 @@ from models.manifest import Manifest
 from models.snapshot import Canary, encode_net
 from sie_online.contracts import EVENT_TYPES
 from sie_online.features import N_DENSE, schema_hash
-from streams.model_line.artifacts import artifact_name
+from streams.model_registry.artifacts import artifact_name
 from tests.models_made import made_version, new_version
 
 BUCKETS = inputs.Buckets(50, 60, 20)

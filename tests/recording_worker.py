@@ -24,8 +24,10 @@ from sie_online.records import RecordBatch
 from sie_online.settings import Settings, load
 from sie_online.shard import Counts, Gathered, Layout, ShardOutput, ShardStats, Snapshot
 from sie_online.shard.state import WEIGHT_EDGES
-from streams import app, ownership, startup
+from streams import app
 from streams.checkpoint.decisions import Overrides
+from streams.worker import restore as ownership
+from streams.worker import startup
 
 ROWS = 500
 OUTPUT_S = 0.002  # what an output costs; makes the worker busy

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sie_online.announcements import ModelLine
 from sie_online.settings import Settings
-from streams.model_line.history import read_line
+from streams.model_registry.history import read_line
 from tests.workers import SIE_TRAINER, WorkerProcess
 
 

@@ -28,7 +28,7 @@ from sie_online.shard.state import State, new_state
 DIGITS = 16
 """Hexadecimal digits of a digest: chance alone makes two layouts meet in one of 10^19 cases."""
 
-LEARNED_WITH = ("clock", "features", "importance", "recommender")
+LEARNED_WITH = ("features", "importance", "recommender", "shard/clock")
 """Modules and packages whose constants are hyper-parameters: what is learned with others goes on differently."""
 
 
@@ -113,7 +113,7 @@ def _parameters() -> str:
 def _constants() -> Iterator[tuple[str, str, str]]:
     """Every number that a module of the learning kernels names in capitals."""
     sources = {path.relative_to(jit.PACKAGE).with_suffix("") for path in jit.kernel_sources()}
-    for source in sorted(source for source in sources if source.parts[0] in LEARNED_WITH):
+    for source in sorted(source for source in sources if source.as_posix().startswith(LEARNED_WITH)):
         module = importlib.import_module(".".join((jit.PACKAGE.name, *source.parts)))
         for name, value in sorted(vars(module).items()):
             if name.isupper() and isinstance(value, int | float | np.number):

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sie_online.errors import CheckpointError, DecisionError, StaleEpochError, UnreachableError
-from streams.checkpoint.backend import Part
+from streams.checkpoint.folder import Shelf, pack_epoch
 from streams.checkpoint.manifest import Manifest, Piece
-from streams.checkpoint.shelf import Shelf, pack_epoch
 from streams.checkpoint.space import pieces_to_move
+from streams.store.backend import Part
 
 if TYPE_CHECKING:
     from sie_online.shard.snapshot import Snapshot

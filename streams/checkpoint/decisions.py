@@ -12,8 +12,8 @@ from sie_online.errors import DecisionError
 from sie_online.settings import Settings
 from sie_online.shard import Layout
 from streams.checkpoint.manifest import REPROCESS
+from streams.checkpoint.outputs import Published
 from streams.checkpoint.store import Loaded
-from streams.outputs import Published
 
 
 @dataclass(frozen=True, slots=True)

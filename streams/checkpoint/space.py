@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from streams.checkpoint.folder import pack_number
 from streams.checkpoint.manifest import Piece
-from streams.checkpoint.shelf import pack_number
 
 FLOOR_BYTES = 8 << 20
 """Waste that is not worth a rewrite."""

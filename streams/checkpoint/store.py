@@ -21,10 +21,10 @@ from sie_online.contracts import CODE_VERSION
 from sie_online.errors import CheckpointError, DecisionError, UnreachableError
 from sie_online.settings import Settings
 from streams.checkpoint import manifest as manifests
-from streams.checkpoint.backend import Backend, open_backend
 from streams.checkpoint.commit import KEPT_CLAIMS, Commit, check_current
+from streams.checkpoint.folder import Shelf
 from streams.checkpoint.manifest import Manifest, Position
-from streams.checkpoint.shelf import Shelf
+from streams.store.backend import Backend, open_backend
 
 if TYPE_CHECKING:
     from sie_online.shard.snapshot import Snapshot

@@ -14,13 +14,13 @@ import typer
 from sie_online.errors import DecisionError, UnreachableError, UsageError
 from sie_online.settings import Settings
 from sie_online.shard import warm_up
-from streams.audit import Finding, audit
-from streams.checkpoint.backend import open_backend
 from streams.cli.common import Json, Strict, err, get_settings, out, print_json
 from streams.cli.progress import progress
-from streams.metrics import Metrics
-from streams.model_line.history import read_lines
-from streams.model_line.loaded import Loaded
+from streams.model_registry.history import read_lines
+from streams.model_registry.loaded import Loaded
+from streams.observe.metrics import Metrics
+from streams.store.backend import open_backend
+from streams.tools.audit import Finding, audit
 
 
 def command(

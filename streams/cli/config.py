@@ -17,7 +17,7 @@ from sie_online.settings.environment import variable_of
 from streams.cli.common import Json, err, get_settings, out, print_json
 
 if TYPE_CHECKING:
-    from streams.checks import Finding
+    from streams.tools.checks import Finding
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Check the settings, or show what is in force.")
 
@@ -83,7 +83,7 @@ def check(
 
 
 async def _try_out(settings: Settings, *, aloud: bool) -> list[Finding]:
-    from streams.checks import try_out  # with it come Kafka and the kernels
+    from streams.tools.checks import try_out  # with it come Kafka and the kernels
 
     findings = []
     async for finding in try_out(settings):

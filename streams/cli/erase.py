@@ -13,10 +13,10 @@ import typer
 
 from sie_online.errors import DecisionError, UsageError
 from sie_online.settings import Settings
-from streams.checkpoint.backend import open_backend
 from streams.cli.common import Json, err, get_settings, out, print_json
 from streams.cli.progress import progress
-from streams.erase import Subject, Trace, erase, kept_hours, look_for, subjects
+from streams.store.backend import open_backend
+from streams.tools.erase import Subject, Trace, erase, kept_hours, look_for, subjects
 
 
 def command(

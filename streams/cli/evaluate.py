@@ -134,7 +134,7 @@ def command(
 
 
 def _training(settings: Settings, directory: Path, adopt_after: int) -> OfflineTrainer:
-    from streams.checkpoint.backend import LocalBackend
+    from streams.store.backend import LocalBackend
     from streams.trainer.offline import OfflineTrainer
     from streams.trainer.process import limit_threads
 
@@ -144,13 +144,13 @@ def _training(settings: Settings, directory: Path, adopt_after: int) -> OfflineT
 
 
 def _repeated(settings: Settings, models: str) -> Coach:
-    from streams.checkpoint.backend import open_backend
-    from streams.metrics import Metrics
-    from streams.model_line.loaded import Loaded
-    from streams.model_line.recorded import Repeated, recorded
+    from streams.model_registry.loaded import Loaded
+    from streams.model_registry.recorded import Repeated, recorded
+    from streams.observe.metrics import Metrics
+    from streams.store.backend import open_backend
 
     if models == LIVE:
-        from streams.model_line.history import read_lines
+        from streams.model_registry.history import read_lines
 
         lines, backend = asyncio.run(read_lines(settings)), open_backend(settings.store)
     else:

@@ -22,13 +22,13 @@ from sie_online.client.unreadable import Unreadable
 from sie_online.errors import SieError, UsageError
 from sie_online.escape import safe
 from sie_online.settings import Settings
-from streams.checkpoint.backend import open_backend
 from streams.cli.common import Json, Strict, get_settings, print_json, tell_unreadable
 from streams.cli.explain_text import shares, show
 from streams.cli.progress import progress
 from streams.cli.tail import share_read
-from streams.influence import Influence, UnexplainedError, influence, require_net
-from streams.model_line.history import read_line
+from streams.model_registry.history import read_line
+from streams.store.backend import open_backend
+from streams.tools.influence import Influence, UnexplainedError, influence, require_net
 
 BEFORE_MS = 60_000  # samples are written just after the final weights; brokers' and workers' clocks may differ
 IDLE_S = 2.0  # a partition's last records may be gaps; then only the broker can tell that all is read

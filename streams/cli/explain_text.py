@@ -13,7 +13,7 @@ from sie_online.escape import safe
 from sie_online.moments import moment
 from streams.cli.common import out
 from streams.cli.text import figure
-from streams.influence import Contribution, Influence
+from streams.tools.influence import Contribution, Influence
 
 BAR_CELLS = 12  # to either side of zero
 INPUTS_SHOWN = 8

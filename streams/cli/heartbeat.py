@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.common import err, get_settings
-from streams.heartbeat import keep_beating
+from streams.tools.heartbeat import keep_beating
 
 
 def command(

@@ -18,10 +18,10 @@ from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import DecisionError, UsageError
 from sie_online.moments import moment
 from sie_online.settings import Settings
-from streams.checkpoint.backend import Backend, open_backend
 from streams.cli.common import Json, err, get_settings, out, print_json
 from streams.cli.text import figure
-from streams.model_line.history import Entry, checked, difference, entries, named, read_line
+from streams.model_registry.history import Entry, checked, difference, entries, named, read_line
+from streams.store.backend import Backend, open_backend
 
 REFUSED = 1
 """Exit code where the gate refuses; 2, 3 and 78 mean what they mean everywhere."""
@@ -167,7 +167,7 @@ def submit(
 
 
 async def _roll_back(settings: Settings, name: str | None, model: Model, now: bool) -> Announcement:
-    from streams.model_line.announcer import Announcer, rollback_target
+    from streams.model_registry.announcer import Announcer, rollback_target
 
     backend = open_backend(settings.store)
     announcer = Announcer(settings, backend)

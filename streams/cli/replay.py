@@ -15,8 +15,8 @@ from streams.cli import findings
 from streams.cli import reading as read
 from streams.cli.common import Json, err, get_settings, out, print_json
 from streams.cli.progress import progress
-from streams.pacing import Rate
-from streams.replay import Replayed, replay
+from streams.tools.pacing import Rate
+from streams.tools.replay import Replayed, replay
 
 
 def command(

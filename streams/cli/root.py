@@ -19,8 +19,8 @@ from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
 from sie_online.errors import SieError, UsageError
-from streams import logs
 from streams.cli.common import err, parse_overrides
+from streams.observe import logs
 
 INTERNAL_ERROR = 70
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it

@@ -64,7 +64,7 @@ def _trainer(ctx: typer.Context, settings: Settings) -> TrainerChild:
     Raises:
         UsageError: torch is missing.
     """
-    from streams import logs
+    from streams.observe import logs
     from streams.trainer.child import TrainerChild, trainer_command
     from streams.trainer.process import require_torch
 

@@ -35,8 +35,8 @@ from streams.demo.report import Report, quantiles
 from streams.demo.site import Site
 from streams.demo.training import Trained, conclude, first_net
 from streams.demo.view import State, View
-from streams.pacing import Rate
-from streams.replay import Replayed, replay
+from streams.tools.pacing import Rate
+from streams.tools.replay import Replayed, replay
 from streams.topics import create_topics
 
 BROKER_READY_S = 30.0

@@ -20,7 +20,7 @@ from models.settings import FineTune, Gate
 from models.snapshot import Contents
 from models.tune import Progress, fine_tune
 from sie_online.contracts import BUILTIN_MODEL, CODE_VERSION
-from streams.model_line.artifacts import artifact_name
+from streams.model_registry.artifacts import artifact_name
 from streams.trainer.intake import View
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from sie_online.errors import UsageError
-from streams.model_line.announcer import SupersededError
+from streams.model_registry.announcer import SupersededError
 
 log = logging.getLogger(__name__)
 

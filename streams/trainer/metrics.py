@@ -10,7 +10,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from sie_online.contracts import CODE_VERSION
-from streams.metrics import UNREADABLE_MODELS, ReadCounter
+from streams.observe.metrics import UNREADABLE_MODELS, ReadCounter
 
 SECONDS = (0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600)
 

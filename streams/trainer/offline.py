@@ -23,11 +23,11 @@ from models.ulid import ulid
 from sie_online.announcements import NET
 from sie_online.settings import Settings
 from sie_online.shard import Shard
-from streams.checkpoint.backend import Backend
-from streams.metrics import Metrics
-from streams.model_line import artifacts
-from streams.model_line.loaded import Loaded
-from streams.model_line.recorded import Recorder, tell
+from streams.model_registry import artifacts
+from streams.model_registry.loaded import Loaded
+from streams.model_registry.recorded import Recorder, tell
+from streams.observe.metrics import Metrics
+from streams.store.backend import Backend
 from streams.trainer.attempt import Attempt, Current, attempt
 from streams.trainer.intake import View
 from streams.trainer.metrics import Outcome

@@ -14,10 +14,10 @@ from models.window import Window
 from sie_online.announcements import PRIORS
 from sie_online.settings import Settings
 from sie_online.shard import Shard
-from streams.checkpoint.backend import Backend
-from streams.model_line import artifacts
-from streams.model_line.loaded import Loaded
-from streams.model_line.recorded import Recorder, tell
+from streams.model_registry import artifacts
+from streams.model_registry.loaded import Loaded
+from streams.model_registry.recorded import Recorder, tell
+from streams.store.backend import Backend
 from streams.trainer.metrics import Outcome
 from streams.trainer.priors import LEAST_PARTITIONS, Cadence, Learned, Pooled, judges, pooled, pools, suffice
 

@@ -22,10 +22,10 @@ from sie_online.features import schema_hash
 from sie_online.settings import Settings
 from sie_online.shard import Layout
 from sie_online.shard.pooled import is_learned, own_gains, untaught
-from streams.checkpoint.backend import Backend
 from streams.checkpoint.store import CheckpointStore
-from streams.model_line import artifacts, event_log
-from streams.model_line.announcer import Announcer, OvertakenError, SupersededError
+from streams.model_registry import artifacts, event_log
+from streams.model_registry.announcer import Announcer, OvertakenError, SupersededError
+from streams.store.backend import Backend
 from streams.threads import in_thread
 from streams.trainer.intake import Intake
 from streams.trainer.metrics import Outcome, TrainerMetrics

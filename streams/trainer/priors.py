@@ -26,8 +26,8 @@ from sie_online.recommender.pooling import Gains, replace, total
 from sie_online.settings import Settings
 from sie_online.settings.training import PriorsPooling
 from sie_online.shard.pooled import untaught
-from streams.model_line.artifacts import artifact_name
-from streams.model_line.priors import tensors_of
+from streams.model_registry.artifacts import artifact_name
+from streams.model_registry.priors import tensors_of
 
 Probabilities = NDArray[np.float64]
 LEAST_PARTITIONS = 2

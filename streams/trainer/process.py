@@ -22,10 +22,11 @@ from typing import Any
 from models.ulid import ulid
 from sie_online.errors import UnreachableError, UsageError
 from sie_online.settings import Settings
-from streams import access, logs
-from streams.broker_metrics import watch_broker
-from streams.checkpoint.backend import Backend, open_backend
-from streams.model_line.announcer import Announcer
+from streams import access
+from streams.model_registry.announcer import Announcer
+from streams.observe import logs
+from streams.observe.broker_metrics import watch_broker
+from streams.store.backend import Backend, open_backend
 from streams.topics import check_topics
 from streams.trainer.intake import RETRY_S, Intake
 from streams.trainer.metrics import TrainerMetrics
@@ -152,7 +153,7 @@ def serve(settings: Settings, *, child: bool) -> None:
     logs.set_up(settings.log_level)
     if child:
         os.nice(settings.trainer.nice)
-    from streams.startup import check_store
+    from streams.worker.startup import check_store
 
     check_store(settings)
     limit_threads(settings)

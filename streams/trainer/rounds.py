@@ -25,9 +25,9 @@ from models.ulid import ulid
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import UnreachableError
 from sie_online.settings import Settings
-from streams.checkpoint.backend import Backend
-from streams.model_line import artifacts
-from streams.model_line.announcer import Announcer, OvertakenError, SupersededError
+from streams.model_registry import artifacts
+from streams.model_registry.announcer import Announcer, OvertakenError, SupersededError
+from streams.store.backend import Backend
 from streams.threads import in_thread
 from streams.trainer.attempt import Attempt, Current, attempt
 from streams.trainer.intake import Intake, View

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from sie_online.announcements import NET
-from streams.checkpoint.backend import Backend, Part
-from streams.model_line.artifacts import folder
+from streams.model_registry.artifacts import folder
+from streams.store.backend import Backend, Part
 
 RUNS = f"{folder(NET)}/runs"
 FILES = 1_000

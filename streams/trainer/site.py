@@ -10,7 +10,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from sie_online.settings import TrainerWeb
-from streams.http import HttpServer, json_page, metrics_page, readiness_page
+from streams.observe.http import HttpServer, json_page, metrics_page, readiness_page
 
 log = logging.getLogger(__name__)
 

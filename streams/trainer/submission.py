@@ -37,9 +37,9 @@ from models.ulid import ulid
 from sie_online.announcements import Announcement
 from sie_online.errors import UsageError
 from sie_online.settings import Settings
-from streams.checkpoint.backend import Backend
-from streams.model_line import artifacts
-from streams.model_line.announcer import Announcer
+from streams.model_registry import artifacts
+from streams.model_registry.announcer import Announcer
+from streams.store.backend import Backend
 from streams.trainer.attempt import Current, origin_of
 from streams.trainer.intake import Intake, View
 from streams.trainer.metrics import TrainerMetrics

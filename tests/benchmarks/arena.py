@@ -13,8 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from sie_online.client.connection import connection
 from sie_online.settings import Settings, load
 from sie_online.simulator import Scenario, simulate
-from streams.pacing import Rate
-from streams.replay import Replayed, replay
+from streams.tools.pacing import Rate
+from streams.tools.replay import Replayed, replay
 from streams.topics import create_topics, specs
 from tests.brokers import free_ports
 

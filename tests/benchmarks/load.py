@@ -20,7 +20,7 @@ import msgspec
 from sie_online.settings import Settings, load
 from sie_online.simulator import Scenario, simulate
 from sie_online.wire import WireRecord
-from streams.writer import open_writer
+from streams.tools.writer import open_writer
 
 TICK_S = 0.004
 TEMPLATES = 40_000  # as many different events, before they come again under other ids

@@ -15,9 +15,9 @@ from sie_online.settings import load
 from sie_online.shard import Shard, Snapshot
 from streams.app import serve
 from streams.checkpoint.decisions import Overrides
-from streams.ownership import Held, LogPlace, Ownership
 from streams.transport import Positions
-from streams.worker import Worker
+from streams.worker.restore import Held, LogPlace, Ownership
+from streams.worker.service import Worker
 
 
 def commit_ahead() -> None:

@@ -21,10 +21,10 @@ from sie_online import WeightSubscriber
 from sie_online.announcements import NET, PRIORS
 from sie_online.contracts import WEIGHTS
 from sie_online.settings import Settings
-from streams.checkpoint.backend import open_backend
-from streams.metrics import Metrics
-from streams.model_line.history import read_lines
-from streams.model_line.loaded import Loaded
+from streams.model_registry.history import read_lines
+from streams.model_registry.loaded import Loaded
+from streams.observe.metrics import Metrics
+from streams.store.backend import open_backend
 from tests import topic_io
 from tests.brokers import Broker, apache_kafka
 from tests.chaos.faults import Fault, long_plan, short_plan

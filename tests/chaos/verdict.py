@@ -18,7 +18,7 @@ from sie_online.contracts import WEIGHT_KEY
 from sie_online.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import Shard, ShardOutput
-from streams.model_line.loaded import ArtifactOf
+from streams.model_registry.loaded import ArtifactOf
 
 BATCH = 1_000
 SHOWN = 5

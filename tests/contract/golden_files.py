@@ -21,7 +21,7 @@ from sie_online.decoder import Decoder
 from sie_online.events import DeadLetter, EventBatch, Reason
 from sie_online.records import RecordBatch
 from sie_online.settings import Settings
-from streams.publisher import dead_letter
+from streams.worker.publisher import dead_letter
 
 DIRECTORY = Path(__file__).parent / "golden"
 SOURCE = "sie.events"

@@ -29,9 +29,9 @@ from sie_online.errors import CheckpointError, DecisionError, MessageError
 from sie_online.recommender.pooling import Gain, Gains
 from sie_online.settings import Settings
 from streams.checkpoint import manifest as checkpoints
-from streams.metrics import Metrics
-from streams.model_line.lines import new_lines, take_in
-from streams.model_line.priors import parts_of, tensors_of
+from streams.model_registry.priors import parts_of, tensors_of
+from streams.model_registry.registry import new_lines, take_in
+from streams.observe.metrics import Metrics
 from tests.events import Record, batch, random_events, records
 from tests.fuzz.mutate import BINARY, TEXT, Mutation, token
 from tests.models_made import made_version

@@ -20,12 +20,12 @@ from sie_online.errors import AccessError
 from sie_online.settings import Settings, load
 from sie_online.wire import WireRecord
 from streams import access
-from streams.checkpoint.backend import open_backend
-from streams.model_line import event_log
-from streams.model_line.announcer import Announcer
-from streams.model_line.reader import ModelLineReader
+from streams.model_registry import event_log
+from streams.model_registry.announcer import Announcer
+from streams.model_registry.reader import ModelLineReader
+from streams.store.backend import open_backend
+from streams.tools.writer import open_writer
 from streams.topics import check_topics, create_topics, find_topics
-from streams.writer import open_writer
 from tests import topic_io
 from tests.acls import Acl, administrator, change, documented
 from tests.brokers import Broker

@@ -18,11 +18,11 @@ from sie_online.contracts import BUILTIN_MODEL, weights_schema
 from sie_online.settings import Settings
 from sie_online.simulator import Scenario, simulate
 from sie_online.tables import newest_statements, write_parquet
-from streams.checkpoint.backend import open_backend
-from streams.model_line.announcer import Announcer
-from streams.model_line.reader import ModelLineReader
-from streams.pacing import Rate
-from streams.replay import replay
+from streams.model_registry.announcer import Announcer
+from streams.model_registry.reader import ModelLineReader
+from streams.store.backend import open_backend
+from streams.tools.pacing import Rate
+from streams.tools.replay import replay
 from tests import topic_io
 from tests.brokers import ROOT, Broker
 from tests.chaos.scene import load_of

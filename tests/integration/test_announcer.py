@@ -14,10 +14,10 @@ from aiokafka import AIOKafkaProducer
 
 from sie_online.settings import Settings
 from sie_online.wire import heartbeat
-from streams.checkpoint.backend import LocalBackend, open_backend
-from streams.model_line import artifacts
-from streams.model_line.announcer import Announcer, OvertakenError, SupersededError
-from streams.model_line.history import read_line
+from streams.model_registry import artifacts
+from streams.model_registry.announcer import Announcer, OvertakenError, SupersededError
+from streams.model_registry.history import read_line
+from streams.store.backend import LocalBackend, open_backend
 from tests.brokers import ROOT, Broker
 from tests.environment import as_environment
 from tests.models_made import made_version
@@ -151,8 +151,8 @@ def test_a_fault_between_the_records_of_an_announcement_leaves_none_of_them(at: 
 KILLED = """
 import asyncio, os, sys
 from sie_online.settings import load
-from streams.checkpoint.backend import LocalBackend, open_backend
-from streams.model_line import announcer, artifacts
+from streams.store.backend import LocalBackend, open_backend
+from streams.model_registry import announcer, artifacts
 from tests.models_made import made_version
 
 step = int(sys.argv[1])

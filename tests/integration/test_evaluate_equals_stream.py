@@ -16,8 +16,8 @@ from sie_online.contracts import WEIGHT_KEY, WEIGHTS
 from sie_online.evaluation import evaluate
 from sie_online.settings import Settings
 from sie_online.simulator import Scenario, simulate
-from streams.pacing import Rate
-from streams.replay import replay
+from streams.tools.pacing import Rate
+from streams.tools.replay import replay
 from tests import topic_io
 from tests.brokers import Broker
 from tests.workers import SIE_WORKER, worker_pool

@@ -14,10 +14,10 @@ from safetensors import numpy as safetensors_numpy
 
 from models.forward import tensors_of
 from sie_online.settings import Settings
-from streams.checkpoint.backend import open_backend
 from streams.cli import root as cli
-from streams.model_line import artifacts
-from streams.model_line.announcer import Announcer
+from streams.model_registry import artifacts
+from streams.model_registry.announcer import Announcer
+from streams.store.backend import open_backend
 from tests.brokers import Broker
 from tests.environment import as_environment
 from tests.models_made import LENIENT, TINY, made_version, publish_samples, two_partitions

@@ -17,8 +17,8 @@ import aiohttp
 import pytest
 
 from sie_online.settings import Settings
-from streams.metrics import Metrics
-from streams.web import Health, Site
+from streams.observe.metrics import Metrics
+from streams.observe.web import Health, Site
 from tests.brokers import free_ports
 from tests.unit.streams.test_metrics import busy, counts
 

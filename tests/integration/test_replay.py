@@ -20,9 +20,9 @@ from sie_online.simulator import Scenario, Simulation, simulate
 from sie_online.sources import Reading, read_events
 from sie_online.wire import Chunk, maturity_ms
 from streams.cli.root import run
-from streams.heartbeat import keep_beating
-from streams.pacing import Rate
-from streams.replay import replay
+from streams.tools.heartbeat import keep_beating
+from streams.tools.pacing import Rate
+from streams.tools.replay import replay
 from tests.brokers import Broker, free_ports
 
 pytestmark = pytest.mark.embedded

@@ -105,7 +105,7 @@ def test_ctrl_c_while_a_silent_pipe_is_read_ends_at_once(made: Settings, replaye
 def test_ctrl_c_between_two_records_leaves_and_counts_those_before(
     made: Settings, replayed: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from streams.writer import EventWriter
+    from streams.tools.writer import EventWriter
 
     write = EventWriter.write
 

@@ -26,13 +26,13 @@ from sie_online import contracts, statements
 from sie_online.events import DeadLetter, Reason
 from sie_online.features import N_DENSE, N_FEATURES, schema_hash
 from sie_online.settings import Settings
-from streams.checkpoint.backend import open_backend
 from streams.cli.root import run
 from streams.cli.views import VIEWS
-from streams.model_line import artifacts
-from streams.model_line.announcer import Announcer
-from streams.publisher import dead_letter
+from streams.model_registry import artifacts
+from streams.model_registry.announcer import Announcer
+from streams.store.backend import open_backend
 from streams.topics import create_topics
+from streams.worker.publisher import dead_letter
 from tests.brokers import ROOT, Broker
 from tests.environment import as_environment
 from tests.nets import random_version

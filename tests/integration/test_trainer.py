@@ -15,8 +15,8 @@ import pytest
 
 from models.manifest import Manifest
 from sie_online.settings import Settings
-from streams.checkpoint.backend import open_backend
-from streams.model_line import artifacts
+from streams.model_registry import artifacts
+from streams.store.backend import open_backend
 from tests.brokers import Broker
 from tests.models_made import LENIENT, TINY, publish_samples, two_partitions
 from tests.topic_io import make_topics

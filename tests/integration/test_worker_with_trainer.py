@@ -15,8 +15,8 @@ import pytest
 from sie_online.settings import Settings
 from sie_online.simulator import Scenario, simulate
 from sie_online.wire import WireRecord
-from streams.pacing import Rate
-from streams.replay import replay
+from streams.tools.pacing import Rate
+from streams.tools.replay import replay
 from tests import topic_io
 from tests.brokers import Broker
 from tests.models_made import LENIENT, TINY

@@ -72,10 +72,10 @@ def test_another_cause_is_told_at_once(other: dict[str, object]) -> None:
 
 def test_of_our_own_lines_only_those_that_say_the_very_same_are_folded() -> None:
     log = Log()
-    assert log.say("adopted late at %s", 17, name="streams.adoption", partition=0)
-    assert log.say("adopted late at %s", 18, name="streams.adoption", partition=0)
-    assert log.say("adopted late at %s", 17, name="streams.adoption", partition=1)
-    assert not log.say("adopted late at %s", 17, name="streams.adoption", partition=0)
+    assert log.say("adopted late at %s", 17, name="streams.worker.adoption", partition=0)
+    assert log.say("adopted late at %s", 18, name="streams.worker.adoption", partition=0)
+    assert log.say("adopted late at %s", 17, name="streams.worker.adoption", partition=1)
+    assert not log.say("adopted late at %s", 17, name="streams.worker.adoption", partition=0)
 
 
 @pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO, logging.CRITICAL])

@@ -16,7 +16,7 @@ from sie_online.decoder import Decoder
 from sie_online.events import DeadLetter, Reason
 from sie_online.settings import Settings
 from sie_online.shard import Shard
-from streams.publisher import dead_letter
+from streams.worker.publisher import dead_letter
 from tests.events import Record, batch, event, heartbeat, run, small_settings
 
 WHO = "mallory@mail.example"

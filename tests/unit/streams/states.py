@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from streams.checkpoint import CheckpointStore
-from streams.checkpoint.backend import LocalBackend
 from streams.checkpoint.store import Loaded
+from streams.store.backend import LocalBackend
 
 Stores = Callable[..., CheckpointStore]
 

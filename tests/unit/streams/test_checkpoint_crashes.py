@@ -15,7 +15,7 @@ import pytest
 
 from sie_online.settings import Settings, load
 from streams.checkpoint import CheckpointStore
-from streams.checkpoint.backend import LocalBackend, Part
+from streams.store.backend import LocalBackend, Part
 from tests.brokers import ROOT
 from tests.unit.streams.states import Died, MortalBackend, Snapshot, State, whole
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from sie_online.errors import DecisionError, UnreachableError
 from sie_online.settings import load
 from streams.checkpoint import CheckpointStore
-from streams.checkpoint.backend import LocalBackend
 from streams.checkpoint.manifest import Manifest, Position
 from streams.checkpoint.space import RENEWAL
+from streams.store.backend import LocalBackend
 from tests.unit.streams.states import State, Stores, files, whole
 
 Pieces = dict[str, bytes]

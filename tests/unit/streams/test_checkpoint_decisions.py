@@ -22,7 +22,7 @@ from streams.checkpoint.decisions import (
     of_this_topic,
 )
 from streams.checkpoint.manifest import Manifest
-from streams.outputs import Published
+from streams.checkpoint.outputs import Published
 
 Check = Callable[..., int]
 OURS = Layout(

@@ -11,7 +11,7 @@ import pytest
 from sie_online.errors import CheckpointError, UnreachableError, UsageError
 from sie_online.settings import Settings, load
 from streams.checkpoint import CheckpointStore, Written, commit, space
-from streams.checkpoint.backend import Part, open_backend
+from streams.store.backend import Part, open_backend
 from tests.unit.streams.states import Snapshot, State, Stores, files, whole
 
 

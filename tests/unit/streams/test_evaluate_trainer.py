@@ -23,12 +23,12 @@ from sie_online.evaluation import Coach, evaluate
 from sie_online.report import Report
 from sie_online.settings import Settings, load
 from sie_online.simulator import Scenario, Simulation, simulate
-from streams.checkpoint.backend import LocalBackend
 from streams.cli.root import run
-from streams.metrics import Metrics
-from streams.model_line import artifacts
-from streams.model_line.loaded import Loaded
-from streams.model_line.recorded import RECORDS, Repeated, recorded
+from streams.model_registry import artifacts
+from streams.model_registry.loaded import Loaded
+from streams.model_registry.recorded import RECORDS, Repeated, recorded
+from streams.observe.metrics import Metrics
+from streams.store.backend import LocalBackend
 from streams.trainer import offline
 from streams.trainer.attempt import Attempt, attempt
 from streams.trainer.metrics import Outcome

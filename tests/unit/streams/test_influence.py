@@ -20,10 +20,10 @@ from sie_online.announcements import ModelLine, manifest_key
 from sie_online.client.rows import WeightRow, weight_rows
 from sie_online.contracts import EVENT_TYPES
 from sie_online.features import DENSE_NAMES, N_DENSE, N_FEATURES, schema_hash
-from streams.checkpoint.backend import LocalBackend
 from streams.cli import explain_text
-from streams.influence import UnexplainedError, influence, require_net
-from streams.model_line import artifacts
+from streams.model_registry import artifacts
+from streams.store.backend import LocalBackend
+from streams.tools.influence import UnexplainedError, influence, require_net
 from tests.nets import random_version
 from tests.published import sample_batch, weight_batch, weight_row
 

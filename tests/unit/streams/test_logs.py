@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import logging
 
-from streams.logs import LineFormatter, config
+from streams.observe.logs import LineFormatter, config
 
 
 def _record(**extra: object) -> logging.LogRecord:
     return logging.makeLogRecord(
-        {"name": "streams.worker", "levelname": "INFO", "msg": "shard %s", "args": (3,)} | extra
+        {"name": "streams.worker.service", "levelname": "INFO", "msg": "shard %s", "args": (3,)} | extra
     )
 
 
 def test_what_is_passed_as_extra_follows_the_message_as_key_and_value() -> None:
     line = LineFormatter().format(_record(partition=3, epoch=7))
 
-    assert line.endswith("INFO streams.worker shard 3 partition=3 epoch=7")
+    assert line.endswith("INFO streams.worker.service shard 3 partition=3 epoch=7")
 
 
 def test_times_are_utc_and_say_so() -> None:

@@ -14,8 +14,8 @@ from sie_online.events import Reason
 from sie_online.settings import Settings
 from sie_online.shard import Counts, ShardStats
 from sie_online.shard.state import WEIGHT_EDGES
-from streams.histograms import BulkHistogram
-from streams.metrics import Metrics
+from streams.observe.histograms import BulkHistogram
+from streams.observe.metrics import Metrics
 
 NOTHING = (0,) * len(EVENT_TYPES)
 

@@ -10,11 +10,11 @@ import pytest
 from models.errors import ArtifactError, ManifestError
 from sie_online.announcements import Adopted, Announcement, ModelLine, adopted_key, announcement_key, encode
 from sie_online.errors import DecisionError, UnreachableError
-from streams.checkpoint.backend import LocalBackend
-from streams.model_line import artifacts
-from streams.model_line.announcer import rollback_target
-from streams.model_line.event_log import Growth
-from streams.model_line.retention import needed, superfluous
+from streams.model_registry import artifacts
+from streams.model_registry.announcer import rollback_target
+from streams.model_registry.event_log import Growth
+from streams.model_registry.retention import needed, superfluous
+from streams.store.backend import LocalBackend
 from tests.models_made import made_version, new_version
 
 DAY_MS = 86_400_000

@@ -23,11 +23,11 @@ from sie_online.announcements import (
     manifest_key,
 )
 from sie_online.settings import Settings
-from streams.checkpoint.backend import LocalBackend
-from streams.metrics import Metrics
-from streams.model_line import artifacts
-from streams.model_line.lines import new_lines, take_in
-from streams.model_line.reader import ModelLineReader
+from streams.model_registry import artifacts
+from streams.model_registry.reader import ModelLineReader
+from streams.model_registry.registry import new_lines, take_in
+from streams.observe.metrics import Metrics
+from streams.store.backend import LocalBackend
 from tests.unit.models.made import made_manifest
 
 BRACKETS = b"[" * 200_000

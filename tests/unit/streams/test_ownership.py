@@ -12,7 +12,7 @@ from sie_online.settings import Settings
 from sie_online.shard import Shard
 from streams.checkpoint import CheckpointStore
 from streams.checkpoint.decisions import Overrides
-from streams.ownership import LogPlace, Ownership
+from streams.worker.restore import LogPlace, Ownership
 
 SMALL = {"users": 64, "items": 64, "categories": 64, "pairs": 64, "interests": 64}
 

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from sie_online.errors import UsageError
-from streams.heartbeat import Silence
-from streams.pacing import Pacer, Rate
+from streams.tools.heartbeat import Silence
+from streams.tools.pacing import Pacer, Rate
 
 
 def chunk(times_ms: list[int]) -> NDArray[np.int64]:

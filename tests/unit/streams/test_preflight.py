@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from sie_online.errors import DecisionError
-from streams import preflight
+from streams.worker import preflight
 
 
 def _looks(monkeypatch: pytest.MonkeyPatch, *refusals: str | None) -> None:

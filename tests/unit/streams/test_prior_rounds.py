@@ -18,11 +18,11 @@ from sie_online.features import schema_hash
 from sie_online.settings import Settings
 from sie_online.shard import Shard, ShardOutput, Snapshot
 from sie_online.shard.pooled import untaught
-from streams.checkpoint.backend import LocalBackend
 from streams.checkpoint.store import CheckpointStore
-from streams.model_line import artifacts
-from streams.model_line.event_log import Growth
-from streams.model_line.priors import parts_of
+from streams.model_registry import artifacts
+from streams.model_registry.event_log import Growth
+from streams.model_registry.priors import parts_of
+from streams.store.backend import LocalBackend
 from streams.trainer import prior_rounds
 from streams.trainer.intake import Intake, View
 from streams.trainer.metrics import Outcome, TrainerMetrics

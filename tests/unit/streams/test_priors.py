@@ -18,11 +18,11 @@ from sie_online.settings import Settings
 from sie_online.settings.training import PriorsPooling
 from sie_online.shard import Shard
 from sie_online.shard.pooled import untaught
-from streams.checkpoint.backend import LocalBackend
-from streams.metrics import Metrics
-from streams.model_line import artifacts
-from streams.model_line.loaded import Loaded
-from streams.model_line.priors import parts_of, tensors_of
+from streams.model_registry import artifacts
+from streams.model_registry.loaded import Loaded
+from streams.model_registry.priors import parts_of, tensors_of
+from streams.observe.metrics import Metrics
+from streams.store.backend import LocalBackend
 from streams.trainer.priors import Cadence, Learned, judge, judges, pooled, suffice
 from tests.events import heartbeat, random_events, records, run, samples, small_settings
 from tests.models_made import new_version

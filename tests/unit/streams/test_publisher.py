@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from sie_online.contracts import DEAD_LETTER_HEADERS, DEAD_LETTER_VALUE_BYTES, from_message
 from sie_online.events import DeadLetter, Reason
-from streams.publisher import dead_letter, messages
+from streams.worker.publisher import dead_letter, messages
 
 
 def _rows(n: int) -> pa.RecordBatch:

@@ -22,8 +22,8 @@ from sie_online.errors import SieError
 from sie_online.escape import harmless, safe, safe_json
 from streams.cli import common, model, root
 from streams.cli.terminal import Terminal
-from streams.logs import LineFormatter
-from streams.model_line.history import Entry
+from streams.model_registry.history import Entry
+from streams.observe.logs import LineFormatter
 
 HOSTILE = "01K\x1b[2J\x1b]0;owned\x07\x9b31m\r\n2026-01-01 INFO forged\u202e\u2066\x00\x7f[bold]:skull:[link=http://evil.example]x"
 """A version that clears the screen, renames the window, forges a line, turns writing round, and links somewhere."""

@@ -28,9 +28,9 @@ from sie_online.announcements import Announcement, ModelLine
 from sie_online.contracts import to_message
 from sie_online.errors import UnreachableError
 from sie_online.settings import Settings, load
-from streams.checkpoint.backend import LocalBackend
-from streams.model_line import artifacts
-from streams.model_line.announcer import OvertakenError, SupersededError
+from streams.model_registry import artifacts
+from streams.model_registry.announcer import OvertakenError, SupersededError
+from streams.store.backend import LocalBackend
 from streams.trainer import rounds, scalars
 from streams.trainer.attempt import Attempt, Current
 from streams.trainer.intake import Intake, View

@@ -11,7 +11,7 @@ import pytest
 
 from sie_online.errors import UsageError
 from sie_online.settings import TrainerWeb
-from streams.checkpoint.backend import LocalBackend
+from streams.store.backend import LocalBackend
 from streams.trainer import process
 from streams.trainer.metrics import TrainerMetrics, reason_label
 from streams.trainer.scalars import Scalars

@@ -9,7 +9,7 @@ import pytest
 
 from sie_online.client.availability import Availability
 from sie_online.settings import Watchdog as Limits
-from streams.watchdog import Vitals, Watchdog, verdict
+from streams.worker.watchdog import Vitals, Watchdog, verdict
 
 LIMITS = Limits(progress_s=10, checkpoint_s=20, restore_s=30, shutdown_s=5)
 

@@ -17,11 +17,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 from sie_online.client.availability import Availability
 from sie_online.errors import UsageError
 from sie_online.settings import Settings
-from streams import http
-from streams.broker_metrics import watch_broker
-from streams.metrics import Metrics
-from streams.status import quantile, status
-from streams.web import Health, Site
+from streams.observe import http
+from streams.observe.broker_metrics import watch_broker
+from streams.observe.metrics import Metrics
+from streams.observe.status import quantile, status
+from streams.observe.web import Health, Site
 from tests.unit.streams.test_metrics import busy
 
 SettingsFactory = Callable[..., Settings]

@@ -14,12 +14,13 @@ from sie_online.errors import StaleEpochError, UnreachableError
 from sie_online.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import Snapshot
-from streams import checkpointer, worker
 from streams.checkpoint import Written
-from streams.ownership import Held
 from streams.transport import Claim, Positions
-from streams.watchdog import Vitals
-from streams.worker import Worker
+from streams.worker import checkpointer
+from streams.worker import service as worker
+from streams.worker.restore import Held
+from streams.worker.service import Worker
+from streams.worker.watchdog import Vitals
 
 EPOCH = 3
 ROWS = pa.RecordBatch.from_pydict({"partition": [0], "published_ms": [0]})

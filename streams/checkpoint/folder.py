@@ -1,0 +1,134 @@
+"""One shard's folder in the store: how its files are named and listed. No policy: who may write is ``commit``'s."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from sie_online.errors import CheckpointError, DecisionError
+from streams.checkpoint import manifest as manifests
+from streams.checkpoint.manifest import INT64_MAX, REPROCESS, Manifest, Piece, Position
+from streams.store.backend import TEMPORARY, Backend, Part
+
+CLAIM = re.compile(r"[0-9]{10}")
+MANIFEST = re.compile(r"([0-9]{10})-([0-9]{20})\.json")
+PACK = re.compile(r"([0-9]{10})-([0-9]{6,18})-[0-9a-f]{16}\.pack")
+LITTER = re.compile(r"([0-9]{10})-.*" + re.escape(TEMPORARY))
+"""Names of our files; whatever is named otherwise is none of ours, and neither read nor deleted."""
+
+MAX_EPOCH = 10**10 - 1
+"""The largest that a name has room for: three centuries of one claim a second."""
+
+
+class Shelf:
+    """``<folder>/{epochs/<epoch>, manifests/<epoch>-<offset>.json, packs/<epoch>-<n>-<sha>.pack}``."""
+
+    def __init__(self, backend: Backend, folder: str) -> None:
+        self.backend = backend
+        self.folder = folder
+
+    def claims(self) -> list[int]:
+        """Epochs that were claimed and not forgotten, unordered."""
+        return [int(name) for name in self._names("epochs") if CLAIM.fullmatch(name)]
+
+    def create_claim(self, epoch: int, note: bytes) -> bool:
+        """Claim ``epoch``; False if someone has it.
+
+        Raises:
+            DecisionError: no epoch is left.
+        """
+        if epoch > MAX_EPOCH:
+            raise DecisionError(
+                f"{self.folder}: no epoch is left above {MAX_EPOCH}: some file in 'epochs' or 'manifests' has a name"
+                f" that no worker gave it. Find it and move it away, or {REPROCESS}"
+            )
+        return self.backend.create(f"{self.folder}/epochs/{epoch:010d}", note)
+
+    def newest_epoch(self) -> int:
+        """Highest epoch that was ever claimed or checkpointed here, 0 if none."""
+        return max([0, *self.claims(), *(position.epoch for position in self.positions())])
+
+    def positions(self) -> list[Position]:
+        """Positions of the manifests there are, valid or not, newest first."""
+        names = map(MANIFEST.fullmatch, self._names("manifests"))
+        found = [Position(*map(int, name.groups())) for name in names if name]
+        return sorted((position for position in found if position.offset <= INT64_MAX), reverse=True)
+
+    def read_manifest(self, position: Position) -> Manifest:
+        """Raises ``CheckpointError`` where it is torn, ``FileNotFoundError`` where it is gone."""
+        return manifests.decode(self.backend.read(self._manifest(position)))
+
+    def put_manifest(self, manifest: Manifest) -> int:
+        """Make ``manifest`` the newest; returns its bytes."""
+        data = manifests.encode(manifest)
+        self.backend.put(self._manifest(manifest.position), [Part.of(data)])
+        return len(data)
+
+    def packs(self) -> set[str]:
+        """Names of the packs there are, named by a manifest or not."""
+        return set(filter(PACK.fullmatch, self._names("packs")))
+
+    def put_pack(self, epoch: int, number: int, parts: Sequence[Part]) -> str:
+        """Write ``parts`` as one immutable pack; returns its name."""
+        digest = Part.of("".join(part.sha256 for part in parts).encode()).sha256
+        name = f"{epoch:010d}-{number:06d}-{digest[:16]}.pack"
+        self.backend.put(f"{self.folder}/packs/{name}", parts)
+        return name
+
+    def read_pieces(self, pieces: Mapping[str, Piece]) -> dict[str, bytes]:
+        """The bytes of ``pieces``, each checked against its digest; every pack is read once.
+
+        Raises:
+            CheckpointError: a piece is cut short or altered, or its pack is gone.
+        """
+        found: dict[str, bytes] = {}
+        for pack in sorted({piece.pack for piece in pieces.values()}):
+            wanted = {name: piece for name, piece in pieces.items() if piece.pack == pack}
+            found.update(self._slices(pack, wanted))
+        return found
+
+    def litter(self) -> Iterator[tuple[int, str]]:
+        """Epoch and full name of every file that a crash left half written."""
+        for folder in ("manifests", "packs"):
+            for name in self._names(folder):
+                if ours := LITTER.fullmatch(name):
+                    yield int(ours[1]), f"{self.folder}/{folder}/{name}"
+
+    def delete_manifest(self, position: Position) -> None:
+        self.backend.delete(self._manifest(position))
+
+    def delete_pack(self, name: str) -> None:
+        self.backend.delete(f"{self.folder}/packs/{name}")
+
+    def delete_claim(self, epoch: int) -> None:
+        self.backend.delete(f"{self.folder}/epochs/{epoch:010d}")
+
+    def _manifest(self, position: Position) -> str:
+        return f"{self.folder}/manifests/{position.epoch:010d}-{position.offset:020d}.json"
+
+    def _names(self, folder: str) -> Collection[str]:
+        return self.backend.list(f"{self.folder}/{folder}")
+
+    def _slices(self, pack: str, pieces: Mapping[str, Piece]) -> Iterator[tuple[str, bytes]]:
+        if not PACK.fullmatch(pack):
+            raise CheckpointError(f"{pack!r} is no name of a pack")
+        try:
+            data = memoryview(self.backend.read(f"{self.folder}/packs/{pack}"))
+        except FileNotFoundError as error:
+            raise CheckpointError(f"pack {pack} is gone") from error
+        for name, piece in pieces.items():
+            part = bytes(data[piece.position : piece.position + piece.length])
+            if hashlib.sha256(part).hexdigest() != piece.sha256:
+                raise CheckpointError(f"piece {name!r} of pack {pack} is cut short or altered")
+            yield name, part
+
+
+def pack_epoch(name: str) -> int:
+    """The epoch under which pack ``name`` was written."""
+    return int(name.split("-")[0])
+
+
+def pack_number(name: str) -> int:
+    """Which of its writer's packs ``name`` is: a later one has a higher number."""
+    return int(name.split("-")[1])

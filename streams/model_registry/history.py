@@ -1,0 +1,166 @@
+"""The model line for people: every version with what became of it, and two versions side by side. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models.errors import ArtifactError, ManifestError
+from models.forward import NAMES, Weights
+from models.manifest import Manifest
+from sie_online.announcements import NET, Announcement, ModelLine
+from sie_online.contracts import BUILTIN_MODEL
+from sie_online.errors import UnreachableError, UsageError
+from sie_online.settings import Settings
+from streams.model_registry import artifacts
+from streams.model_registry.reader import ModelLineReader
+from streams.store.backend import Backend
+
+CURRENT = "current"
+LEAST_LETTERS = 4
+"""A version may be named by so many of its first or last letters, if only one has them."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One version. ``stored``: its artifact lies in the store; ``late``: shards that adopted it late."""
+
+    version: str
+    state: str
+    manifest: Manifest | None
+    announcements: tuple[Announcement, ...]
+    late: int
+    stored: bool
+
+
+async def read_line(settings: Settings, model: str = NET) -> ModelLine:
+    """Everything said of ``model`` so far; raises as ``read_lines``."""
+    return (await read_lines(settings))[model]
+
+
+async def read_lines(settings: Settings, *, strict: bool = False) -> Mapping[str, ModelLine]:
+    """Everything said so far, by model.
+
+    Raises:
+        UnreachableError: no broker answers. TopicError: there is no such topic.
+        MessageError: with ``strict``, a record cannot be read.
+    """
+    reader = ModelLineReader(settings, strict=strict)
+    await reader.start()
+    try:
+        await reader.catch_up()
+    finally:
+        await reader.stop()
+    return reader.lines
+
+
+def entries(line: ModelLine, backend: Backend) -> list[Entry]:
+    """Every version announced or stored, and ``builtin``, the newest first."""
+    stored = set(artifacts.stored(backend, line.model))
+    versions = stored | line.manifests.keys() | {said.version for said in line.announcements.values()}
+    ordered = sorted(versions - {BUILTIN_MODEL}, reverse=True)
+    return [_entry(line, backend, version, version in stored) for version in [*ordered, BUILTIN_MODEL]]
+
+
+def _entry(line: ModelLine, backend: Backend, version: str, stored: bool) -> Entry:
+    said = tuple(one for _, one in sorted(line.announcements.items()) if one.version == version)
+    manifest = _manifest(line, backend, version)
+    late = sum(one.version == version for one in line.adopted.values())
+    return Entry(version, _state(line, version, said, manifest), manifest, said, late, stored)
+
+
+def _state(line: ModelLine, version: str, said: Iterable[Announcement], manifest: Manifest | None) -> str:
+    if line.in_force(line.newest) == version:
+        return "in force"
+    if tuple(said):
+        return "announced"
+    if version == BUILTIN_MODEL:
+        return "before any"
+    return "refused" if manifest and manifest.gate and not manifest.gate.passed else "not announced"
+
+
+def _manifest(line: ModelLine, backend: Backend, version: str) -> Manifest | None:
+    with suppress(ManifestError):
+        if version in line.manifests:
+            return Manifest.from_json(line.manifests[version])
+        with suppress(FileNotFoundError, UnreachableError):
+            return artifacts.read_manifest(backend, version, line.model)
+    return None
+
+
+def named(found: Iterable[Entry], name: str) -> Entry:
+    """The entry that ``name`` means: a version, ``current``, or enough of a version's beginning or end.
+
+    Raises:
+        UsageError: none is meant, or several are.
+    """
+    every = list(found)
+    wanted = name.upper()
+    meant = [entry for entry in every if entry.version == name or (name == CURRENT and entry.state == "in force")]
+    if not meant and len(name) >= LEAST_LETTERS:
+        meant = [entry for entry in every if entry.version.startswith(wanted) or entry.version.endswith(wanted)]
+    if len(meant) == 1:
+        return meant[0]
+    problem = "is no version" if not meant else f"may mean {', '.join(entry.version for entry in meant)}"
+    raise UsageError(f"{name} {problem}: 'sie model list' shows what there is")
+
+
+def checked(backend: Backend, manifest: Manifest) -> str:
+    """Whether the artifact is there and sound: ``sound``, or what is wrong with it."""
+    load = artifacts.load if manifest.model == NET else artifacts.tensors
+    try:
+        load(backend, manifest)
+    except (ArtifactError, FileNotFoundError, UnreachableError) as error:
+        return str(error)
+    return "sound"
+
+
+def difference(backend: Backend, a: Entry, b: Entry) -> dict[str, Any]:
+    """Figures of both beside each other, and how far their tensors are apart where both can be loaded."""
+    one, other = _required(a), _required(b)
+    return {
+        "versions": [a.version, b.version],
+        "created_at_ms": [one.created_at_ms, other.created_at_ms],
+        "mean_f": [one.mean_f, other.mean_f],
+        "metrics": _beside(one.metrics, other.metrics),
+        "gate": {
+            kind: _beside(*(_report(each, kind) for each in (one, other))) for kind in ("candidate", "importance")
+        },
+        "tensors": _apart(backend, one, other),
+    }
+
+
+def _required(entry: Entry) -> Manifest:
+    if entry.manifest is None:
+        raise UsageError(f"{entry.version} has no manifest: there is nothing to compare")
+    return entry.manifest
+
+
+def _report(manifest: Manifest, kind: str) -> dict[str, float | None]:
+    return manifest.gate.report.get(kind, {}) if manifest.gate else {}
+
+
+def _beside(a: dict[str, float | None], b: dict[str, float | None]) -> dict[str, list[float | None]]:
+    return {name: [a.get(name), b.get(name)] for name in sorted(a.keys() | b.keys())}
+
+
+def _apart(backend: Backend, a: Manifest, b: Manifest) -> dict[str, Any]:
+    try:
+        one, other = artifacts.load(backend, a), artifacts.load(backend, b)
+    except (ArtifactError, FileNotFoundError, UnreachableError) as error:
+        return {"not_compared": str(error)}
+    return {name: _distance(one, other, which) for which, name in enumerate(NAMES)}
+
+
+def _distance(a: Weights, b: Weights, which: int) -> dict[str, Any]:
+    """Norm of the difference as a share of the first's norm; null where shapes differ."""
+    shapes = [list(a[which].shape), list(b[which].shape)]
+    if shapes[0] != shapes[1]:
+        return {"shapes": shapes, "relative_distance": None}
+    norm = float(np.linalg.norm(a[which].astype(np.float64)))
+    moved = float(np.linalg.norm(a[which].astype(np.float64) - b[which]))
+    return {"shapes": shapes, "relative_distance": moved / norm if norm else moved}

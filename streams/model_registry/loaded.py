@@ -1,0 +1,34 @@
+"""Announced versions of every model, as one shard or another takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from sie_online.announcements import NET, PRIORS, Adoption, ModelLine
+from sie_online.settings import Settings
+from sie_online.shard.schedule import Artifact
+from streams.model_registry.nets import Nets
+from streams.model_registry.priors import Priors
+from streams.observe.metrics import Metrics
+from streams.store.backend import Backend
+
+ArtifactOf = Callable[[Adoption, int], Artifact | None]
+"""What an adoption puts in force at a partition (``Loaded.get``)."""
+
+
+class Loaded:
+    """Nets and priors; ``lines`` by model."""
+
+    def __init__(self, settings: Settings, backend: Backend, lines: Mapping[str, ModelLine], metrics: Metrics) -> None:
+        self.nets = Nets(backend, lines[NET], metrics)
+        self._priors = Priors(settings, backend, lines[PRIORS], metrics)
+
+    def get(self, adoption: Adoption, partition: int) -> Artifact | None:
+        """What ``adoption`` puts in force at ``partition``; None for the built-in model. Blocks.
+
+        Raises:
+            LookupError: it cannot be had now.
+        """
+        if adoption.model == NET:
+            return self.nets.get(adoption.version)
+        return self._priors.of_others(adoption.version, partition)

@@ -1,0 +1,19 @@
+"""Announced nets."""
+
+from __future__ import annotations
+
+from models.manifest import Manifest
+from sie_online.features import N_DENSE
+from sie_online.importance.net import Net, new_net
+from streams.model_registry import artifacts
+from streams.model_registry.versions import Versions
+
+
+class Nets(Versions[Net]):
+    """Nets by version."""
+
+    def _of(self, manifest: Manifest) -> Net:
+        weights = artifacts.load(self._backend, manifest)
+        if weights.n_dense != N_DENSE:
+            raise ValueError(f"version {manifest.version} takes {weights.n_dense} dense numbers, there are {N_DENSE}")
+        return new_net(tuple(weights), manifest.mean_f)

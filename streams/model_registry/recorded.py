@@ -1,0 +1,135 @@
+"""Announcements that are repeated: told to fresh shards, and kept as files beside the artifacts they name.
+
+In a folder, ``models/records.jsonl`` holds the records of ``sie.models.v1``, one ``{"key": …, "value": …}`` a line,
+and ``models/<model>`` the artifacts, as in a store. An evaluation with a trainer writes such a folder, for another one
+to repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+
+from models.manifest import Manifest
+from sie_online.announcements import (
+    Announcement,
+    Reason,
+    announcement_key,
+    current_key,
+    encode,
+    manifest_key,
+)
+from sie_online.contracts import BUILTIN_MODEL
+from sie_online.errors import UnreachableError, UsageError
+from sie_online.shard import Shard
+from streams.model_registry import artifacts
+from streams.model_registry.loaded import ArtifactOf
+from streams.model_registry.registry import Lines, new_lines, take_in
+from streams.store.backend import Backend, LocalBackend, Part
+
+FOLDER = "models"
+RECORDS = f"{FOLDER}/records.jsonl"
+
+
+class Repeated:
+    """A ``Coach`` that repeats ``lines`` (by model): every shard hears of all of them before its first record."""
+
+    def __init__(self, lines: Lines, artifact_of: ArtifactOf) -> None:
+        self._lines = lines
+        self._artifact_of = artifact_of
+
+    def settled(self, samples: pa.RecordBatch) -> None:
+        """Nothing is learnt from them here."""
+
+    def look(self, shards: Sequence[Shard]) -> None:
+        """Tell the shards what they have not heard."""
+        for shard in shards:
+            tell(shard, self._lines, self._artifact_of)
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One record: the key as text, the value as the JSON it is."""
+
+    key: str
+    value: msgspec.Raw
+
+
+_record = msgspec.json.Decoder(Record)
+
+
+def tell(shard: Shard, lines: Lines, artifact_of: ArtifactOf) -> None:
+    """Have ``shard`` adopt what it has not heard of yet, each version where it applies.
+
+    Raises:
+        LookupError: an announced version cannot be had.
+    """
+    for model, line in lines.items():
+        for adoption in line.adoptions(shard.partition, after=shard.told_of(model)):
+            shard.schedule(adoption, artifact_of(adoption, shard.partition))
+
+
+class Recorder:
+    """Model lines whose only speaker this is. ``lines`` is what has been said; the folder holds it after every word."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.lines = new_lines()
+        self._backend = backend
+        self._records: list[bytes] = []
+        self._write()
+
+    def publish(self, data: bytes, manifest: Manifest, offsets: Mapping[int, int], now_ms: int) -> Announcement:
+        """Keep a version and announce it from ``offsets`` (per partition) on. Blocks.
+
+        Raises:
+            UnreachableError: the folder cannot be written.
+        """
+        artifacts.keep(self._backend, data, manifest)
+        self._say(manifest_key(manifest.model, manifest.version), manifest.to_json().encode())
+        return self._announce(manifest.model, manifest.version, "publish", offsets, now_ms)
+
+    def withdraw(self, model: str, offsets: Mapping[int, int], now_ms: int) -> Announcement:
+        """Announce the built-in model in the place of ``model``'s version in force. Blocks.
+
+        Raises:
+            UnreachableError: the folder cannot be written.
+        """
+        return self._announce(model, BUILTIN_MODEL, "rollback", offsets, now_ms)
+
+    def _announce(
+        self, model: str, version: str, reason: Reason, offsets: Mapping[int, int], now_ms: int
+    ) -> Announcement:
+        n = self.lines[model].newest + 1
+        said = Announcement(n=n, version=version, offsets=dict(offsets), reason=reason, created_at_ms=now_ms)
+        self._say(announcement_key(model, n), encode(said))
+        self._say(current_key(model), b"%d" % n)
+        self._write()
+        return said
+
+    def _say(self, key: bytes, value: bytes) -> None:
+        take_in(self.lines, key, value)
+        self._records.append(msgspec.json.encode(Record(key.decode(), msgspec.Raw(value))) + b"\n")
+
+    def _write(self) -> None:
+        self._backend.put(RECORDS, [Part.of(b"".join(self._records))])
+
+
+def recorded(folder: Path) -> tuple[Lines, Backend]:
+    """What a ``Recorder`` has left in ``folder``, which may also be given by its ``models``.
+
+    Raises:
+        UsageError: there is nothing, or it cannot be read.
+    """
+    root = folder.parent if folder.name == FOLDER and not (folder / RECORDS).exists() else folder
+    lines, backend = new_lines(), LocalBackend(root)
+    try:
+        for text in backend.read(RECORDS).splitlines():
+            record = _record.decode(text)
+            take_in(lines, record.key.encode(), bytes(record.value))
+    except (FileNotFoundError, UnreachableError) as error:
+        raise UsageError(f"{error}: is it what 'sie evaluate --trainer' wrote?") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{root / RECORDS} cannot be read: {error}") from None
+    return lines, backend

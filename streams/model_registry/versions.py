@@ -1,0 +1,78 @@
+"""Announced versions as shards take them: loaded from the store, verified, kept while they may be needed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from abc import ABC, abstractmethod
+from typing import Generic, TypeVar
+
+from models.errors import ModelError
+from models.manifest import Manifest
+from sie_online.announcements import ModelLine
+from sie_online.contracts import BUILTIN_MODEL
+from sie_online.errors import CheckpointError, UnreachableError
+from sie_online.features import schema_hash
+from streams.observe.metrics import Metrics
+from streams.store.backend import Backend
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 10.0
+KEPT = 4
+"""Versions in memory: the one in force, the one announced, and what a rollback would want."""
+
+Kind = TypeVar("Kind")
+
+
+class Versions(ABC, Generic[Kind]):
+    """Loads each version of one model once. Methods may be called from any thread."""
+
+    def __init__(self, backend: Backend, line: ModelLine, metrics: Metrics) -> None:
+        self._backend = backend
+        self._line = line
+        self._metrics = metrics
+        self._loaded: dict[str, Kind] = {}
+        self._tried: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def get(self, version: str) -> Kind | None:
+        """What ``version`` names; None for the built-in model. Blocks.
+
+        Raises:
+            LookupError: it cannot be had now. That has been logged and counted; it is tried again in ``RETRY_S``.
+        """
+        if version == BUILTIN_MODEL:
+            return None
+        with self._lock:
+            found = self._loaded.pop(version, None)
+            refused = found is None and time.monotonic() - self._tried.get(version, -RETRY_S) < RETRY_S
+        if refused:
+            raise LookupError(version)
+        found = found or self._load(version)
+        with self._lock:
+            self._loaded[version] = found  # the newest last
+            while len(self._loaded) > KEPT:
+                del self._loaded[next(iter(self._loaded))]
+        return found
+
+    @abstractmethod
+    def _of(self, manifest: Manifest) -> Kind:
+        """Load what ``manifest`` describes. Raises what ``_load`` catches."""
+
+    def _fit(self, version: str) -> Manifest:
+        """The manifest of ``version``, if it is of the features that this code computes."""
+        manifest = Manifest.from_json(self._line.manifests[version])
+        if manifest.feature_schema_hash != schema_hash():
+            raise ValueError(f"version {version} was trained on other features than this code computes")
+        return manifest
+
+    def _load(self, version: str) -> Kind:
+        try:
+            return self._of(self._fit(version))
+        except (ModelError, CheckpointError, FileNotFoundError, UnreachableError, ValueError, KeyError) as error:
+            self._tried[version] = time.monotonic()
+            self._metrics.model_load_failed(self._line.model)
+            log.warning("%s %s cannot be loaded; the one in force stays: %r", self._line.model, version, error)
+            raise LookupError(version) from error

@@ -1,0 +1,1 @@
+"""What stands behind commands that are run now and then: replay, heartbeat, erase, audit, explain, checks."""

@@ -1,0 +1,128 @@
+"""Announced models on their way to the shards: heard of beside the line, loaded beside it, scheduled between batches.
+
+A shard adopts at exactly the announced offset, so no batch waits for it. What a shard hears of too late, or could not
+load in time, it adopts at its next checkpoint, and says where (``Adopted``): whoever replays adopts at the same place.
+A version that cannot be loaded changes nothing: the one in force stays, and loading is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+
+from sie_online.announcements import Adopted, Adoption, ModelLine, adopted_key, encode
+from sie_online.errors import UnreachableError
+from sie_online.settings import Settings
+from sie_online.shard.schedule import Artifact
+from streams.model_registry.loaded import Loaded
+from streams.model_registry.reader import ModelLineReader
+from streams.observe.metrics import Metrics
+from streams.store.backend import open_backend
+from streams.worker.publisher import Publisher
+from streams.worker.restore import Held
+
+log = logging.getLogger(__name__)
+
+POLL_S = 1.0
+
+
+class Adoptions:
+    """Follows the model line for the shards of one worker."""
+
+    def __init__(self, settings: Settings, publisher: Publisher, metrics: Metrics) -> None:
+        self._publisher = publisher
+        self._metrics = metrics
+        self._reader = ModelLineReader(settings)
+        self._reading = asyncio.Lock()
+        metrics.count_unreadable_models(lambda: self._reader.unreadable.count)
+        self._incomplete = False  # a version could not be loaded; it is to be offered again
+        self.loaded = Loaded(settings, open_backend(settings.store), self._reader.lines, metrics)
+
+    async def start(self) -> None:
+        """Connect and read what has been announced.
+
+        Raises:
+            UnreachableError: no broker answers. TopicError: there is no such topic.
+        """
+        await self._reader.start()
+        await self.catch_up()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._reader.stop()
+
+    async def catch_up(self) -> None:
+        """Read to the topic's end: a shard that is about to begin must know what it is to adopt.
+
+        Raises:
+            UnreachableError: the broker does not answer.
+        """
+        async with self._reading:
+            await self._reader.catch_up()
+        self._tell_announced()
+
+    async def heard(self) -> bool:
+        """Wait a moment for announcements; whether there is something to offer."""
+        try:
+            async with self._reading:
+                news = await self._reader.poll(POLL_S)
+        except UnreachableError as error:
+            log.warning("announcements cannot be read: %s", error)
+            await asyncio.sleep(POLL_S)
+            return False
+        self._tell_announced()
+        again, self._incomplete = self._incomplete, False
+        return news or again
+
+    async def offer(self, held: Held) -> None:
+        """Tell the shard of ``held`` what it has not heard yet. The line stands still while it is told, not longer."""
+        for adoption in [each for line in self._reader.lines.values() for each in _unheard(line, held)]:
+            try:
+                artifact = await asyncio.to_thread(self.loaded.get, adoption, held.partition)
+            except LookupError:
+                self._incomplete = True
+                continue
+            async with held.processing:
+                started = time.perf_counter()
+                if adoption.n > _told(held, adoption.model):
+                    self._tell(held, adoption, artifact)
+                self._metrics.observe_stage("adopt", time.perf_counter() - started)
+
+    def _tell(self, held: Held, adoption: Adoption, artifact: Artifact | None) -> None:
+        if not held.shard.schedule(adoption, artifact):
+            held.late.append((adoption, artifact))
+        said = {"partition": held.partition, "model": adoption.model, "version": adoption.version}
+        said |= {"announcement": adoption.n}
+        log.info("model heard of", extra=said | {"offset": adoption.offset, "late": bool(held.late)})
+
+    def _tell_announced(self) -> None:
+        for model, line in self._reader.lines.items():
+            self._metrics.set_announced(model, line.newest)
+
+    async def adopt_late(self, held: Held) -> None:
+        """Adopt what was heard of too late, between batches, just before a checkpoint, and say where that was."""
+        while held.late:
+            adoption, artifact = held.late.pop(0)
+            held.shard.adopt(adoption, artifact)
+            here = Adopted(
+                n=adoption.n, version=adoption.version, partition=held.partition, offset=held.shard.next_offset
+            )
+            key = adopted_key(adoption.model, here.partition, here.n)
+            await self._publisher.say_adopted(key, encode(here), held.deliveries)
+            self._metrics.adopted_late(held.partition, adoption.model)
+            log.warning(
+                "model adopted late",
+                extra={"partition": here.partition, "model": adoption.model, "version": here.version}
+                | {"announced_for": adoption.offset, "offset": here.offset},
+            )
+
+
+def _unheard(line: ModelLine, held: Held) -> Iterable[Adoption]:
+    return line.adoptions(held.partition, after=_told(held, line.model))
+
+
+def _told(held: Held, model: str) -> int:
+    """Number of the newest announcement of ``model`` that the shard has heard of."""
+    return max([held.shard.told_of(model), *(adoption.n for adoption, _ in held.late if adoption.model == model)])

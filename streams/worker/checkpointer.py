@@ -1,0 +1,121 @@
+"""Making shards durable: when, in which order, and what it must wait for.
+
+A checkpoint is a snapshot at offset o, written only after everything said up to o is confirmed by the brokers; only
+then is o committed to Kafka. The line stands still for the snapshot alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from sie_online.announcements import MODELS
+from sie_online.errors import SieError
+from sie_online.shard import Snapshot
+from streams.checkpoint import CheckpointStore, Written
+from streams.checkpoint.manifest import Position
+from streams.exits import die
+from streams.observe.metrics import Metrics
+from streams.threads import in_thread
+from streams.worker.adoption import Adoptions
+from streams.worker.publisher import Publisher, confirmed
+from streams.worker.restore import Held
+from streams.worker.watchdog import Vitals
+
+if TYPE_CHECKING:
+    from streams.worker.service import Worker
+
+log = logging.getLogger(__name__)
+
+TURNS = 8  # the shards of one worker are checkpointed in so many turns per interval, not all at once
+
+
+class Checkpointer:
+    """Checkpoints the shards that ``worker`` holds."""
+
+    def __init__(
+        self,
+        worker: Worker,
+        store: CheckpointStore,
+        publisher: Publisher,
+        adoptions: Adoptions,
+        vitals: Vitals,
+        metrics: Metrics,
+    ) -> None:
+        self._worker = worker
+        self._publisher = publisher
+        self._adoptions = adoptions
+        self._store = store
+        self._vitals = vitals
+        self._metrics = metrics
+
+    async def run(self) -> None:
+        """Checkpoint every owned shard once per interval, in turns, until the worker stops."""
+        worker = self._worker
+        for turn in itertools.count():
+            await worker.sleep(worker.settings.checkpoint.interval_s / TURNS)
+            if worker.should_stop:
+                return
+            for held in worker.held():
+                due = held.partition % TURNS == turn % TURNS and not held.saving.locked()
+                if due and worker.owns(held.partition, held.epoch):
+                    worker.add_future(self.checkpoint(held))
+
+    async def save_all(self, within_s: float) -> list[int]:
+        """Checkpoint everything unsaved; returns the partitions for which the time was too short."""
+        tasks = {asyncio.create_task(self.checkpoint(held)): held.partition for held in self._worker.held()}
+        if not tasks:
+            return []
+        done, late = await asyncio.wait(tasks, timeout=within_s)
+        for task in late:
+            task.cancel()
+        failed = [tasks[task] for task in tasks if task in late or (task in done and task.exception())]
+        for partition in failed:
+            log.warning("no last checkpoint", extra={"partition": partition})
+        return failed
+
+    async def checkpoint(self, held: Held) -> None:
+        """Make everything processed so far durable. One at a time per shard."""
+        async with held.saving:
+            async with held.processing:
+                if not held.unsaved:
+                    return
+                await self._adoptions.adopt_late(held)
+                await self._publisher.publish_gathered(held.partition, held.shard.gathered(), held.deliveries)
+                started = time.perf_counter()
+                snapshot = await in_thread(self._worker.pool, held.shard.snapshot)
+                taken = time.perf_counter()
+                epoch, said = held.epoch, held.deliveries.open()
+            await confirmed(said)
+            self._metrics.observe_stage("snapshot", taken - started)
+            self._metrics.observe_stage("confirm", time.perf_counter() - taken)
+            written = await self._write(held, epoch, snapshot)
+            if written is None:
+                return
+            held.saved = Position(epoch, snapshot.next_offset)
+            held.checked_at = time.monotonic()
+        self._tell(held, snapshot.next_offset, written)
+
+    async def _write(self, held: Held, epoch: int, snapshot: Snapshot) -> Written | None:
+        """The store's answer; None if the shard was given up while it was asked."""
+        try:
+            return await in_thread(None, self._store.write, held.partition, epoch, snapshot)
+        except SieError as error:
+            if not self._worker.holds(held):
+                return None  # a successor may well have claimed it by now
+            die(error.exit_code, f"partition {held.partition}: {error}")
+
+    def _tell(self, held: Held, offset: int, written: Written) -> None:
+        consumer = self._worker.consumer
+        consumer.positions.checkpointed(held.partition, offset)
+        consumer.thread.commit_soon({held.partition: offset})
+        self._vitals.saved(held.partition, everything=not held.unsaved)
+        if not self._worker.holds(held):
+            return
+        self._metrics.observe_checkpoint(held.partition, written.seconds, written.bytes)
+        self._metrics.observe_shard(held.partition, held.shard.stats())
+        for model in MODELS:
+            self._metrics.set_adopted(held.partition, model, held.shard.announced(model))

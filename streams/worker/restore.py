@@ -1,0 +1,183 @@
+"""Taking over a shard: claim its next epoch, load its newest checkpoint, check it against the log, put the state up.
+
+Synchronous; runs in threads. Kafka's assignment says who should own a partition, the claim in the store says who does:
+Kafka's own generation is no fence (a replaced static member came back with the same one).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from sie_online.announcements import Adoption
+from sie_online.errors import CheckpointError, DecisionError
+from sie_online.importance.net import Net
+from sie_online.settings import Settings
+from sie_online.shard import Layout, Shard
+from sie_online.shard.schedule import Artifact
+from streams.checkpoint import CheckpointStore, Loaded
+from streams.checkpoint.decisions import Overrides, check_restore, of_this_topic
+from streams.checkpoint.manifest import Position
+from streams.transport import Claim
+from streams.transport.topic_id import UNKNOWN
+from streams.worker.publisher import Deliveries
+
+log = logging.getLogger(__name__)
+
+
+NOWHERE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class LogPlace:
+    """What the log says of one partition: the first offset there is, the one after the last, the group's commit."""
+
+    first: int
+    end: int
+    committed: int | None
+    n_partitions: int
+    topic_id: str = UNKNOWN
+    """Kafka's id of the topic."""
+
+
+@dataclass(slots=True)
+class Held:
+    """A shard in this process's memory.
+
+    ``turn`` keeps its batches in order. ``processing`` is held while the state changes, ``saving`` while a checkpoint
+    is being made: the snapshot is taken under both, the slow rest (deliveries, fsync) under ``saving`` alone.
+    """
+
+    shard: Shard
+    epoch: int
+    saved: Position | None
+    """Epoch and next offset of the newest durable checkpoint, None if there is none."""
+    n_partitions: int
+    begin: int
+    """Next offset when it was put up; ``NOWHERE`` if what the store holds is to be replaced whatever comes."""
+    deliveries: Deliveries = field(default_factory=Deliveries)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    processing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    saving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    late: list[tuple[Adoption, Artifact | None]] = field(default_factory=list)
+    """Models heard of too late for their offset; adopted at the next checkpoint."""
+    checked_at: float = 0.0
+
+    @property
+    def partition(self) -> int:
+        return self.shard.partition
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether something was processed that no durable checkpoint covers."""
+        return self.shard.next_offset != (self.begin if self.saved is None else self.saved.offset)
+
+    def claim(self) -> Claim:
+        """Where consumption begins."""
+        durable = 0 if self.saved is None else self.saved.offset
+        return Claim(epoch=self.epoch, offset=self.shard.next_offset, durable=durable)
+
+
+class Ownership:
+    """Takes shards over for this process."""
+
+    def __init__(
+        self, settings: Settings, store: CheckpointStore, overrides: Overrides, net_of: Callable[[str], Net | None]
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._net_of = net_of
+        self._overrides = overrides
+
+    @cached_property
+    def _layout(self) -> Layout:
+        return Layout.of(self._settings)
+
+    def begins_anew(self, partition: int) -> bool:
+        """Whether a person has decided that this shard, of which nothing is stored, begins at the log's begin."""
+        return self._overrides.fresh and self._store.newest(partition) is None
+
+    def stored(self, partition: int) -> Loaded | None:
+        """The newest checkpoint's manifest; what ``check`` is to be given."""
+        return self._store.load(partition, only=lambda _piece: False)
+
+    def check(self, stored: Loaded | None, place: LogPlace) -> None:
+        """Raise what ``take`` would raise of ``stored``, without taking anything."""
+        self._begin(stored, place)
+
+    def take(self, partition: int, generation: int, place: LogPlace) -> Held:
+        """Own a shard that is not in memory.
+
+        Raises:
+            DecisionError: state and log disagree, or no checkpoint can be read.
+            UnreachableError: the store does not answer.
+        """
+        # The claim comes first: from here on no former owner's checkpoint can appear that the load has missed.
+        return self._restore(partition, self._store.claim(partition, generation), place)
+
+    def take_again(self, held: Held, place: LogPlace) -> Held:
+        """Own a shard again whose state stayed in memory: as it is if nobody else has written, else from the store."""
+        epoch = self._store.claim(held.partition, held.epoch + 1)
+        newest = self._store.newest(held.partition)
+        if newest != held.saved or place.n_partitions != held.n_partitions:
+            held.shard.close()
+            return self._restore(held.partition, epoch, place)
+        held.epoch = held.shard.generation = epoch
+        log.info("shard kept", extra=_told(held))
+        return held
+
+    def _restore(self, partition: int, epoch: int, place: LogPlace) -> Held:
+        started = time.monotonic()
+        stored = self._store.load(partition)
+        loaded, offset = self._begin(stored, place)
+        left_behind = loaded is not stored
+        if loaded is not None and not self._store.topic_id:
+            self._store.topic_id = loaded.topic_id
+        if loaded is None:
+            shard = Shard(self._settings, partition, generation=epoch, offset=offset)
+            saved = None
+        else:
+            net = self._net(str(loaded.meta["model_version"]))
+            try:
+                shard = Shard.restore(self._settings, partition, loaded.meta, loaded.pieces, generation=epoch, net=net)
+            except CheckpointError as error:
+                raise DecisionError(
+                    f"partition {partition}: the checkpoint at offset {loaded.next_offset} is whole, but this version"
+                    f" cannot put it up ({error}): run version {loaded.code_version}, which wrote it"
+                ) from error
+            shard.next_offset = offset  # an accepted gap moves it
+            saved = Position(loaded.epoch, loaded.next_offset)
+        begin = NOWHERE if left_behind else offset
+        held = Held(shard=shard, epoch=epoch, saved=saved, n_partitions=place.n_partitions, begin=begin)
+        log.info("shard restored", extra=_told(held) | {"seconds": round(time.monotonic() - started, 3)})
+        return held
+
+    def _begin(self, stored: Loaded | None, place: LogPlace) -> tuple[Loaded | None, int]:
+        """What of ``stored`` is gone on with, and from which offset."""
+        loaded = of_this_topic(stored, place.topic_id, accepted=self._overrides.accept_new_topic)
+        offset = check_restore(
+            loaded,
+            self._settings,
+            self._layout,
+            begin_offset=place.first,
+            end_offset=place.end,
+            committed=place.committed if loaded is stored else None,
+            n_partitions=place.n_partitions,
+            overrides=self._overrides,
+        )
+        return loaded, offset
+
+    def _net(self, version: str) -> Net | None:
+        """The net that was in force; without it the shard goes on, and adopts it late once it can be had."""
+        try:
+            return self._net_of(version)
+        except LookupError:
+            return None
+
+
+def _told(held: Held) -> dict[str, int]:
+    return {"partition": held.partition, "epoch": held.epoch, "offset": held.shard.next_offset}

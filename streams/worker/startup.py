@@ -1,0 +1,84 @@
+"""What must be true before a worker joins its group, in the order in which an operator would ask.
+
+Settings were read already. Then: does the store answer, do the brokers allow what we do, are the topics there and of
+the right shape, are the kernels compiled (a shard that compiles while it owns a partition would look dead).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+from sie_online import jit
+from sie_online.errors import UnreachableError
+from sie_online.settings import Settings
+from sie_online.shard import warm_up
+from streams import access
+from streams.store.backend import Part, open_backend
+from streams.topics import check_topics
+
+log = logging.getLogger(__name__)
+
+
+PROGRESS_S = 10
+"""Between two lines in the log while kernels are compiled."""
+
+
+def prepare(settings: Settings, tell: Callable[[str], None]) -> None:
+    """Check and warm up; blocks for seconds, or for two minutes where the kernels were never compiled.
+
+    ``tell`` hears what it is at, from whatever thread.
+
+    Raises:
+        UnreachableError: store or broker does not answer.
+        TopicError: a topic is missing or of the wrong shape.
+        AccessError: the brokers do not allow what a worker does.
+    """
+    tell("checking the store")
+    check_store(settings)
+    tell("checking the topics")
+    asyncio.run(check_topics(settings, access.worker(settings)))
+    compile_kernels(tell)
+
+
+def compile_kernels(tell: Callable[[str], None]) -> None:
+    """Compile the kernels, or load them from their cache, telling how many are there."""
+    started, done = time.monotonic(), threading.Event()
+    threading.Thread(target=_tell_progress, args=(tell, done), daemon=True).start()
+    try:
+        warm_up()
+    finally:
+        done.set()
+    log.info("kernels ready", extra={"seconds": round(time.monotonic() - started, 1)})
+
+
+def _tell_progress(tell: Callable[[str], None], done: threading.Event) -> None:
+    for second in itertools.count():
+        ready, there_are = jit.progress()
+        tell(f"compiling kernels ({ready} of {there_are})")
+        if second % PROGRESS_S == PROGRESS_S // 2:
+            log.info("compiling kernels", extra={"ready": ready, "of": there_are, "cache": jit.config.CACHE_DIR})
+        if done.wait(1.0):
+            return
+
+
+def check_store(settings: Settings) -> None:
+    """Write an object to the store, read it back and delete it.
+
+    Raises:
+        UnreachableError: it does not answer, or may not be written.
+    """
+    name, content = f"probe-{socket.gethostname()}-{os.getpid()}", b"sie"
+    try:
+        backend = open_backend(settings.store)
+        backend.put(name, [Part.of(content)])
+        backend.read(name)
+        backend.delete(name)
+    except UnreachableError as error:
+        raise UnreachableError(f"store {settings.store} cannot be used: {error}") from error

@@ -1,0 +1,58 @@
+"""Whether the input topic is still the one that the worker's states are about.
+
+A topic that is deleted and made again keeps its name, and offsets begin anew: records of the new log would be taken for
+processed ones, or processed onto a state of the old log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiokafka.errors import KafkaError
+
+from sie_online.errors import DecisionError
+from streams.checkpoint import CheckpointStore
+from streams.checkpoint.decisions import MADE_ANEW, is_another_topic
+from streams.exits import die
+
+if TYPE_CHECKING:
+    from streams.worker.service import Worker
+
+EVERY_S = 2.0
+
+
+class TopicIdentity:
+    """Asks for the topic's id; ``store`` knows the one that its checkpoints are about, empty until one is known."""
+
+    def __init__(self, worker: Worker, store: CheckpointStore) -> None:
+        self._worker = worker
+        self._store = store
+
+    async def look(self) -> str:
+        """The topic's id now, ``UNKNOWN`` where the brokers tell none.
+
+        Raises:
+            DecisionError: it is another one than when this process first knew it.
+        """
+        thread = self._worker.consumer.thread
+        found = await thread.ask(thread.topic_id, ())
+        if is_another_topic(self._store.topic_id, found):
+            topic = self._worker.settings.topics.events
+            raise DecisionError(f"topic {topic} had the id {self._store.topic_id} and has {found} now: {MADE_ANEW}")
+        self._store.topic_id = self._store.topic_id or found
+        return found
+
+    async def watch(self) -> None:
+        """Look every ``EVERY_S`` seconds; another topic ends the process (exit 78)."""
+        worker = self._worker
+        while not worker.should_stop:
+            await worker.sleep(EVERY_S)
+            if not worker.partitions:
+                continue
+            try:
+                await asyncio.wait_for(self.look(), worker.settings.kafka.request_timeout_s)
+            except DecisionError as error:
+                die(error.exit_code, str(error))
+            except (KafkaError, TimeoutError):
+                continue  # whoever watches the lag says so
