@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from sie_online import contracts
-from sie_online.events import Erase, Event, Heartbeat, Reason
+from sie_online.ingest.events import Erase, Event, Heartbeat, Reason
 from sie_online.statements import EntityState
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from sie_online.contracts import EVENT_TYPES
-from sie_online.records import RecordBatch
+from sie_online.ingest.records import RecordBatch
 from sie_online.settings import Settings, load
 from sie_online.shard import Shard, ShardOutput
 

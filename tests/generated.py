@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from sie_online.records import Headers, RecordBatch
+from sie_online.ingest.records import Headers, RecordBatch
+from sie_online.ingest.wire import final_heartbeats
 from sie_online.settings import load
 from sie_online.shard import Shard
 from sie_online.simulator import Scenario, simulate
-from sie_online.wire import final_heartbeats
 
 KAFKA_MS = 1_900_000_000_000  # later than every generated event
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from sie_online.contracts import BUILTIN_MODEL, EVENT_TYPES
 from sie_online.errors import SieError
-from sie_online.records import RecordBatch
+from sie_online.ingest.records import RecordBatch
 from sie_online.settings import Settings, load
 from sie_online.shard import Counts, Gathered, Layout, ShardOutput, ShardStats, Snapshot
 from sie_online.shard.state import WEIGHT_EDGES

@@ -16,8 +16,8 @@ from aiokafka.structs import ConsumerRecord
 
 from sie_online.client.connection import connection
 from sie_online.contracts import from_message
+from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
-from sie_online.wire import WireRecord
 from streams.topics import create_topics
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from aiokafka.record.util import calc_crc32c, encode_varint
 
-from sie_online.records import REFUSED_BATCH
+from sie_online.ingest.records import REFUSED_BATCH
 
 # base offset, length, leader epoch, magic, checksum, attributes, last offset delta, first and newest timestamp,
 # producer's id and epoch, first sequence number, records

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sie_online.errors import UsageError
 from sie_online.examples.samples import Samples
-from sie_online.ranking import auc
+from sie_online.metrics import auc
 
 METRICS = ("AUC", "NLL", "accuracy", "precision", "recall")
 

@@ -12,16 +12,16 @@ import numpy as np
 import pyarrow as pa
 
 from sie_online.announcements import NET, Adoption
-from sie_online.clock import end_ms, now_ms
-from sie_online.decoder import Decoder
-from sie_online.events import DeadLetter, EventBatch
-from sie_online.importance.net import Net, no_net, own
+from sie_online.importance.influence import Net, no_net, own
 from sie_online.importance.weight import effective_share
+from sie_online.ingest.decoder import Decoder
+from sie_online.ingest.events import DeadLetter, EventBatch
+from sie_online.ingest.records import RecordBatch
 from sie_online.pseudonyms import HEX_BYTES
 from sie_online.recommender.pooling import Gains
-from sie_online.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import snapshot
+from sie_online.shard.clock import end_ms, now_ms
 from sie_online.shard.external import External
 from sie_online.shard.gathering import Gathered, Gathering
 from sie_online.shard.layout import layout_of
@@ -31,7 +31,7 @@ from sie_online.shard.pooled import Pooled
 from sie_online.shard.schedule import Artifact, Schedule
 from sie_online.shard.snapshot import Image, Piece, Snapshot
 from sie_online.shard.state import COUNTERS, WEIGHT_EDGES, config_of, new_state
-from sie_online.views import grown
+from sie_online.shard.views import grown
 
 FULL_AFTER_ERASURE = 2
 """Full snapshots after an erasure. After one the store would still keep a checkpoint in which the erased are: the
@@ -164,12 +164,12 @@ class Shard:
 
     @property
     def clock_ms(self) -> int:
-        """What the shard's clock says (`sie_online.clock`), ms since 1970; 0 before the first event."""
+        """What the shard's clock says (`sie_online.shard.clock`), ms since 1970; 0 before the first event."""
         return int(now_ms(self._state.clock[0]))
 
     @property
     def end_ms(self) -> int:
-        """Latest event time, should the log end here (`sie_online.clock`), ms since 1970; 0 before the first event."""
+        """Latest event time, should the log end here (`sie_online.shard.clock`), ms; 0 before the first event."""
         return int(end_ms(self._config.belief, self._state.clock[0]))
 
     def process(self, batch: RecordBatch, *, gather: bool = False) -> Iterator[ShardOutput]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from sie_online.importance.weight import BALANCE, DELAY, INFLUENCE, NOISE, SCORE
 from sie_online.jit import kernel
-from sie_online.views import load_text
+from sie_online.shard.views import load_text
 
 
 @kernel

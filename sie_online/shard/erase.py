@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sie_online.clock import forget_witness, now_ms
-from sie_online.entities import ERASED_USER
 from sie_online.importance import delay
 from sie_online.jit import kernel
+from sie_online.shard.clock import forget_witness, now_ms
+from sie_online.shard.entities import ERASED_USER
 from sie_online.shard.labels import ERASED, UNKNOWN, revise
 from sie_online.shard.output import has_room
-from sie_online.slots import forget, was_slot_of
-from sie_online.views import drop_user_text, wipe
+from sie_online.shard.slots import forget, was_slot_of
+from sie_online.shard.views import drop_user_text, wipe
 
 
 @kernel

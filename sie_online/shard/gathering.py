@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sie_online.entities import CATEGORY, ERASED_USER, ITEM, KINDS, USER
-from sie_online.events import EventBatch
+from sie_online.ingest.events import EventBatch
+from sie_online.shard.entities import CATEGORY, ERASED_USER, ITEM, KINDS, USER
 from sie_online.shard.output import Out, Settled
 from sie_online.statements import EntityState, encode, key
 

@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from sie_online.clock import is_known, now_ms, waits_from
 from sie_online.importance import delay
 from sie_online.importance.balance import class_log_weight
-from sie_online.importance.net import Sample, log_influence
-from sie_online.importance.noise import reassess
-from sie_online.importance.scores import NET, log_score
+from sie_online.importance.influence import Sample, log_influence
+from sie_online.importance.noise.detector import reassess
+from sie_online.importance.score import NET, log_score
 from sie_online.importance.weight import compose, learning_weight
 from sie_online.jit import kernel
 from sie_online.recommender.kernels import TWINS, UNIFORM, learn, take_back
+from sie_online.shard.clock import is_known, now_ms, waits_from
 from sie_online.shard.emit import ids_of_view, set_factors, write_settled, write_statement
 from sie_online.shard.output import has_room
-from sie_online.views import newest_of, next_older
+from sie_online.shard.views import newest_of, next_older
 
 UNKNOWN, NEGATIVE, POSITIVE, ERASED = -1, 0, 1, 2
 

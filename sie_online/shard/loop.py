@@ -11,24 +11,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sie_online.clock import Belief, beat, hear, heard_ms
-from sie_online.dedupe import contains, remember
-from sie_online.entities import CATEGORY, ITEM, USER, count, statement_due
-from sie_online.events import ERASE_CODE, HEARTBEAT_CODE
 from sie_online.features import extract
 from sie_online.features import observe as observe_features
 from sie_online.hashing import combine
 from sie_online.importance import delay
 from sie_online.importance.balance import class_log_weight, group_log_weight
-from sie_online.importance.net import Sample, log_influence
-from sie_online.importance.noise import assess
-from sie_online.importance.noise import observe as observe_noise
-from sie_online.importance.scores import NET, log_score, observe_scores
+from sie_online.importance.influence import Sample, log_influence
+from sie_online.importance.noise.detector import assess
+from sie_online.importance.noise.detector import observe as observe_noise
+from sie_online.importance.score import NET, log_score, observe_scores
 from sie_online.importance.weight import compose, learning_weight, observe_weight
+from sie_online.ingest.events import ERASE_CODE, HEARTBEAT_CODE
 from sie_online.jit import kernel
 from sie_online.masks import has
 from sie_online.recommender.kernels import UNIFORM, WEIGHTED, learn, note_usage, predict
+from sie_online.shard.clock import Belief, beat, hear, heard_ms
+from sie_online.shard.dedupe import contains, remember
 from sie_online.shard.emit import ids_of_event, set_factors, write_statement
+from sie_online.shard.entities import CATEGORY, ITEM, USER, count, statement_due
 from sie_online.shard.erase import forget_user
 from sie_online.shard.labels import (
     POSITIVE,
@@ -41,9 +41,9 @@ from sie_online.shard.labels import (
     settle_oldest,
 )
 from sie_online.shard.output import DONE, GROW, has_room
+from sie_online.shard.slots import slot_of
 from sie_online.shard.state import WEIGHT_EDGES
-from sie_online.slots import slot_of
-from sie_online.views import link, store_text
+from sie_online.shard.views import link, store_text
 
 RETURN = 6
 NO_CATEGORY = np.uint64(1)

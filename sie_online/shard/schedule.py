@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sie_online.announcements import MODELS, NET, PRIORS, Adoption
 from sie_online.contracts import BUILTIN_MODEL
-from sie_online.importance.net import Net
+from sie_online.importance.influence import Net
 from sie_online.recommender.pooling import Gains
 
 Artifact = Net | Gains

@@ -21,12 +21,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sie_online.dedupe import rebuild
 from sie_online.errors import CheckpointError
 from sie_online.jit import kernel
+from sie_online.shard.dedupe import rebuild
+from sie_online.shard.slots import SlotTable, reindex
 from sie_online.shard.state import State
-from sie_online.slots import SlotTable, reindex
-from sie_online.views import COLD, FIRST_CAPACITY, HOT, Views, new_views, relink
+from sie_online.shard.views import COLD, FIRST_CAPACITY, HOT, Views, new_views, relink
 
 BLOCK_BYTES = 1 << 16
 """Small enough that scattered updates stay cheap, large enough that a manifest stays small."""

@@ -11,21 +11,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sie_online.clock import Belief, belief_of, new_clock
 from sie_online.contracts import EVENT_TYPES, FACTORS
-from sie_online.dedupe import Dedupe, new_dedupe
-from sie_online.entities import CATEGORIES, INTERESTS, ITEMS, PAIRS, USERS, WORLD, StatementConfig
-from sie_online.events import TYPE_CODES
 from sie_online.features import FACTOR_COLUMNS, N_DENSE, N_FEATURES, FeatureConfig
-from sie_online.importance import scores
-from sie_online.importance.net import Net, no_net
-from sie_online.importance.noise import N_EVIDENCE, NoiseConfig
+from sie_online.importance import score as scores
+from sie_online.importance.influence import Net, no_net
+from sie_online.importance.noise.detector import N_EVIDENCE, NoiseConfig
 from sie_online.importance.weight import WeightConfig
+from sie_online.ingest.events import TYPE_CODES
 from sie_online.masks import mask_of
 from sie_online.recommender.kernels import Model, RecommenderConfig, new_model
 from sie_online.settings import Settings
-from sie_online.slots import SlotTable, new_table
-from sie_online.views import FIRST_CAPACITY, Views, new_views
+from sie_online.shard.clock import Belief, belief_of, new_clock
+from sie_online.shard.dedupe import Dedupe, new_dedupe
+from sie_online.shard.entities import CATEGORIES, INTERESTS, ITEMS, PAIRS, USERS, WORLD, StatementConfig
+from sie_online.shard.slots import SlotTable, new_table
+from sie_online.shard.views import FIRST_CAPACITY, Views, new_views
 
 COMBINE_CODES = {"off": scores.OFF, "sum": scores.SUM, "product": scores.PRODUCT, "net": scores.NET}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from sie_online.wire import WireRecord
+from sie_online.ingest.wire import WireRecord
 
 Fields = dict[str, Any]
 YEAR_2100_MS = 4_102_444_800_000

@@ -12,13 +12,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sie_online.contracts import EVENT_TYPES
+from sie_online.ingest.wire import Chunk, WireRecord
 from sie_online.simulator import noise
 from sie_online.simulator.behaviour import genuine
 from sie_online.simulator.columns import CODE, KINDS, EventColumns
 from sie_online.simulator.malformed import Fields, malformed, malformed_line
 from sie_online.simulator.scenario import Scenario
 from sie_online.simulator.world import World, build
-from sie_online.wire import Chunk, WireRecord
 
 CHUNK = 4_096  # events turned into Python objects at a time
 RESEND_MEAN = 200.0  # records between an event and its duplicate

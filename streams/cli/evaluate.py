@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sie_online.errors import UsageError
-from sie_online.evaluation import BATCH_RECORDS, Coach, evaluate
+from sie_online.evaluation.run import BATCH_RECORDS, Coach, evaluate
+from sie_online.ingest.sources import read_events
 from sie_online.moments import moment
 from sie_online.settings import Settings
 from sie_online.shard import warm_up
-from sie_online.sources import read_events
 from streams.cli import findings
 from streams.cli import reading as read
 from streams.cli.common import Json, err, get_settings, out, print_json, require_writable

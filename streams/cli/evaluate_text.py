@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from sie_online.report import Report
+from sie_online.evaluation.report import Report
 from sie_online.settings import Settings
 from streams.trainer.metrics import Outcome
 

@@ -8,7 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from sie_online.escape import safe
-from sie_online.inspection import Findings
+from sie_online.evaluation.inspection import Findings
 from sie_online.settings import Settings
 from streams.cli.common import err
 

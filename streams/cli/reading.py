@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from sie_online.errors import UsageError
-from sie_online.sources import PRESETS
-from sie_online.sources.reading import FORMATS, SKIP, TIME_UNITS, Reading
+from sie_online.ingest.sources import PRESETS
+from sie_online.ingest.sources.reading import FORMATS, SKIP, TIME_UNITS, Reading
 from streams.cli.common import err
 
 PANEL = "How to read the files"

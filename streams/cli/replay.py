@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from sie_online.inspection import Inspector
+from sie_online.evaluation.inspection import Inspector
+from sie_online.ingest.sources import read_events
 from sie_online.settings import Settings
-from sie_online.sources import read_events
 from streams.cli import findings
 from streams.cli import reading as read
 from streams.cli.common import Json, err, get_settings, out, print_json

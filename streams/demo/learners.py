@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sie_online.ranking import auc
+from sie_online.metrics import auc
 from sie_online.recommender import CurvatureLogisticRegression
 from sie_online.simulator import Simulation
 from sie_online.simulator.columns import CODE, KINDS

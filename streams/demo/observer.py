@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sie_online.ranking import auc
+from sie_online.metrics import auc
 
 KIND_TYPES = {"bots": "view", "brushing": "purchase", "misclick": "view"}
 """Kinds of noise, each judged among the events of its own type: views by bots among views, and so on."""

@@ -21,10 +21,10 @@ from rich.console import Console
 
 from sie_online.client.subscriber import WeightSubscriber
 from sie_online.errors import UnreachableError, UsageError
-from sie_online.partitioner import Placer
+from sie_online.ingest.partitioner import Placer
+from sie_online.ingest.wire import Chunk
 from sie_online.settings import Settings
 from sie_online.simulator import Simulation, simulate
-from sie_online.wire import Chunk
 from streams.demo.broker_side import Log, open_log
 from streams.demo.children import ChildError, Children, broker_command, free_port, listens, worker_command
 from streams.demo.learners import compare, warm_up

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from models.manifest import Manifest
 from sie_online.features import N_DENSE
-from sie_online.importance.net import Net, new_net
+from sie_online.importance.influence import Net, new_net
 from streams.model_registry import artifacts
 from streams.model_registry.versions import Versions
 

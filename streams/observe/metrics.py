@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from sie_online.announcements import MODELS
 from sie_online.contracts import CODE_VERSION, ERASE, EVENT_TYPES, HEARTBEAT
-from sie_online.events import Reason
+from sie_online.ingest.events import Reason
 from sie_online.settings import Settings
 from sie_online.shard.state import WEIGHT_EDGES
 from streams.observe.histograms import BulkHistogram

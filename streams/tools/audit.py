@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sie_online.client.reader import Message, Span, TopicReader
 from sie_online.contracts import WEIGHTS
 from sie_online.errors import DecisionError, MessageError
-from sie_online.records import RecordBatch
+from sie_online.ingest.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import Shard
 from streams.model_registry.loaded import ArtifactOf

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 from sie_online.client.reader import TopicReader
 from sie_online.errors import UsageError
-from sie_online.events import Text
+from sie_online.ingest.events import Text
+from sie_online.ingest.wire import erasure
 from sie_online.pseudonyms import HEX_BYTES, pseudonyms
 from sie_online.settings import Settings
 from sie_online.statements import key as statement_key
-from sie_online.wire import erasure
 from streams.store.backend import Backend
 from streams.tools.writer import open_writer
 from streams.topics import HOUR_MS, find_topics

@@ -14,8 +14,8 @@ from aiokafka.errors import KafkaError
 
 from sie_online.client.access import failure
 from sie_online.client.consumer import PatientConsumer
+from sie_online.ingest.wire import heartbeat
 from sie_online.settings import Settings
-from sie_online.wire import heartbeat
 from streams.tools.writer import EventWriter, open_writer
 
 

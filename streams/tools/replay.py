@@ -21,9 +21,9 @@ from aiokafka.errors import KafkaError
 
 from sie_online.client.connection import connection
 from sie_online.errors import SieError, UnreachableError
-from sie_online.inspection import Findings, Inspected, Inspector
+from sie_online.evaluation.inspection import Findings, Inspected, Inspector
+from sie_online.ingest.wire import Chunk, Origin, final_heartbeats
 from sie_online.settings import Settings
-from sie_online.wire import Chunk, Origin, final_heartbeats
 from streams.tools.pacing import Pacer, Rate
 from streams.tools.writer import EventWriter, open_writer
 
@@ -70,7 +70,7 @@ async def replay(
     on_stop: Stopped | None = None,
 ) -> Replayed:
     """Write ``chunks``; with ``flush``, end with a heartbeat to every partition at
-    ``sie_online.wire.maturity_ms``. ``flush`` None: if nothing was ever written to the topic before.
+    ``sie_online.ingest.wire.maturity_ms``. ``flush`` None: if nothing was ever written to the topic before.
 
     Whatever ends it early once the topic is open, an error or Ctrl-C, ``on_stop`` is told what has been written.
 

@@ -19,9 +19,9 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLarg
 from sie_online.client.access import Needs, failure, require
 from sie_online.client.connection import connection
 from sie_online.errors import TopicError, UnreachableError, UsageError
-from sie_online.partitioner import Placer
+from sie_online.ingest.partitioner import Placer
+from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
-from sie_online.wire import WireRecord
 from streams.topics import broker_admin, create_line
 
 BATCH_BYTES = 256 * 1024  # large enough to amortise a request, far below every broker's message limit

@@ -20,7 +20,7 @@ from models.snapshot import Contents, encode
 from sie_online.announcements import PRIORS
 from sie_online.contracts import BUILTIN_MODEL, CODE_VERSION
 from sie_online.features import schema_hash
-from sie_online.ranking import auc
+from sie_online.metrics import auc
 from sie_online.recommender.kernels import PROBABILITY_FLOOR, Model, RecommenderConfig, predict_rows
 from sie_online.recommender.pooling import Gains, replace, total
 from sie_online.settings import Settings

@@ -18,7 +18,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP, ConsumerMessage
 
-from sie_online.records import RecordBatch, Turn
+from sie_online.ingest.records import RecordBatch, Turn
 from sie_online.settings import Settings
 from streams.transport.fetcher import FetchThread
 from streams.transport.positions import Claim, Positions, batch_bytes

@@ -21,7 +21,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 
 from sie_online.client.consumer import PatientConsumer
-from sie_online.records import RecordBatch
+from sie_online.ingest.records import RecordBatch
 from streams.transport.positions import Claim, batch_bytes
 from streams.transport.topic_id import topic_id
 

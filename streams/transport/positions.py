@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sie_online.records import RecordBatch
+from sie_online.ingest.records import RecordBatch
 
 RECORD_BYTES = 64  # what a batch keeps per record beside its buffer: two spans, an offset, a timestamp
 

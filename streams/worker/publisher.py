@@ -24,8 +24,8 @@ from sie_online.client.backoff import back_off
 from sie_online.client.connection import connection
 from sie_online.contracts import DEAD_LETTER_VALUE_BYTES, FINGERPRINT_HEADER, GROUP_HEADER, to_message
 from sie_online.errors import UnreachableError
-from sie_online.events import DeadLetter
-from sie_online.partitioner import partitions_of
+from sie_online.ingest.events import DeadLetter
+from sie_online.ingest.partitioner import partitions_of
 from sie_online.settings import Settings
 from sie_online.shard import Gathered, ShardOutput
 from streams.exits import code_of, die

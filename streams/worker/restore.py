@@ -15,7 +15,7 @@ from functools import cached_property
 
 from sie_online.announcements import Adoption
 from sie_online.errors import CheckpointError, DecisionError
-from sie_online.importance.net import Net
+from sie_online.importance.influence import Net
 from sie_online.settings import Settings
 from sie_online.shard import Layout, Shard
 from sie_online.shard.schedule import Artifact

@@ -28,7 +28,7 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from sie_online.client.availability import ASK_EVERY_S
 from sie_online.errors import SieError, UnreachableError
-from sie_online.records import RecordBatch, Turn
+from sie_online.ingest.records import RecordBatch, Turn
 from sie_online.settings import Settings
 from sie_online.shard import ShardOutput
 from streams.checkpoint import CheckpointStore

@@ -17,9 +17,9 @@ from typing import Any
 
 import msgspec
 
+from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings, load
 from sie_online.simulator import Scenario, simulate
-from sie_online.wire import WireRecord
 from streams.tools.writer import open_writer
 
 TICK_S = 0.004

@@ -27,7 +27,7 @@ READ = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from sie_online.sources import read_events
+from sie_online.ingest.sources import read_events
 file = Path(sys.argv[2])
 for _ in range(2):
     begin = time.process_time()

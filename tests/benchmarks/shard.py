@@ -19,11 +19,11 @@ from statistics import median
 from typing import Any
 
 from sie_online.contracts import to_message
-from sie_online.records import RecordBatch
+from sie_online.ingest.records import RecordBatch
+from sie_online.ingest.wire import final_heartbeats
 from sie_online.settings import Settings
 from sie_online.shard import Shard, warm_up
 from sie_online.simulator import Scenario, simulate
-from sie_online.wire import final_heartbeats
 from tests.benchmarks import BENCH
 from tests.benchmarks.machine import busy_cores, describe, warning
 

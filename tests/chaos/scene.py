@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sie_online.ingest.wire import WireRecord, final_heartbeats
 from sie_online.settings import Settings, load
 from sie_online.simulator import Scenario, simulate
 from sie_online.simulator.scenario import MONDAY_MS
-from sie_online.wire import WireRecord, final_heartbeats
 from tests import topic_io
 from tests.brokers import Broker
 from tests.chaos.fleet import Fleet, Slot

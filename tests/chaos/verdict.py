@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sie_online.announcements import ModelLine
 from sie_online.contracts import WEIGHT_KEY
-from sie_online.records import RecordBatch
+from sie_online.ingest.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import Shard, ShardOutput
 from streams.model_registry.loaded import ArtifactOf

@@ -17,9 +17,9 @@ import pyarrow as pa
 
 from sie_online import contracts, statements
 from sie_online.client.entities import parse_key
-from sie_online.decoder import Decoder
-from sie_online.events import DeadLetter, EventBatch, Reason
-from sie_online.records import RecordBatch
+from sie_online.ingest.decoder import Decoder
+from sie_online.ingest.events import DeadLetter, EventBatch, Reason
+from sie_online.ingest.records import RecordBatch
 from sie_online.settings import Settings
 from streams.worker.publisher import dead_letter
 

@@ -21,7 +21,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from sie_online.sources import Reading, read_events
+from sie_online.ingest.sources import Reading, read_events
 from tests.fuzz.run import FOUND
 
 TRUE_SIZE = 1_150_000

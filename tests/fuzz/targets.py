@@ -24,8 +24,8 @@ from sie_online.announcements import NET, Announcement, announcement_key, encode
 from sie_online.client.entities import EntityTable
 from sie_online.client.rows import SAMPLES, Source, read_batch, weight_rows
 from sie_online.client.rows import statements as statements_of
-from sie_online.decoder import Decoder
 from sie_online.errors import CheckpointError, DecisionError, MessageError
+from sie_online.ingest.decoder import Decoder
 from sie_online.recommender.pooling import Gain, Gains
 from sie_online.settings import Settings
 from streams.checkpoint import manifest as checkpoints
@@ -80,7 +80,7 @@ def _events() -> Seeds:
 def _check_events(inputs: Sequence[bytes]) -> None:
     rows = batch([Record(at, value, b"u1") for at, value in enumerate(inputs)])
     fast, dead = _decoder().decode(rows)
-    with patch("sie_online.decoder.parse"):  # nothing is sure any more
+    with patch("sie_online.ingest.decoder.parse"):  # nothing is sure any more
         slow, slow_dead = _decoder().decode(rows)
     assert len(fast) + len(dead) == len(inputs)
     assert dead == slow_dead

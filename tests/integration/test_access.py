@@ -17,8 +17,8 @@ from sie_online.client.access import Needs, missing
 from sie_online.client.reader import TopicReader
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import AccessError
+from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings, load
-from sie_online.wire import WireRecord
 from streams import access
 from streams.model_registry import event_log
 from streams.model_registry.announcer import Announcer

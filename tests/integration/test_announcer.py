@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from sie_online.ingest.wire import heartbeat
 from sie_online.settings import Settings
-from sie_online.wire import heartbeat
 from streams.model_registry import artifacts
 from streams.model_registry.announcer import Announcer, OvertakenError, SupersededError
 from streams.model_registry.history import read_line

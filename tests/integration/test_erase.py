@@ -12,8 +12,8 @@ from urllib.parse import urlparse
 import pyarrow.parquet as pq
 import pytest
 
+from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
-from sie_online.wire import WireRecord
 from streams.cli import root as cli
 from tests import topic_io
 from tests.brokers import Broker

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sie_online.contracts import WEIGHT_KEY, WEIGHTS
-from sie_online.evaluation import evaluate
+from sie_online.evaluation.run import evaluate
 from sie_online.settings import Settings
 from sie_online.simulator import Scenario, simulate
 from streams.tools.pacing import Rate

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
-from sie_online.wire import WireRecord
 from streams.checkpoint import CheckpointStore
 from tests import topic_io
 from tests.brokers import Broker

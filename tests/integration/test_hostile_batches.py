@@ -12,7 +12,7 @@ from aiokafka.record.util import calc_crc32c
 
 from sie_online.client.connection import connection
 from sie_online.client.reader import Message, TopicReader
-from sie_online.records import REFUSED_BATCH
+from sie_online.ingest.records import REFUSED_BATCH
 from sie_online.settings import Settings
 from tests import topic_io
 from tests.brokers import Broker

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
-from sie_online.wire import WireRecord
 from streams.cli.root import run
 from tests import topic_io
 from tests.brokers import Broker

@@ -21,8 +21,8 @@ import pytest
 from sie_online.client.folding import DIGITS
 from sie_online.client.reader import TopicReader
 from sie_online.errors import UnreachableError
+from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
-from sie_online.wire import WireRecord
 from tests import topic_io
 from tests.brokers import Broker, apache_kafka
 from tests.workers import RECORDING_WORKER, WorkerProcess, worker_pool

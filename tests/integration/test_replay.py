@@ -14,11 +14,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from sie_online.errors import TopicError, UnreachableError
-from sie_online.partitioner import partition_of
+from sie_online.ingest.partitioner import partition_of
+from sie_online.ingest.sources import Reading, read_events
+from sie_online.ingest.wire import Chunk, maturity_ms
 from sie_online.settings import Settings
 from sie_online.simulator import Scenario, Simulation, simulate
-from sie_online.sources import Reading, read_events
-from sie_online.wire import Chunk, maturity_ms
 from streams.cli.root import run
 from streams.tools.heartbeat import keep_beating
 from streams.tools.pacing import Rate

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from sie_online.errors import UsageError
+from sie_online.ingest.wire import Chunk, Origin, WireRecord
 from sie_online.settings import Settings
-from sie_online.wire import Chunk, Origin, WireRecord
 from streams.cli import replay as command
 from streams.cli.root import run
 from tests import topic_io

@@ -23,8 +23,8 @@ from models.forward import IMPORTANCE, scores
 from models.inputs import label_known
 from models.samples import from_table
 from sie_online import contracts, statements
-from sie_online.events import DeadLetter, Reason
 from sie_online.features import N_DENSE, N_FEATURES, schema_hash
+from sie_online.ingest.events import DeadLetter, Reason
 from sie_online.settings import Settings
 from streams.cli.root import run
 from streams.cli.views import VIEWS

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
-from sie_online.wire import WireRecord
 from tests import topic_io
 from tests.brokers import Broker
 from tests.workers import RECORDING_WORKER, WorkerProcess, worker_pool

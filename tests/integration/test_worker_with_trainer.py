@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
 from sie_online.simulator import Scenario, simulate
-from sie_online.wire import WireRecord
 from streams.tools.pacing import Rate
 from streams.tools.replay import replay
 from tests import topic_io

@@ -26,7 +26,7 @@ from sie_online.announcements import (
     manifest_key,
 )
 from sie_online.features import N_DENSE
-from sie_online.importance.net import Net, Sample, importance, log_influence, new_net, no_net
+from sie_online.importance.influence import Net, Sample, importance, log_influence, new_net, no_net
 from sie_online.shard import Shard
 from tests.events import heartbeat, random_events, records, run, samples, small_settings, weights
 from tests.nets import random_weights

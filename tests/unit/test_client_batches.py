@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from sie_online.client import batches
 from sie_online.client.batches import ReadableBatches, bounded
-from sie_online.records import REFUSED_BATCH
+from sie_online.ingest.records import REFUSED_BATCH
 
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
 LIMIT = 1 << 20

@@ -8,7 +8,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sie_online.clock import (
+from sie_online.ingest.events import EVENT, HEARTBEAT_CODE
+from sie_online.settings import load
+from sie_online.shard.clock import (
     RECENT_EVENTS,
     WITNESSES,
     belief_of,
@@ -21,8 +23,6 @@ from sie_online.clock import (
     now_ms,
     waits_from,
 )
-from sie_online.events import EVENT, HEARTBEAT_CODE
-from sie_online.settings import load
 
 HOUR, DAY = 3_600_000, 86_400_000
 T0 = 1_700_000_000_000

@@ -12,14 +12,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from sie_online import dead_letters
 from sie_online.contracts import DEAD_LETTER_VALUE_BYTES
 from sie_online.errors import UsageError
-from sie_online.evaluation import evaluate
-from sie_online.partitioner import partition_of
-from sie_online.report import Report
+from sie_online.evaluation import dead_letters
+from sie_online.evaluation.report import Report
+from sie_online.evaluation.run import evaluate
+from sie_online.ingest.partitioner import partition_of
+from sie_online.ingest.wire import Chunk, Origin, WireRecord
 from sie_online.settings import Settings
-from sie_online.wire import Chunk, Origin, WireRecord
 from tests.events import ARRIVAL_MS, event
 
 PARTITIONS = 3

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sie_online.dedupe import contains, new_dedupe, rebuild, remember
+from sie_online.shard.dedupe import contains, new_dedupe, rebuild, remember
 
 
 @given(st.integers(1, 9), st.lists(st.integers(1, 30), max_size=200), st.integers(0, 200))

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import settings as checks
 from hypothesis import strategies as st
 
-from sie_online.decoder import Decoder
-from sie_online.events import Reason
+from sie_online.ingest.decoder import Decoder
+from sie_online.ingest.events import Reason
+from sie_online.ingest.wire import erasure
 from sie_online.settings import Settings
 from sie_online.shard import Shard
-from sie_online.wire import erasure
 from tests.events import Record, batch, event, heartbeat, random_events, records, run, samples, small_settings, weights
 
 WHO = "u-erased"

@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from sie_online import contracts, evaluation
+from sie_online import contracts
 from sie_online.errors import UsageError
-from sie_online.evaluation import evaluate
-from sie_online.partitioner import partition_of
-from sie_online.report import Report
+from sie_online.evaluation import run as evaluation
+from sie_online.evaluation.report import Report
+from sie_online.evaluation.run import evaluate
+from sie_online.ingest.partitioner import partition_of
 from sie_online.settings import Settings
 from sie_online.shard import Shard
 from sie_online.simulator import Scenario, Simulation, simulate

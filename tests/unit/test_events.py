@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sie_online.contracts import EVENT_TYPES
-from sie_online.decoder import Decoder
 from sie_online.errors import SettingsError
-from sie_online.events import Reason
-from sie_online.records import REFUSED_BATCH
+from sie_online.ingest.decoder import Decoder
+from sie_online.ingest.events import Reason
+from sie_online.ingest.records import REFUSED_BATCH
 from sie_online.settings import Settings, load
 from sie_online.shard import Shard
 from tests.events import (
@@ -190,7 +190,7 @@ def json_objects(draw: st.DrawFn) -> bytes:
 def test_the_fast_path_says_what_the_parser_says(values: list[bytes]) -> None:
     rows = batch([Record(n, value, b"u1") for n, value in enumerate(values)])
     fast, dead = Decoder(Settings()).decode(rows)
-    with patch("sie_online.decoder.parse"):  # nothing is sure any more
+    with patch("sie_online.ingest.decoder.parse"):  # nothing is sure any more
         slow, slow_dead = Decoder(Settings()).decode(rows)
     assert dead == slow_dead
     assert fast.columns.tobytes() == slow.columns.tobytes()

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sie_online.contracts import FACTORS
-from sie_online.entities import CATEGORIES, WORLD
-from sie_online.importance import balance, delay, scores
+from sie_online.importance import balance, delay
+from sie_online.importance import score as scores
 from sie_online.importance.weight import (
     BALANCE,
     DELAY,
@@ -27,6 +27,7 @@ from sie_online.importance.weight import (
     learning_weight,
     observe_weight,
 )
+from sie_online.shard.entities import CATEGORIES, WORLD
 
 probabilities = st.floats(1e-6, 1 - 1e-6)
 RAW = (NOISE, DELAY, BALANCE, SCORE, INFLUENCE)

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sie_online.errors import UsageError
-from sie_online.inspection import EXAMPLES, Example, Inspector
+from sie_online.evaluation.inspection import EXAMPLES, Example, Inspector
+from sie_online.ingest.wire import Chunk, Origin, WireRecord, heartbeat
 from sie_online.settings import Settings, load
-from sie_online.wire import Chunk, Origin, WireRecord, heartbeat
 from tests.events import ARRIVAL_MS, START_MS, event
 
 REFUSED = WireRecord(b"u1", b"{}")

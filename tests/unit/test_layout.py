@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from sie_online import jit
-from sie_online.importance import noise_order, weight
+from sie_online.importance import weight
+from sie_online.importance.noise import order as noise_order
 from sie_online.shard import Layout, Shard, layout
 from sie_online.shard.layout import layout_of
 from sie_online.shard.state import State, new_state

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from sie_online.importance import noise, noise_event, noise_explicit
-from sie_online.importance.noise import NoiseConfig
+from sie_online.importance.noise import detector as noise
+from sie_online.importance.noise import event as noise_event
+from sie_online.importance.noise import explicit as noise_explicit
+from sie_online.importance.noise.detector import NoiseConfig
 
 IMPRESSION, VIEW, CART, FAVORITE, PURCHASE, RETURN, RATING = 0, 1, 3, 4, 5, 6, 7
 MINUTE, DAY = 60_000, 86_400_000

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from aiokafka.partitioner import DefaultPartitioner, murmur2
 
-from sie_online import partitioner
+from sie_online.ingest import partitioner
 
 
 @pytest.mark.parametrize("length", range(14))

@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from sie_online.announcements import NET, PRIORS, Adoption
-from sie_online.importance.net import Net, new_net
+from sie_online.importance.influence import Net, new_net
 from sie_online.recommender.pooling import Gains
 from sie_online.shard import Shard
 from sie_online.shard.pooled import is_learned, own_gains, untaught

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from sie_online.contracts import to_message
-from sie_online.decoder import Decoder
-from sie_online.events import DeadLetter, Reason
+from sie_online.ingest.decoder import Decoder
+from sie_online.ingest.events import DeadLetter, Reason
 from sie_online.settings import Settings
 from sie_online.shard import Shard
 from streams.worker.publisher import dead_letter

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from sie_online.ranking import auc
+from sie_online.metrics import auc
 
 
 def test_it_counts_ordered_pairs_and_halves_ties() -> None:

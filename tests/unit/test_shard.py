@@ -18,7 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from sie_online.contracts import FACTORS
-from sie_online.records import RecordBatch
+from sie_online.ingest.records import RecordBatch
 from sie_online.shard import Shard
 from tests.events import (
     HOUR_MS,

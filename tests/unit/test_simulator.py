@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sie_online.decoder import Decoder
 from sie_online.errors import UsageError
-from sie_online.records import RecordBatch
+from sie_online.ingest.decoder import Decoder
+from sie_online.ingest.records import RecordBatch
+from sie_online.ingest.wire import WireRecord
 from sie_online.settings import load
 from sie_online.simulator import Scenario, Simulation, simulate
 from sie_online.simulator.malformed import MALFORMED
-from sie_online.wire import WireRecord
 
 DAY_MS = 86_400_000
 

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from sie_online.errors import UsageError
+from sie_online.ingest.sources import read_events
 from sie_online.simulator import EventFile, Scenario, Simulation, simulate
 from sie_online.simulator.files import WRITERS
 from sie_online.simulator.malformed import MALFORMED, NO_LINES, malformed_line
-from sie_online.sources import read_events
 
 SCENARIO = Scenario(events=3_000, seed=5, malformed=0)
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sie_online.slots import BASE_FIELDS, WAYS, new_table, reindex, slot_of
+from sie_online.shard.slots import BASE_FIELDS, WAYS, new_table, reindex, slot_of
 
 RECORD = np.dtype([*BASE_FIELDS, ("n", "i8")])
 

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sie_online.evaluation import evaluate
-from sie_online.events import Reason
+from sie_online.evaluation.run import evaluate
+from sie_online.ingest.events import Reason
+from sie_online.ingest.sources import read_events
 from sie_online.settings import load
 from sie_online.shard import Shard
-from sie_online.sources import read_events
 from tests.events import (
     ARRIVAL_MS,
     START_MS,

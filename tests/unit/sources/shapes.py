@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sie_online.decoder import Decoder
+from sie_online.ingest.decoder import Decoder
+from sie_online.ingest.sources import Reading, read_events
 from sie_online.settings import Settings
-from sie_online.sources import Reading, read_events
 from tests.events import Record, batch
 
 T = 1_750_000_000_000

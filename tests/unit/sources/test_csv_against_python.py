@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sie_online.sources import delimited
+from sie_online.ingest.sources import delimited
 from tests.fuzz.csv_files import TRUE_SIZE, CsvFile, csv_file, difference
 
 BIG, SMALL, SMALL_SIZE = 12, 480, 24_000

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sie_online.errors import UsageError
-from sie_online.sources import CHUNK_ROWS, Reading, read_events
-from sie_online.wire import WireRecord
+from sie_online.ingest.sources import CHUNK_ROWS, Reading, read_events
+from sie_online.ingest.wire import WireRecord
 
 T = 1_750_000_000_000
 ROW: dict[str, Any] = {

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sie_online.decoder import Decoder
-from sie_online.events import DeadLetter, EventBatch
+from sie_online.ingest.decoder import Decoder
+from sie_online.ingest.events import DeadLetter, EventBatch
+from sie_online.ingest.sources import Reading, read_events
 from sie_online.settings import Settings
-from sie_online.sources import Reading, read_events
 from tests.events import Record, batch, random_events, records
 from tests.fuzz.mutate import TEXT, mutated
 from tests.fuzz.targets import TARGETS

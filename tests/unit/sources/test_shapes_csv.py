@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sie_online.errors import UsageError
-from sie_online.sources import delimited, read_events
+from sie_online.ingest.sources import delimited, read_events
 from tests.unit.sources.shapes import HEAD, T, csv, made, outcome, read, write
 
 NAMES = HEAD.split(",")

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sie_online.errors import UsageError
-from sie_online.sources import Reading, read_events
+from sie_online.ingest.sources import Reading, read_events
 from tests.unit.sources.shapes import HEAD, T, csv, made, outcome, read, table, write
 
 Compress = Callable[[bytes], bytes]

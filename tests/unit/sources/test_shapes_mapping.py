@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sie_online.errors import UsageError
-from sie_online.sources import PRESETS
+from sie_online.ingest.sources import PRESETS
 from tests.unit.sources.shapes import Content, T, csv, made, outcome, read, table, write
 
 SHOP = csv(f"e1,u1,i1,look,{T + 1}", f"e2,u1,i1,buy,{T + 2}", head="id,who,what,did,at")

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sie_online.sources import Reading
-from sie_online.wire import Chunk, Origin, WireRecord
+from sie_online.ingest.sources import Reading
+from sie_online.ingest.wire import Chunk, Origin, WireRecord
 from streams.cli import evaluate, replay
 from streams.cli.root import run
 from tests.events import event

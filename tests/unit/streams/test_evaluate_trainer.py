@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.manifest import Verdict
-from sie_online import evaluation
 from sie_online.announcements import NET, PRIORS
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import UsageError
-from sie_online.evaluation import Coach, evaluate
-from sie_online.report import Report
+from sie_online.evaluation import run as evaluation
+from sie_online.evaluation.report import Report
+from sie_online.evaluation.run import Coach, evaluate
 from sie_online.settings import Settings, load
 from sie_online.simulator import Scenario, Simulation, simulate
 from streams.cli.root import run

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from sie_online.contracts import EVENT_TYPES
-from sie_online.events import Reason
+from sie_online.ingest.events import Reason
 from sie_online.settings import Settings
 from sie_online.shard import Counts, ShardStats
 from sie_online.shard.state import WEIGHT_EDGES

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from sie_online.contracts import DEAD_LETTER_HEADERS, DEAD_LETTER_VALUE_BYTES, from_message
-from sie_online.events import DeadLetter, Reason
+from sie_online.ingest.events import DeadLetter, Reason
 from streams.worker.publisher import dead_letter, messages
 
 

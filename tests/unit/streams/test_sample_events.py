@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sie_online.decoder import Decoder
+from sie_online.ingest.decoder import Decoder
 from sie_online.settings import load
 from sie_online.simulator import Scenario, simulate
 from sie_online.simulator.malformed import MALFORMED, NO_LINES

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from sie_online.errors import StaleEpochError, UnreachableError
-from sie_online.records import RecordBatch
+from sie_online.ingest.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import Snapshot
 from streams.checkpoint import Written

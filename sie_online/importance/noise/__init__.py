@@ -1,0 +1,1 @@
+"""Factor ``noise``: P(this event is noise), online, unsupervised, in one pass."""

@@ -1,0 +1,273 @@
+"""Factor ``noise``: P(this event is noise), online, unsupervised, in one pass.
+
+Three latent causes, each a two-component mixture over a sum of robustly standardised *prequential surprises* (an
+event is judged by what was known before it), each with a noise share that the stream itself teaches (online EM):
+
+- the *account* is no person (`noise_account`), for every event of it;
+- the *order* is no customer's (`noise_order`), for conversions, and for what an account with such orders does later;
+- the *event* alone is a slip (`noise_event`), for samples.
+
+They exclude one another as causes, so P(noise) = 1 - Π(1 - P_cause), and the factor log(1 - P) is a sum over causes.
+Explicit signals (`noise_explicit`) add log odds. All-zero records mean "never seen"; only ``key`` and ``last_ms`` of
+the base fields are read. State per entity is O(1); the population's tables lie in the shard's one ``world`` record.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sie_online.importance.noise.account import (
+    ACCOUNT_ROLE,
+    ACCOUNT_SUM,
+    HOUR_MS,
+    MEAN_EVENTS,
+    N_TRAITS,
+    STRANGE_CATEGORY,
+    account_probability,
+    gap_seconds,
+    observe_account,
+    recent_events,
+    trait_values,
+)
+from sie_online.importance.noise.event import (
+    EVENT_ROLE,
+    EVENT_SUM,
+    HASTE_ROW,
+    ON_THE_WAY,
+    STRANGENESS_ROW,
+    event_log_ratio,
+    haste,
+    summed_event,
+)
+from sie_online.importance.noise.explicit import (
+    dwell_log_ratio,
+    item_explicit,
+    observe_explicit,
+)
+from sie_online.importance.noise.order import (
+    N_ORDER_SURPRISES,
+    observe_order,
+    order_probability,
+    order_surprises,
+)
+from sie_online.importance.noise.population import (
+    NoiseConfig,
+    learn_share,
+    posterior,
+    track,
+    trust,
+)
+from sie_online.jit import kernel
+from sie_online.masks import has
+
+__all__ = [
+    "CATEGORY_FIELDS",
+    "GLOBAL_FIELDS",
+    "INTEREST_FIELDS",
+    "ITEM_FIELDS",
+    "N_EVIDENCE",
+    "PAIR_FIELDS",
+    "USER_FIELDS",
+    "NoiseConfig",
+    "assess",
+    "observe",
+    "reassess",
+]
+
+N_ROLES = 3
+MIN_MASS = 1e-3  # an event of a condemned account hardly counts as ordinary
+N_ROWS = 25  # surprises and sums in the population's tables
+AUDIENCE_EVENTS = 64.0  # an item's audience forgets beyond this many events
+ORDER_PRIOR = 0.5  # innocent orders presumed of every account
+HOURS_KEPT = 65_536.0  # the population's hours are halved at twice this many events
+
+USER_FIELDS: list[tuple[Any, ...]] = [
+    ("z_mean", "f4", (N_TRAITS,)),  # running means of the traits of `noise_account`
+    ("z_n", "f4"),  # events
+    ("z_gap", "f4"),  # mean log(1 + seconds) between events
+    ("z_gaps", "f4"),  # gaps in that mean
+    ("z_rate", "f4"),  # events, decayed over a day, as of last_ms
+    ("z_views", "f4"),  # impressions, views and clicks
+    ("z_buys", "f4"),
+    ("z_orders", "f4"),  # sum of P(noise) over purchases
+    ("z_last_order", "f4"),  # P(noise) of the last purchase
+    ("z_alpha", "f4"),  # Beta counts of explicit signals: noise ...
+    ("z_beta", "f4"),  # ... and its contrary
+    ("z_category", "u8"),  # category of the last event
+]
+ITEM_FIELDS: list[tuple[Any, ...]] = [
+    ("z_n", "f8"),
+    ("z_views", "f8"),
+    ("z_buys", "f8"),
+    ("z_new", "f4"),  # mean newness 1 / (1 + events so far) of the accounts behind its events
+    ("z_new_buyers", "f4"),  # the same over its purchases
+    ("z_alpha", "f4"),
+    ("z_beta", "f4"),
+]
+CATEGORY_FIELDS: list[tuple[Any, ...]] = [("z_n", "f8")]
+PAIR_FIELDS: list[tuple[Any, ...]] = [("z_n", "f4")]
+INTEREST_FIELDS: list[tuple[Any, ...]] = [("z_n", "f4")]
+GLOBAL_FIELDS: list[tuple[Any, ...]] = [
+    ("z_n", "f8"),
+    ("z_views", "f8"),
+    ("z_buys", "f8"),
+    ("z_alpha", "f8"),
+    ("z_beta", "f8"),
+    ("z_hours", "f8", (24,)),
+    ("z_hours_n", "f8"),
+    ("z_traits", "f8", (N_TRAITS,)),  # scratch of one event: kernels cannot allocate
+    ("z_surprises", "f8", (N_ORDER_SURPRISES,)),
+    ("z_mid", "f8", (N_ROWS,)),  # medians
+    ("z_low", "f8", (N_ROWS,)),  # lower quartiles
+    ("z_seen", "f8", (N_ROWS,)),  # observations in both
+    ("z_share", "f8", (N_ROLES,)),  # noise share per cause
+    ("z_share_n", "f8", (N_ROLES,)),
+]
+
+N_EVIDENCE = 2  # stored with a view: its summed surprise, and log odds that it brings along
+SUM, ODDS = range(N_EVIDENCE)
+
+
+@kernel
+def combined(cfg: NoiseConfig, first: float, second: float, third: float) -> float:
+    """P(at least one cause), below the cap."""
+    return min(max(1.0 - (1.0 - first) * (1.0 - second) * (1.0 - third), 0.0), cfg.max_probability)
+
+
+@kernel
+def order_guilt(user: Any) -> float:
+    """P(two of the account's orders, drawn at random, are both noise), an innocent half order presumed."""
+    guilt = user.z_orders / (user.z_buys + ORDER_PRIOR)
+    return float(guilt * guilt)
+
+
+@kernel
+def slip_probability(cfg: NoiseConfig, item: Any, world: Any, evidence: Any) -> float:
+    """P(the view itself is a slip), with the item's explicit signals as they stand now."""
+    odds = event_log_ratio(world, evidence[SUM]) + evidence[ODDS] + item_explicit(item, world)
+    return posterior(cfg, world, EVENT_ROLE, odds)
+
+
+@kernel
+def assess(
+    cfg: NoiseConfig,
+    user: Any,
+    item: Any,
+    category: Any,
+    pair: Any,
+    interest: Any,
+    world: Any,
+    event: Any,
+    evidence_out: Any,
+) -> float:
+    """P(noise) of an event from what was known before it.
+
+    Call before `observe` and before ``last_ms`` moves. ``evidence_out`` (N_EVIDENCE floats) is to be stored with a
+    view and handed to `reassess`. Finite for every input, in [0, ``cfg.max_probability``].
+    """
+    evidence_out[SUM] = ON_THE_WAY
+    evidence_out[ODDS] = 0.0
+    if has(cfg.conversions, event.etype):
+        surprises = world.z_surprises
+        order_surprises(cfg, user, item, pair, world, event, surprises)
+        return combined(cfg, 0.0, order_probability(cfg, world, surprises), 0.0)
+    account = account_probability(cfg, user, world)
+    if not has(cfg.samples, event.etype):
+        return combined(cfg, account, order_guilt(user), 0.0)
+    traits = world.z_traits
+    trait_values(user, item, category, pair, interest, world, event, traits)
+    evidence_out[SUM] = summed_event(user, world, event, traits)
+    evidence_out[ODDS] = dwell_log_ratio(world, event)
+    return combined(cfg, account, order_guilt(user), slip_probability(cfg, item, world, evidence_out))
+
+
+@kernel
+def reassess(cfg: NoiseConfig, user: Any, item: Any, world: Any, evidence: Any, label: int) -> float:
+    """P(noise) of an earlier view with what is known now.
+
+    ``label`` 1: the pair has just converted (call after the conversion was observed): the view is as good as that
+    order. ``label`` 0: the window has closed; view and account are judged again.
+    """
+    if label == 1:
+        return combined(cfg, 0.0, user.z_last_order, 0.0)
+    account = account_probability(cfg, user, world)
+    return combined(cfg, account, order_guilt(user), slip_probability(cfg, item, world, evidence))
+
+
+@kernel
+def observe(
+    cfg: NoiseConfig,
+    user: Any,
+    item: Any,
+    category: Any,
+    pair: Any,
+    interest: Any,
+    world: Any,
+    event: Any,
+    p_noise: float,
+) -> None:
+    """Count the event, after `assess` and before ``last_ms`` moves. ``p_noise`` is what `assess` returned."""
+    traits = world.z_traits
+    trait_values(user, item, category, pair, interest, world, event, traits)
+    account = account_probability(cfg, user, world)
+    learn_share(cfg, world, ACCOUNT_ROLE, account, trust(world, ACCOUNT_SUM))
+    surprises = world.z_surprises
+    order_surprises(cfg, user, item, pair, world, event, surprises)
+    observe_order(cfg, world, event, surprises, max(1.0 - account, MIN_MASS))
+    if has(cfg.conversions, event.etype):
+        _count_order(user, item, world, p_noise)
+    elif has(cfg.samples, event.etype):
+        _observe_view(cfg, user, item, world, event, traits, max(1.0 - account, MIN_MASS))
+    observe_account(cfg, user, world, event, traits)
+    observe_explicit(cfg, user, item, world, event)
+    _count(user, item, category, pair, interest, world, event)
+
+
+@kernel
+def _count_order(user: Any, item: Any, world: Any, p_noise: float) -> None:
+    user.z_orders += p_noise
+    user.z_last_order = p_noise
+    user.z_buys += 1.0
+    item.z_buys += 1.0
+    item.z_new_buyers += (1.0 / (1.0 + user.z_n) - item.z_new_buyers) / min(item.z_buys, AUDIENCE_EVENTS)
+    world.z_buys += 1.0
+
+
+@kernel
+def _observe_view(cfg: NoiseConfig, user: Any, item: Any, world: Any, event: Any, traits: Any, mass: float) -> None:
+    total = summed_event(user, world, event, traits)
+    odds = event_log_ratio(world, total) + dwell_log_ratio(world, event)
+    learn_share(cfg, world, EVENT_ROLE, posterior(cfg, world, EVENT_ROLE, odds), mass * trust(world, EVENT_SUM))
+    if total > ON_THE_WAY and mass > 0.0:
+        delay = haste(user, event)
+        if delay == delay:
+            track(world, HASTE_ROW, delay, mass, cfg.memory)
+        track(world, STRANGENESS_ROW, traits[STRANGE_CATEGORY], mass, cfg.memory)
+        track(world, EVENT_SUM, total, mass, cfg.memory)
+    user.z_views += 1.0
+    item.z_views += 1.0
+    world.z_views += 1.0
+
+
+@kernel
+def _count(user: Any, item: Any, category: Any, pair: Any, interest: Any, world: Any, event: Any) -> None:
+    gap = math.log1p(gap_seconds(user, event))
+    if gap == gap:
+        user.z_gaps += 1.0
+        user.z_gap += (gap - user.z_gap) / min(user.z_gaps, MEAN_EVENTS)
+    user.z_rate = 1.0 + recent_events(user, event.time_ms)
+    user.z_n += 1.0
+    user.z_category = event.category_key
+    item.z_n += 1.0
+    item.z_new += (1.0 / user.z_n - item.z_new) / min(item.z_n, AUDIENCE_EVENTS)
+    category.z_n += 1.0
+    pair.z_n += 1.0
+    interest.z_n += 1.0
+    world.z_n += 1.0
+    world.z_hours[(event.time_ms // HOUR_MS) % 24] += 1.0
+    world.z_hours_n += 1.0
+    if world.z_hours_n >= 2.0 * HOURS_KEPT:
+        world.z_hours_n *= 0.5
+        for hour in range(24):
+            world.z_hours[hour] *= 0.5

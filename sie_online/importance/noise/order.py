@@ -1,0 +1,104 @@
+"""Surprises of an order: did a customer of some standing come to this purchase by looking around?
+
+An order is a conversion, whichever event type that is.
+Higher is stranger. Every surprise is standardised over purchases; what is unknown counts as ordinary.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sie_online.importance.noise.account import ACCOUNT_SUM, account_surprise, recent_events
+from sie_online.importance.noise.population import (
+    LOWER_QUARTILE_Z,
+    NoiseConfig,
+    learn_share,
+    log_ratio,
+    posterior,
+    standardise,
+    standardise_sum,
+    track,
+    trust,
+)
+from sie_online.jit import kernel
+from sie_online.masks import has
+
+NEW_ACCOUNT, UNBROWSED, ITEM_EXCESS, NEW_BUYERS, HURRY, QUIET_DAY, ODD_ACCOUNT, NEW_AUDIENCE = range(8)
+N_ORDER_SURPRISES = 8
+FIRST_ROW = ACCOUNT_SUM + 1
+ORDER_SUM = FIRST_ROW + N_ORDER_SURPRISES
+PURCHASE_SUM = ORDER_SUM + 1  # the summed surprise again, over purchases alone
+ORDER_ROLE = 1
+
+ORDER_CAP = 6.0
+ORDER_FLOOR = 0.25  # log counts: a quarter more or less is no difference
+SUM_FLOOR = 1.0
+DOUBT = 0.5  # of a suspect order is left out of what purchases are like: at 1, suspicion feeds itself on heavy tails
+HALF_BELIEF = 60.0  # purchases at which their own centre and scale are half believed
+TAIL = 3.0  # deviations beyond which evidence grows as a logarithm: orders of real people have a heavy tail
+ODD = 2.0  # deviations: below, an account is like many others and adds nothing
+RATE_PRIOR_VIEWS = 10.0
+BUYER_PRIOR = 1.0  # purchases at which an item's buyers are half believed
+AUDIENCE_PRIOR = 2.0  # the same for its visitors
+
+
+@kernel
+def order_surprises(cfg: NoiseConfig, user: Any, item: Any, pair: Any, world: Any, event: Any, x: Any) -> None:
+    """The purchase's surprises before it is counted; ``x`` has N_ORDER_SURPRISES places."""
+    x[NEW_ACCOUNT] = -math.log1p(user.z_n)
+    x[UNBROWSED] = math.log((user.z_buys + 0.5) / (user.z_views + 1.0))
+    expected = item.z_views * (world.z_buys + 1.0) / (world.z_views + RATE_PRIOR_VIEWS)
+    x[ITEM_EXCESS] = math.log1p(max(0.0, item.z_buys - expected) / math.sqrt(expected + 1.0))
+    x[NEW_BUYERS] = item.z_new_buyers * item.z_buys / (item.z_buys + BUYER_PRIOR)
+    x[NEW_AUDIENCE] = item.z_new * math.sqrt(item.z_n / (item.z_n + AUDIENCE_PRIOR))
+    x[HURRY] = -math.log1p(max(0.0, (event.time_ms - pair.last_ms) / 1000.0)) if pair.z_n > 0 else math.nan
+    x[QUIET_DAY] = -math.log1p(recent_events(user, event.time_ms))
+    x[ODD_ACCOUNT] = max(0.0, account_surprise(cfg, user, world) - ODD)
+
+
+@kernel
+def summed_order(world: Any, x: Any) -> float:
+    """Sum of the standardised surprises."""
+    total = 0.0
+    for k in range(N_ORDER_SURPRISES):
+        total += standardise(world, FIRST_ROW + k, x[k], ORDER_FLOOR, ORDER_CAP)
+    return total
+
+
+@kernel
+def order_surprise(world: Any, x: Any) -> float:
+    """The summed surprise in robust standard deviations of what it is over all events."""
+    return standardise_sum(world, ORDER_SUM, summed_order(world, x), SUM_FLOOR)
+
+
+@kernel
+def order_probability(cfg: NoiseConfig, world: Any, x: Any) -> float:
+    """P(the order is no customer's) from its surprises.
+
+    Purchases may be stranger than other events by nature: their own centre and scale count where they are the more
+    cautious ones.
+    """
+    belief = world.z_seen[PURCHASE_SUM] / (world.z_seen[PURCHASE_SUM] + HALF_BELIEF)
+    centre = max(0.0, belief * world.z_mid[PURCHASE_SUM])
+    scale = max(1.0, belief * (world.z_mid[PURCHASE_SUM] - world.z_low[PURCHASE_SUM]) / LOWER_QUARTILE_Z)
+    sober = TAIL * math.asinh((order_surprise(world, x) - centre) / scale / TAIL)
+    return posterior(cfg, world, ORDER_ROLE, log_ratio(sober, cfg.separation))
+
+
+@kernel
+def observe_order(cfg: NoiseConfig, world: Any, event: Any, x: Any, mass: float) -> None:
+    """Enter an event's surprises, with weight ``mass``, into the population's tables.
+
+    All but the haste of a purchase are compared with what they are at *any* event: purchases are few, and those of a
+    polluted log far more polluted than its events (generated streams: AUC of orders .998 against .970).
+    """
+    purchase = has(cfg.conversions, event.etype)
+    for k in range(N_ORDER_SURPRISES):
+        if x[k] == x[k] and (purchase or k != HURRY):
+            track(world, FIRST_ROW + k, x[k], mass, cfg.memory)
+    if purchase:
+        probability = order_probability(cfg, world, x)
+        learn_share(cfg, world, ORDER_ROLE, probability, trust(world, ORDER_SUM))
+        track(world, PURCHASE_SUM, order_surprise(world, x), 1.0 - DOUBT * probability, cfg.memory)
+    track(world, ORDER_SUM, summed_order(world, x), mass, cfg.memory)

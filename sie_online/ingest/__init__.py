@@ -1,0 +1,1 @@
+"""From bytes to valid events: records, decoding, dead letters, event files."""
