@@ -11,7 +11,7 @@ import pytest
 
 from sie_online.settings import Settings
 from streams.checkpoint import CheckpointStore
-from tests.unit.streams.states import Stores
+from tests.unit.streams.checkpoint.states import Stores
 
 
 @pytest.fixture

@@ -155,7 +155,7 @@ def test_rows_do_not_depend_on_other_shards(undisturbed, order: list[bool]) -> N
 
 
 def test_rows_do_not_depend_on_the_processor_s_features() -> None:
-    script = "from tests.unit.test_shard import digest_of_a_run; print(digest_of_a_run())"
+    script = "from tests.unit.sie_online.shard.test_shard import digest_of_a_run; print(digest_of_a_run())"
     plain = {name: value for name, value in os.environ.items() if not name.startswith("NPY_")}
     every = " ".join(name for name, found in _cpu_features().items() if found)
     outputs = [
