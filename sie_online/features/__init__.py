@@ -17,10 +17,10 @@ from sie_online.features.extract import (
 )
 from sie_online.features.fields import (
     CATEGORY_FIELDS,
-    GLOBAL_FIELDS,
     INTEREST_FIELDS,
     ITEM_FIELDS,
     PAIR_FIELDS,
+    POPULATION_FIELDS,
     USER_FIELDS,
     FeatureConfig,
 )
@@ -31,13 +31,13 @@ __all__ = [
     "DENSE_NAMES",
     "FACTOR_COLUMNS",
     "FEATURE_NAMES",
-    "GLOBAL_FIELDS",
     "ID_FEATURES",
     "INTEREST_FIELDS",
     "ITEM_FIELDS",
     "N_DENSE",
     "N_FEATURES",
     "PAIR_FIELDS",
+    "POPULATION_FIELDS",
     "USER_FIELDS",
     "FeatureConfig",
     "as_dict",

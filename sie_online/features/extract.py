@@ -153,9 +153,9 @@ def _relative_price(price: float, category: Any) -> float:
 
 
 @kernel
-def _context(cfg: Any, user: Any, item: Any, category: Any, pair: Any, world: Any, event: Any) -> Any:
+def _context(cfg: Any, user: Any, item: Any, category: Any, pair: Any, population: Any, event: Any) -> Any:
     now = event.time_ms
-    base = (world.buys + 1.0) / (world.views + 50.0)
+    base = (population.buys + 1.0) / (population.views + 50.0)
     age = elapsed_ms(event.now_ms, category.last_ms)
     category_views = decayed(category.views, age, cfg.popularity_half_life_ms)
     category_buys = decayed(category.buys, age, cfg.popularity_half_life_ms)
@@ -265,17 +265,17 @@ def extract(
     category: Any,
     pair: Any,
     interest: Any,
-    world: Any,
+    population: Any,
     event: Any,
     idx_out: Any,
     dense_out: Any,
 ) -> None:
     """Write the features of ``event`` as seen before it.
 
-    cfg: FeatureConfig; user .. world: records with this package's fields and ``last_ms``; event: its columns.
+    cfg: FeatureConfig; user .. population: records with this package's fields and ``last_ms``; event: its columns.
     idx_out: uint32 (N_FEATURES,), values in [0, cfg.dim), 0 = absent. dense_out: float32 (N_DENSE,), finite.
     """
-    c = _context(cfg, user, item, category, pair, world, event)
+    c = _context(cfg, user, item, category, pair, population, event)
     now = event.time_ms
     dim = cfg.dim
     idx_out[0] = slot(0, event.etype, dim)

@@ -52,7 +52,7 @@ INTEREST_FIELDS: Fields = [
     ("n_items", "u2"),  # different items of the category that the user saw
     ("buy_s", "u4"),
 ]
-GLOBAL_FIELDS: Fields = [
+POPULATION_FIELDS: Fields = [
     ("views", "f8"),  # decayed over days
     ("buys", "f8"),
     ("clock_ms", "i8"),  # when they were last decayed

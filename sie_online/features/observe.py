@@ -17,7 +17,7 @@ PRICE_MEMORY = 1_000  # events that a category's running mean price looks back
 
 
 @kernel
-def _decay(cfg: Any, user: Any, item: Any, category: Any, world: Any, event: Any) -> None:
+def _decay(cfg: Any, user: Any, item: Any, category: Any, population: Any, event: Any) -> None:
     """Bring every decayed counter forward: the user's to the event's own time, the population's to the stream's."""
     half_life, now = cfg.popularity_half_life_ms, event.now_ms
     gap = elapsed_ms(event.time_ms, user.last_ms)
@@ -32,14 +32,14 @@ def _decay(cfg: Any, user: Any, item: Any, category: Any, world: Any, event: Any
     age = elapsed_ms(now, category.last_ms)
     category.views = decayed(category.views, age, half_life)
     category.buys = decayed(category.buys, age, half_life)
-    age = elapsed_ms(now, world.clock_ms)
-    world.views = decayed(world.views, age, half_life)
-    world.buys = decayed(world.buys, age, half_life)
-    world.clock_ms = max(world.clock_ms, now)
+    age = elapsed_ms(now, population.clock_ms)
+    population.views = decayed(population.views, age, half_life)
+    population.buys = decayed(population.buys, age, half_life)
+    population.clock_ms = max(population.clock_ms, now)
 
 
 @kernel
-def _expose(user: Any, item: Any, category: Any, pair: Any, interest: Any, world: Any, now_s: int) -> None:
+def _expose(user: Any, item: Any, category: Any, pair: Any, interest: Any, population: Any, now_s: int) -> None:
     if pair.n_views == 0:
         pair.first_s = now_s
         item.n_users += 1
@@ -52,26 +52,26 @@ def _expose(user: Any, item: Any, category: Any, pair: Any, interest: Any, world
     user.activity += 1.0
     item.views += 1.0
     category.views += 1.0
-    world.views += 1.0
+    population.views += 1.0
 
 
 @kernel
-def _buy(user: Any, item: Any, category: Any, pair: Any, interest: Any, world: Any, now_s: int) -> None:
+def _buy(user: Any, item: Any, category: Any, pair: Any, interest: Any, population: Any, now_s: int) -> None:
     pair.buy_s = now_s
     interest.buy_s = now_s
     user.n_buys += 1
     item.buys += 1.0
     category.buys += 1.0
-    world.buys += 1.0
+    population.buys += 1.0
 
 
 @kernel
-def _give_back(user: Any, item: Any, category: Any, world: Any) -> None:
+def _give_back(user: Any, item: Any, category: Any, population: Any) -> None:
     """A return undoes a purchase in the rates; that the pair was bought once stays known."""
     user.n_buys = max(np.int64(user.n_buys) - 1, 0)
     item.buys = max(item.buys - 1.0, 0.0)
     category.buys = max(category.buys - 1.0, 0.0)
-    world.buys = max(world.buys - 1.0, 0.0)
+    population.buys = max(population.buys - 1.0, 0.0)
 
 
 @kernel
@@ -82,25 +82,27 @@ def _note_price(category: Any, price: float) -> None:
 
 
 @kernel
-def observe(cfg: Any, user: Any, item: Any, category: Any, pair: Any, interest: Any, world: Any, event: Any) -> None:
+def observe(
+    cfg: Any, user: Any, item: Any, category: Any, pair: Any, interest: Any, population: Any, event: Any
+) -> None:
     """Add ``event`` to the counters. Call it after learning and before ``last_ms`` of the records is moved."""
     now = event.time_ms
     now_s = max(now // 1000, 1)
     etype = event.etype
-    _decay(cfg, user, item, category, world, event)
+    _decay(cfg, user, item, category, population, event)
     user.pace += 1.0
     user.session_events += 1
     if has(cfg.conversions, etype):
-        _buy(user, item, category, pair, interest, world, now_s)
+        _buy(user, item, category, pair, interest, population, now_s)
     elif has(cfg.samples, etype):
-        _expose(user, item, category, pair, interest, world, now_s)
+        _expose(user, item, category, pair, interest, population, now_s)
     if etype == CART:
         pair.cart_s = now_s
         item.carts += 1.0
     elif etype == FAVORITE:
         pair.favorite_s = now_s
     elif etype == RETURN:
-        _give_back(user, item, category, world)
+        _give_back(user, item, category, population)
     _note_price(category, event.price)
     user.last_item = event.item_key
     user.last_category = event.category_key

@@ -11,7 +11,7 @@ from typing import Any
 
 from sie_online.jit import kernel
 
-GLOBAL_FIELDS: list[tuple[Any, ...]] = [("labelled", "f8", (2,)), ("grouped", "f8")]
+POPULATION_FIELDS: list[tuple[Any, ...]] = [("labelled", "f8", (2,)), ("grouped", "f8")]
 CLASS_BOUND = math.log(10.0)
 """A class is weighed up or down at most tenfold: beyond, a handful of samples would be the whole effective sample."""
 FIRST_GROUPS = 1_000.0
@@ -19,15 +19,15 @@ FIRST_GROUPS = 1_000.0
 
 
 @kernel
-def class_log_weight(world: Any, label: int, power: float) -> float:
+def class_log_weight(population: Any, label: int, power: float) -> float:
     """Log weight of a sample with ``label`` (0 or 1) given the labels counted so far."""
-    same, other = world.labelled[label] + 1.0, world.labelled[1 - label] + 1.0
+    same, other = population.labelled[label] + 1.0, population.labelled[1 - label] + 1.0
     return min(CLASS_BOUND, max(-CLASS_BOUND, power * math.log(other / same)))
 
 
 @kernel
-def group_log_weight(world: Any, category: Any, bound: float) -> float:
+def group_log_weight(population: Any, category: Any, bound: float) -> float:
     """Log weight of an event of ``category`` whose share of all events may be at most ``bound``."""
-    if world.grouped < FIRST_GROUPS or category.n_events <= bound * world.grouped:
+    if population.grouped < FIRST_GROUPS or category.n_events <= bound * population.grouped:
         return 0.0
-    return math.log(bound * world.grouped / category.n_events)
+    return math.log(bound * population.grouped / category.n_events)

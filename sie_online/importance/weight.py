@@ -13,7 +13,7 @@ from sie_online.jit import kernel
 
 NOISE, DELAY, BALANCE, SCORE, NORMALISER, GUARD, CLIP, INFLUENCE = range(len(FACTORS))
 
-GLOBAL_FIELDS: list[tuple[Any, ...]] = [
+POPULATION_FIELDS: list[tuple[Any, ...]] = [
     ("raw_n", "f8"),  # samples seen, forgetting
     ("raw_sum", "f8"),  # of exp(sum of factors)
     ("learning_sum", "f8"),  # the same without `delay`
@@ -38,54 +38,56 @@ class WeightConfig(NamedTuple):
 
 
 @kernel
-def compose(cfg: WeightConfig, world: Any, factors: Any) -> float:
+def compose(cfg: WeightConfig, population: Any, factors: Any) -> float:
     """Complete ``factors`` (float64, one per column; the raw ones given) and return the weight."""
     total = _raw(factors)
     cut = total - _sum(factors)
-    factors[NORMALISER] = -math.log((world.raw_sum + PRIOR) / (world.raw_n + PRIOR))
+    factors[NORMALISER] = -math.log((population.raw_sum + PRIOR) / (population.raw_n + PRIOR))
     total += factors[NORMALISER]
     factors[GUARD] = 0.0
     if cfg.strength < 1.0:
         factors[GUARD] = math.log1p(cfg.strength * math.expm1(total)) - total
     total += factors[GUARD]
     weight = math.exp(total)
-    clipped = float(min(cfg.maximum, max(cfg.minimum, 1.0 + _temper(cfg, world) * (weight - 1.0))))
+    clipped = float(min(cfg.maximum, max(cfg.minimum, 1.0 + _temper(cfg, population) * (weight - 1.0))))
     factors[CLIP] = cut + (math.log(clipped) - total if clipped != weight else 0.0)
     return clipped
 
 
 @kernel
-def learning_weight(cfg: WeightConfig, world: Any, factors: Any) -> float:
+def learning_weight(cfg: WeightConfig, population: Any, factors: Any) -> float:
     """Weight with which the weighted twin learns: full strength, and no `delay`, since it takes fake negatives back."""
-    mean = (world.learning_sum + PRIOR) / (world.raw_n + PRIOR)
+    mean = (population.learning_sum + PRIOR) / (population.raw_n + PRIOR)
     return float(min(cfg.maximum, max(cfg.minimum, math.exp(_raw(factors) - factors[DELAY]) / mean)))
 
 
 @kernel
-def observe_weight(world: Any, factors: Any) -> None:
+def observe_weight(population: Any, factors: Any) -> None:
     """Move the running mean and the effective sample size by one sample's first statement."""
-    keep = 1.0 if world.raw_n < MEMORY else 1.0 - 1.0 / MEMORY
+    keep = 1.0 if population.raw_n < MEMORY else 1.0 - 1.0 / MEMORY
     total = _raw(factors)
     guarded = math.exp(total + factors[NORMALISER] + factors[GUARD])
-    world.raw_n = world.raw_n * keep + 1.0
-    world.raw_sum = world.raw_sum * keep + math.exp(total)
-    world.learning_sum = world.learning_sum * keep + math.exp(total - factors[DELAY])
-    world.guarded_sum = world.guarded_sum * keep + guarded
-    world.guarded_squares = world.guarded_squares * keep + guarded * guarded
+    population.raw_n = population.raw_n * keep + 1.0
+    population.raw_sum = population.raw_sum * keep + math.exp(total)
+    population.learning_sum = population.learning_sum * keep + math.exp(total - factors[DELAY])
+    population.guarded_sum = population.guarded_sum * keep + guarded
+    population.guarded_squares = population.guarded_squares * keep + guarded * guarded
 
 
 @kernel
-def effective_share(world: Any) -> float:
+def effective_share(population: Any) -> float:
     """Effective sample size of the unclipped weights as a share of n: (sum w)^2 / (n sum w^2); 1 before any."""
-    if world.guarded_squares <= 0.0:
+    if population.guarded_squares <= 0.0:
         return 1.0
-    return float(min(1.0, world.guarded_sum * world.guarded_sum / (world.raw_n * world.guarded_squares)))
+    return float(
+        min(1.0, population.guarded_sum * population.guarded_sum / (population.raw_n * population.guarded_squares))
+    )
 
 
 @kernel
-def _temper(cfg: WeightConfig, world: Any) -> float:
+def _temper(cfg: WeightConfig, population: Any) -> float:
     """Shrinkage a of w <- 1 + a (w - 1) that keeps the effective share at its floor: 1 / (1 + a^2 cv^2) >= floor."""
-    share = effective_share(world)
+    share = effective_share(population)
     if share >= cfg.effective_share:
         return 1.0
     return math.sqrt((1.0 / cfg.effective_share - 1.0) / (1.0 / share - 1.0))

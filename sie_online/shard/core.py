@@ -281,7 +281,7 @@ class Shard:
             entities={name: int(table.used[0]) for name, table in tables.items()},
             weight_edges=WEIGHT_EDGES,
             weight_counts=tuple(counters["weight_bins"].tolist()),
-            effective_share=float(effective_share(state.world[0])),
+            effective_share=float(effective_share(state.population[0])),
             strength=self._settings.guard.strength,
             counts=_counts(np.zeros(1, COUNTERS)[0], counters, self.dead_letters, self.attributes_dropped),
         )

@@ -45,8 +45,12 @@ PAIRS = _record(
     BASE_FIELDS, OWNED_FIELDS, [("converted_ms", "i8")], features.PAIR_FIELDS, noise.PAIR_FIELDS
 )  # converted_ms: of the last conversion not returned since; 0: none
 INTERESTS = _record(BASE_FIELDS, OWNED_FIELDS, features.INTEREST_FIELDS, noise.INTEREST_FIELDS)
-WORLD = _record(
-    features.GLOBAL_FIELDS, noise.GLOBAL_FIELDS, balance.GLOBAL_FIELDS, scores.GLOBAL_FIELDS, weight.GLOBAL_FIELDS
+POPULATION = _record(
+    features.POPULATION_FIELDS,
+    noise.POPULATION_FIELDS,
+    balance.POPULATION_FIELDS,
+    scores.POPULATION_FIELDS,
+    weight.POPULATION_FIELDS,
 )
 
 PRIOR_EVENTS = 1.0

@@ -66,7 +66,7 @@ def settle_oldest(cfg: Any, state: Any, out: Any) -> None:
         overlay.noise_probability = _noise_now(cfg, state, at, NEGATIVE)
         overlay.label = NEGATIVE
     published_ms = _due_ms(state.clock[0], state.views.hot[at], cfg.patience_ms)
-    state.world[0].labelled[overlay.label] += 1.0
+    state.population[0].labelled[overlay.label] += 1.0
     revise(cfg, state, out, counters.head, published_ms, 0.0, True)
     write_settled(out, state.views.cold[at])
     counters.settled[overlay.label] += 1
@@ -113,7 +113,7 @@ def convert_view(cfg: Any, state: Any, out: Any, view: int, time_ms: int) -> Non
         if first:
             p_then = cold.p_uniform if twin == UNIFORM else cold.p_weighted
             take_back(cfg.model, state.model, twin, cold.features, p_then, _twin_weight(twin, cold.learn_weight))
-        weight = _twin_weight(twin, learning_weight(cfg.weight, state.world[0], state.scratch.factors))
+        weight = _twin_weight(twin, learning_weight(cfg.weight, state.population[0], state.scratch.factors))
         learn(cfg.model, state.model, twin, cold.features, 1.0, weight)
 
 
@@ -129,7 +129,7 @@ def revert_pair(cfg: Any, state: Any, out: Any, pair_key: Any, time_ms: int) -> 
             overlay.label = NEGATIVE
             revise(cfg, state, out, view, time_ms, delay.provisional(hot.probability) if cfg.use_delay else 0.0, False)
             if not cfg.external:
-                weight = learning_weight(cfg.weight, state.world[0], state.scratch.factors)
+                weight = learning_weight(cfg.weight, state.population[0], state.scratch.factors)
                 for twin in range(TWINS):
                     learn(cfg.model, state.model, twin, cold.features, 0.0, _twin_weight(twin, weight))
         view = next_older(state.views, view, head)
@@ -147,7 +147,7 @@ def _noise_now(cfg: Any, state: Any, at: int, label: int) -> float:
     user, item = state.users.rows[hot.user_slot], state.items.rows[hot.item_slot]
     if user.key != cold.user_key or item.key != cold.item_key:
         return float(state.views.overlay[at].noise_probability)
-    return float(reassess(cfg.noise, user, item, state.world[0], cold.evidence, label))
+    return float(reassess(cfg.noise, user, item, state.population[0], cold.evidence, label))
 
 
 @kernel
@@ -155,19 +155,19 @@ def revise(cfg: Any, state: Any, out: Any, view: int, published_ms: int, log_del
     """Publish the next revision of a view; its label and noise probability stand in the overlay."""
     at = view & (state.views.hot.shape[0] - 1)
     hot, cold, overlay = state.views.hot[at], state.views.cold[at], state.views.overlay[at]
-    world, factors = state.world[0], state.scratch.factors
+    population, factors = state.population[0], state.scratch.factors
     p, label = hot.probability, overlay.label
     error, by_class = np.nan, 0.0
     if label != UNKNOWN:
         error = label - p
-        by_class = class_log_weight(world, label, cfg.class_power) if cfg.use_balance else 0.0
+        by_class = class_log_weight(population, label, cfg.class_power) if cfg.use_balance else 0.0
     sample = Sample(cold.user_key, cold.item_key, cold.category_key, cold.etype, p, cold.feature_score, error)
     set_factors(
         factors,
         math.log1p(-overlay.noise_probability) if cfg.use_noise else 0.0,
         log_delay,
         cold.group_log_weight + by_class if cfg.use_balance else 0.0,
-        log_score(cfg.combine, cfg.k, world, p, error, cold.feature_score),
+        log_score(cfg.combine, cfg.k, population, p, error, cold.feature_score),
         log_influence(state.net, cfg.k, sample, cold.dense) if cfg.combine == NET else 0.0,
     )
     overlay.revision += 1
@@ -187,5 +187,5 @@ def revise(cfg: Any, state: Any, out: Any, view: int, published_ms: int, log_del
         feature_score=cold.feature_score,
         uncertainty=cold.uncertainty,
         noise_probability=overlay.noise_probability,
-        weight=compose(cfg.weight, world, factors),
+        weight=compose(cfg.weight, population, factors),
     )

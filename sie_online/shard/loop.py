@@ -109,7 +109,7 @@ def run(cfg: Any, state: Any, events: Any, texts: Any, start: int, out: Any) -> 
         if contains(state.dedupe, event.event_key):
             counters.duplicates[event.etype] += 1
             continue
-        _hear(cfg.belief, state.clock[0], state.world[0], event, counters.events + 1)
+        _hear(cfg.belief, state.clock[0], state.population[0], event, counters.events + 1)
         if not settle_due(cfg, state, out) or not _prepare(cfg, state, event, texts, at, out):
             return at
         _process(cfg, state, event, texts, at, out)
@@ -122,17 +122,19 @@ def features_of(cfg: Any, state: Any, event: Any) -> bool:
     if event.etype >= HEARTBEAT_CODE or contains(state.dedupe, event.event_key):
         return False
     ordinal = state.counters[0].events + 1
-    _hear(cfg.belief, state.clock[0], state.world[0], event, ordinal)  # `run` does it again, and it changes nothing
+    _hear(
+        cfg.belief, state.clock[0], state.population[0], event, ordinal
+    )  # `run` does it again, and it changes nothing
     slots = _find(state, event, ordinal)
     _extract(cfg, state, event, slots)
     return True
 
 
 @kernel
-def _hear(belief: Belief, clock: Any, world: Any, event: Any, ordinal: int) -> None:
+def _hear(belief: Belief, clock: Any, population: Any, event: Any, ordinal: int) -> None:
     """Take the event's time in. What was counted at times that then turned out wrong is taken back to the clock's."""
     event.now_ms = hear(belief, clock, event.time_ms, event.user_key, ordinal)
-    world.clock_ms = min(world.clock_ms, clock.event_ms)
+    population.clock_ms = min(population.clock_ms, clock.event_ms)
 
 
 @kernel
@@ -144,7 +146,7 @@ def _extract(cfg: Any, state: Any, event: Any, slots: Slots) -> None:
         state.categories.rows[slots.category],
         state.pairs.rows[slots.pair],
         state.interests.rows[slots.interest],
-        state.world[0],
+        state.population[0],
         event,
         state.scratch.features,
         state.scratch.dense,
@@ -245,7 +247,7 @@ def _judge(cfg: Any, state: Any, event: Any, slots: Slots) -> Verdict:
     """Predict, assess and weigh an event before anything is learned from it."""
     user, item = state.users.rows[slots.user], state.items.rows[slots.item]
     category = state.categories.rows[slots.category]
-    pair, interest, world = state.pairs.rows[slots.pair], state.interests.rows[slots.interest], state.world[0]
+    pair, interest, population = state.pairs.rows[slots.pair], state.interests.rows[slots.interest], state.population[0]
     scratch, s = state.scratch, cfg.weight.strength
     _extract(cfg, state, event, slots)
     uniform = predict(cfg.model, state.model, UNIFORM, scratch.features)
@@ -259,15 +261,15 @@ def _judge(cfg: Any, state: Any, event: Any, slots: Slots) -> Verdict:
     p = (1.0 - s) * p_uniform + s * p_weighted
     feature_score = (1.0 - s) * uniform.feature_score + s * weighted.feature_score
     uncertainty = (1.0 - s) * uniform.uncertainty + s * weighted.uncertainty
-    noise = assess(cfg.noise, user, item, category, pair, interest, world, event, scratch.evidence)
-    group = group_log_weight(world, category, cfg.group_share) if cfg.use_balance else 0.0
+    noise = assess(cfg.noise, user, item, category, pair, interest, population, event, scratch.evidence)
+    group = group_log_weight(population, category, cfg.group_share) if cfg.use_balance else 0.0
     converts = has(cfg.conversions, event.etype)
     log_delay = 0.0
     if cfg.use_delay and converts:
         log_delay = delay.converted(p)
     elif cfg.use_delay and has(cfg.samples, event.etype):
         log_delay = delay.provisional(p)
-    by_class = class_log_weight(world, POSITIVE, cfg.class_power) if cfg.use_balance and converts else 0.0
+    by_class = class_log_weight(population, POSITIVE, cfg.class_power) if cfg.use_balance and converts else 0.0
     error = 1.0 - p if converts else np.nan
     log_f = 0.0
     if cfg.combine == NET and (converts or has(cfg.samples, event.etype)):
@@ -279,14 +281,14 @@ def _judge(cfg: Any, state: Any, event: Any, slots: Slots) -> Verdict:
         math.log1p(-noise) if cfg.use_noise else 0.0,
         log_delay,
         group + by_class,
-        log_score(cfg.combine, cfg.k, world, p, error, feature_score),
+        log_score(cfg.combine, cfg.k, population, p, error, feature_score),
         log_f,
     )
-    weight = compose(cfg.weight, world, scratch.factors)
-    learn_weight = learning_weight(cfg.weight, world, scratch.factors)
+    weight = compose(cfg.weight, population, scratch.factors)
+    learn_weight = learning_weight(cfg.weight, population, scratch.factors)
     if converts or has(cfg.samples, event.etype):
-        observe_weight(world, scratch.factors)
-        observe_scores(cfg.combine, world, p, error, feature_score)
+        observe_weight(population, scratch.factors)
+        observe_scores(cfg.combine, population, p, error, feature_score)
     return Verdict(p, p_uniform, p_weighted, feature_score, uncertainty, noise, weight, learn_weight, group)
 
 
@@ -341,13 +343,13 @@ def _count_event(cfg: Any, state: Any, event: Any, at: int, slots: Slots, verdic
     """Move the counters of features, noise and entities by the event; state the entities that are due."""
     user, item = state.users.rows[slots.user], state.items.rows[slots.item]
     category = state.categories.rows[slots.category]
-    pair, interest, world = state.pairs.rows[slots.pair], state.interests.rows[slots.interest], state.world[0]
-    observe_features(cfg.features, user, item, category, pair, interest, world, event)
-    observe_noise(cfg.noise, user, item, category, pair, interest, world, event, verdict.noise)
+    pair, interest, population = state.pairs.rows[slots.pair], state.interests.rows[slots.interest], state.population[0]
+    observe_features(cfg.features, user, item, category, pair, interest, population, event)
+    observe_noise(cfg.noise, user, item, category, pair, interest, population, event, verdict.noise)
     count(user, verdict.weight, verdict.noise, event.time_ms)
     count(item, verdict.weight, verdict.noise, event.now_ms)
     count(category, verdict.weight, verdict.noise, event.now_ms)
-    world.grouped += 1.0
+    population.grouped += 1.0
     if statement_due(cfg.statement, user, event.time_ms):
         _state(out, USER, at, user, user.z_alpha, user.z_beta, event.offset)
     if statement_due(cfg.statement, item, event.now_ms):

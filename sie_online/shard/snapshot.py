@@ -87,7 +87,8 @@ def tables_of(state: State) -> Iterator[Table]:
 
 def plain_arrays(state: State) -> Iterator[tuple[str, NDArray[Any]]]:
     """The arrays of a fixed size, by name."""
-    yield from (("counters", state.counters), ("clock", state.clock), ("world", state.world))
+    # checkpoints have always called the population so: another name would make them unreadable
+    yield from (("counters", state.counters), ("clock", state.clock), ("world", state.population))
     yield "dedupe", state.dedupe.ring
     for name in ("linear", "factors", "usage", "n_scored"):
         yield f"model.{name}", getattr(state.model, name)

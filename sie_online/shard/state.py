@@ -23,7 +23,7 @@ from sie_online.recommender.kernels import Model, RecommenderConfig, new_model
 from sie_online.settings import Settings
 from sie_online.shard.clock import Belief, belief_of, new_clock
 from sie_online.shard.dedupe import Dedupe, new_dedupe
-from sie_online.shard.entities import CATEGORIES, INTERESTS, ITEMS, PAIRS, USERS, WORLD, StatementConfig
+from sie_online.shard.entities import CATEGORIES, INTERESTS, ITEMS, PAIRS, POPULATION, USERS, StatementConfig
 from sie_online.shard.slots import SlotTable, new_table
 from sie_online.shard.views import FIRST_CAPACITY, Views, new_views
 
@@ -87,11 +87,11 @@ class Scratch(NamedTuple):
 
 
 class State(NamedTuple):
-    """A shard's arrays. ``counters``, ``clock`` and ``world`` have one record each."""
+    """A shard's arrays. ``counters``, ``clock`` and ``population`` have one record each."""
 
     counters: NDArray[np.void]
     clock: NDArray[np.void]
-    world: NDArray[np.void]
+    population: NDArray[np.void]
     users: SlotTable
     items: SlotTable
     categories: SlotTable
@@ -145,7 +145,7 @@ def new_state(settings: Settings, scratch: Path | None = None) -> State:
     return State(
         counters=np.zeros(1, COUNTERS),
         clock=new_clock(),
-        world=np.zeros(1, WORLD),
+        population=np.zeros(1, POPULATION),
         users=new_table(bounds.users, USERS),
         items=new_table(bounds.items, ITEMS),
         categories=new_table(bounds.categories, CATEGORIES),

@@ -54,12 +54,14 @@ def recent_events(user: Any, time_ms: int) -> float:
 
 
 @kernel
-def trait_values(user: Any, item: Any, category: Any, pair: Any, interest: Any, world: Any, event: Any, x: Any) -> None:
+def trait_values(
+    user: Any, item: Any, category: Any, pair: Any, interest: Any, population: Any, event: Any, x: Any
+) -> None:
     """This event's contribution to each trait (NaN: nothing to say); ``x`` has N_TRAITS places."""
     gap = math.log1p(gap_seconds(user, event))
     x[STEADINESS] = -abs(gap - user.z_gap) if user.z_gaps > 0 else math.nan
     hour = (event.time_ms // HOUR_MS) % 24
-    x[HOUR] = -math.log((world.z_hours[hour] + 1.0) / (world.z_hours_n + 24.0))
+    x[HOUR] = -math.log((population.z_hours[hour] + 1.0) / (population.z_hours_n + 24.0))
     x[RATE] = math.log1p(recent_events(user, event.time_ms))
     x[PASSIVE] = 1.0 if event.etype <= LAST_PASSIVE_TYPE else 0.0
     x[NEW_ITEM] = 1.0 if pair.z_n == 0 else 0.0
@@ -69,57 +71,57 @@ def trait_values(user: Any, item: Any, category: Any, pair: Any, interest: Any, 
     if event.category_key != 0:
         if user.z_n > 0:
             x[SWITCH] = 0.0 if user.z_category == event.category_key else 1.0
-        usual = (category.z_n + 1.0) / (world.z_n + CATALOGUE_EVENTS)
+        usual = (category.z_n + 1.0) / (population.z_n + CATALOGUE_EVENTS)
         own = (interest.z_n + CATEGORY_PRIOR_EVENTS * usual) / (user.z_n + CATEGORY_PRIOR_EVENTS)
         x[STRANGE_CATEGORY] = -math.log(min(own, 1.0))
 
 
 @kernel
-def shrunk(cfg: NoiseConfig, user: Any, world: Any, k: int) -> float:
+def shrunk(cfg: NoiseConfig, user: Any, population: Any, k: int) -> float:
     """The account's mean of trait ``k``, drawn to the median so that its spread does not depend on its age."""
     mean = user.z_mean[k]
     if k == RATE:
         return float(mean)
-    mid = world.z_mid[k]
+    mid = population.z_mid[k]
     return float(mid + (mean - mid) * math.sqrt(user.z_n / (user.z_n + cfg.shrinkage)))
 
 
 @kernel
-def summed_surprise(cfg: NoiseConfig, user: Any, world: Any) -> float:
+def summed_surprise(cfg: NoiseConfig, user: Any, population: Any) -> float:
     """Sum of the account's standardised traits."""
     total = 0.0
     for k in range(N_TRAITS):
         floor = RATE_FLOOR if k == RATE else TRAIT_FLOOR
-        total += standardise(world, k, shrunk(cfg, user, world, k), floor, TRAIT_CAP)
+        total += standardise(population, k, shrunk(cfg, user, population, k), floor, TRAIT_CAP)
     return total
 
 
 @kernel
-def account_surprise(cfg: NoiseConfig, user: Any, world: Any) -> float:
+def account_surprise(cfg: NoiseConfig, user: Any, population: Any) -> float:
     """The account's summed surprise in robust standard deviations of the population's; 0 while it is young."""
     if user.z_n < YOUNG_EVENTS:
         return 0.0
-    return standardise_sum(world, ACCOUNT_SUM, summed_surprise(cfg, user, world), SUM_FLOOR)
+    return standardise_sum(population, ACCOUNT_SUM, summed_surprise(cfg, user, population), SUM_FLOOR)
 
 
 @kernel
-def account_probability(cfg: NoiseConfig, user: Any, world: Any) -> float:
+def account_probability(cfg: NoiseConfig, user: Any, population: Any) -> float:
     """P(the account is no person browsing)."""
-    odds = log_ratio(account_surprise(cfg, user, world), cfg.separation) + user_explicit(user, world)
-    return posterior(cfg, world, ACCOUNT_ROLE, odds)
+    odds = log_ratio(account_surprise(cfg, user, population), cfg.separation) + user_explicit(user, population)
+    return posterior(cfg, population, ACCOUNT_ROLE, odds)
 
 
 @kernel
-def observe_account(cfg: NoiseConfig, user: Any, world: Any, event: Any, x: Any) -> None:
+def observe_account(cfg: NoiseConfig, user: Any, population: Any, event: Any, x: Any) -> None:
     """Move the account's means by the event's ``x`` and its place in the population's tables."""
     mass = HALF_MASS_EVENTS / (HALF_MASS_EVENTS + user.z_n)
     gain = 1.0 / min(user.z_n + 1.0, MEAN_EVENTS)
     for k in range(N_TRAITS):
         if user.z_n == 0:
-            user.z_mean[k] = world.z_mid[k]
+            user.z_mean[k] = population.z_mid[k]
         if x[k] == x[k]:
             user.z_mean[k] = x[k] if k == RATE else user.z_mean[k] + gain * (x[k] - user.z_mean[k])
         if user.z_n >= YOUNG_EVENTS:
-            track(world, k, shrunk(cfg, user, world, k), mass, cfg.memory)
+            track(population, k, shrunk(cfg, user, population, k), mass, cfg.memory)
     if user.z_n >= YOUNG_EVENTS:
-        track(world, ACCOUNT_SUM, summed_surprise(cfg, user, world), mass, cfg.memory)
+        track(population, ACCOUNT_SUM, summed_surprise(cfg, user, population), mass, cfg.memory)

@@ -9,7 +9,7 @@ event is judged by what was known before it), each with a noise share that the s
 
 They exclude one another as causes, so P(noise) = 1 - Π(1 - P_cause), and the factor log(1 - P) is a sum over causes.
 Explicit signals (`noise_explicit`) add log odds. All-zero records mean "never seen"; only ``key`` and ``last_ms`` of
-the base fields are read. State per entity is O(1); the population's tables lie in the shard's one ``world`` record.
+the base fields are read. State per entity is O(1); the population's tables lie in the shard's one ``population``.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ from sie_online.masks import has
 
 __all__ = [
     "CATEGORY_FIELDS",
-    "GLOBAL_FIELDS",
     "INTEREST_FIELDS",
     "ITEM_FIELDS",
     "N_EVIDENCE",
     "PAIR_FIELDS",
+    "POPULATION_FIELDS",
     "USER_FIELDS",
     "NoiseConfig",
     "assess",
@@ -108,7 +108,7 @@ ITEM_FIELDS: list[tuple[Any, ...]] = [
 CATEGORY_FIELDS: list[tuple[Any, ...]] = [("z_n", "f8")]
 PAIR_FIELDS: list[tuple[Any, ...]] = [("z_n", "f4")]
 INTEREST_FIELDS: list[tuple[Any, ...]] = [("z_n", "f4")]
-GLOBAL_FIELDS: list[tuple[Any, ...]] = [
+POPULATION_FIELDS: list[tuple[Any, ...]] = [
     ("z_n", "f8"),
     ("z_views", "f8"),
     ("z_buys", "f8"),
@@ -143,10 +143,10 @@ def order_guilt(user: Any) -> float:
 
 
 @kernel
-def slip_probability(cfg: NoiseConfig, item: Any, world: Any, evidence: Any) -> float:
+def slip_probability(cfg: NoiseConfig, item: Any, population: Any, evidence: Any) -> float:
     """P(the view itself is a slip), with the item's explicit signals as they stand now."""
-    odds = event_log_ratio(world, evidence[SUM]) + evidence[ODDS] + item_explicit(item, world)
-    return posterior(cfg, world, EVENT_ROLE, odds)
+    odds = event_log_ratio(population, evidence[SUM]) + evidence[ODDS] + item_explicit(item, population)
+    return posterior(cfg, population, EVENT_ROLE, odds)
 
 
 @kernel
@@ -157,7 +157,7 @@ def assess(
     category: Any,
     pair: Any,
     interest: Any,
-    world: Any,
+    population: Any,
     event: Any,
     evidence_out: Any,
 ) -> float:
@@ -169,21 +169,21 @@ def assess(
     evidence_out[SUM] = ON_THE_WAY
     evidence_out[ODDS] = 0.0
     if has(cfg.conversions, event.etype):
-        surprises = world.z_surprises
-        order_surprises(cfg, user, item, pair, world, event, surprises)
-        return combined(cfg, 0.0, order_probability(cfg, world, surprises), 0.0)
-    account = account_probability(cfg, user, world)
+        surprises = population.z_surprises
+        order_surprises(cfg, user, item, pair, population, event, surprises)
+        return combined(cfg, 0.0, order_probability(cfg, population, surprises), 0.0)
+    account = account_probability(cfg, user, population)
     if not has(cfg.samples, event.etype):
         return combined(cfg, account, order_guilt(user), 0.0)
-    traits = world.z_traits
-    trait_values(user, item, category, pair, interest, world, event, traits)
-    evidence_out[SUM] = summed_event(user, world, event, traits)
-    evidence_out[ODDS] = dwell_log_ratio(world, event)
-    return combined(cfg, account, order_guilt(user), slip_probability(cfg, item, world, evidence_out))
+    traits = population.z_traits
+    trait_values(user, item, category, pair, interest, population, event, traits)
+    evidence_out[SUM] = summed_event(user, population, event, traits)
+    evidence_out[ODDS] = dwell_log_ratio(population, event)
+    return combined(cfg, account, order_guilt(user), slip_probability(cfg, item, population, evidence_out))
 
 
 @kernel
-def reassess(cfg: NoiseConfig, user: Any, item: Any, world: Any, evidence: Any, label: int) -> float:
+def reassess(cfg: NoiseConfig, user: Any, item: Any, population: Any, evidence: Any, label: int) -> float:
     """P(noise) of an earlier view with what is known now.
 
     ``label`` 1: the pair has just converted (call after the conversion was observed): the view is as good as that
@@ -191,8 +191,8 @@ def reassess(cfg: NoiseConfig, user: Any, item: Any, world: Any, evidence: Any, 
     """
     if label == 1:
         return combined(cfg, 0.0, user.z_last_order, 0.0)
-    account = account_probability(cfg, user, world)
-    return combined(cfg, account, order_guilt(user), slip_probability(cfg, item, world, evidence))
+    account = account_probability(cfg, user, population)
+    return combined(cfg, account, order_guilt(user), slip_probability(cfg, item, population, evidence))
 
 
 @kernel
@@ -203,55 +203,59 @@ def observe(
     category: Any,
     pair: Any,
     interest: Any,
-    world: Any,
+    population: Any,
     event: Any,
     p_noise: float,
 ) -> None:
     """Count the event, after `assess` and before ``last_ms`` moves. ``p_noise`` is what `assess` returned."""
-    traits = world.z_traits
-    trait_values(user, item, category, pair, interest, world, event, traits)
-    account = account_probability(cfg, user, world)
-    learn_share(cfg, world, ACCOUNT_ROLE, account, trust(world, ACCOUNT_SUM))
-    surprises = world.z_surprises
-    order_surprises(cfg, user, item, pair, world, event, surprises)
-    observe_order(cfg, world, event, surprises, max(1.0 - account, MIN_MASS))
+    traits = population.z_traits
+    trait_values(user, item, category, pair, interest, population, event, traits)
+    account = account_probability(cfg, user, population)
+    learn_share(cfg, population, ACCOUNT_ROLE, account, trust(population, ACCOUNT_SUM))
+    surprises = population.z_surprises
+    order_surprises(cfg, user, item, pair, population, event, surprises)
+    observe_order(cfg, population, event, surprises, max(1.0 - account, MIN_MASS))
     if has(cfg.conversions, event.etype):
-        _count_order(user, item, world, p_noise)
+        _count_order(user, item, population, p_noise)
     elif has(cfg.samples, event.etype):
-        _observe_view(cfg, user, item, world, event, traits, max(1.0 - account, MIN_MASS))
-    observe_account(cfg, user, world, event, traits)
-    observe_explicit(cfg, user, item, world, event)
-    _count(user, item, category, pair, interest, world, event)
+        _observe_view(cfg, user, item, population, event, traits, max(1.0 - account, MIN_MASS))
+    observe_account(cfg, user, population, event, traits)
+    observe_explicit(cfg, user, item, population, event)
+    _count(user, item, category, pair, interest, population, event)
 
 
 @kernel
-def _count_order(user: Any, item: Any, world: Any, p_noise: float) -> None:
+def _count_order(user: Any, item: Any, population: Any, p_noise: float) -> None:
     user.z_orders += p_noise
     user.z_last_order = p_noise
     user.z_buys += 1.0
     item.z_buys += 1.0
     item.z_new_buyers += (1.0 / (1.0 + user.z_n) - item.z_new_buyers) / min(item.z_buys, AUDIENCE_EVENTS)
-    world.z_buys += 1.0
+    population.z_buys += 1.0
 
 
 @kernel
-def _observe_view(cfg: NoiseConfig, user: Any, item: Any, world: Any, event: Any, traits: Any, mass: float) -> None:
-    total = summed_event(user, world, event, traits)
-    odds = event_log_ratio(world, total) + dwell_log_ratio(world, event)
-    learn_share(cfg, world, EVENT_ROLE, posterior(cfg, world, EVENT_ROLE, odds), mass * trust(world, EVENT_SUM))
+def _observe_view(
+    cfg: NoiseConfig, user: Any, item: Any, population: Any, event: Any, traits: Any, mass: float
+) -> None:
+    total = summed_event(user, population, event, traits)
+    odds = event_log_ratio(population, total) + dwell_log_ratio(population, event)
+    learn_share(
+        cfg, population, EVENT_ROLE, posterior(cfg, population, EVENT_ROLE, odds), mass * trust(population, EVENT_SUM)
+    )
     if total > ON_THE_WAY and mass > 0.0:
         delay = haste(user, event)
         if delay == delay:
-            track(world, HASTE_ROW, delay, mass, cfg.memory)
-        track(world, STRANGENESS_ROW, traits[STRANGE_CATEGORY], mass, cfg.memory)
-        track(world, EVENT_SUM, total, mass, cfg.memory)
+            track(population, HASTE_ROW, delay, mass, cfg.memory)
+        track(population, STRANGENESS_ROW, traits[STRANGE_CATEGORY], mass, cfg.memory)
+        track(population, EVENT_SUM, total, mass, cfg.memory)
     user.z_views += 1.0
     item.z_views += 1.0
-    world.z_views += 1.0
+    population.z_views += 1.0
 
 
 @kernel
-def _count(user: Any, item: Any, category: Any, pair: Any, interest: Any, world: Any, event: Any) -> None:
+def _count(user: Any, item: Any, category: Any, pair: Any, interest: Any, population: Any, event: Any) -> None:
     gap = math.log1p(gap_seconds(user, event))
     if gap == gap:
         user.z_gaps += 1.0
@@ -264,10 +268,10 @@ def _count(user: Any, item: Any, category: Any, pair: Any, interest: Any, world:
     category.z_n += 1.0
     pair.z_n += 1.0
     interest.z_n += 1.0
-    world.z_n += 1.0
-    world.z_hours[(event.time_ms // HOUR_MS) % 24] += 1.0
-    world.z_hours_n += 1.0
-    if world.z_hours_n >= 2.0 * HOURS_KEPT:
-        world.z_hours_n *= 0.5
+    population.z_n += 1.0
+    population.z_hours[(event.time_ms // HOUR_MS) % 24] += 1.0
+    population.z_hours_n += 1.0
+    if population.z_hours_n >= 2.0 * HOURS_KEPT:
+        population.z_hours_n *= 0.5
         for hour in range(24):
-            world.z_hours[hour] *= 0.5
+            population.z_hours[hour] *= 0.5

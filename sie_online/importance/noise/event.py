@@ -35,17 +35,17 @@ def haste(user: Any, event: Any) -> float:
 
 
 @kernel
-def summed_event(user: Any, world: Any, event: Any, x: Any) -> float:
+def summed_event(user: Any, population: Any, event: Any, x: Any) -> float:
     """Sum of the view's standardised surprises; ``x`` are its trait values."""
     if x[SWITCH] != 1.0:
         return ON_THE_WAY
-    return standardise(world, HASTE_ROW, haste(user, event), EVENT_FLOOR, EVENT_CAP) + standardise(
-        world, STRANGENESS_ROW, x[STRANGE_CATEGORY], EVENT_FLOOR, EVENT_CAP
+    return standardise(population, HASTE_ROW, haste(user, event), EVENT_FLOOR, EVENT_CAP) + standardise(
+        population, STRANGENESS_ROW, x[STRANGE_CATEGORY], EVENT_FLOOR, EVENT_CAP
     )
 
 
 @kernel
-def event_log_ratio(world: Any, total: float) -> float:
+def event_log_ratio(population: Any, total: float) -> float:
     """Log likelihood ratio of noise against an ordinary view."""
-    t = standardise(world, EVENT_SUM, total, SUM_FLOOR, EVENT_CAP)
+    t = standardise(population, EVENT_SUM, total, SUM_FLOOR, EVENT_CAP)
     return min(log_ratio(t, EVENT_SEPARATION) - EVENT_MARGIN, EVENT_ODDS_CAP)

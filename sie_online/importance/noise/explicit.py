@@ -24,11 +24,11 @@ EXPLICIT_CAP = 3.0  # log odds: what is said outright never convicts alone
 
 
 @kernel
-def dissatisfaction(world: Any, k: int, value: float) -> float:
+def dissatisfaction(population: Any, k: int, value: float) -> float:
     """Degree in (0, 1) to which a dwell time or rating lies below the ordinary; NaN where absent."""
     if value != value:
         return math.nan
-    z = standardise(world, k, value, SIGNAL_FLOOR, SIGNAL_CAP)
+    z = standardise(population, k, value, SIGNAL_FLOOR, SIGNAL_CAP)
     return 1.0 / (1.0 + math.exp(SIGNAL_SLOPE * (z + SIGNAL_OFFSET)))
 
 
@@ -39,32 +39,32 @@ def log_dwell(event: Any) -> float:
 
 
 @kernel
-def dwell_log_ratio(world: Any, event: Any) -> float:
+def dwell_log_ratio(population: Any, event: Any) -> float:
     """Log odds of noise that this event's own dwell time adds; 0 where absent."""
-    z = standardise(world, DWELL_ROW, log_dwell(event), SIGNAL_FLOOR, SIGNAL_CAP)
+    z = standardise(population, DWELL_ROW, log_dwell(event), SIGNAL_FLOOR, SIGNAL_CAP)
     return max(0.0, -SIGNAL_SLOPE * (z + SIGNAL_OFFSET))
 
 
 @kernel
-def surplus(alpha: float, beta: float, world: Any) -> float:
+def surplus(alpha: float, beta: float, population: Any) -> float:
     """Log ratio, at least 0, of an entity's share of bad signals to the population's."""
     if alpha <= 0.0:
         return 0.0
-    usual = (1.0 + world.z_alpha) / (PRIOR_COUNT + world.z_alpha + world.z_beta)
+    usual = (1.0 + population.z_alpha) / (PRIOR_COUNT + population.z_alpha + population.z_beta)
     own = (alpha + PRIOR_COUNT * usual) / (alpha + beta + PRIOR_COUNT)
     return min(max(math.log(own / usual), 0.0), EXPLICIT_CAP)
 
 
 @kernel
-def user_explicit(user: Any, world: Any) -> float:
+def user_explicit(user: Any, population: Any) -> float:
     """Log odds of noise from the account's explicit signals."""
-    return surplus(user.z_alpha, user.z_beta, world)
+    return surplus(user.z_alpha, user.z_beta, population)
 
 
 @kernel
-def item_explicit(item: Any, world: Any) -> float:
+def item_explicit(item: Any, population: Any) -> float:
     """Log odds of noise from the item's explicit signals."""
-    return surplus(item.z_alpha, item.z_beta, world)
+    return surplus(item.z_alpha, item.z_beta, population)
 
 
 @kernel
@@ -75,7 +75,7 @@ def count_signal(record: Any, alpha: float, beta: float) -> None:
 
 
 @kernel
-def observe_explicit(cfg: NoiseConfig, user: Any, item: Any, world: Any, event: Any) -> None:
+def observe_explicit(cfg: NoiseConfig, user: Any, item: Any, population: Any, event: Any) -> None:
     """Count what the event says outright."""
     alpha = 0.0
     beta = 0.0
@@ -88,9 +88,9 @@ def observe_explicit(cfg: NoiseConfig, user: Any, item: Any, world: Any, event: 
         row = RATING_ROW if event.etype == RATING else DWELL_ROW
         value = event.rating if event.etype == RATING else log_dwell(event)
         if abs(value) < math.inf:
-            alpha = dissatisfaction(world, row, value)
+            alpha = dissatisfaction(population, row, value)
             beta = 1.0 - alpha
-            track(world, row, value, 1.0, cfg.memory)
+            track(population, row, value, 1.0, cfg.memory)
     count_signal(user, alpha, beta)
     count_signal(item, alpha, beta)
-    count_signal(world, alpha, beta)
+    count_signal(population, alpha, beta)

@@ -44,50 +44,50 @@ AUDIENCE_PRIOR = 2.0  # the same for its visitors
 
 
 @kernel
-def order_surprises(cfg: NoiseConfig, user: Any, item: Any, pair: Any, world: Any, event: Any, x: Any) -> None:
+def order_surprises(cfg: NoiseConfig, user: Any, item: Any, pair: Any, population: Any, event: Any, x: Any) -> None:
     """The purchase's surprises before it is counted; ``x`` has N_ORDER_SURPRISES places."""
     x[NEW_ACCOUNT] = -math.log1p(user.z_n)
     x[UNBROWSED] = math.log((user.z_buys + 0.5) / (user.z_views + 1.0))
-    expected = item.z_views * (world.z_buys + 1.0) / (world.z_views + RATE_PRIOR_VIEWS)
+    expected = item.z_views * (population.z_buys + 1.0) / (population.z_views + RATE_PRIOR_VIEWS)
     x[ITEM_EXCESS] = math.log1p(max(0.0, item.z_buys - expected) / math.sqrt(expected + 1.0))
     x[NEW_BUYERS] = item.z_new_buyers * item.z_buys / (item.z_buys + BUYER_PRIOR)
     x[NEW_AUDIENCE] = item.z_new * math.sqrt(item.z_n / (item.z_n + AUDIENCE_PRIOR))
     x[HURRY] = -math.log1p(max(0.0, (event.time_ms - pair.last_ms) / 1000.0)) if pair.z_n > 0 else math.nan
     x[QUIET_DAY] = -math.log1p(recent_events(user, event.time_ms))
-    x[ODD_ACCOUNT] = max(0.0, account_surprise(cfg, user, world) - ODD)
+    x[ODD_ACCOUNT] = max(0.0, account_surprise(cfg, user, population) - ODD)
 
 
 @kernel
-def summed_order(world: Any, x: Any) -> float:
+def summed_order(population: Any, x: Any) -> float:
     """Sum of the standardised surprises."""
     total = 0.0
     for k in range(N_ORDER_SURPRISES):
-        total += standardise(world, FIRST_ROW + k, x[k], ORDER_FLOOR, ORDER_CAP)
+        total += standardise(population, FIRST_ROW + k, x[k], ORDER_FLOOR, ORDER_CAP)
     return total
 
 
 @kernel
-def order_surprise(world: Any, x: Any) -> float:
+def order_surprise(population: Any, x: Any) -> float:
     """The summed surprise in robust standard deviations of what it is over all events."""
-    return standardise_sum(world, ORDER_SUM, summed_order(world, x), SUM_FLOOR)
+    return standardise_sum(population, ORDER_SUM, summed_order(population, x), SUM_FLOOR)
 
 
 @kernel
-def order_probability(cfg: NoiseConfig, world: Any, x: Any) -> float:
+def order_probability(cfg: NoiseConfig, population: Any, x: Any) -> float:
     """P(the order is no customer's) from its surprises.
 
     Purchases may be stranger than other events by nature: their own centre and scale count where they are the more
     cautious ones.
     """
-    belief = world.z_seen[PURCHASE_SUM] / (world.z_seen[PURCHASE_SUM] + HALF_BELIEF)
-    centre = max(0.0, belief * world.z_mid[PURCHASE_SUM])
-    scale = max(1.0, belief * (world.z_mid[PURCHASE_SUM] - world.z_low[PURCHASE_SUM]) / LOWER_QUARTILE_Z)
-    sober = TAIL * math.asinh((order_surprise(world, x) - centre) / scale / TAIL)
-    return posterior(cfg, world, ORDER_ROLE, log_ratio(sober, cfg.separation))
+    belief = population.z_seen[PURCHASE_SUM] / (population.z_seen[PURCHASE_SUM] + HALF_BELIEF)
+    centre = max(0.0, belief * population.z_mid[PURCHASE_SUM])
+    scale = max(1.0, belief * (population.z_mid[PURCHASE_SUM] - population.z_low[PURCHASE_SUM]) / LOWER_QUARTILE_Z)
+    sober = TAIL * math.asinh((order_surprise(population, x) - centre) / scale / TAIL)
+    return posterior(cfg, population, ORDER_ROLE, log_ratio(sober, cfg.separation))
 
 
 @kernel
-def observe_order(cfg: NoiseConfig, world: Any, event: Any, x: Any, mass: float) -> None:
+def observe_order(cfg: NoiseConfig, population: Any, event: Any, x: Any, mass: float) -> None:
     """Enter an event's surprises, with weight ``mass``, into the population's tables.
 
     All but the haste of a purchase are compared with what they are at *any* event: purchases are few, and those of a
@@ -96,9 +96,9 @@ def observe_order(cfg: NoiseConfig, world: Any, event: Any, x: Any, mass: float)
     purchase = has(cfg.conversions, event.etype)
     for k in range(N_ORDER_SURPRISES):
         if x[k] == x[k] and (purchase or k != HURRY):
-            track(world, FIRST_ROW + k, x[k], mass, cfg.memory)
+            track(population, FIRST_ROW + k, x[k], mass, cfg.memory)
     if purchase:
-        probability = order_probability(cfg, world, x)
-        learn_share(cfg, world, ORDER_ROLE, probability, trust(world, ORDER_SUM))
-        track(world, PURCHASE_SUM, order_surprise(world, x), 1.0 - DOUBT * probability, cfg.memory)
-    track(world, ORDER_SUM, summed_order(world, x), mass, cfg.memory)
+        probability = order_probability(cfg, population, x)
+        learn_share(cfg, population, ORDER_ROLE, probability, trust(population, ORDER_SUM))
+        track(population, PURCHASE_SUM, order_surprise(population, x), 1.0 - DOUBT * probability, cfg.memory)
+    track(population, ORDER_SUM, summed_order(population, x), mass, cfg.memory)

@@ -46,19 +46,19 @@ class NoiseConfig(NamedTuple):
 
 
 @kernel
-def track(world: Any, k: int, x: float, mass: float, memory: float) -> None:
+def track(population: Any, k: int, x: float, mass: float, memory: float) -> None:
     """Move running median and lower quartile of surprise ``k`` by one observation of weight ``mass`` in (0, 1].
 
     Stochastic approximation of quantiles (Robbins & Monro 1951) with the step in units of the current scale.
     """
-    seen = world.z_seen[k] + mass
-    world.z_seen[k] = seen
+    seen = population.z_seen[k] + mass
+    population.z_seen[k] = seen
     if seen == mass:
-        world.z_mid[k] = x
-        world.z_low[k] = x - FIRST_SPREAD
+        population.z_mid[k] = x
+        population.z_low[k] = x - FIRST_SPREAD
         return
-    mid = world.z_mid[k]
-    low = world.z_low[k]
+    mid = population.z_mid[k]
+    low = population.z_low[k]
     rate = max(1.0 / math.sqrt(memory) / STEP_GAIN, max(seen, 1.0) ** -CATCH_UP_POWER)
     step = STEP_GAIN * rate * mass * max(mid - low, MIN_SPREAD)
     if x > mid:
@@ -66,46 +66,46 @@ def track(world: Any, k: int, x: float, mass: float, memory: float) -> None:
     elif x < mid:
         mid -= 0.5 * step
     low += 0.25 * step if x >= low else -0.75 * step
-    world.z_mid[k] = mid
-    world.z_low[k] = min(low, mid)
+    population.z_mid[k] = mid
+    population.z_low[k] = min(low, mid)
 
 
 @kernel
-def standardise(world: Any, k: int, x: float, floor: float, high: float) -> float:
+def standardise(population: Any, k: int, x: float, floor: float, high: float) -> float:
     """Robust z of ``x``; 0 where ``x`` is NaN or nothing was observed yet.
 
     ``floor`` is the least difference that matters, ``high`` the largest z returned.
     """
-    if x != x or world.z_seen[k] == 0.0:
+    if x != x or population.z_seen[k] == 0.0:
         return 0.0
-    scale = max((world.z_mid[k] - world.z_low[k]) / LOWER_QUARTILE_Z, floor)
-    return float(min(max((x - world.z_mid[k]) / scale, Z_LOW), high))
+    scale = max((population.z_mid[k] - population.z_low[k]) / LOWER_QUARTILE_Z, floor)
+    return float(min(max((x - population.z_mid[k]) / scale, Z_LOW), high))
 
 
 @kernel
-def trust(world: Any, k: int) -> float:
+def trust(population: Any, k: int) -> float:
     """How far the quantiles of row ``k`` are to be believed, in [0, 1)."""
-    return float(world.z_seen[k] / (world.z_seen[k] + HALF_TRUST))
+    return float(population.z_seen[k] / (population.z_seen[k] + HALF_TRUST))
 
 
 @kernel
-def standardise_sum(world: Any, k: int, total: float, floor: float) -> float:
+def standardise_sum(population: Any, k: int, total: float, floor: float) -> float:
     """Robust z of a sum of surprises, drawn to 0 while few sums were observed."""
-    return trust(world, k) * standardise(world, k, total, floor, T_HIGH)
+    return trust(population, k) * standardise(population, k, total, floor, T_HIGH)
 
 
 @kernel
-def share(cfg: NoiseConfig, world: Any, role: int) -> float:
+def share(cfg: NoiseConfig, population: Any, role: int) -> float:
     """Estimated share of noise in a role (account, order, event)."""
-    if world.z_share_n[role] == 0.0:
+    if population.z_share_n[role] == 0.0:
         return float(cfg.initial_share)
-    return float(world.z_share[role])
+    return float(population.z_share[role])
 
 
 @kernel
-def posterior(cfg: NoiseConfig, world: Any, role: int, log_ratio: float) -> float:
+def posterior(cfg: NoiseConfig, population: Any, role: int, log_ratio: float) -> float:
     """P(noise) from a log likelihood ratio and the role's current share."""
-    prior = share(cfg, world, role)
+    prior = share(cfg, population, role)
     return 1.0 / (1.0 + (1.0 - prior) / prior * math.exp(min(max(-log_ratio, -60.0), 60.0)))
 
 
@@ -119,13 +119,13 @@ def log_ratio(t: float, separation: float) -> float:
 
 
 @kernel
-def learn_share(cfg: NoiseConfig, world: Any, role: int, probability: float, mass: float) -> None:
+def learn_share(cfg: NoiseConfig, population: Any, role: int, probability: float, mass: float) -> None:
     """One step of online EM (Cappé & Moulines 2009) on the noise share."""
-    if world.z_share_n[role] == 0.0:
-        world.z_share[role] = cfg.initial_share
-        world.z_share_n[role] = FIRST_SHARE_EVENTS
-    n = world.z_share_n[role] + mass
+    if population.z_share_n[role] == 0.0:
+        population.z_share[role] = cfg.initial_share
+        population.z_share_n[role] = FIRST_SHARE_EVENTS
+    n = population.z_share_n[role] + mass
     rate = mass * max(1.0 / cfg.memory, n**-CATCH_UP_POWER)
-    moved = world.z_share[role] + rate * (probability - world.z_share[role])
-    world.z_share_n[role] = n
-    world.z_share[role] = min(max(moved, MIN_SHARE), MAX_SHARE)
+    moved = population.z_share[role] + rate * (probability - population.z_share[role])
+    population.z_share_n[role] = n
+    population.z_share[role] = min(max(moved, MIN_SHARE), MAX_SHARE)

@@ -15,13 +15,13 @@ from sie_online.features import (
     DENSE_NAMES,
     FACTOR_COLUMNS,
     FEATURE_NAMES,
-    GLOBAL_FIELDS,
     ID_FEATURES,
     INTEREST_FIELDS,
     ITEM_FIELDS,
     N_DENSE,
     N_FEATURES,
     PAIR_FIELDS,
+    POPULATION_FIELDS,
     USER_FIELDS,
     FeatureConfig,
     as_dict,
@@ -61,7 +61,7 @@ class Shop:
 
     def __init__(self, cfg: FeatureConfig = CFG) -> None:
         self.cfg = cfg
-        self.world = np.zeros(1, GLOBAL_FIELDS)
+        self.population = np.zeros(1, POPULATION_FIELDS)
         self.records: dict[tuple[Any, ...], npt.NDArray[np.void]] = {}
         self.idx = np.zeros(N_FEATURES, np.uint32)
         self.dense = np.zeros(N_DENSE, np.float32)
@@ -81,8 +81,8 @@ class Shop:
             rows.append(self.records.setdefault((table, *key), np.zeros(1, dtype)))
         event = Event(t, t, etype, np.uint64(item), np.uint64(category), **columns)
         args = [row[0] for row in rows]
-        extract(self.cfg, *args, self.world[0], event, self.idx, self.dense)
-        observe(self.cfg, *args, self.world[0], event)
+        extract(self.cfg, *args, self.population[0], event, self.idx, self.dense)
+        observe(self.cfg, *args, self.population[0], event)
         for row in rows:
             row["last_ms"] = np.maximum(row["last_ms"], t)
         return self
@@ -127,7 +127,7 @@ def test_every_event_has_valid_features(events: list[tuple[Any, ...]]) -> None:
         assert (shop.idx < CFG.dim).all()
         assert (shop.idx[[FEATURE_NAMES.index(n) for n in ("event_type", "pair_state", "item_lift")]] > 0).all()
         assert np.isfinite(shop.dense).all()
-    for table in (*shop.records.values(), shop.world):
+    for table in (*shop.records.values(), shop.population):
         for name in table.dtype.names or ():
             values = table[name].astype(float)
             assert np.isfinite(values).all()
@@ -213,7 +213,7 @@ def test_what_is_not_logged_is_absent() -> None:
 def test_a_late_event_does_not_turn_time_back() -> None:
     shop = Shop().event(VIEW, T0).event(VIEW, T0 - DAY)
     assert shop.value("pair_gap") == 0.0
-    assert shop.world["clock_ms"][0] == T0
+    assert shop.population["clock_ms"][0] == T0
 
 
 def test_dictionaries_hold_bins_and_numbers_but_no_ids() -> None:

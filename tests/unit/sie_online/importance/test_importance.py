@@ -27,7 +27,7 @@ from sie_online.importance.weight import (
     learning_weight,
     observe_weight,
 )
-from sie_online.shard.entities import CATEGORIES, WORLD
+from sie_online.shard.entities import CATEGORIES, POPULATION
 
 probabilities = st.floats(1e-6, 1 - 1e-6)
 RAW = (NOISE, DELAY, BALANCE, SCORE, INFLUENCE)
@@ -35,8 +35,8 @@ raw_factors = st.lists(st.floats(-30, 30), min_size=len(RAW), max_size=len(RAW))
 configs = st.builds(WeightConfig, st.floats(0, 1), st.just(1e-3), st.floats(1.5, 50), st.floats(0, 0.5))
 
 
-def world() -> Any:
-    return np.zeros(1, WORLD)[0]
+def population() -> Any:
+    return np.zeros(1, POPULATION)[0]
 
 
 def factors(*raw: float) -> Any:
@@ -56,7 +56,7 @@ def test_fake_negative_weights_make_the_expected_gradient_that_of_the_true_label
 
 @given(told=st.lists(raw_factors, min_size=1, max_size=30), cfg=configs)
 def test_columns_add_up_and_weights_stay_within_their_bounds(told: list[list[float]], cfg: WeightConfig) -> None:
-    state = world()
+    state = population()
     for raw in told:
         columns = factors(*(value / len(RAW) for value in raw))
         weight = compose(cfg, state, columns)
@@ -67,7 +67,7 @@ def test_columns_add_up_and_weights_stay_within_their_bounds(told: list[list[flo
 
 
 def test_the_normaliser_divides_by_the_running_mean() -> None:
-    state, cfg = world(), WeightConfig(1.0, 1e-3, 100.0, 0.0)
+    state, cfg = population(), WeightConfig(1.0, 1e-3, 100.0, 0.0)
     for _ in range(5_000):
         columns = factors(math.log(3.0))
         weight = compose(cfg, state, columns)
@@ -79,13 +79,13 @@ def test_the_normaliser_divides_by_the_running_mean() -> None:
 @given(strength=st.floats(0, 1), raw=st.floats(-3, 2))
 def test_the_guard_interpolates_between_one_and_the_weight(strength: float, raw: float) -> None:
     columns = factors(raw)
-    weight = compose(WeightConfig(strength, 1e-3, 100.0, 0.0), world(), columns)
+    weight = compose(WeightConfig(strength, 1e-3, 100.0, 0.0), population(), columns)
     assert weight == pytest.approx(1 + strength * (math.exp(raw) - 1), rel=1e-9)
     assert columns[GUARD] == pytest.approx(math.log(weight) - raw, abs=1e-9)
 
 
 def test_the_effective_sample_size_keeps_its_floor() -> None:
-    rng, state, floor = np.random.default_rng(0), world(), 0.5
+    rng, state, floor = np.random.default_rng(0), population(), 0.5
     weights = []
     for raw in rng.normal(0, 1.0, 20_000):
         columns = factors(raw)
@@ -100,12 +100,12 @@ def test_the_twin_learns_without_delay_and_at_full_strength() -> None:
     cfg = WeightConfig(0.0, 1e-3, 100.0, 0.0)
     columns = factors()
     columns[NOISE], columns[DELAY], columns[BALANCE] = -1.0, -0.5, 0.25
-    assert learning_weight(cfg, world(), columns) == pytest.approx(math.exp(-0.75))
+    assert learning_weight(cfg, population(), columns) == pytest.approx(math.exp(-0.75))
 
 
 @given(labels=st.lists(st.integers(0, 1), max_size=50), power=st.floats(0, 1))
 def test_classes_balance_each_other_within_a_bound(labels: list[int], power: float) -> None:
-    state = world()
+    state = population()
     for label in labels:
         state["labelled"][label] += 1
     up, down = (balance.class_log_weight(state, label, power) for label in (0, 1))
@@ -114,7 +114,7 @@ def test_classes_balance_each_other_within_a_bound(labels: list[int], power: flo
 
 
 def test_a_group_beyond_its_share_is_weighed_down_to_it() -> None:
-    state, category = world(), np.zeros(1, CATEGORIES)[0]
+    state, category = population(), np.zeros(1, CATEGORIES)[0]
     state["grouped"], category["n_events"] = 10_000, 5_000
     assert balance.group_log_weight(state, category, 0.2) == pytest.approx(math.log(0.2 / 0.5))
     category["n_events"] = 1_000
@@ -127,7 +127,7 @@ def test_a_group_beyond_its_share_is_weighed_down_to_it() -> None:
     k=st.floats(0.5, 10),
 )
 def test_the_score_factor_is_finite_and_off_means_zero(mode: int, told: list[Any], k: float) -> None:
-    state = world()
+    state = population()
     for p, error, feature_score in told:
         value = scores.log_score(mode, k, state, p, error, feature_score)
         scores.observe_scores(mode, state, p, error, feature_score)
@@ -136,7 +136,7 @@ def test_the_score_factor_is_finite_and_off_means_zero(mode: int, told: list[Any
 
 
 def test_the_score_factor_averages_to_k() -> None:
-    rng, state = np.random.default_rng(0), world()
+    rng, state = np.random.default_rng(0), population()
     values = []
     for _ in range(4_000):
         p, feature_score = rng.beta(1, 20), rng.exponential(0.5)

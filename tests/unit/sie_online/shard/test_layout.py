@@ -31,7 +31,7 @@ def test_a_snapshot_names_its_layout_whatever_the_shard_has_seen() -> None:
 def reshaped(state: State, name: str, dtype: np.dtype[Any]) -> State:
     """``state`` whose array or table ``name`` has records of ``dtype``."""
     if name == "world":
-        return state._replace(world=np.zeros(1, dtype))
+        return state._replace(population=np.zeros(1, dtype))
     if name == "views.cold":
         return state._replace(views=state.views._replace(cold=np.zeros(len(state.views.cold), dtype)))
     table = getattr(state, name)
@@ -52,7 +52,7 @@ CHANGES = {
 @pytest.mark.parametrize("name", ["world", "users", "pairs", "views.cold"])
 def test_another_record_is_not_read(name: str, change: str) -> None:
     state = new_state(SETTINGS)
-    ours = {"world": state.world, "views.cold": state.views.cold}
+    ours = {"world": state.population, "views.cold": state.views.cold}
     dtype = ours[name].dtype if name in ours else getattr(state, name).rows.dtype
     other = layout_of(reshaped(state, name, np.dtype(CHANGES[change](dtype.descr), align=True)))
     assert OURS.unreadable(other) == [name]

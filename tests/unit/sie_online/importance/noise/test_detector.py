@@ -34,7 +34,7 @@ class Event(NamedTuple):
 
 
 @numba.njit
-def walk(cfg: Any, columns: Any, tables: Any, world: Any, first: Any, last: Any, evidence: Any) -> None:
+def walk(cfg: Any, columns: Any, tables: Any, population: Any, first: Any, last: Any, evidence: Any) -> None:
     """Assess and observe every event, then reassess all views at the end; purchases settle their pair's last view."""
     time_ms, etype, user, item, category, pair, interest, dwell, rating = columns
     users, items, categories, pairs, interests = tables
@@ -43,9 +43,9 @@ def walk(cfg: Any, columns: Any, tables: Any, world: Any, first: Any, last: Any,
         u, v, c = users[user[i]], items[item[i]], categories[category[i]]
         p, x = pairs[pair[i]], interests[interest[i]]
         event = Event(time_ms[i], etype[i], category[i], dwell[i], rating[i])
-        first[i] = noise.assess(cfg, u, v, c, p, x, world, event, evidence[i])
+        first[i] = noise.assess(cfg, u, v, c, p, x, population, event, evidence[i])
         last[i] = first[i]
-        noise.observe(cfg, u, v, c, p, x, world, event, first[i])
+        noise.observe(cfg, u, v, c, p, x, population, event, first[i])
         if etype[i] == VIEW:
             open_view[pair[i]] = i
         u.last_ms = time_ms[i]
@@ -55,14 +55,14 @@ def walk(cfg: Any, columns: Any, tables: Any, world: Any, first: Any, last: Any,
         x.last_ms = time_ms[i]
     for i in range(len(time_ms)):
         if etype[i] == VIEW:
-            last[i] = noise.reassess(cfg, users[user[i]], items[item[i]], world, evidence[i], 0)
+            last[i] = noise.reassess(cfg, users[user[i]], items[item[i]], population, evidence[i], 0)
 
 
 @dataclass
 class Result:
     first: NDArray[np.float64]
     last: NDArray[np.float64]
-    world: Any
+    population: Any
     users: Any
     items: Any
 
@@ -84,10 +84,10 @@ class Stream:
         columns = (time_ms, etype, user, item, category, pair, interest, np.array(table[5]), np.array(table[6]))
         sizes = (1 + max(c) for c in (user, item, category, pair, interest))
         tables = tuple(np.zeros(n, np.dtype(BASE + fields)) for n, fields in zip(sizes, TABLES, strict=True))
-        world = np.zeros(1, np.dtype(noise.GLOBAL_FIELDS))
+        population = np.zeros(1, np.dtype(noise.POPULATION_FIELDS))
         n = len(self.rows)
-        out = Result(np.empty(n), np.empty(n), world[0], tables[0], tables[1])
-        walk(cfg or NoiseConfig(), columns, tables, world[0], out.first, out.last, np.empty((n, noise.N_EVIDENCE)))
+        out = Result(np.empty(n), np.empty(n), population[0], tables[0], tables[1])
+        walk(cfg or NoiseConfig(), columns, tables, population[0], out.first, out.last, np.empty((n, noise.N_EVIDENCE)))
         return out
 
     def where(self, etype: int) -> NDArray[np.bool_]:
@@ -161,15 +161,15 @@ def test_a_clean_log_is_left_alone(seed: int) -> None:
 def test_the_account_share_is_learned(polluted: tuple[Stream, Result]) -> None:
     _, result = polluted
     clean = shop(noisy=False).run()
-    assert clean.world["z_share"][0] < 0.02 < 0.08 < result.world["z_share"][0] < 0.3
+    assert clean.population["z_share"][0] < 0.02 < 0.08 < result.population["z_share"][0] < 0.3
 
 
 def test_views_that_led_to_a_bought_order_share_its_verdict() -> None:
     users = np.zeros(1, np.dtype(BASE + noise.USER_FIELDS))
     items = np.zeros(1, np.dtype(BASE + noise.ITEM_FIELDS))
-    world = np.zeros(1, np.dtype(noise.GLOBAL_FIELDS))
+    population = np.zeros(1, np.dtype(noise.POPULATION_FIELDS))
     users[0]["z_last_order"] = 0.75
-    p = noise.reassess(NoiseConfig(), users[0], items[0], world[0], np.zeros(noise.N_EVIDENCE), 1)
+    p = noise.reassess(NoiseConfig(), users[0], items[0], population[0], np.zeros(noise.N_EVIDENCE), 1)
     assert p == pytest.approx(0.75)
 
 
@@ -207,7 +207,7 @@ def test_what_is_judged_as_a_view_or_an_order_is_what_the_settings_say(polluted:
     other = Stream([(row[0], renamed.get(row[1], row[1]), *row[2:]) for row in stream.rows])
     found = other.run(NoiseConfig(samples=1 << IMPRESSION, conversions=1 << FAVORITE))
     assert np.array_equal(found.first, expected.first)
-    assert np.array_equal(found.world["z_share"], expected.world["z_share"])
+    assert np.array_equal(found.population["z_share"], expected.population["z_share"])
     assert not np.array_equal(other.run().first, expected.first)
 
 
@@ -233,5 +233,5 @@ def test_every_probability_is_finite_and_below_the_cap(rows: list[Any], repeats:
         assert np.isfinite(values).all()
         assert (values >= 0.0).all()
         assert (values <= NoiseConfig().max_probability).all()
-    learned = set(result.world.dtype.names) - {"z_traits", "z_surprises"}  # scratch of one event: NaN is "unknown"
-    assert all(np.isfinite(result.world[name]).all() for name in learned)
+    learned = set(result.population.dtype.names) - {"z_traits", "z_surprises"}  # scratch of one event: NaN is "unknown"
+    assert all(np.isfinite(result.population[name]).all() for name in learned)
