@@ -72,7 +72,7 @@ class Slots(NamedTuple):
     pair_key: Any
 
 
-class Verdict(NamedTuple):
+class Estimates(NamedTuple):
     """What is published of an event at once."""
 
     p: float
@@ -197,9 +197,9 @@ def _process(cfg: Any, state: Any, event: Any, texts: Any, at: int, out: Any) ->
     counters.weighted[event.etype] += 1
     remember(state.dedupe, event.event_key, counters.events - 1)
     slots = _find(state, event, counters.events)
-    verdict = _judge(cfg, state, event, slots)
+    estimates = _estimate(cfg, state, event, slots)
     sample = has(cfg.samples, event.etype)
-    _count_weight(counters, verdict.weight)
+    _count_weight(counters, estimates.weight)
     ids_of_event(out, texts, at)
     write_statement(
         out,
@@ -212,16 +212,16 @@ def _process(cfg: Any, state: Any, event: Any, texts: Any, at: int, out: Any) ->
         revision=0,
         label=UNKNOWN,
         final=not sample,
-        probability=verdict.p,
-        feature_score=verdict.feature_score,
-        uncertainty=verdict.uncertainty,
-        noise_probability=verdict.noise,
-        weight=verdict.weight,
+        probability=estimates.p,
+        feature_score=estimates.feature_score,
+        uncertainty=estimates.uncertainty,
+        noise_probability=estimates.noise,
+        weight=estimates.weight,
     )
     if sample:
-        _learn_negative(cfg, state, verdict)
-        _open_view(state, event, texts, at, slots, verdict, cfg.patience_ms)
-    _count_event(cfg, state, event, at, slots, verdict, out)
+        _learn_negative(cfg, state, estimates)
+        _open_view(state, event, texts, at, slots, estimates, cfg.patience_ms)
+    _count_event(cfg, state, event, at, slots, estimates, out)
     _attribute(cfg, state, event, slots, sample, out)
     _touch(state, slots, event)
 
@@ -243,7 +243,7 @@ def _find(state: Any, event: Any, ordinal: int) -> Slots:
 
 
 @kernel
-def _judge(cfg: Any, state: Any, event: Any, slots: Slots) -> Verdict:
+def _estimate(cfg: Any, state: Any, event: Any, slots: Slots) -> Estimates:
     """Predict, assess and weigh an event before anything is learned from it."""
     user, item = state.users.rows[slots.user], state.items.rows[slots.item]
     category = state.categories.rows[slots.category]
@@ -289,39 +289,45 @@ def _judge(cfg: Any, state: Any, event: Any, slots: Slots) -> Verdict:
     if converts or has(cfg.samples, event.etype):
         observe_weight(population, scratch.factors)
         observe_scores(cfg.combine, population, p, error, feature_score)
-    return Verdict(p, p_uniform, p_weighted, feature_score, uncertainty, noise, weight, learn_weight, group)
+    return Estimates(p, p_uniform, p_weighted, feature_score, uncertainty, noise, weight, learn_weight, group)
 
 
 @kernel
-def _learn_negative(cfg: Any, state: Any, verdict: Verdict) -> None:
+def _learn_negative(cfg: Any, state: Any, estimates: Estimates) -> None:
     """Every sample is learned at once as a negative; a conversion takes that back."""
     if cfg.external:
         return
     learn(cfg.model, state.model, UNIFORM, state.scratch.features, 0.0, 1.0)
-    learn(cfg.model, state.model, WEIGHTED, state.scratch.features, 0.0, verdict.learn_weight)
+    learn(cfg.model, state.model, WEIGHTED, state.scratch.features, 0.0, estimates.learn_weight)
 
 
 @kernel
-def _open_view(state: Any, event: Any, texts: Any, at: int, slots: Slots, verdict: Verdict, patience_ms: int) -> None:
+def _open_view(
+    state: Any, event: Any, texts: Any, at: int, slots: Slots, estimates: Estimates, patience_ms: int
+) -> None:
     counters, views, scratch = state.counters[0], state.views, state.scratch
     place = counters.tail & (views.hot.shape[0] - 1)
     hot, cold, overlay = views.hot[place], views.cold[place], views.overlay[place]
     hot.time_ms, hot.offset, hot.pair_key = event.time_ms, event.offset, slots.pair_key
     hot.heard_ms = heard_ms(state.clock[0], event.time_ms, event.now_ms, patience_ms)
-    hot.probability, hot.weight = verdict.p, verdict.weight
+    hot.probability, hot.weight = estimates.p, estimates.weight
     hot.user_slot, hot.item_slot = slots.user, slots.item
     cold.user_key, cold.item_key, cold.category_key = event.user_key, event.item_key, event.category_key
     cold.etype = event.etype
-    cold.p_uniform, cold.p_weighted, cold.learn_weight = verdict.p_uniform, verdict.p_weighted, verdict.learn_weight
-    cold.feature_score, cold.uncertainty = verdict.feature_score, verdict.uncertainty
-    cold.group_log_weight = verdict.group_log_weight
+    cold.p_uniform, cold.p_weighted, cold.learn_weight = (
+        estimates.p_uniform,
+        estimates.p_weighted,
+        estimates.learn_weight,
+    )
+    cold.feature_score, cold.uncertainty = estimates.feature_score, estimates.uncertainty
+    cold.group_log_weight = estimates.group_log_weight
     for which in range(scratch.evidence.shape[0]):
         cold.evidence[which] = scratch.evidence[which]
     for which in range(scratch.features.shape[0]):
         cold.features[which] = scratch.features[which]
     for which in range(scratch.dense.shape[0]):
         cold.dense[which] = scratch.dense[which]
-    overlay.revision, overlay.label, overlay.noise_probability = 0, UNKNOWN, verdict.noise
+    overlay.revision, overlay.label, overlay.noise_probability = 0, UNKNOWN, estimates.noise
     cold.ids_at = counters.ids_tail
     cold.event_bytes = _keep_id(views.ids, counters, texts.event_at, texts.event_ids, at)
     cold.user_bytes = _keep_id(views.ids, counters, texts.user_at, texts.user_ids, at)
@@ -339,16 +345,16 @@ def _keep_id(ids: Any, counters: Any, offsets: Any, data: Any, row: int) -> int:
 
 
 @kernel
-def _count_event(cfg: Any, state: Any, event: Any, at: int, slots: Slots, verdict: Verdict, out: Any) -> None:
+def _count_event(cfg: Any, state: Any, event: Any, at: int, slots: Slots, estimates: Estimates, out: Any) -> None:
     """Move the counters of features, noise and entities by the event; state the entities that are due."""
     user, item = state.users.rows[slots.user], state.items.rows[slots.item]
     category = state.categories.rows[slots.category]
     pair, interest, population = state.pairs.rows[slots.pair], state.interests.rows[slots.interest], state.population[0]
     observe_features(cfg.features, user, item, category, pair, interest, population, event)
-    observe_noise(cfg.noise, user, item, category, pair, interest, population, event, verdict.noise)
-    count(user, verdict.weight, verdict.noise, event.time_ms)
-    count(item, verdict.weight, verdict.noise, event.now_ms)
-    count(category, verdict.weight, verdict.noise, event.now_ms)
+    observe_noise(cfg.noise, user, item, category, pair, interest, population, event, estimates.noise)
+    count(user, estimates.weight, estimates.noise, event.time_ms)
+    count(item, estimates.weight, estimates.noise, event.now_ms)
+    count(category, estimates.weight, estimates.noise, event.now_ms)
     population.grouped += 1.0
     if statement_due(cfg.statement, user, event.time_ms):
         _state(out, USER, at, user, user.z_alpha, user.z_beta, event.offset)
