@@ -28,7 +28,7 @@ FLOOR = 1e-6
 USERS, ITEMS, CATEGORIES, ID_DIM, TYPE_DIM, NUMBERS, HIDDEN1, HIDDEN2, N_SIZES = range(9)
 
 
-class Net(NamedTuple):
+class NetArrays(NamedTuple):
     """A net as the kernels take it; ``sizes`` of zeros: none is in force."""
 
     sizes: NDArray[np.int64]  # (N_SIZES,): buckets of the id tables and widths
@@ -49,12 +49,12 @@ class Sample(NamedTuple):
     error: float  # NaN where the label is not known
 
 
-def no_net() -> Net:
+def no_net() -> NetArrays:
     """What stands in a net's place before one is adopted."""
-    return Net(np.zeros(N_SIZES, np.int64), np.zeros(1, np.float32), np.ones(1), np.zeros(1, np.float32))
+    return NetArrays(np.zeros(N_SIZES, np.int64), np.zeros(1, np.float32), np.ones(1), np.zeros(1, np.float32))
 
 
-def new_net(tensors: tuple[NDArray[np.float32], ...], mean_f: float) -> Net:
+def new_net(tensors: tuple[NDArray[np.float32], ...], mean_f: float) -> NetArrays:
     """The net with these ``tensors``: users, items, categories, types (each (buckets, width)), mean, scale, w1
     (inputs, hidden1), b1, w2 (hidden1, hidden2), b2, w3 (hidden2, 2), b3 (2,); the last head is importance.
     """
@@ -65,10 +65,10 @@ def new_net(tensors: tuple[NDArray[np.float32], ...], mean_f: float) -> Net:
     sizes[[HIDDEN1, HIDDEN2]] = len(b1), len(b2)
     parts = (users, items, categories, types, mean, scale, w1, b1, w2, b2, w3[:, -1], b3[-1:])
     flat = np.concatenate([np.ascontiguousarray(part, np.float32).ravel() for part in parts])
-    return Net(sizes, flat, np.array([mean_f]), np.zeros(len(w1) + len(b1) + len(b2), np.float32))
+    return NetArrays(sizes, flat, np.array([mean_f]), np.zeros(len(w1) + len(b1) + len(b2), np.float32))
 
 
-def own(net: Net) -> Net:
+def own(net: NetArrays) -> NetArrays:
     """``net`` with working memory of its own: shards share the weights, and run beside each other."""
     return net._replace(work=np.zeros_like(net.work))
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from sie_online.announcements import NET, Adoption
-from sie_online.importance.influence import Net, no_net, own
+from sie_online.importance.influence import NetArrays, no_net, own
 from sie_online.importance.weight import effective_share
 from sie_online.ingest.decoder import Decoder
 from sie_online.ingest.events import DeadLetter, EventBatch
@@ -140,7 +140,7 @@ class Shard:
         *,
         generation: int,
         scratch: Path | None = None,
-        net: Net | None = None,
+        net: NetArrays | None = None,
     ) -> Shard:
         """The shard that a ``Snapshot`` with this ``meta`` and these ``pieces`` was taken of.
 
@@ -226,7 +226,7 @@ class Shard:
         """Adopt at once, late. Announcements that are older than one in force change nothing."""
         if adoption.n > self.announced(adoption.model):
             if adoption.model == NET:
-                self._use_net(cast(Net | None, artifact))
+                self._use_net(cast(NetArrays | None, artifact))
             else:
                 self._pooled.put(self._state.model, cast(Gains | None, artifact))
             self._schedule.adopted(adoption, builtin=artifact is None)
@@ -251,7 +251,7 @@ class Shard:
         for adoption, artifact in self._schedule.due(offset):
             self.adopt(adoption, artifact)
 
-    def _use_net(self, net: Net | None) -> None:
+    def _use_net(self, net: NetArrays | None) -> None:
         self._state = self._state._replace(net=no_net() if net is None else own(net))
 
     def snapshot(self) -> Snapshot:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from sie_online.announcements import MODELS, NET, PRIORS, Adoption
 from sie_online.contracts import BUILTIN_MODEL
-from sie_online.importance.influence import Net
+from sie_online.importance.influence import NetArrays
 from sie_online.recommender.pooling import Gains
 
-Artifact = Net | Gains
+Artifact = NetArrays | Gains
 """What a version is to a shard: a net, or what the other shards have learned."""
 
 

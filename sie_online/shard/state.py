@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sie_online.contracts import EVENT_TYPES, FACTORS
 from sie_online.features import FACTOR_COLUMNS, N_DENSE, N_FEATURES, FeatureConfig
 from sie_online.importance import score as scores
-from sie_online.importance.influence import Net, no_net
+from sie_online.importance.influence import NetArrays, no_net
 from sie_online.importance.noise.detector import N_EVIDENCE, NoiseConfig
 from sie_online.importance.weight import WeightConfig
 from sie_online.ingest.events import TYPE_CODES
@@ -100,7 +100,7 @@ class State(NamedTuple):
     model: Model
     dedupe: Dedupe
     views: Views
-    net: Net
+    net: NetArrays
     scratch: Scratch
 
 

@@ -15,7 +15,7 @@ from functools import cached_property
 
 from sie_online.announcements import Adoption
 from sie_online.errors import CheckpointError, DecisionError
-from sie_online.importance.influence import Net
+from sie_online.importance.influence import NetArrays
 from sie_online.settings import Settings
 from sie_online.shard import Layout, Shard
 from sie_online.shard.schedule import Artifact
@@ -86,7 +86,11 @@ class Ownership:
     """Takes shards over for this process."""
 
     def __init__(
-        self, settings: Settings, store: CheckpointStore, overrides: Overrides, net_of: Callable[[str], Net | None]
+        self,
+        settings: Settings,
+        store: CheckpointStore,
+        overrides: Overrides,
+        net_of: Callable[[str], NetArrays | None],
     ) -> None:
         self._settings = settings
         self._store = store
@@ -171,7 +175,7 @@ class Ownership:
         )
         return loaded, offset
 
-    def _net(self, version: str) -> Net | None:
+    def _net(self, version: str) -> NetArrays | None:
         """The net that was in force; without it the shard goes on, and adopts it late once it can be had."""
         try:
             return self._net_of(version)

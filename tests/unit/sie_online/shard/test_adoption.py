@@ -26,7 +26,7 @@ from sie_online.announcements import (
     manifest_key,
 )
 from sie_online.features import N_DENSE
-from sie_online.importance.influence import Net, Sample, importance, log_influence, new_net, no_net
+from sie_online.importance.influence import NetArrays, Sample, importance, log_influence, new_net, no_net
 from sie_online.shard import Shard
 from tests.events import heartbeat, random_events, records, run, samples, small_settings, weights
 from tests.nets import random_weights
@@ -39,11 +39,11 @@ AT, BACK_AT = 200, 450
 
 
 @pytest.fixture(scope="module")
-def net() -> Net:
+def net() -> NetArrays:
     return new_net(random_weights(), mean_f=0.5)
 
 
-def adopting(net: Net, offset: int = 0) -> Shard:
+def adopting(net: NetArrays, offset: int = 0) -> Shard:
     """A shard that was told of both announcements at its start."""
     shard = Shard(SETTINGS, 0, offset=offset)
     assert shard.schedule(Adoption(1, "A", AT), net)
@@ -52,11 +52,11 @@ def adopting(net: Net, offset: int = 0) -> Shard:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(net: Net) -> pa.Table:
+def undisturbed(net: NetArrays) -> pa.Table:
     return weights(run(adopting(net), records(EVENTS)))
 
 
-def test_the_kernel_says_what_the_reference_says_bit_for_bit(net: Net) -> None:
+def test_the_kernel_says_what_the_reference_says_bit_for_bit(net: NetArrays) -> None:
     told = from_table(
         pa.Table.from_batches([samples(run(Shard(SETTINGS, 0), records(EVENTS))).combine_chunks().to_batches()[0]])
     )
@@ -83,7 +83,7 @@ def test_without_a_net_the_factor_is_nothing() -> None:
     assert log_influence(no_net(), 1.0, sample, np.zeros(N_DENSE, np.float32)) == 0.0
 
 
-def test_shards_that_run_beside_each_other_share_a_net_and_no_working_memory(net: Net) -> None:
+def test_shards_that_run_beside_each_other_share_a_net_and_no_working_memory(net: NetArrays) -> None:
     shards = [Shard(SETTINGS, partition) for partition in range(2)]
     for shard in shards:
         shard.adopt(Adoption(1, "A", 0), net)
@@ -117,7 +117,7 @@ cuts = st.lists(st.integers(1, N) | st.sampled_from([AT, AT + 1, BACK_AT - 1, BA
 @hypothesis_settings(max_examples=25)
 @given(cuts=cuts, saved=st.data())
 def test_cuts_and_restores_change_no_row(
-    net: Net, undisturbed: pa.Table, cuts: list[int], saved: st.DataObject
+    net: NetArrays, undisturbed: pa.Table, cuts: list[int], saved: st.DataObject
 ) -> None:
     rows, shard, at, outputs = records(EVENTS), adopting(net), 0, []
     for cut in sorted(cuts):
@@ -134,7 +134,7 @@ def test_cuts_and_restores_change_no_row(
     assert weights(outputs).equals(undisturbed)
 
 
-def test_what_is_heard_of_too_late_is_not_scheduled_but_adopted_on_request(net: Net) -> None:
+def test_what_is_heard_of_too_late_is_not_scheduled_but_adopted_on_request(net: NetArrays) -> None:
     shard = Shard(SETTINGS, 0)
     outputs = run(shard, records(EVENTS)[:300])
     assert not shard.schedule(Adoption(1, "A", 200), net)

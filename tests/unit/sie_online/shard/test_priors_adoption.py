@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from sie_online.announcements import NET, PRIORS, Adoption
-from sie_online.importance.influence import Net, new_net
+from sie_online.importance.influence import NetArrays, new_net
 from sie_online.recommender.pooling import Gains
 from sie_online.shard import Shard
 from sie_online.shard.pooled import is_learned, own_gains, untaught
@@ -35,7 +35,7 @@ def learned(seed: int, n: int) -> Gains:
 
 
 @pytest.fixture(scope="module")
-def plan() -> list[tuple[Adoption, Gains | Net | None]]:
+def plan() -> list[tuple[Adoption, Gains | NetArrays | None]]:
     return [
         (Adoption(1, "A", AT, PRIORS), learned(5, 300)),
         (Adoption(2, "B", NEWER_AT, PRIORS), learned(5, 500)),
@@ -44,19 +44,19 @@ def plan() -> list[tuple[Adoption, Gains | Net | None]]:
     ]
 
 
-def adopting(plan: list[tuple[Adoption, Gains | Net | None]]) -> Shard:
+def adopting(plan: list[tuple[Adoption, Gains | NetArrays | None]]) -> Shard:
     shard = Shard(SETTINGS, 0)
     assert all(shard.schedule(adoption, artifact) for adoption, artifact in plan)
     return shard
 
 
 @pytest.fixture(scope="module")
-def undisturbed(plan: list[tuple[Adoption, Gains | Net | None]]) -> pa.Table:
+def undisturbed(plan: list[tuple[Adoption, Gains | NetArrays | None]]) -> pa.Table:
     return weights(run(adopting(plan), records(EVENTS)))
 
 
 def test_priors_change_predictions_from_their_offset_on_and_nothing_before(
-    plan: list[tuple[Adoption, Gains | Net | None]],
+    plan: list[tuple[Adoption, Gains | NetArrays | None]],
 ) -> None:
     alone = weights(run(Shard(SETTINGS, 0), records(EVENTS))).to_pandas().query("revision == 0")
     found = weights(run(adopting(plan[:1]), records(EVENTS))).to_pandas().query("revision == 0")
@@ -66,7 +66,7 @@ def test_priors_change_predictions_from_their_offset_on_and_nothing_before(
     assert set(found["model_version"]) == {"builtin"}  # that column is the net's
 
 
-def test_own_gains_do_not_contain_what_was_taken_in(plan: list[tuple[Adoption, Gains | Net | None]]) -> None:
+def test_own_gains_do_not_contain_what_was_taken_in(plan: list[tuple[Adoption, Gains | NetArrays | None]]) -> None:
     shard, alone = adopting(plan[:1]), Shard(SETTINGS, 0)
     for one in (shard, alone):
         run(one, records(EVENTS)[:AT])
@@ -83,7 +83,7 @@ cuts = st.lists(st.integers(1, N) | st.sampled_from([AT, AT + 1, NEWER_AT, OUT_A
 @hypothesis_settings(max_examples=25)
 @given(cuts=cuts, saved=st.data())
 def test_cuts_and_restores_change_no_row(
-    plan: list[tuple[Adoption, Gains | Net | None]], undisturbed: pa.Table, cuts: list[int], saved: st.DataObject
+    plan: list[tuple[Adoption, Gains | NetArrays | None]], undisturbed: pa.Table, cuts: list[int], saved: st.DataObject
 ) -> None:
     rows, shard, at, outputs = records(EVENTS), adopting(plan), 0, []
     for cut in sorted(cuts):
@@ -93,7 +93,7 @@ def test_cuts_and_restores_change_no_row(
             snapshot = shard.snapshot()
             meta = json.loads(json.dumps(snapshot.meta))
             net = plan[3][1] if meta["model_version"] == "N" else None
-            assert net is None or isinstance(net, Net)
+            assert net is None or isinstance(net, NetArrays)
             shard = Shard.restore(SETTINGS, 0, meta, snapshot.changed, generation=0, net=net)
             for adoption, artifact in plan:
                 assert adoption.n <= shard.announced(adoption.model) or shard.schedule(adoption, artifact)
@@ -101,7 +101,9 @@ def test_cuts_and_restores_change_no_row(
     assert weights(outputs).equals(undisturbed)
 
 
-def test_a_snapshot_says_what_the_shard_has_learned_itself(plan: list[tuple[Adoption, Gains | Net | None]]) -> None:
+def test_a_snapshot_says_what_the_shard_has_learned_itself(
+    plan: list[tuple[Adoption, Gains | NetArrays | None]],
+) -> None:
     shard = adopting(plan)
     run(shard, records(EVENTS)[: NEWER_AT + 50])
     pieces = {name: data for name, data in shard.snapshot().changed.items() if is_learned(name)}
@@ -120,7 +122,7 @@ def test_a_snapshot_of_before_there_were_priors_is_gone_on_from() -> None:
     assert (again.announced(PRIORS), again.version(PRIORS)) == (0, "builtin")
 
 
-def test_priors_heard_of_too_late_are_adopted_on_request(plan: list[tuple[Adoption, Gains | Net | None]]) -> None:
+def test_priors_heard_of_too_late_are_adopted_on_request(plan: list[tuple[Adoption, Gains | NetArrays | None]]) -> None:
     (adoption, gains), rows = plan[0], records(EVENTS)
     late, exact = Shard(SETTINGS, 0), Shard(SETTINGS, 0)
     outputs = run(late, rows[:200])
