@@ -18,7 +18,7 @@ import torch
 from models.data import Data, Ordered, batches, load, ordered
 from models.errors import OutOfMemoryError
 from models.inputs import Buckets, label_unknown, standard_of
-from models.net import Net, pick_device, start_weights
+from models.net import ImportanceNet, pick_device, start_weights
 from models.samples import Samples
 from models.settings import SMALLEST_BATCH, FineTune
 from models.step import Step, Targets, new_step
@@ -76,7 +76,7 @@ def _measure(order: Ordered, settings: FineTune, device: torch.device, way: str,
 def _timed(order: Ordered, settings: FineTune, device: torch.device, way: str, seconds: float) -> Speed:
     numbers = label_unknown(order.samples.take(order.timed), Buckets(2, 2, 2)).numbers
     start = start_weights(settings.shape, standard_of(numbers), settings.seed)
-    net = Net(start, device)
+    net = ImportanceNet(start, device)
     data = load(order, start, device)
     step = new_step(net, data, settings)
     targets = torch.full_like(data.label, 0.5), torch.ones_like(data.label)

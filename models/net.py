@@ -94,7 +94,7 @@ def head_logits(layers: Layers, hidden: Tensor) -> Tensor:
     return torch.addmm(layers.b3, hidden, layers.w3)
 
 
-class Net:
+class ImportanceNet:
     """Weights on a device. Gradients are for ``layers`` alone; ``RowAdagrad`` moves ``tables``."""
 
     def __init__(self, weights: Weights, device: torch.device) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from models.data import Batch, Data
 from models.errors import ExplodingNormError, NotFiniteLossError
 from models.loss import Balance, Goal, batch_loss
-from models.net import Layers, Net, RowAdagrad, head_logits, hidden_layer
+from models.net import ImportanceNet, Layers, RowAdagrad, head_logits, hidden_layer
 from models.settings import FineTune
 
 LOOK_EVERY = 50
@@ -75,7 +75,7 @@ class Watch:
 class FullStep:
     """Trains all layers and the embedded rows that the batch touches."""
 
-    def __init__(self, net: Net, data: Data, settings: FineTune) -> None:
+    def __init__(self, net: ImportanceNet, data: Data, settings: FineTune) -> None:
         self._net = net
         self._data = data
         self._clip = settings.clip_norm
@@ -103,7 +103,7 @@ class FullStep:
 class HeadsStep:
     """Trains the heads alone; what the frozen body makes of every sample is computed once."""
 
-    def __init__(self, net: Net, data: Data, settings: FineTune) -> None:
+    def __init__(self, net: ImportanceNet, data: Data, settings: FineTune) -> None:
         self._net = net
         self._data = data
         self._clip = settings.clip_norm
@@ -141,19 +141,19 @@ def heads_loss(layers: Layers, unknown: Tensor, known: Tensor, goal: Goal, balan
     return batch_loss(head_logits(layers, unknown), head_logits(layers, known), goal, balance)
 
 
-def new_step(net: Net, data: Data, settings: FineTune) -> Step:
+def new_step(net: ImportanceNet, data: Data, settings: FineTune) -> Step:
     """The step of ``settings.mode``."""
     return FullStep(net, data, settings) if settings.mode == "full" else HeadsStep(net, data, settings)
 
 
 @torch.no_grad()
-def hidden_of(net: Net, data: Data, rows: slice) -> Tensor:
+def hidden_of(net: ImportanceNet, data: Data, rows: slice) -> Tensor:
     """Last hidden layer (rows, hidden2) of the form with unknown label, float32."""
     return torch.cat([net.hidden(net.embedded(data.ids[some]), data.numbers[some]) for some in _chunks(rows)])
 
 
 @torch.no_grad()
-def hidden_of_known(net: Net, data: Data, rows: slice) -> Tensor:
+def hidden_of_known(net: ImportanceNet, data: Data, rows: slice) -> Tensor:
     """The same of the form with known label."""
     return torch.cat([net.hidden(net.embedded(data.ids[some]), data.known(some)) for some in _chunks(rows)])
 

@@ -22,7 +22,7 @@ from models.forward import IMPORTANCE, LABEL, Weights
 from models.inputs import Buckets, Inputs, label_known, label_unknown, standard_of
 from models.loss import Goal, importance_loss, prediction_loss
 from models.metrics import auc, correlation, log_loss
-from models.net import Net, pick_device, shape_of, start_weights
+from models.net import ImportanceNet, pick_device, shape_of, start_weights
 from models.samples import Samples
 from models.settings import SMALLEST_BATCH, FineTune
 from models.snapshot import Canary
@@ -139,7 +139,7 @@ class _Run:
         self._tell = tell
         self._should_stop = should_stop
         self._device = pick_device(settings.device)
-        self._net = Net(start, self._device)
+        self._net = ImportanceNet(start, self._device)
         self._data = load(order, start, self._device)
         self._rng = np.random.default_rng([settings.seed, 1])
         self._seconds = 0.0
@@ -250,7 +250,7 @@ class _Run:
 
     @torch.no_grad()
     def _candidate(self, best: Weights, baseline: dict[str, float | None], epochs: int) -> Candidate:
-        self._net = Net(best, self._device)
+        self._net = ImportanceNet(best, self._device)
         train = slice(0, self._order.train.stop)
         forms = hidden_of(self._net, self._data, train), hidden_of_known(self._net, self._data, train)
         f = [torch.sigmoid(self._net.logits(hidden)[:, IMPORTANCE]).double().mean() for hidden in forms]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from models import forward
 from models.errors import ArtifactError
 from models.inputs import CLIP, Buckets, Inputs, bucket, label_known, label_unknown, standard_of, standardised
-from models.net import Net
+from models.net import ImportanceNet
 from tests.unit.models.made import N_DENSE, made_samples, made_weights
 
 WEIGHTS = made_weights()
@@ -49,7 +49,7 @@ def test_scores_do_not_depend_on_the_batch(first: int, size: int) -> None:
 
 def test_fast_scores_and_torch_agree_with_the_reference() -> None:
     reference = forward.scores(WEIGHTS, INPUTS)
-    net = Net(WEIGHTS, torch.device("cpu"))
+    net = ImportanceNet(WEIGHTS, torch.device("cpu"))
     numbers = torch.from_numpy(standardised(INPUTS.numbers, WEIGHTS.standard))
     hidden = net.hidden(net.embedded(torch.from_numpy(INPUTS.ids)), numbers)
     by_torch = torch.sigmoid(net.logits(hidden)).detach().numpy()

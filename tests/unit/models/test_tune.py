@@ -23,7 +23,7 @@ from models.errors import (
 from models.forward import IMPORTANCE, LABEL, scores
 from models.inputs import label_known, label_unknown
 from models.metrics import auc, correlation
-from models.net import Net, RowAdagrad
+from models.net import ImportanceNet, RowAdagrad
 from models.samples import Samples
 from models.settings import MODES, TARGETS, FineTune, Shape
 from models.snapshot import encode_net
@@ -235,7 +235,7 @@ def test_batches_have_one_shape_and_every_row_once() -> None:
 
 
 def test_only_the_rows_of_a_batch_move_and_repeats_add_up() -> None:
-    net = Net(made_weights(), torch.device("cpu"))
+    net = ImportanceNet(made_weights(), torch.device("cpu"))
     before = [table.clone() for table in net.tables]
     ids = torch.tensor([[1, 2, 3, 1], [1, 5, 3, 1]])
     RowAdagrad(net.tables, rate=0.1).step(ids, torch.ones(2, sum(table.shape[1] for table in net.tables)))
@@ -266,7 +266,7 @@ def test_f_follows_the_target_it_was_given() -> None:
 
 
 def full_loss_arguments() -> tuple[Any, ...]:
-    net = Net(made_weights(), torch.device("cpu"))
+    net = ImportanceNet(made_weights(), torch.device("cpu"))
     order = ordered(SAMPLES)
     data = load(order, made_weights(), torch.device("cpu"))
     rows = torch.arange(64)
