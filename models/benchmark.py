@@ -19,7 +19,7 @@ from models.data import Data, Ordered, batches, load, ordered
 from models.errors import OutOfMemoryError
 from models.inputs import Buckets, label_unknown, standard_of
 from models.net import ImportanceNet, pick_device, start_weights
-from models.samples import Samples
+from models.samples import SampleColumns
 from models.settings import SMALLEST_BATCH, FineTune
 from models.step import Step, Targets, new_step
 
@@ -42,7 +42,7 @@ class Speed(NamedTuple):
     memory_share: float
 
 
-def report(samples: Samples, settings: FineTune, seconds: float, say: Callable[[str], None]) -> str:
+def report(samples: SampleColumns, settings: FineTune, seconds: float, say: Callable[[str], None]) -> str:
     """A table of all ways on ``settings.device``; each is measured for ``seconds``."""
     device = pick_device(settings.device)
     ways = (("float32", False), ("tuned", True)) if device.type == "cuda" else (("float32", False),)

@@ -18,7 +18,7 @@ from models.forward import Weights
 from models.influence import log_counts, slice_edges
 from models.inputs import N_EXACT, label_unknown, standardised
 from models.net import on_device
-from models.samples import Samples, chronological, split
+from models.samples import SampleColumns, chronological, split
 
 LEAST_SAMPLES = 10
 """Fewer cannot be split."""
@@ -30,7 +30,7 @@ class Ordered(NamedTuple):
     ``test`` is for the gate; no fine-tune looks at it. ``timed`` is the part of ``train`` that has time slices.
     """
 
-    samples: Samples
+    samples: SampleColumns
     train: slice
     timed: slice
     validation: slice
@@ -58,7 +58,7 @@ class Data(NamedTuple):
         return torch.cat([self.numbers[rows][:, :-N_EXACT], error, torch.ones_like(error)], dim=1)
 
 
-def ordered(window: Samples) -> Ordered:
+def ordered(window: SampleColumns) -> Ordered:
     """``window`` in the order that ``Data`` and gate use.
 
     Raises:

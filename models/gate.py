@@ -28,7 +28,7 @@ from models.inputs import label_known, label_unknown
 from models.learner import Learner
 from models.manifest import Verdict
 from models.metrics import auc, calibration, decisions, effective_share, gauc, log_loss
-from models.samples import Samples
+from models.samples import SampleColumns
 from models.settings import Gate
 
 UNIFORM, CURRENT, CANDIDATE, UNWEIGHTED = "uniform", "current", "candidate", "unweighted"
@@ -103,7 +103,7 @@ def withdrawal(verdict: Verdict, settings: Gate) -> tuple[str, ...]:
     return tuple(_behind(current, uniform, UNIFORM, settings))
 
 
-def importances(weights: Weights, samples: Samples) -> NDArray[np.float64]:
+def importances(weights: Weights, samples: SampleColumns) -> NDArray[np.float64]:
     """f (n, 2) of every sample: label unknown, label known.
 
     Raises:
@@ -120,14 +120,14 @@ def factor(f: NDArray[np.float64], mean_f: float, k: float) -> NDArray[np.float6
     return np.log(np.maximum(k * f / mean_f, math.exp(-LARGEST_LOG)))
 
 
-def composed(samples: Samples, log_factor: NDArray[np.float64], settings: Gate) -> NDArray[np.float64]:
+def composed(samples: SampleColumns, log_factor: NDArray[np.float64], settings: Gate) -> NDArray[np.float64]:
     """Weights (n,) as they would be published: raw factors and ``log_factor`` added, mean 1, clipped."""
     total = np.clip(samples.log_base.astype(np.float64) + log_factor, -LARGEST_LOG, LARGEST_LOG)
     weight = np.exp(total)
     return np.asarray(np.clip(weight / weight.mean(), settings.weight_min, settings.weight_max))
 
 
-def trained(samples: Samples, n_train: int, weight: NDArray[np.float64]) -> Result:
+def trained(samples: SampleColumns, n_train: int, weight: NDArray[np.float64]) -> Result:
     """The learner's figures on the scored rows, after one pass over those before ``n_train``."""
     train, scored = slice(0, n_train), scored_rows(samples, n_train)
     used = weight[train] / weight[train].mean()
@@ -145,12 +145,12 @@ def trained(samples: Samples, n_train: int, weight: NDArray[np.float64]) -> Resu
     )
 
 
-def scored_rows(samples: Samples, n_train: int) -> NDArray[np.int64]:
+def scored_rows(samples: SampleColumns, n_train: int) -> NDArray[np.int64]:
     """Rows from ``n_train`` on that are not likely noise."""
     return n_train + np.flatnonzero(samples.noise_probability[n_train:] < LIKELY_NOISE)
 
 
-def _of_current(samples: Samples, current: Judged | None, settings: Gate) -> NDArray[np.float64]:
+def _of_current(samples: SampleColumns, current: Judged | None, settings: Gate) -> NDArray[np.float64]:
     if current is None:
         return composed(samples, samples.log_scores.astype(np.float64), settings)
     f = importances(current.weights, samples)[:, 1]

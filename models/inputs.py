@@ -42,7 +42,7 @@ LEAST_DEVIATION = 1e-4
 
 
 class Known(Protocol):
-    """The columns that inputs are made of (``samples.Samples`` has them)."""
+    """The columns that inputs are made of (``samples.SampleColumns`` has them)."""
 
     @property
     def user_hash(self) -> NDArray[np.uint64]: ...

@@ -37,7 +37,7 @@ _PLAIN: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Samples:
+class SampleColumns:
     """n samples; every column has n rows.
 
     ``event_type`` (uint8) is the code in ``EVENT_TYPES``; ``probability`` and ``feature_score`` are revision 0's,
@@ -68,9 +68,9 @@ class Samples:
     def __len__(self) -> int:
         return len(self.label)
 
-    def take(self, which: Any) -> Samples:
+    def take(self, which: Any) -> SampleColumns:
         """The rows that ``which`` (indices, mask or slice) selects, in its order."""
-        return Samples(**{each.name: getattr(self, each.name)[which] for each in fields(self)})
+        return SampleColumns(**{each.name: getattr(self, each.name)[which] for each in fields(self)})
 
     @property
     def error(self) -> NDArray[np.float32]:
@@ -78,7 +78,7 @@ class Samples:
         return self.label.astype(np.float32) - self.probability
 
 
-def from_table(table: pa.Table) -> Samples:
+def from_table(table: pa.Table) -> SampleColumns:
     """The columns of ``table`` (``contracts.samples_schema``), rows in its order.
 
     Raises:
@@ -88,7 +88,7 @@ def from_table(table: pa.Table) -> Samples:
     factors = [name for name in FACTORS if f"f_{name}" in table.column_names]
     raw = [name for name in factors if name not in (*NOT_RAW, *SCORES)]
     scores = [name for name in factors if name in SCORES]
-    samples = Samples(
+    samples = SampleColumns(
         **plain,
         event_type=_event_types(table),
         log_base=_sum(table, raw),
@@ -101,7 +101,7 @@ def from_table(table: pa.Table) -> Samples:
     return samples
 
 
-def joined(parts: Sequence[Samples]) -> Samples:
+def joined(parts: Sequence[SampleColumns]) -> SampleColumns:
     """All rows of ``parts`` (at least one), one after the other.
 
     Raises:
@@ -110,17 +110,17 @@ def joined(parts: Sequence[Samples]) -> Samples:
     for name in ("features", "dense"):
         if len({getattr(part, name).shape[1] for part in parts}) > 1:
             raise SampleError(f"column {name!r} changed its length: samples of two feature schemas cannot be mixed")
-    return Samples(
-        **{each.name: np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Samples)}
+    return SampleColumns(
+        **{each.name: np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(SampleColumns)}
     )
 
 
-def placed_ms(samples: Samples) -> NDArray[np.int64]:
+def placed_ms(samples: SampleColumns) -> NDArray[np.int64]:
     """Event times; of an event whose clock was so far ahead that it settled before its own time, when it settled."""
     return np.minimum(samples.event_time_ms, samples.settled_ms)
 
 
-def chronological(samples: Samples) -> NDArray[np.int64]:
+def chronological(samples: SampleColumns) -> NDArray[np.int64]:
     """Indices that sort by (event time, partition, offset): the one order all parts of this package use."""
     return np.lexsort((samples.offset, samples.partition, placed_ms(samples)))
 
@@ -197,7 +197,7 @@ def _sum(table: pa.Table, factors: Sequence[str]) -> NDArray[np.float32]:
     return total.astype(np.float32)
 
 
-def _check(samples: Samples) -> None:
+def _check(samples: SampleColumns) -> None:
     for name in ("probability", "feature_score", "noise_probability", "log_base", "log_scores", "dense"):
         if not np.isfinite(getattr(samples, name)).all():
             raise SampleError(f"column {name!r} has values that are not finite")

@@ -25,7 +25,7 @@ from models.errors import ModelError, SampleError
 from models.gate import Judged
 from models.manifest import Manifest
 from models.publish import Origin, judged
-from models.samples import Samples, feature_schema_hash, from_table
+from models.samples import SampleColumns, feature_schema_hash, from_table
 from models.settings import DEVICES, MODES, TARGETS, FineTune, Gate
 from models.snapshot import load, write
 from models.tune import Progress, fine_tune
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train(
-    samples: Samples, schema_hash: str, settings: FineTune, gate: Gate, out: Path, parent_file: Path | None
+    samples: SampleColumns, schema_hash: str, settings: FineTune, gate: Gate, out: Path, parent_file: Path | None
 ) -> None:
     parent = None if parent_file is None else Manifest.from_json(parent_file.read_bytes())
     if parent is not None and parent.feature_schema_hash != schema_hash:
@@ -115,7 +115,7 @@ def _summarise(manifest: Manifest, out: Path) -> None:
         _say(f"  {reason}")
 
 
-def _read(path: Path) -> tuple[Samples, str]:
+def _read(path: Path) -> tuple[SampleColumns, str]:
     try:
         table = pq.read_table(path)
     except FileNotFoundError:

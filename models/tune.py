@@ -23,7 +23,7 @@ from models.inputs import Buckets, Inputs, label_known, label_unknown, standard_
 from models.loss import Goal, importance_loss, prediction_loss
 from models.metrics import auc, correlation, log_loss
 from models.net import ImportanceNet, pick_device, shape_of, start_weights
-from models.samples import Samples
+from models.samples import SampleColumns
 from models.settings import SMALLEST_BATCH, FineTune
 from models.snapshot import Canary
 from models.step import Step, Targets, Watch, hidden_of, hidden_of_known, new_step
@@ -69,7 +69,7 @@ class Candidate:
 
 
 def fine_tune(
-    window: Samples,
+    window: SampleColumns,
     settings: FineTune,
     parent: Weights | None = None,
     *,
@@ -284,7 +284,7 @@ class _Run:
         )
 
 
-def offset_ranges(samples: Samples) -> dict[str, tuple[int, int]]:
+def offset_ranges(samples: SampleColumns) -> dict[str, tuple[int, int]]:
     """First and last offset per partition."""
     found = {}
     for partition in np.unique(samples.partition).tolist():

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.samples import Samples, chronological, joined, placed_ms
+from models.samples import SampleColumns, chronological, joined, placed_ms
 
 _MIX = tuple(np.uint64(constant) for constant in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 """Constants of splitmix64 (Steele et al. 2014)."""
@@ -37,11 +37,11 @@ class Window:
         self._max_age_ms = max_age_ms
         self._max_older = max_older_positives
         self._seed = seed
-        self._kept: Samples | None = None
-        self._waiting: list[Samples] = []
+        self._kept: SampleColumns | None = None
+        self._waiting: list[SampleColumns] = []
         self._n_waiting = 0
 
-    def add(self, samples: Samples) -> None:
+    def add(self, samples: SampleColumns) -> None:
         """Take in more; what exceeds the bounds is forgotten.
 
         Raises:
@@ -54,7 +54,7 @@ class Window:
         if self._n_waiting >= MERGE_AT * self._max_samples:
             self._merge()
 
-    def samples(self) -> Samples | None:
+    def samples(self) -> SampleColumns | None:
         """What the window holds, chronological; None while nothing was added. ``older`` marks the reservoir."""
         self._merge()
         return self._kept
@@ -74,7 +74,7 @@ class Window:
         unique = together.take(_first_of_each(together.partition, together.offset))
         self._kept = self._bounded(unique.take(chronological(unique)))
 
-    def _bounded(self, samples: Samples) -> Samples:
+    def _bounded(self, samples: SampleColumns) -> SampleColumns:
         """``samples`` (chronological, unique) within the bounds."""
         times_ms = placed_ms(samples)
         first = int(np.searchsorted(times_ms, times_ms[-1] - self._max_age_ms))

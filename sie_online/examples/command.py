@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sie_online.errors import SieError, UsageError
 from sie_online.escape import harmless
-from sie_online.examples.samples import Samples
+from sie_online.examples.samples import TrainingSamples
 from sie_online.examples.trial import METRICS, Difference, Learner, Plan, Result, compare
 
 EPILOG = """\
@@ -33,7 +33,7 @@ exit codes: 0 done, 2 wrong use or unusable samples, 3 the broker does not answe
 def run(
     parser: argparse.ArgumentParser,
     arguments: Sequence[str] | None,
-    read: Callable[[argparse.Namespace], Samples],
+    read: Callable[[argparse.Namespace], TrainingSamples],
     new_learner: Callable[[argparse.Namespace], Learner],
 ) -> int:
     """Run the command: read samples, compare, tell; its exit code."""

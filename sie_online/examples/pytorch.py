@@ -14,7 +14,7 @@ import numpy as np
 
 from sie_online.errors import UsageError
 from sie_online.examples.command import missing, parser, run
-from sie_online.examples.samples import Samples, read_file
+from sie_online.examples.samples import TrainingSamples, read_file
 from sie_online.examples.trial import Floats
 
 try:
@@ -60,7 +60,7 @@ class NetLearner:
         self._seed = seed
         self._net: Net | None = None
 
-    def learn(self, samples: Samples, weight: Floats) -> None:
+    def learn(self, samples: TrainingSamples, weight: Floats) -> None:
         """Learn in order, ``epochs`` times."""
         columns = (samples.features, samples.dense, samples.label, weight.astype(np.float32))
         whole = [torch.from_numpy(column) for column in columns]
@@ -73,7 +73,7 @@ class NetLearner:
                 torch.autograd.backward(loss)
                 self._optimiser.step()
 
-    def predict(self, samples: Samples) -> Floats:
+    def predict(self, samples: TrainingSamples) -> Floats:
         """P(label = 1), (n,)."""
         net = self._started(samples.dense.shape[1])
         features, dense = torch.from_numpy(samples.features), torch.from_numpy(samples.dense)
@@ -91,7 +91,7 @@ class NetLearner:
         return self._net
 
 
-def read(options: argparse.Namespace) -> Samples:
+def read(options: argparse.Namespace) -> TrainingSamples:
     """From the file, or from the topic until it is silent."""
     extra = ["noise_probability"]
     if options.file:
@@ -101,7 +101,9 @@ def read(options: argparse.Namespace) -> Samples:
         batches = list(DataLoader(dataset, batch_size=None, num_workers=options.workers))
     if not batches:
         raise UsageError("there are no settled samples")
-    return Samples.of({name: torch.cat([batch[name] for batch in batches]).numpy() for name in Samples.names()})
+    return TrainingSamples.of(
+        {name: torch.cat([batch[name] for batch in batches]).numpy() for name in TrainingSamples.names()}
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

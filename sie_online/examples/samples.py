@@ -16,7 +16,7 @@ from sie_online.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class Samples:
+class TrainingSamples:
     """n samples. ``features`` (n, F) are indices of hashed one-hot features, 0 meaning absent; ``dense`` (n, D) real
     values; both as they were at the event. ``event_time_ms`` is when that was, ``settled_ms`` when ``label`` (0 or 1)
     and ``weight`` became known; ms since 1970.

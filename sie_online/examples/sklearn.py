@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sie_online.client.subscriber import SampleSubscriber
 from sie_online.examples.command import missing, parser, run
-from sie_online.examples.samples import Samples, read_file
+from sie_online.examples.samples import TrainingSamples, read_file
 from sie_online.examples.trial import Floats
 
 try:
@@ -40,7 +40,7 @@ class HashedLogisticRegression:
             loss="log_loss", learning_rate="constant", eta0=0.02, alpha=1e-6, average=True, random_state=seed
         )
 
-    def learn(self, samples: Samples, weight: Floats) -> None:
+    def learn(self, samples: TrainingSamples, weight: Floats) -> None:
         """Learn in order, ``epochs`` times."""
         rows = _one_hot(samples.features)
         for _ in range(self._epochs):
@@ -50,7 +50,7 @@ class HashedLogisticRegression:
                     rows[part], samples.label[part].astype(np.int8), classes=[0, 1], sample_weight=weight[part]
                 )
 
-    def predict(self, samples: Samples) -> Floats:
+    def predict(self, samples: TrainingSamples) -> Floats:
         """P(label = 1), (n,)."""
         probability: Floats = self._model.predict_proba(_one_hot(samples.features))[:, 1]
         return probability
@@ -63,17 +63,17 @@ def _one_hot(features: NDArray[np.integer]) -> csr_matrix:
     return csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(features), BUCKETS))
 
 
-def read(options: argparse.Namespace) -> Samples:
+def read(options: argparse.Namespace) -> TrainingSamples:
     """From the file, or from the topic until it is silent."""
     table = read_file(options.file) if options.file else asyncio.run(_subscribe(options))
-    return Samples.from_table(table)
+    return TrainingSamples.from_table(table)
 
 
 async def _subscribe(options: argparse.Namespace) -> pa.Table:
     subscriber = SampleSubscriber(broker=options.broker, topic=options.topic, idle_s=options.idle)
     async with subscriber as samples:
-        tables = [pa.Table.from_batches([batch.select(Samples.names())]) async for batch in samples.batches()]
-    return pa.concat_tables(tables) if tables else pa.table({name: [] for name in Samples.names()})
+        tables = [pa.Table.from_batches([batch.select(TrainingSamples.names())]) async for batch in samples.batches()]
+    return pa.concat_tables(tables) if tables else pa.table({name: [] for name in TrainingSamples.names()})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sie_online.errors import UsageError
-from sie_online.examples.samples import Samples
+from sie_online.examples.samples import TrainingSamples
 from sie_online.metrics import auc
 
 METRICS = ("AUC", "NLL", "accuracy", "precision", "recall")
@@ -29,10 +29,10 @@ Floats = NDArray[np.float64]
 class Learner(Protocol):
     """A recommender that learns in passes over settled samples."""
 
-    def learn(self, samples: Samples, weight: Floats) -> None:
+    def learn(self, samples: TrainingSamples, weight: Floats) -> None:
         """Learn ``samples`` (n of them, in order), each with its ``weight`` (n,)."""
 
-    def predict(self, samples: Samples) -> Floats:
+    def predict(self, samples: TrainingSamples) -> Floats:
         """P(label = 1), (n,)."""
 
 
@@ -71,7 +71,7 @@ class Result:
     difference: Mapping[str, Difference]
 
 
-def compare(samples: Samples, new_learner: Callable[[], Learner], plan: Plan) -> Result:
+def compare(samples: TrainingSamples, new_learner: Callable[[], Learner], plan: Plan) -> Result:
     """Train ``new_learner()`` with and without the weights and score both.
 
     Raises:
@@ -94,7 +94,7 @@ def compare(samples: Samples, new_learner: Callable[[], Learner], plan: Plan) ->
     )
 
 
-def _split(samples: Samples, plan: Plan) -> tuple[Samples, Samples, int]:
+def _split(samples: TrainingSamples, plan: Plan) -> tuple[TrainingSamples, TrainingSamples, int]:
     """What is learned (in order of settlement), what is scored, and how many are neither."""
     cut = np.quantile(samples.event_time_ms, 1.0 - plan.held_out)
     later = samples.event_time_ms > cut
@@ -120,7 +120,7 @@ class _Guess:
     threshold: float
 
     @classmethod
-    def of(cls, learner: Learner, learned: Samples, weight: Floats, scored: Samples) -> _Guess:
+    def of(cls, learner: Learner, learned: TrainingSamples, weight: Floats, scored: TrainingSamples) -> _Guess:
         """Learn, and predict. The threshold names as many of the calibration part as were positive in it."""
         first, last = np.split(np.arange(len(learned)), [round(len(learned) * (1 - CALIBRATION))])
         learner.learn(learned.take(first), weight[first])
@@ -147,7 +147,9 @@ def _scores(positive: NDArray[Any], guess: _Guess) -> dict[str, float]:
     }
 
 
-def _intervals(scored: Samples, guesses: list[_Guess], plan: Plan) -> dict[str, tuple[float, float] | tuple[()]]:
+def _intervals(
+    scored: TrainingSamples, guesses: list[_Guess], plan: Plan
+) -> dict[str, tuple[float, float] | tuple[()]]:
     """Paired bootstrap over users (one user's samples are no independent evidence); says nothing of other streams."""
     if not plan.resamples:
         return dict.fromkeys(METRICS, ())

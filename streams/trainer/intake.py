@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from models.errors import SampleError
-from models.samples import Samples, feature_schema_hash, from_table, joined
+from models.samples import SampleColumns, feature_schema_hash, from_table, joined
 from sie_online.client.availability import Availability
 from sie_online.client.reader import Message, TopicReader
 from sie_online.client.rows import SAMPLES, place, read_batch
@@ -36,7 +36,7 @@ PEEK_S = 5.0
 class View(NamedTuple):
     """The window at one moment: later additions do not change it. ``schema_hash`` is of its features."""
 
-    samples: Samples
+    samples: SampleColumns
     schema_hash: str
 
 
@@ -139,7 +139,7 @@ class Intake:
 
     def _add(self, messages: Sequence[Message]) -> int:
         """Rows into the window; how many of them are new."""
-        parts: list[Samples] = []
+        parts: list[SampleColumns] = []
         fresh, passed_over = 0, self._unreadable.count
         for message, samples, schema_hash in self._unreadable.readable(messages, self._decoded):
             if not self._of_present_schema(schema_hash, parts, len(samples)):
@@ -153,7 +153,7 @@ class Intake:
             self._window.add(joined(parts))
         return fresh
 
-    def _decoded(self, message: Message) -> tuple[Message, Samples, str]:
+    def _decoded(self, message: Message) -> tuple[Message, SampleColumns, str]:
         table = pa.Table.from_batches([read_batch(message.value, message, SAMPLES)])
         try:
             samples, schema_hash = from_table(table), feature_schema_hash(table.schema)
@@ -164,7 +164,7 @@ class Intake:
             raise MessageError(f"{place(message)}: features of schema {schema_hash!r} had another length before")
         return message, samples, schema_hash
 
-    def _of_present_schema(self, schema_hash: str, parts: list[Samples], n: int) -> bool:
+    def _of_present_schema(self, schema_hash: str, parts: list[SampleColumns], n: int) -> bool:
         """Samples of a schema never seen before begin a new window; those of an older one are left out."""
         if schema_hash in self._schemas[:-1]:
             self._metrics.samples_outdated(n)
@@ -177,7 +177,7 @@ class Intake:
             self._schemas.append(schema_hash)
         return True
 
-    def _new(self, partition: int, samples: Samples) -> int:
+    def _new(self, partition: int, samples: SampleColumns) -> int:
         """Rows that settled no earlier than any seen of the partition: others were said before."""
         if not len(samples):
             return 0

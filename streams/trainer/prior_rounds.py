@@ -13,7 +13,7 @@ import time
 from functools import cached_property
 
 from models.errors import ModelError
-from models.samples import Samples
+from models.samples import SampleColumns
 from models.ulid import ulid
 from sie_online.announcements import PRIORS
 from sie_online.contracts import CODE_VERSION
@@ -107,13 +107,13 @@ class PriorRounds:
         found = {partition: self._store.newest(partition) for partition in self._partitions}
         return {partition: position.offset for partition, position in found.items() if position is not None}
 
-    async def _newest(self) -> Samples | None:
+    async def _newest(self) -> SampleColumns | None:
         """The samples to judge by, of the features that this code computes; None while there are none."""
         view = await self._intake.view()
         of_ours = view is not None and view.schema_hash == schema_hash()
         return judges(view.samples if view and of_ours else None, self._settings.trainer.priors)
 
-    async def _round(self, partitions: list[int], newest: Samples | None) -> Outcome:
+    async def _round(self, partitions: list[int], newest: SampleColumns | None) -> Outcome:
         line = self._announcer.lines[PRIORS]
         made = await in_thread(None, self._made, partitions, newest, line.in_force(line.newest))
         manifest, reasons = made.manifest, made.manifest.gate.reasons if made.manifest.gate else ()
@@ -124,7 +124,7 @@ class PriorRounds:
         await in_thread(None, artifacts.keep, self._backend, made.contents.data, manifest)
         return Outcome.REFUSED
 
-    def _made(self, partitions: list[int], newest: Samples | None, parent: str) -> Pooled:
+    def _made(self, partitions: list[int], newest: SampleColumns | None, parent: str) -> Pooled:
         start, now_ms = untaught(self._settings), time.time_ns() // 1_000_000
         learned: dict[int, Learned] = {}
         for partition in partitions:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.manifest import Manifest, Verdict
-from models.samples import Samples
+from models.samples import SampleColumns
 from models.snapshot import Contents, encode
 from sie_online.announcements import PRIORS
 from sie_online.contracts import BUILTIN_MODEL, CODE_VERSION
@@ -73,18 +73,23 @@ def pools(settings: Settings) -> bool:
     return settings.trainer.priors.enabled and not settings.recommender.classifier
 
 
-def judges(samples: Samples | None, rules: PriorsPooling) -> Samples | None:
+def judges(samples: SampleColumns | None, rules: PriorsPooling) -> SampleColumns | None:
     """The newest of ``samples`` (chronological), to judge a version by; None while nothing has settled."""
     return None if samples is None else samples.take(np.flatnonzero(~samples.older)[-rules.judge_samples :])
 
 
-def suffice(newest: Samples | None, rules: PriorsPooling) -> bool:
+def suffice(newest: SampleColumns | None, rules: PriorsPooling) -> bool:
     """Whether a verdict can be had now: nothing has settled yet, or there are enough positives."""
     return newest is None or newest.label.sum() >= rules.min_positives
 
 
 def pooled(
-    learned: Mapping[int, Learned], newest: Samples | None, settings: Settings, version: str, parent: str, now_ms: int
+    learned: Mapping[int, Learned],
+    newest: SampleColumns | None,
+    settings: Settings,
+    version: str,
+    parent: str,
+    now_ms: int,
 ) -> Pooled:
     """The version made of ``learned`` (by partition), judged by the ``newest`` samples if there are any."""
     parts = {partition: each.gains for partition, each in learned.items()}
@@ -110,7 +115,7 @@ def pooled(
     return Pooled(contents, manifest)
 
 
-def judge(parts: Mapping[int, Gains], newest: Samples | None, settings: Settings) -> Verdict:
+def judge(parts: Mapping[int, Gains], newest: SampleColumns | None, settings: Settings) -> Verdict:
     """Three conditions, so that neither a shard that knows nothing nor one that knows much is harmed:
 
     - no coefficient of all together is larger than ``LARGEST``
@@ -138,7 +143,7 @@ def _bounded(model: Model) -> tuple[str, ...]:
 
 
 def _report(
-    parts: Mapping[int, Gains], together: Model, newest: Samples, start: Model, settings: Settings
+    parts: Mapping[int, Gains], together: Model, newest: SampleColumns, start: Model, settings: Settings
 ) -> dict[str, dict[str, float | None]]:
     label, strength = newest.label.astype(np.float64), settings.guard.strength
     others = np.empty(len(label))

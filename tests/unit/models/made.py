@@ -11,7 +11,7 @@ from models.forward import Weights
 from models.inputs import N_EXACT, Standard
 from models.manifest import Manifest, TensorInfo, Verdict
 from models.net import start_weights
-from models.samples import Samples, from_table
+from models.samples import SampleColumns, from_table
 from models.settings import FineTune, Shape
 from sie_online.contracts import EVENT_TYPES, FACTORS, samples_schema
 
@@ -63,7 +63,7 @@ def samples_table(n: int, *, seed: int = 0, signal: float = 2.0, positive: float
     return pa.Table.from_arrays([a.cast(f.type) for a, f in zip(arrays, schema, strict=True)], schema=schema)
 
 
-def made_samples(n: int, **how: Any) -> Samples:
+def made_samples(n: int, **how: Any) -> SampleColumns:
     """The columns of ``samples_table``."""
     return from_table(samples_table(n, **how))
 

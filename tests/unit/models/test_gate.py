@@ -17,7 +17,7 @@ from models.data import Ordered, ordered
 from models.forward import Weights
 from models.gate import Judged, composed, factor, importances, judge, trained, withdrawal
 from models.learner import Learner
-from models.samples import Samples
+from models.samples import SampleColumns
 from models.settings import Gate
 from tests.unit.models.made import made_samples, made_weights
 
@@ -187,8 +187,8 @@ def test_calibration_is_held_to_its_bounds_unless_the_log_itself_drifts(
 def test_older_positives_have_no_say() -> None:
     old = made_samples(50, label=np.ones(50, np.int8), event_time_ms=np.arange(50), offset=9_000 + np.arange(50))
     old.older[:] = True
-    names = Samples.__slots__
-    together = Samples(**{n: np.concatenate([getattr(old, n), getattr(ORDER.samples, n)]) for n in names})
+    names = SampleColumns.__slots__
+    together = SampleColumns(**{n: np.concatenate([getattr(old, n), getattr(ORDER.samples, n)]) for n in names})
     candidate = judged(net(label=0.5))
     assert judge(ordered(together), candidate, None, GATE) == judge(ORDER, candidate, None, GATE)
 

@@ -24,7 +24,7 @@ from models.forward import IMPORTANCE, LABEL, scores
 from models.inputs import label_known, label_unknown
 from models.metrics import auc, correlation
 from models.net import ImportanceNet, RowAdagrad
-from models.samples import Samples
+from models.samples import SampleColumns
 from models.settings import MODES, TARGETS, FineTune, Shape
 from models.snapshot import encode_net
 from models.tune import Candidate, Progress, fine_tune
@@ -124,8 +124,8 @@ def test_older_positives_train_and_move_no_split() -> None:
         30, seed=9, label=np.ones(30, np.int8), event_time_ms=np.arange(30), offset=5_000 + np.arange(30)
     )
     old.older[:] = True
-    together = Samples(
-        **{name: np.concatenate([getattr(SAMPLES, name), getattr(old, name)]) for name in Samples.__slots__}
+    together = SampleColumns(
+        **{name: np.concatenate([getattr(SAMPLES, name), getattr(old, name)]) for name in SampleColumns.__slots__}
     )
     order = ordered(together)
     assert (order.train, order.timed) == (slice(0, 630), slice(30, 630))
@@ -203,7 +203,9 @@ def test_a_parent_of_another_shape_or_other_inputs_is_refused() -> None:
     with pytest.raises(TrainingError, match="start without it"):
         fine_tune(SAMPLES, replace(FAST, shape=replace(SHAPE, hidden1=13)), FIRST.weights)
     narrow = SAMPLES.take(np.arange(len(SAMPLES)))
-    narrow = Samples(**{name: getattr(narrow, name) for name in Samples.__slots__} | {"dense": narrow.dense[:, 1:]})
+    narrow = SampleColumns(
+        **{name: getattr(narrow, name) for name in SampleColumns.__slots__} | {"dense": narrow.dense[:, 1:]}
+    )
     with pytest.raises(TrainingError, match="dense numbers"):
         fine_tune(narrow, FAST, FIRST.weights)
 

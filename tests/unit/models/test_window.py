@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import SampleError
-from models.samples import Samples, chronological, feature_schema_hash, from_table, joined, split
+from models.samples import SampleColumns, chronological, feature_schema_hash, from_table, joined, split
 from models.window import Window
 from sie_online.contracts import EVENT_TYPES
 from tests.unit.models.made import N_DENSE, N_FEATURES, made_samples, samples_table
@@ -21,12 +21,12 @@ ALL = made_samples(400, positive=0.3)
 MINUTE = 60_000
 
 
-def keys(samples: Samples | None) -> list[tuple[int, int, bool]]:
+def keys(samples: SampleColumns | None) -> list[tuple[int, int, bool]]:
     assert samples is not None
     return list(zip(samples.partition.tolist(), samples.offset.tolist(), samples.older.tolist(), strict=True))
 
 
-def filled(parts: list[Samples], **bounds: int) -> Window:
+def filled(parts: list[SampleColumns], **bounds: int) -> Window:
     window = Window(**({"max_samples": 100, "max_age_ms": 1 << 60} | bounds))  # type: ignore[arg-type]
     for part in parts:
         window.add(part)
@@ -190,7 +190,9 @@ def test_nulls_and_other_types_are_refused() -> None:
 
 def test_samples_of_two_feature_schemas_are_not_mixed() -> None:
     wide = ALL.take(slice(0, 3))
-    narrow = Samples(**{name: getattr(wide, name) for name in Samples.__slots__} | {"dense": wide.dense[:, 1:]})
+    narrow = SampleColumns(
+        **{name: getattr(wide, name) for name in SampleColumns.__slots__} | {"dense": wide.dense[:, 1:]}
+    )
     with pytest.raises(SampleError, match="'dense' changed its length"):
         joined([wide, narrow])
 

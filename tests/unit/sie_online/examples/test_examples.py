@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sie_online.errors import UsageError
-from sie_online.examples.samples import Samples
+from sie_online.examples.samples import TrainingSamples
 from sie_online.examples.trial import METRICS, Floats, Plan, compare
 from tests.generated import generated_samples
 
@@ -103,24 +103,24 @@ class Recorder:
     """A learner that notes what it is shown and predicts the label's rate so far."""
 
     def __init__(self) -> None:
-        self.learned: list[Samples] = []
+        self.learned: list[TrainingSamples] = []
         self.weights: list[Floats] = []
-        self.predicted: list[Samples] = []
+        self.predicted: list[TrainingSamples] = []
 
-    def learn(self, samples: Samples, weight: Floats) -> None:
+    def learn(self, samples: TrainingSamples, weight: Floats) -> None:
         self.learned.append(samples)
         self.weights.append(weight)
 
-    def predict(self, samples: Samples) -> Floats:
+    def predict(self, samples: TrainingSamples) -> Floats:
         self.predicted.append(samples)
         return np.full(len(samples), 0.1)
 
 
-def stream(n: int = 1_000, window_ms: int = 100) -> Samples:
+def stream(n: int = 1_000, window_ms: int = 100) -> TrainingSamples:
     """One event a millisecond; every third is positive and settles at once, the others after the window."""
     rng = np.random.default_rng(0)
     time_ms, label = np.arange(n), (np.arange(n) % 3 == 0).astype(np.int8)
-    return Samples(
+    return TrainingSamples(
         features=rng.integers(0, 50, (n, 4)),
         dense=rng.normal(size=(n, 2)).astype(np.float32),
         label=label,
@@ -167,4 +167,4 @@ def test_one_class_alone_is_refused() -> None:
 
 def test_a_table_that_lacks_a_column_is_refused() -> None:
     with pytest.raises(UsageError, match="'features' is missing"):
-        Samples.from_table(pa.table({"label": [1]}))
+        TrainingSamples.from_table(pa.table({"label": [1]}))

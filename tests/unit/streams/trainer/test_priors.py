@@ -11,7 +11,7 @@ import pytest
 
 from models.errors import ArtifactError
 from models.manifest import Manifest
-from models.samples import Samples, chronological, from_table, joined
+from models.samples import SampleColumns, chronological, from_table, joined
 from sie_online.announcements import NET, PRIORS, Adoption, ModelLine, manifest_key
 from sie_online.recommender.pooling import Gain, Gains, total
 from sie_online.settings import Settings
@@ -29,7 +29,7 @@ from tests.models_made import new_version
 
 N = 1_500
 SETTINGS = small_settings()
-Told = tuple[dict[int, Learned], Samples]
+Told = tuple[dict[int, Learned], SampleColumns]
 
 
 def equal(a: Gains, b: Gains) -> bool:
