@@ -29,7 +29,7 @@ from sie_online.shard.loop import Texts, run
 from sie_online.shard.output import DONE, ENLARGE, GROW, MAX_ROWS, Renderer, new_out
 from sie_online.shard.pooled import Pooled
 from sie_online.shard.schedule import Artifact, Schedule
-from sie_online.shard.snapshot import Image, Piece, Snapshot
+from sie_online.shard.snapshot import Piece, Snapshot, SnapshotDiff
 from sie_online.shard.state import COUNTERS, WEIGHT_EDGES, config_of, new_state
 from sie_online.shard.views import grown
 
@@ -123,7 +123,7 @@ class Shard:
         self._nothing = self.gathered()
         self._id_bytes = max(settings.limits.id_bytes, HEX_BYTES)
         self._out = new_out(MAX_ROWS, self._id_bytes)
-        self._image = Image()
+        self._snapshot_diff = SnapshotDiff()
         self._full_snapshots = 0
         self._layout = msgspec.to_builtins(layout_of(self._state))
         self._external = External(settings.recommender) if settings.recommender.classifier else None
@@ -264,12 +264,12 @@ class Shard:
                 f"partition {self.partition}: {self.waiting} gathered samples and statements would be lost"
             )
         if self._full_snapshots:
-            self._image = Image()
+            self._snapshot_diff = SnapshotDiff()
             self._full_snapshots -= 1
         meta = {"next_offset": self.next_offset, "dead_letters": self.dead_letters, "layout": self._layout}
         meta |= {"attributes_dropped": self.attributes_dropped} | self._schedule.meta()
         extra = self._pooled.pieces() | (self._external.pieces() if self._external else {})
-        return self._image.capture(self._state, meta, extra)
+        return self._snapshot_diff.capture(self._state, meta, extra)
 
     def stats(self) -> ShardStats:
         """Figures for metrics."""
@@ -288,7 +288,7 @@ class Shard:
 
     def close(self) -> None:
         """Release the memory and the scratch file; the shard cannot be used any more."""
-        del self._state, self._image, self._out
+        del self._state, self._snapshot_diff, self._out
 
     def _advance(self, events: EventBatch, texts: Texts, at: int, until: int) -> int:
         """Run the event loop from row ``at`` until the output needs draining or row ``until`` is reached."""

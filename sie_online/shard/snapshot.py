@@ -99,13 +99,13 @@ def slot_tables(state: State) -> Iterator[tuple[str, SlotTable]]:
     return ((name, getattr(state, name)) for name in ("users", "items", "categories", "pairs", "interests"))
 
 
-class Image:
-    """Copies of a state: as it was last handed out, and as it was last taken."""
+class SnapshotDiff:
+    """What differs from the previous snapshot: copies of the state as it was then, and as last captured."""
 
     def __init__(self) -> None:
-        self._taken: dict[str, Bytes] = {}
+        self._current: dict[str, Bytes] = {}
         self._used: dict[str, int] = {}
-        self._told: dict[str, Bytes] = {}
+        self._previous: dict[str, Bytes] = {}
         self._live: dict[str, set[int]] = {}
         self._ranges: list[tuple[int, int]] = []
         self._extra: dict[str, bytes] = {}
@@ -113,12 +113,12 @@ class Image:
     def capture(self, state: State, meta: Mapping[str, Any], extra: Mapping[str, bytes]) -> Snapshot:
         """The state now, with whole ``extra`` pieces beside its own."""
         tables = list(tables_of(state))
-        self._taken = {
-            name: self._taken[name] if name in self._taken else np.empty_like(data) for name, data, _ in tables
+        self._current = {
+            name: self._current[name] if name in self._current else np.empty_like(data) for name, data, _ in tables
         }
         self._used = {name: used for name, _, used in tables}
         for name, data, used in tables:
-            np.copyto(self._taken[name][:used], data[:used])
+            np.copyto(self._current[name][:used], data[:used])
         others: dict[str, Piece] = self._new_ranges(state)
         others |= {name: data for name, data in extra.items() if self._extra.get(name) != data}
         self._extra = dict(extra)
@@ -128,27 +128,29 @@ class Image:
 
     def _find(self, others: dict[str, Piece]) -> tuple[dict[str, Piece], frozenset[str]]:
         """All that changed since it was last handed out, ``others`` included, and the names of all there is."""
-        for name, now in self._taken.items():
-            if name not in self._told:
-                self._told[name] = np.zeros(
+        for name, now in self._current.items():
+            if name not in self._previous:
+                self._previous[name] = np.zeros(
                     now.shape, np.uint8
                 )  # unlike zeros_like, claims no memory before it is used
-        self._live = {name: self._live.get(name, set()) for name in self._taken}
+        self._live = {name: self._live.get(name, set()) for name in self._current}
         changed = dict(others)
-        for name in self._taken:
+        for name in self._current:
             changed |= self._changed_blocks(name)
         live = {f"{name}/{block}" for name, blocks in self._live.items() for block in blocks}
         live |= {_range_name(*bounds) for bounds in self._ranges} | self._extra.keys()
         return changed, frozenset(live)
 
     def _changed_blocks(self, name: str) -> dict[str, Piece]:
-        told, used = self._told[name], self._used[name]
+        previous, used = self._previous[name], self._used[name]
         flags = np.zeros(-(-used // BLOCK_BYTES), np.bool_)
-        compare_and_copy(self._taken[name][:used].view(np.uint64), told[:used].view(np.uint64), BLOCK_BYTES // 8, flags)
+        compare_and_copy(
+            self._current[name][:used].view(np.uint64), previous[:used].view(np.uint64), BLOCK_BYTES // 8, flags
+        )
         blocks = np.flatnonzero(flags).tolist()
         self._live[name].update(blocks)
         spans = {block: slice(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES) for block in blocks}
-        return {f"{name}/{block}": told[span].data for block, span in spans.items()}
+        return {f"{name}/{block}": previous[span].data for block, span in spans.items()}
 
     def _new_ranges(self, state: State) -> dict[str, Piece]:
         """Drop settled ranges, add one for the views since the last snapshot, merge what has piled up."""
