@@ -189,7 +189,7 @@ class Shard:
             before = self._state.counters[0].copy()
             if at < len(events):
                 self._adopt_until(int(offsets[at]))
-            at = self._advance(events, texts, at, self._schedule.holds_until(offsets))
+            at = self._advance(events, texts, at, self._schedule.next_adoption_row(offsets))
             done = self._out.control["stop"][0] == DONE and at == len(events)
             output = self._render(events, before, dead, dropped, last=done, gather=gather)
             if done:

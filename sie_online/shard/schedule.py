@@ -52,8 +52,8 @@ class Schedule:
         while self._planned and self._planned[0].adoption.offset <= offset:
             yield self._planned.pop(0)
 
-    def holds_until(self, offsets: NDArray[np.int64]) -> int:
-        """The row of ``offsets`` (ascending) up to which nothing more is due."""
+    def next_adoption_row(self, offsets: NDArray[np.int64]) -> int:
+        """The row of ``offsets`` (ascending) at which the next adoption is due; their number if none is."""
         if not self._planned:
             return len(offsets)
         return int(np.searchsorted(offsets, self._planned[0].adoption.offset))
