@@ -92,7 +92,7 @@ class RecordingShard:
         """Nothing is ever announced to it."""
         return 0
 
-    told_of = announced
+    latest_known = announced
 
     def _row(self, batch: RecordBatch, index: int) -> dict[str, int]:
         if batch.offsets[index] == self.fail_at:

@@ -239,9 +239,9 @@ class Shard:
         """Version of ``model`` in force."""
         return self._schedule.versions[model]
 
-    def told_of(self, model: str) -> int:
+    def latest_known(self, model: str) -> int:
         """Number of the newest announcement of ``model`` that is in force or scheduled."""
-        return self._schedule.told_of(model)
+        return self._schedule.latest_known(model)
 
     def own_gains(self) -> Gains:
         """What the recommender's coefficients have gained from this partition, as of ``next_offset``."""

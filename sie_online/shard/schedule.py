@@ -1,4 +1,4 @@
-"""Model versions and their offsets: what a shard has adopted, and what it has been told of and will adopt."""
+"""Model versions and their offsets: what a shard has adopted, and what is scheduled."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Schedule:
         self._planned.append(Planned(adoption, artifact))
         self._planned.sort(key=lambda planned: (planned.adoption.offset, planned.adoption.model, planned.adoption.n))
 
-    def told_of(self, model: str) -> int:
+    def latest_known(self, model: str) -> int:
         """Number of the newest announcement of ``model`` that is in force or planned."""
         planned = (adoption.n for adoption, _ in self._planned if adoption.model == model)
         return max(self.announced[model], *planned, 0)

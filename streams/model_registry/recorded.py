@@ -67,7 +67,7 @@ def tell(shard: Shard, lines: Lines, artifact_of: ArtifactOf) -> None:
         LookupError: an announced version cannot be had.
     """
     for model, line in lines.items():
-        for adoption in line.adoptions(shard.partition, after=shard.told_of(model)):
+        for adoption in line.adoptions(shard.partition, after=shard.latest_known(model)):
             shard.schedule(adoption, artifact_of(adoption, shard.partition))
 
 

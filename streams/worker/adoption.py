@@ -125,4 +125,4 @@ def _unheard(line: ModelLine, held: Held) -> Iterable[Adoption]:
 
 def _told(held: Held, model: str) -> int:
     """Number of the newest announcement of ``model`` that the shard has heard of."""
-    return max([held.shard.told_of(model), *(adoption.n for adoption, _ in held.late if adoption.model == model)])
+    return max([held.shard.latest_known(model), *(adoption.n for adoption, _ in held.late if adoption.model == model)])

@@ -142,7 +142,7 @@ def test_what_is_heard_of_too_late_is_not_scheduled_but_adopted_on_request(net: 
     outputs += run(shard, records(EVENTS)[300:])
     first = weights(outputs).to_pandas().query("revision == 0")
     assert (first["model_version"] == np.where(first["offset"] >= 300, "A", "builtin")).all()
-    assert (shard.announced(NET), shard.told_of(NET)) == (1, 1)
+    assert (shard.announced(NET), shard.latest_known(NET)) == (1, 1)
 
 
 def test_a_line_says_what_a_partition_is_to_adopt_and_where() -> None:

@@ -131,4 +131,4 @@ def test_priors_heard_of_too_late_are_adopted_on_request(plan: list[tuple[Adopti
     late.adopt(adoption._replace(n=1), None)  # heard of twice
     exact.schedule(adoption._replace(offset=200), gains)
     assert weights(outputs + run(late, rows[200:])).equals(weights(run(exact, rows)))
-    assert (late.announced(PRIORS), late.told_of(PRIORS), late.told_of(NET)) == (1, 1, 0)
+    assert (late.announced(PRIORS), late.latest_known(PRIORS), late.latest_known(NET)) == (1, 1, 0)
