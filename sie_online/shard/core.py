@@ -27,7 +27,7 @@ from sie_online.shard.gathering import Gathered, Gathering
 from sie_online.shard.layout import layout_of
 from sie_online.shard.loop import Texts, run
 from sie_online.shard.output import DONE, ENLARGE, GROW, MAX_ROWS, Renderer, new_out
-from sie_online.shard.pooled import Pooled
+from sie_online.shard.pooled import PooledCoefficients
 from sie_online.shard.schedule import Artifact, Schedule
 from sie_online.shard.snapshot import Piece, Snapshot, SnapshotDiff
 from sie_online.shard.state import COUNTERS, WEIGHT_EDGES, config_of, new_state
@@ -127,7 +127,7 @@ class Shard:
         self._full_snapshots = 0
         self._layout = msgspec.to_builtins(layout_of(self._state))
         self._external = External(settings.recommender) if settings.recommender.classifier else None
-        self._pooled = Pooled(settings)
+        self._pooled = PooledCoefficients(settings)
         self._schedule = Schedule()
 
     @classmethod

@@ -24,13 +24,13 @@ PIECE = f"{EXTRA}/others"
 TABLES = ("linear", "factors")
 
 
-def untaught(settings: Settings) -> Model:
+def initial_recommender(settings: Settings) -> Model:
     """The recommender of a shard that has seen nothing."""
     seed, dim = settings.recommender.seed, FeatureConfig().dim
     return new_model(RecommenderConfig(), N_FEATURES, FACTOR_COLUMNS, dim=dim, seed=seed)
 
 
-class Pooled:
+class PooledCoefficients:
     """The gains of others in one shard's recommender; None while there are none."""
 
     def __init__(self, settings: Settings) -> None:
@@ -60,7 +60,7 @@ class Pooled:
 
     @cached_property
     def _start(self) -> Model:
-        return untaught(self._settings)
+        return initial_recommender(self._settings)
 
 
 def is_learned(piece: str) -> bool:

@@ -20,7 +20,7 @@ from sie_online.announcements import ModelLine
 from sie_online.recommender.kernels import Model
 from sie_online.recommender.pooling import Gain, Gains, total
 from sie_online.settings import Settings
-from sie_online.shard.pooled import untaught
+from sie_online.shard.pooled import initial_recommender
 from streams.model_registry import artifacts
 from streams.model_registry.versions import Versions
 from streams.observe.metrics import Metrics
@@ -52,7 +52,7 @@ class Priors(Versions[Parts]):
 
     @cached_property
     def _start(self) -> Model:
-        return untaught(self._settings)
+        return initial_recommender(self._settings)
 
     def _of(self, manifest: Manifest) -> Parts:
         return parts_of(artifacts.tensors(self._backend, manifest), self._start._asdict())

@@ -21,7 +21,7 @@ from sie_online.errors import CheckpointError, DecisionError, UnreachableError
 from sie_online.features import schema_hash
 from sie_online.settings import Settings
 from sie_online.shard import Layout
-from sie_online.shard.pooled import is_learned, own_gains, untaught
+from sie_online.shard.pooled import initial_recommender, is_learned, own_gains
 from streams.checkpoint.store import CheckpointStore
 from streams.model_registry import artifacts, event_log
 from streams.model_registry.announcer import Announcer, OvertakenError, SupersededError
@@ -125,7 +125,7 @@ class PriorRounds:
         return Outcome.REFUSED
 
     def _made(self, partitions: list[int], newest: SampleColumns | None, parent: str) -> Pooled:
-        start, now_ms = untaught(self._settings), time.time_ns() // 1_000_000
+        start, now_ms = initial_recommender(self._settings), time.time_ns() // 1_000_000
         learned: dict[int, Learned] = {}
         for partition in partitions:
             loaded = self._store.load(partition, only=is_learned)

@@ -17,7 +17,7 @@ from sie_online.errors import UnreachableError
 from sie_online.features import schema_hash
 from sie_online.settings import Settings
 from sie_online.shard import Shard, ShardOutput, Snapshot
-from sie_online.shard.pooled import untaught
+from sie_online.shard.pooled import initial_recommender
 from streams.checkpoint.store import CheckpointStore
 from streams.model_registry import artifacts
 from streams.model_registry.event_log import Growth
@@ -123,7 +123,7 @@ def test_the_announced_parts_are_what_the_shards_have_learned(
     scene.save(stream.saved)
     made = scene.rounds._made([0, 1, 2], scene.view.samples if scene.view else None, "builtin")  # type: ignore[arg-type]
     artifacts.keep(scene.backend, made.contents.data, made.manifest)
-    parts = parts_of(artifacts.tensors(scene.backend, made.manifest), untaught(scene.settings)._asdict())
+    parts = parts_of(artifacts.tensors(scene.backend, made.manifest), initial_recommender(scene.settings)._asdict())
     for shard in stream.shards:
         expected = shard.own_gains()
         assert (parts[shard.partition].linear.rows == expected.linear.rows).all()

@@ -17,7 +17,7 @@ from sie_online.recommender.pooling import Gain, Gains, total
 from sie_online.settings import Settings
 from sie_online.settings.training import PriorsPooling
 from sie_online.shard import Shard
-from sie_online.shard.pooled import untaught
+from sie_online.shard.pooled import initial_recommender
 from streams.model_registry import artifacts
 from streams.model_registry.loaded import Loaded
 from streams.model_registry.priors import parts_of, tensors_of
@@ -58,7 +58,7 @@ def made(told: Told, settings: Settings = SETTINGS) -> tuple[bytes, Manifest]:
 
 def test_a_version_holds_what_every_partition_has_learned(told: Told) -> None:
     parts = {partition: each.gains for partition, each in told[0].items()}
-    again = parts_of(tensors_of(parts), untaught(SETTINGS)._asdict())
+    again = parts_of(tensors_of(parts), initial_recommender(SETTINGS)._asdict())
     assert again.keys() == parts.keys()
     assert all(equal(again[partition], parts[partition]) for partition in parts)
 
@@ -80,9 +80,9 @@ def test_tensors_that_do_not_fit_are_refused(told: Told, name: str, spoilt: obje
     tensors = tensors_of({partition: each.gains for partition, each in told[0].items()})
     assert callable(spoilt)
     with pytest.raises(ArtifactError):
-        parts_of(tensors | {name: spoilt(tensors[name])}, untaught(SETTINGS)._asdict())
+        parts_of(tensors | {name: spoilt(tensors[name])}, initial_recommender(SETTINGS)._asdict())
     with pytest.raises(ArtifactError, match="missing"):
-        parts_of({key: value for key, value in tensors.items() if key != name}, untaught(SETTINGS)._asdict())
+        parts_of({key: value for key, value in tensors.items() if key != name}, initial_recommender(SETTINGS)._asdict())
 
 
 def test_a_partition_is_given_what_the_others_have_learned(told: Told, tmp_path: Path) -> None:
@@ -94,11 +94,11 @@ def test_a_partition_is_given_what_the_others_have_learned(told: Told, tmp_path:
     found = loaded.get(Adoption(1, manifest.version, 0, PRIORS), 1)
     assert isinstance(found, Gains)
     parts = told[0]
-    assert equal(found, total([parts[0].gains, parts[2].gains], untaught(SETTINGS)))
+    assert equal(found, total([parts[0].gains, parts[2].gains], initial_recommender(SETTINGS)))
     assert loaded.get(Adoption(2, "builtin", 0, PRIORS), 1) is None
     newcomer = loaded.get(Adoption(1, manifest.version, 0, PRIORS), 7)  # nothing of it to leave out
     assert isinstance(newcomer, Gains)
-    assert equal(newcomer, total([parts[n].gains for n in range(3)], untaught(SETTINGS)))
+    assert equal(newcomer, total([parts[n].gains for n in range(3)], initial_recommender(SETTINGS)))
 
 
 def test_a_damaged_artifact_is_not_had(told: Told, tmp_path: Path) -> None:
