@@ -14,7 +14,7 @@ from river import base
 from sie_online.features.bins import slot
 from sie_online.recommender.kernels import (
     VALUE_CAP,
-    Model,
+    RecommenderArrays,
     RecommenderConfig,
     learn_rows,
     new_model,
@@ -166,6 +166,6 @@ class CurvatureLogisticRegression(base.Classifier):  # type: ignore[misc,unused-
             raise ValueError(f"values have shape {x.shape}, idx {rows.shape}")
         return rows, np.ascontiguousarray(np.clip(x, -VALUE_CAP, VALUE_CAP))
 
-    def _sized(self, columns: int) -> Model:
+    def _sized(self, columns: int) -> RecommenderArrays:
         """The model with scratch space for rows of this many columns."""
         return self._model._replace(usage=np.zeros((1, columns)), contribution=np.zeros((1, columns)))

@@ -57,7 +57,7 @@ class RecommenderConfig(NamedTuple):
     prior_logit: float = -2.0
 
 
-class Model(NamedTuple):
+class RecommenderArrays(NamedTuple):
     """Learned state (`linear`, `factors`, `usage`, `n_scored`), which columns have factors, and scratch space."""
 
     linear: Array  # (dim, 2, 2): weight, curvature
@@ -105,7 +105,7 @@ def new_model(
     factor_scale: float = 0.08,
     seed: int = 0,
     twins: int = TWINS,
-) -> Model:
+) -> RecommenderArrays:
     """A model that has learned nothing; ``dim`` and ``factor_dim`` are powers of two.
 
     columns: features per event; fields: those whose pairs the factorisation machine models.
@@ -113,7 +113,7 @@ def new_model(
     for name, size in (("dim", dim), ("factor_dim", factor_dim)):
         if size < 2 or size & (size - 1):
             raise ValueError(f"{name} must be a power of two of at least 2, not {size}")
-    model = Model(
+    model = RecommenderArrays(
         linear=np.empty((dim, twins, 2)),
         factors=np.empty((factor_dim, twins, 2 * N_FACTORS)),
         usage=np.zeros((twins, columns)),

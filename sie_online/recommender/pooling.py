@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sie_online.recommender.kernels import Model
+from sie_online.recommender.kernels import RecommenderArrays
 from sie_online.recommender.machine import FACTOR_CAP
 
 Array = NDArray[np.float64]
@@ -45,7 +45,7 @@ class Gains(NamedTuple):
     factors: Gain
 
 
-def gains_of(model: Model, start: Model, others: Gains | None) -> Gains:
+def gains_of(model: RecommenderArrays, start: RecommenderArrays, others: Gains | None) -> Gains:
     """What ``model`` has learned itself since ``start``, without the ``others`` that were put into it."""
     return Gains(
         _gain(model.linear, start.linear, others and others.linear),
@@ -53,7 +53,7 @@ def gains_of(model: Model, start: Model, others: Gains | None) -> Gains:
     )
 
 
-def total(parts: Iterable[Gains], start: Model) -> Gains:
+def total(parts: Iterable[Gains], start: RecommenderArrays) -> Gains:
     """The sum of ``parts``, added up in their order."""
     linear, factors = np.zeros_like(start.linear), np.zeros_like(start.factors)
     for part in parts:
@@ -62,7 +62,7 @@ def total(parts: Iterable[Gains], start: Model) -> Gains:
     return Gains(_sparse(linear), _sparse(factors))
 
 
-def replace(model: Model, start: Model, before: Gains | None, after: Gains | None) -> None:
+def replace(model: RecommenderArrays, start: RecommenderArrays, before: Gains | None, after: Gains | None) -> None:
     """Take ``before`` out of ``model`` and put ``after`` in, in place; None is nothing.
 
     A precision stays at or above where it starts, and values within their bounds, whatever is put in.

@@ -15,7 +15,7 @@ import numpy as np
 
 from sie_online.errors import CheckpointError
 from sie_online.features import FACTOR_COLUMNS, N_FEATURES, FeatureConfig
-from sie_online.recommender.kernels import Model, RecommenderConfig, new_model
+from sie_online.recommender.kernels import RecommenderArrays, RecommenderConfig, new_model
 from sie_online.recommender.pooling import Gain, Gains, gains_of, replace
 from sie_online.settings import Settings
 from sie_online.shard.snapshot import BLOCK_BYTES, EXTRA, Piece
@@ -24,7 +24,7 @@ PIECE = f"{EXTRA}/others"
 TABLES = ("linear", "factors")
 
 
-def initial_recommender(settings: Settings) -> Model:
+def initial_recommender(settings: Settings) -> RecommenderArrays:
     """The recommender of a shard that has seen nothing."""
     seed, dim = settings.recommender.seed, FeatureConfig().dim
     return new_model(RecommenderConfig(), N_FEATURES, FACTOR_COLUMNS, dim=dim, seed=seed)
@@ -38,13 +38,13 @@ class PooledCoefficients:
         self._others: Gains | None = None
         self._piece = b""
 
-    def put(self, model: Model, others: Gains | None) -> None:
+    def put(self, model: RecommenderArrays, others: Gains | None) -> None:
         """Replace what ``model`` holds of others by ``others``, in place."""
         replace(model, self._start, self._others, others)
         self._others = others
         self._piece = b"" if others is None else _packed(others)
 
-    def own(self, model: Model) -> Gains:
+    def own(self, model: RecommenderArrays) -> Gains:
         """What the shard has learned itself."""
         return gains_of(model, self._start, self._others)
 
@@ -59,7 +59,7 @@ class PooledCoefficients:
             self._others = _unpacked(self._piece)
 
     @cached_property
-    def _start(self) -> Model:
+    def _start(self) -> RecommenderArrays:
         return initial_recommender(self._settings)
 
 
@@ -68,7 +68,7 @@ def is_learned(piece: str) -> bool:
     return piece == PIECE or piece.rpartition("/")[0] in {f"model.{table}" for table in TABLES}
 
 
-def own_gains(start: Model, pieces: Mapping[str, Piece]) -> Gains:
+def own_gains(start: RecommenderArrays, pieces: Mapping[str, Piece]) -> Gains:
     """What the shard had learned itself whose snapshot has ``pieces``; those that ``is_learned`` names suffice.
 
     Raises:

@@ -19,7 +19,7 @@ from sie_online.importance.noise.detector import N_EVIDENCE, NoiseConfig
 from sie_online.importance.weight import WeightConfig
 from sie_online.ingest.events import TYPE_CODES
 from sie_online.masks import mask_of
-from sie_online.recommender.kernels import Model, RecommenderConfig, new_model
+from sie_online.recommender.kernels import RecommenderArrays, RecommenderConfig, new_model
 from sie_online.settings import Settings
 from sie_online.shard.clock import Belief, belief_of, new_clock
 from sie_online.shard.dedupe import Dedupe, new_dedupe
@@ -97,7 +97,7 @@ class State(NamedTuple):
     categories: SlotTable
     pairs: SlotTable
     interests: SlotTable
-    model: Model
+    model: RecommenderArrays
     dedupe: Dedupe
     views: Views
     net: NetArrays

@@ -17,7 +17,7 @@ from models.errors import ArtifactError
 from models.manifest import Manifest
 from models.snapshot import Tensors
 from sie_online.announcements import ModelLine
-from sie_online.recommender.kernels import Model
+from sie_online.recommender.kernels import RecommenderArrays
 from sie_online.recommender.pooling import Gain, Gains, total
 from sie_online.settings import Settings
 from sie_online.shard.pooled import initial_recommender
@@ -51,7 +51,7 @@ class Priors(Versions[Parts]):
         return total((part for number, part in sorted(parts.items()) if number != partition), self._start)
 
     @cached_property
-    def _start(self) -> Model:
+    def _start(self) -> RecommenderArrays:
         return initial_recommender(self._settings)
 
     def _of(self, manifest: Manifest) -> Parts:

@@ -21,7 +21,7 @@ from sie_online.announcements import PRIORS
 from sie_online.contracts import BUILTIN_MODEL, CODE_VERSION
 from sie_online.features import schema_hash
 from sie_online.metrics import auc
-from sie_online.recommender.kernels import PROBABILITY_FLOOR, Model, RecommenderConfig, predict_rows
+from sie_online.recommender.kernels import PROBABILITY_FLOOR, RecommenderArrays, RecommenderConfig, predict_rows
 from sie_online.recommender.pooling import Gains, replace, total
 from sie_online.settings import Settings
 from sie_online.settings.training import PriorsPooling
@@ -137,13 +137,17 @@ def judge(parts: Mapping[int, Gains], newest: SampleColumns | None, settings: Se
     return Verdict(not reasons, reasons, report)
 
 
-def _bounded(model: Model) -> tuple[str, ...]:
+def _bounded(model: RecommenderArrays) -> tuple[str, ...]:
     largest = float(np.abs(model.linear[..., 0]).max())
     return () if largest <= LARGEST else (f"a coefficient is {largest:.3g}, and {LARGEST:g} is the most",)
 
 
 def _report(
-    parts: Mapping[int, Gains], together: Model, newest: SampleColumns, start: Model, settings: Settings
+    parts: Mapping[int, Gains],
+    together: RecommenderArrays,
+    newest: SampleColumns,
+    start: RecommenderArrays,
+    settings: Settings,
 ) -> dict[str, dict[str, float | None]]:
     label, strength = newest.label.astype(np.float64), settings.guard.strength
     others = np.empty(len(label))
@@ -171,13 +175,13 @@ def _compared(report: Mapping[str, Mapping[str, float | None]], rules: PriorsPoo
     return tuple(found)
 
 
-def _model(parts: Sequence[Gains], start: Model) -> Model:
+def _model(parts: Sequence[Gains], start: RecommenderArrays) -> RecommenderArrays:
     model = start._replace(linear=start.linear.copy(), factors=start.factors.copy())
     replace(model, start, None, total(parts, start))
     return model
 
 
-def _scores(model: Model, features: NDArray[np.uint32], strength: float) -> Probabilities:
+def _scores(model: RecommenderArrays, features: NDArray[np.uint32], strength: float) -> Probabilities:
     """What a shard with ``model`` publishes as probability."""
     found = []
     for twin in ([0], [1]):

@@ -9,18 +9,18 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from sie_online.features import FACTOR_COLUMNS, N_FEATURES
-from sie_online.recommender import Model, RecommenderConfig, learn, new_model, predict
+from sie_online.recommender import RecommenderArrays, RecommenderConfig, learn, new_model, predict
 from sie_online.recommender.pooling import Gain, Gains, gains_of, replace, total
 
 CFG = RecommenderConfig()
 DIM = 1 << 10
 
 
-def start() -> Model:
+def start() -> RecommenderArrays:
     return new_model(CFG, N_FEATURES, FACTOR_COLUMNS, dim=DIM, factor_dim=1 << 8, seed=3)
 
 
-def taught(seed: int, n: int = 200) -> Model:
+def taught(seed: int, n: int = 200) -> RecommenderArrays:
     """A model that has learned ``n`` samples whose label its second column gives away, in 90 of 100 cases."""
     model, rng = start(), np.random.default_rng(seed)
     for _ in range(n):
@@ -32,11 +32,11 @@ def taught(seed: int, n: int = 200) -> Model:
     return model
 
 
-def same(a: Model, b: Model, tolerance: float) -> bool:
+def same(a: RecommenderArrays, b: RecommenderArrays, tolerance: float) -> bool:
     return all(np.allclose(getattr(a, name), getattr(b, name), atol=tolerance) for name in ("linear", "factors"))
 
 
-def copied(model: Model) -> Model:
+def copied(model: RecommenderArrays) -> RecommenderArrays:
     return model._replace(linear=model.linear.copy(), factors=model.factors.copy())
 
 
@@ -94,7 +94,7 @@ def test_what_others_have_learned_helps_who_has_learned_little(parts: list[Gains
     replace(helped, start(), None, total(parts, start()))
     idx = np.arange(1, N_FEATURES + 1).astype(np.uint32)
 
-    def told_apart(model: Model) -> float:
+    def told_apart(model: RecommenderArrays) -> float:
         scores = []
         for idx[1] in (7, 8):
             scores.append(predict(CFG, model, 0, idx).probability)

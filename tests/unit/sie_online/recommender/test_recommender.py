@@ -20,7 +20,7 @@ from sie_online.recommender import (
     UNIFORM,
     WEIGHTED,
     CurvatureLogisticRegression,
-    Model,
+    RecommenderArrays,
     RecommenderConfig,
     RiverRecommender,
     classifier,
@@ -37,7 +37,7 @@ COLUMNS = 5
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
 
 
-def make(fields: tuple[int, ...] = (0, 1, 2), **options: Any) -> Model:
+def make(fields: tuple[int, ...] = (0, 1, 2), **options: Any) -> RecommenderArrays:
     return new_model(CFG, COLUMNS, fields, **{"dim": 1 << 8, "factor_dim": 1 << 6, **options})
 
 
@@ -48,11 +48,11 @@ def row(*idx: int) -> npt.NDArray[np.uint32]:
 IDX = row(3, 9, 27, 81, 0)
 
 
-def probability(model: Model, twin: int = UNIFORM, idx: npt.NDArray[np.uint32] = IDX) -> float:
+def probability(model: RecommenderArrays, twin: int = UNIFORM, idx: npt.NDArray[np.uint32] = IDX) -> float:
     return float(predict(CFG, model, twin, idx).probability)
 
 
-def same_state(a: Model, b: Model) -> bool:
+def same_state(a: RecommenderArrays, b: RecommenderArrays) -> bool:
     return all(
         np.array_equal(getattr(a, name), getattr(b, name)) for name in ("linear", "factors", "usage", "n_scored")
     )
