@@ -109,7 +109,7 @@ def encode(record: Announcement | Adopted) -> bytes:
     return msgspec.json.encode(record)
 
 
-class ModelLine:
+class RegisteredModel:
     """All that was said of one model, record by record."""
 
     def __init__(self, model: str = NET) -> None:

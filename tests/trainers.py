@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sie_online.announcements import ModelLine
+from sie_online.announcements import RegisteredModel
 from sie_online.settings import Settings
 from streams.model_registry.history import read_line
 from tests.workers import SIE_TRAINER, WorkerProcess
@@ -27,7 +27,7 @@ def running(settings: Settings, folder: Path, name: str = "trainer") -> Iterator
             process.kill()
 
 
-def line(settings: Settings) -> ModelLine:
+def line(settings: Settings) -> RegisteredModel:
     """What the models topic says of the net now."""
     return asyncio.run(read_line(settings))
 

@@ -28,8 +28,8 @@ from sie_online.announcements import (
     MODELS,
     NET,
     Announcement,
-    ModelLine,
     Reason,
+    RegisteredModel,
     announcement_key,
     current_key,
     encode,
@@ -92,7 +92,7 @@ class Announcer:
         await self._reader.stop()
 
     @property
-    def lines(self) -> Mapping[str, ModelLine]:
+    def lines(self) -> Mapping[str, RegisteredModel]:
         """What has been said so far, by model."""
         return self._reader.lines
 
@@ -102,7 +102,7 @@ class Announcer:
         return self._reader.unreadable.count
 
     @property
-    def line(self) -> ModelLine:
+    def line(self) -> RegisteredModel:
         """What has been said of the net so far."""
         return self.lines[NET]
 
@@ -300,7 +300,7 @@ def transactional_id(settings: Settings) -> str:
     return f"sie-models-{NET}-{settings.topics.models}"
 
 
-def rollback_target(line: ModelLine) -> str:
+def rollback_target(line: RegisteredModel) -> str:
     """What was in force before the newest version was first announced; ``builtin`` where that was nothing.
 
     Raises:

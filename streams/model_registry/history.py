@@ -12,7 +12,7 @@ import numpy as np
 from models.errors import ArtifactError, ManifestError
 from models.forward import NAMES, Weights
 from models.manifest import Manifest
-from sie_online.announcements import NET, Announcement, ModelLine
+from sie_online.announcements import NET, Announcement, RegisteredModel
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import UnreachableError, UsageError
 from sie_online.settings import Settings
@@ -37,12 +37,12 @@ class Entry:
     stored: bool
 
 
-async def read_line(settings: Settings, model: str = NET) -> ModelLine:
+async def read_line(settings: Settings, model: str = NET) -> RegisteredModel:
     """Everything said of ``model`` so far; raises as ``read_lines``."""
     return (await read_lines(settings))[model]
 
 
-async def read_lines(settings: Settings, *, strict: bool = False) -> Mapping[str, ModelLine]:
+async def read_lines(settings: Settings, *, strict: bool = False) -> Mapping[str, RegisteredModel]:
     """Everything said so far, by model.
 
     Raises:
@@ -58,7 +58,7 @@ async def read_lines(settings: Settings, *, strict: bool = False) -> Mapping[str
     return reader.lines
 
 
-def entries(line: ModelLine, backend: Backend) -> list[Entry]:
+def entries(line: RegisteredModel, backend: Backend) -> list[Entry]:
     """Every version announced or stored, and ``builtin``, the newest first."""
     stored = set(artifacts.stored(backend, line.model))
     versions = stored | line.manifests.keys() | {said.version for said in line.announcements.values()}
@@ -66,14 +66,14 @@ def entries(line: ModelLine, backend: Backend) -> list[Entry]:
     return [_entry(line, backend, version, version in stored) for version in [*ordered, BUILTIN_MODEL]]
 
 
-def _entry(line: ModelLine, backend: Backend, version: str, stored: bool) -> Entry:
+def _entry(line: RegisteredModel, backend: Backend, version: str, stored: bool) -> Entry:
     said = tuple(one for _, one in sorted(line.announcements.items()) if one.version == version)
     manifest = _manifest(line, backend, version)
     late = sum(one.version == version for one in line.adopted.values())
     return Entry(version, _state(line, version, said, manifest), manifest, said, late, stored)
 
 
-def _state(line: ModelLine, version: str, said: Iterable[Announcement], manifest: Manifest | None) -> str:
+def _state(line: RegisteredModel, version: str, said: Iterable[Announcement], manifest: Manifest | None) -> str:
     if line.in_force(line.newest) == version:
         return "in force"
     if tuple(said):
@@ -83,7 +83,7 @@ def _state(line: ModelLine, version: str, said: Iterable[Announcement], manifest
     return "refused" if manifest and manifest.gate and not manifest.gate.passed else "not announced"
 
 
-def _manifest(line: ModelLine, backend: Backend, version: str) -> Manifest | None:
+def _manifest(line: RegisteredModel, backend: Backend, version: str) -> Manifest | None:
     with suppress(ManifestError):
         if version in line.manifests:
             return Manifest.from_json(line.manifests[version])

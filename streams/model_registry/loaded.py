@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from sie_online.announcements import NET, PRIORS, Adoption, ModelLine
+from sie_online.announcements import NET, PRIORS, Adoption, RegisteredModel
 from sie_online.settings import Settings
 from sie_online.shard.schedule import Artifact
 from streams.model_registry.nets import Nets
@@ -19,7 +19,9 @@ ArtifactOf = Callable[[Adoption, int], Artifact | None]
 class Loaded:
     """Nets and priors; ``lines`` by model."""
 
-    def __init__(self, settings: Settings, backend: Backend, lines: Mapping[str, ModelLine], metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, backend: Backend, lines: Mapping[str, RegisteredModel], metrics: Metrics
+    ) -> None:
         self.nets = Nets(backend, lines[NET], metrics)
         self._priors = Priors(settings, backend, lines[PRIORS], metrics)
 

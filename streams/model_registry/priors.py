@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from models.errors import ArtifactError
 from models.manifest import Manifest
 from models.snapshot import Tensors
-from sie_online.announcements import ModelLine
+from sie_online.announcements import RegisteredModel
 from sie_online.recommender.kernels import RecommenderArrays
 from sie_online.recommender.pooling import Gain, Gains, total
 from sie_online.settings import Settings
@@ -35,7 +35,7 @@ PARTITIONS = "partitions"
 class Priors(Versions[Parts]):
     """Priors by version, and what of them a partition takes in."""
 
-    def __init__(self, settings: Settings, backend: Backend, line: ModelLine, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, backend: Backend, line: RegisteredModel, metrics: Metrics) -> None:
         super().__init__(backend, line, metrics)
         self._settings = settings
 

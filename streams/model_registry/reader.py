@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from sie_online.announcements import NET, ModelLine
+from sie_online.announcements import NET, RegisteredModel
 from sie_online.client.access import Needs, failure, require
 from sie_online.client.consumer import PatientConsumer
 from sie_online.client.rows import place
@@ -46,7 +46,7 @@ class ModelLineReader:
         self._consumer: AIOKafkaConsumer | None = None
 
     @property
-    def line(self) -> ModelLine:
+    def line(self) -> RegisteredModel:
         """The net's."""
         return self.lines[NET]
 

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 
 from models.errors import ManifestError
 from models.manifest import Manifest
-from sie_online.announcements import MODELS, ModelLine, manifest_named
+from sie_online.announcements import MODELS, RegisteredModel, manifest_named
 
-Lines = Mapping[str, ModelLine]
+Lines = Mapping[str, RegisteredModel]
 """What was announced, by model."""
 
 
 def new_lines() -> Lines:
     """Nothing said yet of any model."""
-    return {model: ModelLine(model) for model in MODELS}
+    return {model: RegisteredModel(model) for model in MODELS}
 
 
 def take_in(lines: Lines, key: bytes | None, value: bytes | None) -> None:

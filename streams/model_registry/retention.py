@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from itertools import zip_longest
 
-from sie_online.announcements import ModelLine
+from sie_online.announcements import RegisteredModel
 
 
 def superfluous(
-    line: ModelLine,
+    line: RegisteredModel,
     stored: Collection[str],
     first_offsets: Mapping[int, int],
     *,
@@ -33,7 +33,7 @@ def superfluous(
     return sorted(set(stored) - kept)
 
 
-def needed(line: ModelLine, first_offsets: Mapping[int, int], since_ms: int) -> set[str]:
+def needed(line: RegisteredModel, first_offsets: Mapping[int, int], since_ms: int) -> set[str]:
     """Versions that some shard may still be at, or that weighed rows whose events the log still holds.
 
     An announcement is over for a partition once the next one's first offset has left the log. A shard may have adopted
@@ -49,7 +49,7 @@ def needed(line: ModelLine, first_offsets: Mapping[int, int], since_ms: int) -> 
     }
 
 
-def _first(line: ModelLine, partition: int, n: int) -> int:
+def _first(line: RegisteredModel, partition: int, n: int) -> int:
     """Where ``partition`` takes announcement ``n`` up."""
     late = line.adopted.get((partition, n))
     return late.offset if late else line.announcements[n].offset(partition)

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from models.errors import ModelError
 from models.manifest import Manifest
-from sie_online.announcements import ModelLine
+from sie_online.announcements import RegisteredModel
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import CheckpointError, UnreachableError
 from sie_online.features import schema_hash
@@ -29,7 +29,7 @@ Kind = TypeVar("Kind")
 class Versions(ABC, Generic[Kind]):
     """Loads each version of one model once. Methods may be called from any thread."""
 
-    def __init__(self, backend: Backend, line: ModelLine, metrics: Metrics) -> None:
+    def __init__(self, backend: Backend, line: RegisteredModel, metrics: Metrics) -> None:
         self._backend = backend
         self._line = line
         self._metrics = metrics

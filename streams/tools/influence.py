@@ -17,7 +17,7 @@ from models.forward import Weights
 from models.inputs import label_known
 from models.manifest import Manifest
 from models.samples import feature_schema_hash, from_table
-from sie_online.announcements import ModelLine
+from sie_online.announcements import RegisteredModel
 from sie_online.client.rows import WeightRow
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import SieError, UnreachableError
@@ -71,7 +71,7 @@ def require_net(row: WeightRow) -> None:
         raise UnexplainedError(f"{row.model_version} was in force but no part of the weight: see importance.combine")
 
 
-def influence(row: WeightRow, sample: pa.RecordBatch, line: ModelLine, backend: Backend) -> Influence:
+def influence(row: WeightRow, sample: pa.RecordBatch, line: RegisteredModel, backend: Backend) -> Influence:
     """What moved f of the settled ``row``, whose row of ``sie.samples.v1`` is ``sample``. Blocks.
 
     Raises:

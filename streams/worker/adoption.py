@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Iterable
 
-from sie_online.announcements import Adopted, Adoption, ModelLine, adopted_key, encode
+from sie_online.announcements import Adopted, Adoption, RegisteredModel, adopted_key, encode
 from sie_online.errors import UnreachableError
 from sie_online.settings import Settings
 from sie_online.shard.schedule import Artifact
@@ -119,7 +119,7 @@ class Adoptions:
             )
 
 
-def _unheard(line: ModelLine, held: Held) -> Iterable[Adoption]:
+def _unheard(line: RegisteredModel, held: Held) -> Iterable[Adoption]:
     return line.adoptions(held.partition, after=_told(held, line.model))
 
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from aiokafka.structs import ConsumerRecord
 from numpy.typing import NDArray
 
-from sie_online.announcements import ModelLine
+from sie_online.announcements import RegisteredModel
 from sie_online.contracts import WEIGHT_KEY
 from sie_online.ingest.records import RecordBatch
 from sie_online.settings import Settings
@@ -34,7 +34,7 @@ class Said:
 
 
 def undisturbed(
-    settings: Settings, log: Iterable[ConsumerRecord], lines: Mapping[str, ModelLine], artifact_of: ArtifactOf
+    settings: Settings, log: Iterable[ConsumerRecord], lines: Mapping[str, RegisteredModel], artifact_of: ArtifactOf
 ) -> Said:
     """What one shard per partition says of ``log``, read once, in order, without any fault, under ``lines``."""
     outputs: list[ShardOutput] = []

@@ -18,7 +18,7 @@ from sie_online.announcements import (
     Adopted,
     Adoption,
     Announcement,
-    ModelLine,
+    RegisteredModel,
     adopted_key,
     announcement_key,
     current_key,
@@ -146,7 +146,7 @@ def test_what_is_heard_of_too_late_is_not_scheduled_but_adopted_on_request(net: 
 
 
 def test_a_line_says_what_a_partition_is_to_adopt_and_where() -> None:
-    line = ModelLine()
+    line = RegisteredModel()
     line.apply(manifest_key("net", "A"), b"{}")
     for n, offsets in ((1, {0: 100, 1: 70}), (2, {0: 200})):
         announcement = Announcement(n=n, version="A", offsets=offsets, reason="publish", created_at_ms=0)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from models.errors import ArtifactError, ManifestError
-from sie_online.announcements import Adopted, Announcement, ModelLine, adopted_key, announcement_key, encode
+from sie_online.announcements import Adopted, Announcement, RegisteredModel, adopted_key, announcement_key, encode
 from sie_online.errors import DecisionError, UnreachableError
 from streams.model_registry import artifacts
 from streams.model_registry.announcer import rollback_target
@@ -20,9 +20,9 @@ from tests.models_made import made_version, new_version
 DAY_MS = 86_400_000
 
 
-def line_of(*versions: str, offset: int = 100, **adopted: Any) -> ModelLine:
+def line_of(*versions: str, offset: int = 100, **adopted: Any) -> RegisteredModel:
     """Announcement n is made on day n and applies from n x ``offset`` in partition 0."""
-    line = ModelLine()
+    line = RegisteredModel()
     for n, version in enumerate(versions, 1):
         said = Announcement(n=n, version=version, offsets={0: n * offset}, reason="publish", created_at_ms=n * DAY_MS)
         line.apply(announcement_key("net", n), encode(said))
@@ -80,7 +80,7 @@ def test_a_full_disk_leaves_no_half_of_a_version(tmp_path: Path) -> None:
 
 
 def test_before_any_announcement_nothing_is_needed() -> None:
-    assert needed(ModelLine(), {0: 5}, since_ms=0) == set()
+    assert needed(RegisteredModel(), {0: 5}, since_ms=0) == set()
 
 
 def test_versions_stay_while_the_log_holds_their_rows() -> None:

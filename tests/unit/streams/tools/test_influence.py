@@ -16,7 +16,7 @@ from models import forward
 from models.inputs import label_known
 from models.manifest import Manifest
 from models.samples import from_table
-from sie_online.announcements import ModelLine, manifest_key
+from sie_online.announcements import RegisteredModel, manifest_key
 from sie_online.client.rows import WeightRow, weight_rows
 from sie_online.contracts import EVENT_TYPES
 from sie_online.features import DENSE_NAMES, N_DENSE, N_FEATURES, schema_hash
@@ -51,7 +51,7 @@ class Kept:
         data, manifest = random_version(seed=1)
         self.manifest: Manifest = replace(manifest, **changes)
         self.version = manifest.version
-        self.backend, self.line = LocalBackend(folder), ModelLine()
+        self.backend, self.line = LocalBackend(folder), RegisteredModel()
         artifacts.keep(self.backend, data, self.manifest)
         self.line.apply(manifest_key("net", self.version), self.manifest.to_json().encode())
 

@@ -12,7 +12,7 @@ import pytest
 
 from models.manifest import Manifest
 from models.samples import from_table
-from sie_online.announcements import MODELS, PRIORS, Announcement, ModelLine
+from sie_online.announcements import MODELS, PRIORS, Announcement, RegisteredModel
 from sie_online.errors import UnreachableError
 from sie_online.features import schema_hash
 from sie_online.settings import Settings
@@ -37,7 +37,7 @@ class FakeAnnouncer:
     """Takes announcements, or raises ``fails_with``."""
 
     def __init__(self) -> None:
-        self.lines = {model: ModelLine(model) for model in MODELS}
+        self.lines = {model: RegisteredModel(model) for model in MODELS}
         self.said: list[Manifest] = []
         self.fails_with: Exception | None = None
 

@@ -24,7 +24,7 @@ from models.errors import (
 from models.gate import Judged, Result
 from models.manifest import Verdict
 from models.snapshot import Contents
-from sie_online.announcements import Announcement, ModelLine
+from sie_online.announcements import Announcement, RegisteredModel
 from sie_online.contracts import to_message
 from sie_online.errors import UnreachableError
 from sie_online.settings import Settings, load
@@ -128,7 +128,7 @@ class FakeAnnouncer:
     """Takes announcements, or raises ``fails_with``."""
 
     def __init__(self) -> None:
-        self.line = ModelLine()
+        self.line = RegisteredModel()
         self.said: list[str] = []
         self.fails_with: Exception | None = None
 
