@@ -22,7 +22,7 @@ from sie_online.contracts import BUILTIN_MODEL, EVENT_TYPES
 from sie_online.errors import SieError
 from sie_online.ingest.records import RecordBatch
 from sie_online.settings import Settings, load
-from sie_online.shard import Counts, Gathered, Layout, ShardOutput, ShardStats, Snapshot
+from sie_online.shard import Gathered, Layout, RecordCounts, ShardOutput, ShardStats, Snapshot
 from sie_online.shard.state import WEIGHT_EDGES
 from streams import app
 from streams.checkpoint.decisions import Overrides
@@ -82,7 +82,7 @@ class RecordingShard:
         for first in range(0, max(len(batch), 1), ROWS):
             rows = [self._row(batch, index) for index in range(first, min(first + ROWS, len(batch)))]
             time.sleep(OUTPUT_S)
-            counts = Counts((len(rows),) + (0,) * (len(EVENT_TYPES) - 1), (0,) * len(EVENT_TYPES), 0, 0, 0, 0, 0)
+            counts = RecordCounts((len(rows),) + (0,) * (len(EVENT_TYPES) - 1), (0,) * len(EVENT_TYPES), 0, 0, 0, 0, 0)
             last = first + ROWS >= len(batch)
             if last:
                 self.next_offset = batch.end
@@ -120,7 +120,7 @@ class RecordingShard:
     def stats(self) -> ShardStats:
         """Figures for metrics: none."""
         zeros = (0,) * len(EVENT_TYPES)
-        counts = Counts(zeros, zeros, 0, 0, 0, 0, 0)
+        counts = RecordCounts(zeros, zeros, 0, 0, 0, 0, 0)
         return ShardStats(0, 0, {}, WEIGHT_EDGES, (0,) * (len(WEIGHT_EDGES) + 1), 1.0, 1.0, counts)
 
     def close(self) -> None:

@@ -41,7 +41,7 @@ MAX_GATHERED = 2_048
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class RecordCounts:
     """What became of records, by event type in the order of ``EVENT_TYPES``."""
 
     weighted: tuple[int, ...]
@@ -67,7 +67,7 @@ class ShardOutput:
     weights: pa.RecordBatch
     gathered: Gathered
     dead_letters: list[DeadLetter]
-    counts: Counts
+    counts: RecordCounts
     last: bool
     """Whether the record batch ends with it."""
 
@@ -83,7 +83,7 @@ class ShardStats:
     weight_counts: tuple[int, ...]
     effective_share: float
     strength: float
-    counts: Counts
+    counts: RecordCounts
 
 
 class Shard:
@@ -341,12 +341,12 @@ def _texts(events: EventBatch) -> Texts:
     )
 
 
-def _counts(before: np.void, after: np.void, dead_letters: int, dropped: int) -> Counts:
+def _counts(before: np.void, after: np.void, dead_letters: int, dropped: int) -> RecordCounts:
     def moved(name: str) -> Any:
         return after[name] - before[name]
 
     negative, positive = moved("settled").tolist()
-    return Counts(
+    return RecordCounts(
         weighted=tuple(moved("weighted").tolist()),
         duplicates=tuple(moved("duplicates").tolist()),
         heartbeats=int(moved("heartbeats")),

@@ -26,7 +26,7 @@ from sie_online.shard.state import WEIGHT_EDGES
 from streams.observe.histograms import BulkHistogram
 
 if TYPE_CHECKING:
-    from sie_online.shard import Counts, ShardStats
+    from sie_online.shard import RecordCounts, ShardStats
 
 OTHER = "other"
 UNKNOWN = "unknown"
@@ -77,7 +77,7 @@ class Metrics:
         """A stage took so long, for one batch, checkpoint or restore."""
         self._stage_seconds.observe(max(0.0, seconds), labels=(_known(stage, STAGES),))
 
-    def observe_counts(self, partition: int, counts: Counts) -> None:
+    def observe_counts(self, partition: int, counts: RecordCounts) -> None:
         """What became of the records behind one output."""
         shard = _partition(partition)
         for outcome, by_type in (("weighted", counts.weighted), ("duplicate", counts.duplicates)):

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from sie_online.contracts import EVENT_TYPES
 from sie_online.ingest.events import Reason
 from sie_online.settings import Settings
-from sie_online.shard import Counts, ShardStats
+from sie_online.shard import RecordCounts, ShardStats
 from sie_online.shard.state import WEIGHT_EDGES
 from streams.observe.histograms import BulkHistogram
 from streams.observe.metrics import Metrics
@@ -20,7 +20,7 @@ from streams.observe.metrics import Metrics
 NOTHING = (0,) * len(EVENT_TYPES)
 
 
-def counts(**overrides: object) -> Counts:
+def counts(**overrides: object) -> RecordCounts:
     fields = {
         "weighted": NOTHING,
         "duplicates": NOTHING,
@@ -30,7 +30,7 @@ def counts(**overrides: object) -> Counts:
         "settled_positive": 0,
         "settled_early": 0,
     }
-    return Counts(**(fields | overrides))  # type: ignore[arg-type]
+    return RecordCounts(**(fields | overrides))  # type: ignore[arg-type]
 
 
 def stats(entities: dict[str, int] | None = None, weight: int = 0) -> ShardStats:
