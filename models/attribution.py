@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.forward import IMPORTANCE, Weights, input_vectors
+from models.forward import IMPORTANCE, NetWeights, input_vectors
 from models.inputs import EVENT_TYPE, Inputs
 
 Floats = NDArray[np.float64]
@@ -48,7 +48,7 @@ class Layers(NamedTuple):
     b3: float
 
 
-def attribute(weights: Weights, sample: Inputs) -> Attribution:
+def attribute(weights: NetWeights, sample: Inputs) -> Attribution:
     """Contributions of the inputs of ``sample`` (one row) to logit f.
 
     Raises:
@@ -66,7 +66,7 @@ def attribute(weights: Weights, sample: Inputs) -> Attribution:
     return Attribution(_logit(layers, x), _logit(layers, baseline), ids, parts[-1])
 
 
-def baseline_vector(weights: Weights, sample: Inputs) -> Floats:
+def baseline_vector(weights: NetWeights, sample: Inputs) -> Floats:
     """x' (inputs,) for the event type of ``sample`` (one row)."""
     ids = np.zeros_like(sample.ids)
     ids[:, EVENT_TYPE] = sample.ids[:, EVENT_TYPE]
@@ -75,7 +75,7 @@ def baseline_vector(weights: Weights, sample: Inputs) -> Floats:
     return found
 
 
-def _layers(weights: Weights) -> Layers:
+def _layers(weights: NetWeights) -> Layers:
     w1, b1, w2, b2, w3, b3 = (array.astype(np.float64) for array in weights[-6:])
     return Layers(w1, b1, w2, b2, w3[:, IMPORTANCE], float(b3[IMPORTANCE]))
 

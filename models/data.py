@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from models.errors import TrainingError
-from models.forward import Weights
+from models.forward import NetWeights
 from models.influence import log_counts, slice_edges
 from models.inputs import N_EXACT, label_unknown, standardised
 from models.net import on_device
@@ -78,7 +78,7 @@ def ordered(window: SampleColumns) -> Ordered:
     return Ordered(samples, train, timed, validation, test)
 
 
-def load(order: Ordered, weights: Weights, device: torch.device) -> Data:
+def load(order: Ordered, weights: NetWeights, device: torch.device) -> Data:
     """``order`` without its test part on ``device``, as inputs of the net that ``weights`` are of."""
     samples = order.samples.take(slice(0, order.validation.stop))
     inputs = label_unknown(samples, weights.buckets)

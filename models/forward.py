@@ -34,7 +34,7 @@ BLOCK = 256
 """Samples at a time: their hidden layers stay in the processor's cache."""
 
 
-class Weights(NamedTuple):
+class NetWeights(NamedTuple):
     """The tensors of a net, float32; names in an artifact are in ``NAMES``."""
 
     user: NDArray[np.float32]
@@ -82,11 +82,11 @@ NAMES = (
     "heads.weight",
     "heads.bias",
 )
-"""Names of the tensors in an artifact, in the order of ``Weights``."""
+"""Names of the tensors in an artifact, in the order of ``NetWeights``."""
 _DIMENSIONS = {name: 2 if name.startswith("embed.") or name.endswith(".weight") else 1 for name in NAMES}
 
 
-def weights_of(tensors: Mapping[str, NDArray[Any]]) -> Weights:
+def weights_of(tensors: Mapping[str, NDArray[Any]]) -> NetWeights:
     """The net in ``tensors``.
 
     Raises:
@@ -101,26 +101,26 @@ def weights_of(tensors: Mapping[str, NDArray[Any]]) -> Weights:
             raise ArtifactError(f"tensor {name!r} has shape {tensors[name].shape}, of {_DIMENSIONS[name]} sizes it is")
         if max(tensors[name].shape[-1:]) > LARGEST_LAYER:
             raise ArtifactError(f"tensor {name!r} has shape {tensors[name].shape}, wider than {LARGEST_LAYER}")
-    weights = Weights(*(tensors[name] for name in NAMES))
+    weights = NetWeights(*(tensors[name] for name in NAMES))
     for name, found, expected in _shapes(weights):
         if found != expected:
             raise ArtifactError(f"tensor {name!r} has shape {found}, which does not fit the others: {expected} would")
     return weights
 
 
-def tensors_of(weights: Weights) -> dict[str, NDArray[np.float32]]:
+def tensors_of(weights: NetWeights) -> dict[str, NDArray[np.float32]]:
     """``weights`` under their names in an artifact."""
     return dict(zip(NAMES, weights, strict=True))
 
 
-def scores(weights: Weights, inputs: Inputs) -> NDArray[np.float64]:
+def scores(weights: NetWeights, inputs: Inputs) -> NDArray[np.float64]:
     """P(label) and importance f, (n, 2) in [0, 1], in the order of operations above: independent of the batch."""
     x = input_vectors(weights, inputs)
     z = [_logits(weights, x[at : at + BLOCK]) for at in range(0, len(x), BLOCK)]
     return sigmoid(np.concatenate(z) if z else np.empty((0, N_HEADS), np.float32))
 
 
-def scores_fast(weights: Weights, inputs: Inputs) -> NDArray[np.float64]:
+def scores_fast(weights: NetWeights, inputs: Inputs) -> NDArray[np.float64]:
     """The same up to rounding, with matrix products: for judging many samples, never for publishing."""
     found = []
     with np.errstate(over="ignore", invalid="ignore"):  # of a runaway net: its scores tell, not a warning
@@ -133,7 +133,7 @@ def scores_fast(weights: Weights, inputs: Inputs) -> NDArray[np.float64]:
     return np.concatenate(found) if found else np.empty((0, N_HEADS))
 
 
-def input_vectors(weights: Weights, inputs: Inputs) -> NDArray[np.float32]:
+def input_vectors(weights: NetWeights, inputs: Inputs) -> NDArray[np.float32]:
     """x (n, inputs): embedded ids beside standardised numbers."""
     embedded = [table[inputs.ids[:, which]] for which, table in enumerate(weights.tables)]
     return np.concatenate([*embedded, standardised(inputs.numbers, weights.standard)], axis=1)
@@ -150,7 +150,7 @@ def logistic(z: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.exp(-np.logaddexp(0.0, -z)))
 
 
-def _logits(weights: Weights, x: NDArray[np.float32]) -> NDArray[np.float32]:
+def _logits(weights: NetWeights, x: NDArray[np.float32]) -> NDArray[np.float32]:
     h1 = np.maximum(_affine(x, weights.w1, weights.b1), 0)
     h2 = np.maximum(_affine(h1, weights.w2, weights.b2), 0)
     return _affine(h2, weights.w3, weights.b3)
@@ -165,7 +165,7 @@ def _affine(x: NDArray[np.float32], w: NDArray[np.float32], b: NDArray[np.float3
     return total
 
 
-def _shapes(w: Weights) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:
+def _shapes(w: NetWeights) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:
     """Name, shape found, shape that fits the rest."""
     width = sum(table.shape[-1] for table in w.tables) + len(w.mean)
     hidden1, hidden2 = len(w.b1), len(w.b2)

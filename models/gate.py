@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from models.data import Ordered
 from models.errors import ArtifactError
-from models.forward import IMPORTANCE, Weights, scores_fast
+from models.forward import IMPORTANCE, NetWeights, scores_fast
 from models.inputs import label_known, label_unknown
 from models.learner import Learner
 from models.manifest import Verdict
@@ -42,7 +42,7 @@ MEAN_F_FACTOR = 1.25
 class Judged(NamedTuple):
     """A net and the mean f of its manifest."""
 
-    weights: Weights
+    weights: NetWeights
     mean_f: float
 
 
@@ -103,7 +103,7 @@ def withdrawal(verdict: Verdict, settings: Gate) -> tuple[str, ...]:
     return tuple(_behind(current, uniform, UNIFORM, settings))
 
 
-def importances(weights: Weights, samples: SampleColumns) -> NDArray[np.float64]:
+def importances(weights: NetWeights, samples: SampleColumns) -> NDArray[np.float64]:
     """f (n, 2) of every sample: label unknown, label known.
 
     Raises:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.errors import TrainingError
-from models.forward import N_HEADS, Weights
+from models.forward import N_HEADS, NetWeights
 from models.inputs import Standard
 from models.settings import Shape
 from sie_online.contracts import EVENT_TYPES
@@ -26,7 +26,7 @@ ADAGRAD_START = 1e-4
 """Of the squared gradients' sum; keeps an embedding's first step from being as large as its rate."""
 
 
-def start_weights(shape: Shape, standard: Standard, seed: int) -> Weights:
+def start_weights(shape: Shape, standard: Standard, seed: int) -> NetWeights:
     """A net that has learned nothing: He's initialisation (He et al. 2015, eq. 10), both scores at one half."""
     rng = np.random.default_rng(seed)
     width = 3 * shape.id_dim + shape.type_dim + len(standard.mean)
@@ -34,7 +34,7 @@ def start_weights(shape: Shape, standard: Standard, seed: int) -> Weights:
     def normal(rows: int, columns: int, scale: float) -> NDArray[np.float32]:
         return (rng.standard_normal((rows, columns), np.float32) * np.float32(scale)).astype(np.float32)
 
-    return Weights(
+    return NetWeights(
         user=normal(shape.users, shape.id_dim, EMBEDDING_SCALE),
         item=normal(shape.items, shape.id_dim, EMBEDDING_SCALE),
         category=normal(shape.categories, shape.id_dim, EMBEDDING_SCALE),
@@ -50,7 +50,7 @@ def start_weights(shape: Shape, standard: Standard, seed: int) -> Weights:
     )
 
 
-def shape_of(weights: Weights) -> Shape:
+def shape_of(weights: NetWeights) -> Shape:
     """Sizes of the net that ``weights`` are of."""
     return Shape(
         users=len(weights.user),
@@ -97,7 +97,7 @@ def head_logits(layers: Layers, hidden: Tensor) -> Tensor:
 class ImportanceNet:
     """Weights on a device. Gradients are for ``layers`` alone; ``RowAdagrad`` moves ``tables``."""
 
-    def __init__(self, weights: Weights, device: torch.device) -> None:
+    def __init__(self, weights: NetWeights, device: torch.device) -> None:
         self._standard = weights.standard
         self.device = device
         self.tables = [torch.tensor(table, device=device) for table in weights.tables]
@@ -115,11 +115,11 @@ class ImportanceNet:
         """``head_logits`` of this net."""
         return head_logits(self.layers, hidden)
 
-    def weights(self) -> Weights:
+    def weights(self) -> NetWeights:
         """A copy as float32 arrays."""
         tensors = [*self.tables, *self.layers]
         arrays = [tensor.detach().to("cpu", torch.float32, copy=True).numpy() for tensor in tensors]
-        return Weights._make([*arrays[:4], *self._standard, *arrays[4:]])
+        return NetWeights._make([*arrays[:4], *self._standard, *arrays[4:]])
 
 
 class RowAdagrad:

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors import numpy as safetensors_numpy
 
 from models.errors import ArtifactError
-from models.forward import N_HEADS, Weights, scores, tensors_of, weights_of
+from models.forward import N_HEADS, NetWeights, scores, tensors_of, weights_of
 from models.inputs import IDS, Inputs
 from models.manifest import Manifest, TensorInfo, Verdict
 
@@ -60,7 +60,7 @@ def encode(tensors: Tensors) -> Contents:
     return Contents(data, hashlib.sha256(data).hexdigest(), described)
 
 
-def encode_net(weights: Weights, canary: Canary) -> Contents:
+def encode_net(weights: NetWeights, canary: Canary) -> Contents:
     """The artifact of a net.
 
     Raises:
@@ -111,7 +111,7 @@ def tensors_in(data: bytes) -> dict[str, NDArray[Any]]:
     return tensors
 
 
-def net_of(tensors: Tensors) -> Weights:
+def net_of(tensors: Tensors) -> NetWeights:
     """The net in ``tensors``, which must score its canary as it did when it was trained.
 
     Raises:
@@ -126,7 +126,7 @@ def net_of(tensors: Tensors) -> Weights:
     return weights
 
 
-def load(path: Path, manifest: Manifest) -> Weights:
+def load(path: Path, manifest: Manifest) -> NetWeights:
     """The net in the file ``path``, verified: size, digest, shapes, finiteness, canary.
 
     Raises:
@@ -154,7 +154,7 @@ def write(path: Path, data: bytes) -> None:
         os.close(folder)
 
 
-def _canary_of(tensors: Tensors, weights: Weights) -> Canary:
+def _canary_of(tensors: Tensors, weights: NetWeights) -> Canary:
     for name in (CANARY_IDS, CANARY_NUMBERS, CANARY_SCORES):
         if name not in tensors:
             raise ArtifactError(f"tensor {name!r} is missing: a net without its canary is not trusted")

@@ -18,7 +18,7 @@ from torch import Tensor
 from models import influence
 from models.data import Ordered, batches, edges_within, load, ordered
 from models.errors import OutOfMemoryError, StoppedError, TrainingError
-from models.forward import IMPORTANCE, LABEL, Weights
+from models.forward import IMPORTANCE, LABEL, NetWeights
 from models.inputs import Buckets, Inputs, label_known, label_unknown, standard_of
 from models.loss import Goal, importance_loss, prediction_loss
 from models.metrics import auc, correlation, log_loss
@@ -56,7 +56,7 @@ class Candidate:
     ``train_offsets`` the first and last offset trained on, per partition.
     """
 
-    weights: Weights
+    weights: NetWeights
     canary: Canary
     mean_f: float
     metrics: dict[str, float | None]
@@ -71,7 +71,7 @@ class Candidate:
 def fine_tune(
     window: SampleColumns,
     settings: FineTune,
-    parent: Weights | None = None,
+    parent: NetWeights | None = None,
     *,
     on_progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -103,7 +103,7 @@ def fine_tune(
             tell(Progress(0, settings.epochs, 0, 0.0, 0.0, f"out of device memory: starting again with batch {batch}"))
 
 
-def _start(order: Ordered, settings: FineTune, parent: Weights | None) -> Weights:
+def _start(order: Ordered, settings: FineTune, parent: NetWeights | None) -> NetWeights:
     n_dense = order.samples.dense.shape[1]
     if parent is None and settings.mode == "heads":
         raise TrainingError("mode heads keeps the parent's body as it is, and there is no parent: use mode full")
@@ -125,7 +125,7 @@ class _Run:
     def __init__(
         self,
         order: Ordered,
-        start: Weights,
+        start: NetWeights,
         settings: FineTune,
         batch: int,
         warm: bool,
@@ -249,7 +249,7 @@ class _Run:
         return {"nll": log_loss(part.label, part.probability), "auc": auc(part.label, part.probability)}
 
     @torch.no_grad()
-    def _candidate(self, best: Weights, baseline: dict[str, float | None], epochs: int) -> Candidate:
+    def _candidate(self, best: NetWeights, baseline: dict[str, float | None], epochs: int) -> Candidate:
         self._net = ImportanceNet(best, self._device)
         train = slice(0, self._order.train.stop)
         forms = hidden_of(self._net, self._data, train), hidden_of_known(self._net, self._data, train)
@@ -267,7 +267,7 @@ class _Run:
             samples_per_s=self._speed,
         )
 
-    def _canary(self, weights: Weights) -> Canary:
+    def _canary(self, weights: NetWeights) -> Canary:
         """Scores by torch, so that a loader's numpy checks one implementation against the other."""
         rows = np.linspace(0, self._order.train.stop - 1, CANARIES // 2).astype(np.int64)
         some = self._order.samples.take(rows)

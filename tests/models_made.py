@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from aiokafka import AIOKafkaProducer
 
-from models.forward import Weights, scores
+from models.forward import NetWeights, scores
 from models.inputs import label_known, label_unknown
 from models.manifest import Manifest
 from models.snapshot import Canary, Contents, encode_net
@@ -51,7 +51,7 @@ def new_version(time_ms: int | None = None) -> str:
     return ulid(time_ms or time.time_ns() // 1_000_000, secrets.token_bytes(10))
 
 
-def made_contents(weights: Weights | None = None) -> Contents:
+def made_contents(weights: NetWeights | None = None) -> Contents:
     """The artifact of a made-up net."""
     weights = weights or made_weights()
     some = made_samples(8)

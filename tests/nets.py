@@ -19,14 +19,14 @@ DIM, TYPE_DIM = 4, 2
 N_NUMBERS = N_DENSE + inputs.N_SCORES
 
 
-def random_weights(seed: int = 0, hidden: tuple[int, int] = (24, 12)) -> forward.Weights:
+def random_weights(seed: int = 0, hidden: tuple[int, int] = (24, 12)) -> forward.NetWeights:
     """A small net of random weights."""
     rng = np.random.default_rng(seed)
     width = 3 * DIM + TYPE_DIM + N_NUMBERS
     tables = [*((buckets, DIM) for buckets in BUCKETS), (len(EVENT_TYPES), TYPE_DIM)]
     layers = [(width, hidden[0]), hidden[:1], hidden, hidden[1:], (hidden[1], 2), (2,)]
     shapes = [*tables, (N_NUMBERS,), (N_NUMBERS,), *layers]
-    return forward.Weights(*(rng.normal(0, 0.4, shape).astype(np.float32) for shape in shapes))
+    return forward.NetWeights(*(rng.normal(0, 0.4, shape).astype(np.float32) for shape in shapes))
 
 
 def random_version(seed: int = 0) -> tuple[bytes, Manifest]:

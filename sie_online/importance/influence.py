@@ -32,7 +32,9 @@ class NetArrays(NamedTuple):
     """A net as the kernels take it; ``sizes`` of zeros: none is in force."""
 
     sizes: NDArray[np.int64]  # (N_SIZES,): buckets of the id tables and widths
-    flat: NDArray[np.float32]  # every tensor, in the order of ``models.forward.Weights``, of the heads only importance
+    flat: NDArray[
+        np.float32
+    ]  # every tensor, in the order of ``models.forward.NetWeights``, of the heads only importance
     mean_f: NDArray[np.float64]  # (1,): mean of f over what it was trained on
     work: NDArray[np.float32]  # room for the input vector and both hidden layers
 

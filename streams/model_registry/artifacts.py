@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from models.errors import ArtifactError, ManifestError
-from models.forward import Weights
+from models.forward import NetWeights
 from models.manifest import TEXT_BYTES, Manifest
 from models.snapshot import Tensors, decode, net_of
 from models.ulid import is_ulid
@@ -51,7 +51,7 @@ def keep(backend: Backend, data: bytes, manifest: Manifest) -> None:
         raise
 
 
-def load(backend: Backend, manifest: Manifest) -> Weights:
+def load(backend: Backend, manifest: Manifest) -> NetWeights:
     """The net that ``manifest`` describes, verified: size, digest, shapes, finiteness, canary. Blocks.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from models.errors import ArtifactError, ManifestError
-from models.forward import NAMES, Weights
+from models.forward import NAMES, NetWeights
 from models.manifest import Manifest
 from sie_online.announcements import NET, Announcement, RegisteredModel
 from sie_online.contracts import BUILTIN_MODEL
@@ -156,7 +156,7 @@ def _apart(backend: Backend, a: Manifest, b: Manifest) -> dict[str, Any]:
     return {name: _distance(one, other, which) for which, name in enumerate(NAMES)}
 
 
-def _distance(a: Weights, b: Weights, which: int) -> dict[str, Any]:
+def _distance(a: NetWeights, b: NetWeights, which: int) -> dict[str, Any]:
     """Norm of the difference as a share of the first's norm; null where shapes differ."""
     shapes = [list(a[which].shape), list(b[which].shape)]
     if shapes[0] != shapes[1]:

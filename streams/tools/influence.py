@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from models.attribution import attribute
 from models.errors import ModelError
-from models.forward import Weights
+from models.forward import NetWeights
 from models.inputs import label_known
 from models.manifest import Manifest
 from models.samples import feature_schema_hash, from_table
@@ -100,7 +100,7 @@ def _require_same_features(manifest: Manifest, sample: pa.RecordBatch) -> None:
         raise UnexplainedError("the sample has other features than this code knows")
 
 
-def _explained(manifest: Manifest, weights: Weights, batch: pa.RecordBatch) -> Influence:
+def _explained(manifest: Manifest, weights: NetWeights, batch: pa.RecordBatch) -> Influence:
     sample = from_table(pa.Table.from_batches([batch]))
     found = attribute(weights, label_known(sample, weights.buckets))
     scores = (sample.probability[0], sample.feature_score[0], sample.error[0], 1.0)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from models.data import ordered
-from models.forward import Weights
+from models.forward import NetWeights
 from models.gate import Judged
 from models.manifest import Manifest
 from models.net import shape_of
@@ -82,6 +82,6 @@ def origin_of(version: str, parent: str | None, schema_hash: str) -> Origin:
     )
 
 
-def _parent(net: Judged | None, settings: FineTune) -> Weights | None:
+def _parent(net: Judged | None, settings: FineTune) -> NetWeights | None:
     """The net to go on from, if it is of the size that the settings ask for."""
     return net.weights if net is not None and shape_of(net.weights) == settings.shape else None

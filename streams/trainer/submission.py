@@ -17,7 +17,7 @@ import numpy as np
 
 from models.data import Ordered, ordered
 from models.errors import ArtifactError, ManifestError, TrainingError
-from models.forward import Weights, scores, weights_of
+from models.forward import NetWeights, scores, weights_of
 from models.gate import Judged, importances, judge
 from models.inputs import Inputs, label_known, label_unknown
 from models.manifest import Manifest, TensorInfo, Verdict
@@ -161,7 +161,7 @@ def _tensors(given: Submission) -> dict[str, Any]:
     return tensors_in(given.data)
 
 
-def _canary(tensors: dict[str, Any], weights: Weights, order: Ordered, has_canary: bool) -> Canary:
+def _canary(tensors: dict[str, Any], weights: NetWeights, order: Ordered, has_canary: bool) -> Canary:
     if has_canary:
         return Canary(Inputs(tensors[CANARY_IDS], tensors[CANARY_NUMBERS]), tensors[CANARY_SCORES])
     rows = np.linspace(0, order.train.stop - 1, CANARIES).astype(np.int64)
@@ -173,7 +173,7 @@ def _canary(tensors: dict[str, Any], weights: Weights, order: Ordered, has_canar
     return Canary(inputs, scores(weights, inputs))
 
 
-def _mean_f(weights: Weights, order: Ordered) -> float:
+def _mean_f(weights: NetWeights, order: Ordered) -> float:
     """Mean importance over the training part, both forms: what a fine-tune would have stored."""
     mean = float(importances(weights, order.samples.take(order.train)).mean())
     if not (math.isfinite(mean) and mean > 0):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from models.forward import Weights
+from models.forward import NetWeights
 from models.inputs import N_EXACT, Standard
 from models.manifest import Manifest, TensorInfo, Verdict
 from models.net import start_weights
@@ -68,7 +68,7 @@ def made_samples(n: int, **how: Any) -> SampleColumns:
     return from_table(samples_table(n, **how))
 
 
-def made_weights(seed: int = 0) -> Weights:
+def made_weights(seed: int = 0) -> NetWeights:
     """A net with random heads, as if it had learned something."""
     rng = np.random.default_rng(seed)
     numbers = N_DENSE + 4

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from models.attribution import Attribution, attribute, baseline_vector
-from models.forward import IMPORTANCE, Weights, input_vectors, scores
+from models.forward import IMPORTANCE, NetWeights, input_vectors, scores
 from models.inputs import Inputs, label_known, label_unknown
 from tests.unit.models.made import made_samples, made_weights
 
 SAMPLES = made_samples(60, seed=999)  # another seed than any net's, whose means the numbers would hit
 
 
-def made_net(seed: int, embedding_scale: float = 50.0) -> Weights:
+def made_net(seed: int, embedding_scale: float = 50.0) -> NetWeights:
     """A net whose embeddings and biases matter as much as its numbers do."""
     weights, rng = made_weights(seed), np.random.default_rng(seed)
     tables = {name: getattr(weights, name) * np.float32(embedding_scale) for name in ("user", "item", "category")}
@@ -24,12 +24,12 @@ def made_net(seed: int, embedding_scale: float = 50.0) -> Weights:
     return weights._replace(**tables, **biases)
 
 
-def one(weights: Weights, row: int, known: bool = True) -> Inputs:
+def one(weights: NetWeights, row: int, known: bool = True) -> Inputs:
     every = (label_known if known else label_unknown)(SAMPLES, weights.buckets)
     return Inputs(every.ids[row : row + 1], every.numbers[row : row + 1])
 
 
-def logits(weights: Weights, x: NDArray[np.float64]) -> NDArray[np.float64]:
+def logits(weights: NetWeights, x: NDArray[np.float64]) -> NDArray[np.float64]:
     """logit f of input vectors (n, inputs), in float64."""
     w = [array.astype(np.float64) for array in weights]
     h1 = np.maximum(x @ w[6] + w[7], 0)

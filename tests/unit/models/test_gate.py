@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from models import metrics
 from models.data import Ordered, ordered
-from models.forward import Weights
+from models.forward import NetWeights
 from models.gate import Judged, composed, factor, importances, judge, trained, withdrawal
 from models.learner import Learner
 from models.samples import SampleColumns
@@ -25,7 +25,7 @@ GATE = Gate(min_positives=10)
 ORDER = ordered(made_samples(4_000))
 
 
-def net(*, label: float = 0.0, level: float = 0.0) -> Weights:
+def net(*, label: float = 0.0, level: float = 0.0) -> NetWeights:
     """A net whose importance is sigmoid(level + label * error), the label known, and sigmoid(level) before.
 
     Error is 0 where it is unknown, positive for positives and negative for negatives.
@@ -39,13 +39,13 @@ def net(*, label: float = 0.0, level: float = 0.0) -> Weights:
     return weights._replace(w1=w1, b1=0 * weights.b1, w2=w2, b2=0 * weights.b2, w3=w3, b3=b3)
 
 
-def overflowing() -> Weights:
+def overflowing() -> NetWeights:
     """A net whose last hidden layer leaves float32 where the label is known."""
     weights = net(label=1.0)
     return weights._replace(w1=weights.w1 * 100, w2=np.full_like(weights.w2, 3e38))
 
 
-def judged(weights: Weights, order: Ordered = ORDER, mean_f: float | None = None) -> Judged:
+def judged(weights: NetWeights, order: Ordered = ORDER, mean_f: float | None = None) -> Judged:
     f = importances(weights, order.samples)
     return Judged(weights, float(f.mean()) if mean_f is None else mean_f)
 
@@ -97,7 +97,7 @@ def mislabelled() -> tuple[Ordered, int]:
     return ordered(samples), 5
 
 
-def by_event_type(low: int) -> Weights:
+def by_event_type(low: int) -> NetWeights:
     """A net whose importance is near 0 for one event type and near 1 for all others."""
     weights = net()
     table = np.zeros_like(weights.event_type)
