@@ -2,8 +2,8 @@
 
 Owns the loop that stands in for Kafka (placement, offsets, batches) and the order of the tables; knows no clock, so
 the caller says what time the records carry. Rows go through a spill file per partition: memory holds the rows of
-one partition at a time, when they are sorted. Which models the shards adopt is a coach's matter: a trainer beside the
-records, or somebody who repeats what was announced before.
+one partition at a time, when they are sorted. Which models the shards adopt is the model source's
+matter: a trainer beside the records, or somebody who repeats what was announced before.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sie_online.tables import newest_statements
 
 BATCH_RECORDS = 4_000  # as a worker is handed by default; rows do not depend on it
 LOOK_EVERY = 1_000
-"""Records, all partitions together in the source's order, from one look of a coach to the next."""
+"""Records, all partitions together in the source's order, from one look of a model source to the next."""
 WEIGHTS_FILE = "weights.parquet"
 PREDICTIONS_FILE = "predictions.parquet"
 DEAD_LETTERS_FILE = "dead_letters.parquet"
@@ -41,7 +41,7 @@ Progress = Callable[[int, float], None]
 """Told after every chunk: records processed so far, and the share of the source in [0, 1]."""
 
 
-class Coach(Protocol):
+class ModelSource(Protocol):
     """Has the shards adopt models while the records run (``Shard.schedule``)."""
 
     def settled(self, samples: pa.RecordBatch) -> None:
@@ -63,7 +63,7 @@ def evaluate(
     partitions: int,
     started_ms: int,
     on_progress: Progress | None = None,
-    coach: Coach | None = None,
+    model_source: ModelSource | None = None,
     strict: bool = False,
 ) -> Report:
     """Run ``chunks`` through ``partitions`` shards, then a heartbeat to each; write the tables into ``out``.
@@ -80,12 +80,12 @@ def evaluate(
     report = Report(partitions=partitions, settings_fingerprint=settings.fingerprint(), source=inspector.findings)
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".spill-", dir=out) as spill, ExitStack() as open_lines:
-        lines = [_Line(settings, number, started_ms, Path(spill), coach) for number in range(partitions)]
+        lines = [_Line(settings, number, started_ms, Path(spill), model_source) for number in range(partitions)]
         for line in lines:
             open_lines.callback(line.close)
         with DeadLetterTable(Path(spill) / DEAD_LETTERS_FILE, settings) as dead_letters:
             accounted = _inspected(chunks, inspector, dead_letters, started_ms)
-            _feed(lines, accounted, settings, report, on_progress or (lambda _records, _share: None), coach)
+            _feed(lines, accounted, settings, report, on_progress or (lambda _records, _share: None), model_source)
         open_lines.close()
         _write_tables(lines, Path(spill), out, report)
     return report
@@ -94,13 +94,15 @@ def evaluate(
 class _Line:
     """One partition: its log so far, its shard, and the rows it has said, in a file."""
 
-    def __init__(self, settings: Settings, partition: int, started_ms: int, spill: Path, coach: Coach | None) -> None:
+    def __init__(
+        self, settings: Settings, partition: int, started_ms: int, spill: Path, model_source: ModelSource | None
+    ) -> None:
         self.shard = Shard(settings, partition, scratch=spill)
         self.path = spill / f"{partition}.arrow"
         self._topic = settings.topics.events
         self._partition = partition
         self._started_ms = started_ms
-        self._coach = coach
+        self._model_source = model_source
         self._pending: list[WireRecord] = []
         self._sink = pa.OSFile(str(self.path), "wb")
         self._rows = pa.ipc.new_stream(self._sink, weights_schema(self._topic))
@@ -126,8 +128,8 @@ class _Line:
         )
         for output in self.shard.process(batch):
             self._rows.write_batch(output.weights)
-            if self._coach and len(output.gathered.samples):
-                self._coach.settled(output.gathered.samples)
+            if self._model_source and len(output.gathered.samples):
+                self._model_source.settled(output.gathered.samples)
             report.events_in += output.counts.events_in
             report.events_weighted += sum(output.counts.weighted)
             report.duplicates += sum(output.counts.duplicates)
@@ -164,13 +166,13 @@ def _feed(
     settings: Settings,
     report: Report,
     on_progress: Progress,
-    coach: Coach | None,
+    model_source: ModelSource | None,
 ) -> None:
     place, seen = Placer(len(lines)), 0
     for chunk in chunks:
         for number, record in enumerate(chunk.records, seen):
-            if coach and number % LOOK_EVERY == 0:
-                _look(coach, lines, report)
+            if model_source and number % LOOK_EVERY == 0:
+                _look(model_source, lines, report)
             line = lines[_partition(record, place)]
             if line.append(record):
                 line.process(report)
@@ -184,10 +186,10 @@ def _feed(
         line.process(report)
 
 
-def _look(coach: Coach, lines: list[_Line], report: Report) -> None:
+def _look(model_source: ModelSource, lines: list[_Line], report: Report) -> None:
     for line in lines:
         line.process(report)
-    coach.look([line.shard for line in lines])
+    model_source.look([line.shard for line in lines])
 
 
 def _partition(record: WireRecord, place: Placer) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sie_online.errors import UsageError
-from sie_online.evaluation.run import BATCH_RECORDS, Coach, evaluate
+from sie_online.evaluation.run import BATCH_RECORDS, ModelSource, evaluate
 from sie_online.ingest.sources import read_events
 from sie_online.moments import moment
 from sie_online.settings import Settings
@@ -98,7 +98,7 @@ def command(
         require_torch()
     require_writable("--out", directory)
     training = _training(settings, directory, adopt_after) if trainer else None
-    coach: Coach | None = _repeated(settings, models) if models is not None else training
+    model_source: ModelSource | None = _repeated(settings, models) if models is not None else training
     chunks = read_events(files, reading, limit=limit, note=read.tell)
     with err.status("Compiling the kernels (kept for the next time) ..."):
         warm_up()
@@ -111,7 +111,7 @@ def command(
             partitions=partitions,
             started_ms=int(time.time() * 1_000),
             on_progress=tell,
-            coach=coach,
+            model_source=model_source,
             strict=strict,
         )
     seconds = time.monotonic() - begin
@@ -143,7 +143,7 @@ def _training(settings: Settings, directory: Path, adopt_after: int) -> OfflineT
     return OfflineTrainer(settings, backend, adopt_after=adopt_after, on_begin=_show_begin, on_end=_show_end)
 
 
-def _repeated(settings: Settings, models: str) -> Coach:
+def _repeated(settings: Settings, models: str) -> ModelSource:
     from streams.model_registry.loaded import Loaded
     from streams.model_registry.recorded import Repeated, recorded
     from streams.observe.metrics import Metrics

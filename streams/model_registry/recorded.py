@@ -35,7 +35,7 @@ RECORDS = f"{FOLDER}/records.jsonl"
 
 
 class Repeated:
-    """A ``Coach`` that repeats ``lines`` (by model): every shard hears of all of them before its first record."""
+    """A ``ModelSource`` that repeats ``lines`` (by model): every shard hears of all of them before its first record."""
 
     def __init__(self, lines: Lines, artifact_of: ArtifactOf) -> None:
         self._lines = lines

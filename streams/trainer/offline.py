@@ -63,7 +63,7 @@ class FineTuned:
 
 
 class OfflineTrainer:
-    """A ``Coach`` that trains. Everything it announces lies in ``backend`` afterwards, for ``recorded``.
+    """A ``ModelSource`` that trains. Everything it announces lies in ``backend`` afterwards, for ``recorded``.
 
     Args:
         settings: ``trainer`` and what of ``importance`` shapes weights.

@@ -119,7 +119,7 @@ def test_rows_do_not_depend_on_how_records_are_cut(
 
 
 class Onlooker:
-    """A coach that only notes what it is shown."""
+    """A model source that only notes what it is shown."""
 
     def __init__(self) -> None:
         self.processed: list[int] = []
@@ -137,7 +137,7 @@ def test_a_coach_sees_every_sample_and_looks_when_all_records_so_far_are_process
 ) -> None:
     onlooker = Onlooker()
     report = evaluate(
-        simulation.chunks(), Settings(), tmp_path, partitions=PARTITIONS, started_ms=STARTED_MS, coach=onlooker
+        simulation.chunks(), Settings(), tmp_path, partitions=PARTITIONS, started_ms=STARTED_MS, model_source=onlooker
     )
     assert onlooker.processed == list(range(0, len(simulation), evaluation.LOOK_EVERY))
     rows = weights(tmp_path)

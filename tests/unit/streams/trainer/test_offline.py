@@ -20,7 +20,7 @@ from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import UsageError
 from sie_online.evaluation import run as evaluation
 from sie_online.evaluation.report import Report
-from sie_online.evaluation.run import Coach, evaluate
+from sie_online.evaluation.run import ModelSource, evaluate
 from sie_online.settings import Settings, load
 from sie_online.simulator import Scenario, Simulation, simulate
 from streams.cli.root import run
@@ -52,8 +52,12 @@ def simulation() -> Simulation:
 
 @pytest.fixture(scope="module")
 def evaluated(simulation: Simulation) -> Callable[..., Report]:
-    def evaluated(out: Path, settings: Settings, coach: Coach | None = None, partitions: int = 1) -> Report:
-        return evaluate(simulation.chunks(), settings, out, partitions=partitions, started_ms=STARTED_MS, coach=coach)
+    def evaluated(
+        out: Path, settings: Settings, model_source: ModelSource | None = None, partitions: int = 1
+    ) -> Report:
+        return evaluate(
+            simulation.chunks(), settings, out, partitions=partitions, started_ms=STARTED_MS, model_source=model_source
+        )
 
     return evaluated
 
@@ -178,9 +182,9 @@ def test_what_several_partitions_learn_is_put_together_and_one_has_nothing_to_sh
     assert trainer.priors.outcomes.count(Outcome.ACCEPTED) == len(line.announcements)
     assert bool(line.announcements) == (partitions > 1)
     settings = settings_with(priors={"enabled": False})
-    coach = trainer_into(tmp_path, settings)
-    evaluated(tmp_path, settings, coach, partitions)
-    assert not coach.priors.outcomes
+    model_source = trainer_into(tmp_path, settings)
+    evaluated(tmp_path, settings, model_source, partitions)
+    assert not model_source.priors.outcomes
     assert weights(tmp_path)["probability"].equals(weights(out)["probability"]) == (partitions == 1)
 
 
@@ -207,26 +211,26 @@ def test_a_candidate_that_is_not_accepted_changes_nothing(
     evaluated: Callable[..., Report], tmp_path: Path, trainer: dict[str, Any], outcome: Outcome, reason: str
 ) -> None:
     settings = settings_with(**trainer)
-    coach = trainer_into(tmp_path / "trained", settings)
-    report = evaluated(tmp_path / "trained", settings, coach)
+    model_source = trainer_into(tmp_path / "trained", settings)
+    report = evaluated(tmp_path / "trained", settings, model_source)
     evaluated(tmp_path / "without", settings)
-    assert {done.outcome for done in coach.fine_tuned} == {outcome}
-    assert all(reason in " ".join(done.reasons) and not done.offsets for done in coach.fine_tuned)
+    assert {done.outcome for done in model_source.fine_tuned} == {outcome}
+    assert all(reason in " ".join(done.reasons) and not done.offsets for done in model_source.fine_tuned)
     assert report.rows_by_model == {BUILTIN_MODEL: report.rows}
     assert weights(tmp_path / "trained").equals(weights(tmp_path / "without"))
     lines, backend = recorded(tmp_path / "trained")
     assert not any(line.announcements for line in lines.values())
     kept = artifacts.stored(backend)
-    assert kept == ([done.version for done in coach.fine_tuned] if outcome is Outcome.REFUSED else [])
+    assert kept == ([done.version for done in model_source.fine_tuned] if outcome is Outcome.REFUSED else [])
 
 
 def test_a_fine_tune_waits_for_new_samples_and_for_enough_of_them(
     evaluated: Callable[..., Report], tmp_path: Path
 ) -> None:
     settings = settings_with(every_samples=300, min_samples=1_400)
-    coach = trainer_into(tmp_path, settings)
-    evaluated(tmp_path, settings, coach)
-    sizes = [done.samples for done in coach.fine_tuned]
+    model_source = trainer_into(tmp_path, settings)
+    evaluated(tmp_path, settings, model_source)
+    sizes = [done.samples for done in model_source.fine_tuned]
     assert sizes[0] >= 1_400
     assert min(np.diff(sizes), default=300) >= 300
 
