@@ -17,7 +17,7 @@ from torch import Tensor
 from models.errors import TrainingError
 from models.forward import N_HEADS, NetWeights
 from models.inputs import Standard
-from models.settings import Shape
+from models.settings import NetSizes
 from sie_online.contracts import EVENT_TYPES
 
 EMBEDDING_SCALE = 0.01
@@ -26,7 +26,7 @@ ADAGRAD_START = 1e-4
 """Of the squared gradients' sum; keeps an embedding's first step from being as large as its rate."""
 
 
-def start_weights(shape: Shape, standard: Standard, seed: int) -> NetWeights:
+def start_weights(shape: NetSizes, standard: Standard, seed: int) -> NetWeights:
     """A net that has learned nothing: He's initialisation (He et al. 2015, eq. 10), both scores at one half."""
     rng = np.random.default_rng(seed)
     width = 3 * shape.id_dim + shape.type_dim + len(standard.mean)
@@ -50,9 +50,9 @@ def start_weights(shape: Shape, standard: Standard, seed: int) -> NetWeights:
     )
 
 
-def shape_of(weights: NetWeights) -> Shape:
+def shape_of(weights: NetWeights) -> NetSizes:
     """Sizes of the net that ``weights`` are of."""
-    return Shape(
+    return NetSizes(
         users=len(weights.user),
         items=len(weights.item),
         categories=len(weights.category),

@@ -51,7 +51,7 @@ class _Checked:
 
 
 @dataclass(frozen=True)
-class Shape(_Checked):
+class NetSizes(_Checked):
     """Sizes of the net; bucket 0 of a table stands for an id that is absent."""
 
     users: int = field(default=1 << 15, metadata=_rule("Buckets of user ids.", *_at_least(2)))
@@ -67,7 +67,7 @@ class Shape(_Checked):
 class FineTune(_Checked):
     """How a fine-tune goes."""
 
-    shape: Shape = field(default_factory=Shape)
+    shape: NetSizes = field(default_factory=NetSizes)
     seed: int = field(default=0, metadata=_rule("Seed of start values and shuffling.", *_at_least(0)))
     device: Device = field(
         default="auto", metadata=_rule("Where to train; auto takes a GPU where there is one.", *_one_of(DEVICES))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.settings import FineTune, Gate, Shape
+from models.settings import FineTune, Gate, NetSizes
 from models.window import Window
 from sie_online.settings import Settings
 
@@ -10,7 +10,7 @@ from sie_online.settings import Settings
 def fine_tune_of(settings: Settings) -> FineTune:
     """How a fine-tune goes."""
     given = settings.trainer.fine_tune.model_dump(exclude={"threads", "longest_s"})
-    return FineTune(shape=Shape(**settings.trainer.shape.model_dump()), k=settings.importance.k, **given)
+    return FineTune(shape=NetSizes(**settings.trainer.shape.model_dump()), k=settings.importance.k, **given)
 
 
 def gate_of(settings: Settings) -> Gate:

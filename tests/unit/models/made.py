@@ -12,12 +12,12 @@ from models.inputs import N_EXACT, Standard
 from models.manifest import Manifest, TensorInfo, Verdict
 from models.net import start_weights
 from models.samples import SampleColumns, from_table
-from models.settings import FineTune, Shape
+from models.settings import FineTune, NetSizes
 from sie_online.contracts import EVENT_TYPES, FACTORS, samples_schema
 
 N_DENSE = 5
 N_FEATURES = 6
-SHAPE = Shape(users=16, items=32, categories=8, id_dim=2, type_dim=2, hidden1=12, hidden2=8)
+SHAPE = NetSizes(users=16, items=32, categories=8, id_dim=2, type_dim=2, hidden1=12, hidden2=8)
 FAST = FineTune(shape=SHAPE, device="cpu", batch=64, epochs=4, patience=4, slices=4, learning_rate=0.02)
 
 

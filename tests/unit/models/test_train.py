@@ -12,7 +12,7 @@ import pytest
 
 from models import train
 from models.manifest import Manifest
-from models.settings import Shape
+from models.settings import NetSizes
 from models.snapshot import load
 from tests.brokers import ROOT
 from tests.unit.models.made import SHAPE, samples_table
@@ -38,11 +38,11 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.fixture(autouse=True)
 def _small_net(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Shape, "__init__", small_shape)
+    monkeypatch.setattr(NetSizes, "__init__", small_shape)
 
 
-def small_shape(shape: Shape, **sizes: int) -> None:
-    for name in Shape.__dataclass_fields__:
+def small_shape(shape: NetSizes, **sizes: int) -> None:
+    for name in NetSizes.__dataclass_fields__:
         object.__setattr__(shape, name, sizes.get(name, getattr(SHAPE, name)))
 
 

@@ -25,7 +25,7 @@ from models.inputs import label_known, label_unknown
 from models.metrics import auc, correlation
 from models.net import ImportanceNet, RowAdagrad
 from models.samples import SampleColumns
-from models.settings import MODES, TARGETS, FineTune, Shape
+from models.settings import MODES, TARGETS, FineTune, NetSizes
 from models.snapshot import encode_net
 from models.tune import Candidate, Progress, fine_tune
 from tests.unit.models.made import FAST, SHAPE, made_samples, made_weights
@@ -258,7 +258,7 @@ def test_impossible_settings_are_named(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingError, match=f"{next(iter(wrong))} is .*it must be"):
         FineTune(**wrong)
     with pytest.raises(SettingError, match="users is 1"):
-        Shape(users=1)
+        NetSizes(users=1)
 
 
 def test_f_follows_the_target_it_was_given() -> None:
