@@ -37,7 +37,7 @@ class Attribution(NamedTuple):
     numbers: Floats
 
 
-class Layers(NamedTuple):
+class ImportanceLayers(NamedTuple):
     """The dense part as far as f depends on it, float64: sums of many small terms are to cancel."""
 
     w1: Floats
@@ -75,18 +75,18 @@ def baseline_vector(weights: NetWeights, sample: Inputs) -> Floats:
     return found
 
 
-def _layers(weights: NetWeights) -> Layers:
+def _layers(weights: NetWeights) -> ImportanceLayers:
     w1, b1, w2, b2, w3, b3 = (array.astype(np.float64) for array in weights[-6:])
-    return Layers(w1, b1, w2, b2, w3[:, IMPORTANCE], float(b3[IMPORTANCE]))
+    return ImportanceLayers(w1, b1, w2, b2, w3[:, IMPORTANCE], float(b3[IMPORTANCE]))
 
 
-def _logit(layers: Layers, x: Floats) -> float:
+def _logit(layers: ImportanceLayers, x: Floats) -> float:
     h1 = np.maximum(x @ layers.w1 + layers.b1, 0)
     h2 = np.maximum(h1 @ layers.w2 + layers.b2, 0)
     return float(h2 @ layers.w3) + layers.b3
 
 
-def _mean_gradient(layers: Layers, start: Floats, end: Floats) -> Floats:
+def _mean_gradient(layers: ImportanceLayers, start: Floats, end: Floats) -> Floats:
     """Mean of d logit / d x (inputs,) over the line from ``start`` to ``end``."""
     at_start = start @ layers.w1 + layers.b1
     slope = (end - start) @ layers.w1
@@ -99,7 +99,7 @@ def _mean_gradient(layers: Layers, start: Floats, end: Floats) -> Floats:
     return mean
 
 
-def _edges(layers: Layers, at_start: Floats, slope: Floats) -> Floats:
+def _edges(layers: ImportanceLayers, at_start: Floats, slope: Floats) -> Floats:
     """Where the pieces begin and end, 0 and 1 among them, ascending."""
     moving = slope != 0
     crossings = -at_start[moving] / slope[moving]
