@@ -25,7 +25,7 @@ from models.data import Ordered
 from models.errors import ArtifactError
 from models.forward import IMPORTANCE, NetWeights, scores_fast
 from models.inputs import label_known, label_unknown
-from models.learner import Learner
+from models.learner import GateLearner
 from models.manifest import Verdict
 from models.metrics import auc, calibration, decisions, effective_share, gauc, log_loss
 from models.samples import SampleColumns
@@ -47,7 +47,7 @@ class Judged(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Result:
+class LearnerScores:
     """How the learner did with one kind of weights. Calibration: mean probability / positive rate."""
 
     nll: float
@@ -127,15 +127,15 @@ def composed(samples: SampleColumns, log_factor: NDArray[np.float64], settings: 
     return np.asarray(np.clip(weight / weight.mean(), settings.weight_min, settings.weight_max))
 
 
-def trained(samples: SampleColumns, n_train: int, weight: NDArray[np.float64]) -> Result:
+def trained(samples: SampleColumns, n_train: int, weight: NDArray[np.float64]) -> LearnerScores:
     """The learner's figures on the scored rows, after one pass over those before ``n_train``."""
     train, scored = slice(0, n_train), scored_rows(samples, n_train)
     used = weight[train] / weight[train].mean()
-    learner = Learner(samples.features)
+    learner = GateLearner(samples.features)
     learner.learn(train, samples.label[train], used)
     label, p = samples.label[scored], learner.predict(scored)
     base_rate = float(samples.label[train].mean())
-    return Result(
+    return LearnerScores(
         nll=log_loss(label, p),
         auc=auc(label, p),
         gauc=gauc(label, p, samples.user_hash[scored]),
@@ -180,7 +180,7 @@ def _too_few(label: NDArray[np.int8], settings: Gate) -> tuple[str, ...]:
     return (f"the scored part has {positives} positives of {len(label)}: a verdict needs {settings.min_positives}",)
 
 
-def _worse(results: dict[str, Result], settings: Gate) -> tuple[str, ...]:
+def _worse(results: dict[str, LearnerScores], settings: Gate) -> tuple[str, ...]:
     candidate = results[CANDIDATE]
     reasons = [reason for name in (UNIFORM, CURRENT) for reason in _behind(candidate, results[name], name, settings)]
     if not _calibrated(candidate.calibration, results[UNIFORM].calibration, settings):
@@ -193,7 +193,7 @@ def _worse(results: dict[str, Result], settings: Gate) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def _behind(mine: Result, other: Result, name: str, settings: Gate) -> Iterator[str]:
+def _behind(mine: LearnerScores, other: LearnerScores, name: str, settings: Gate) -> Iterator[str]:
     """In what ``mine`` is worse than ``other``, the result of the weights called ``name``, beyond the slack."""
     if not mine.nll <= other.nll * (1.0 + settings.nll_slack):
         yield f"NLL {mine.nll:.5f} is worse than {name} weights' {other.nll:.5f}"
@@ -203,9 +203,9 @@ def _behind(mine: Result, other: Result, name: str, settings: Gate) -> Iterator[
             yield f"{figure.upper()} {found:.4f} is below {name} weights' {theirs:.4f}"
 
 
-def _result(figures: Mapping[str, float | None]) -> Result:
-    """What ``Result.figures`` told."""
-    return Result(**{name: math.nan if value is None else value for name, value in figures.items()})
+def _result(figures: Mapping[str, float | None]) -> LearnerScores:
+    """What ``LearnerScores.figures`` gave."""
+    return LearnerScores(**{name: math.nan if value is None else value for name, value in figures.items()})
 
 
 def _calibrated(found: float, uniform: float, settings: Gate) -> bool:

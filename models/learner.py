@@ -23,7 +23,7 @@ LARGEST_STEP = 0.5
 """In log odds, per bin and batch: rare bins must not jump."""
 
 
-class Learner:
+class GateLearner:
     """Probabilities of samples whose ``features`` are (n, F) uint32 bins; bin 0 means absent."""
 
     def __init__(self, features: NDArray[np.uint32]) -> None:

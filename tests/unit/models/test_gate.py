@@ -16,7 +16,7 @@ from models import metrics
 from models.data import Ordered, ordered
 from models.forward import NetWeights
 from models.gate import Judged, composed, factor, importances, judge, trained, withdrawal
-from models.learner import Learner
+from models.learner import GateLearner
 from models.samples import SampleColumns
 from models.settings import Gate
 from tests.unit.models.made import made_samples, made_weights
@@ -222,14 +222,14 @@ def test_the_learner_comes_close_to_a_converged_regression() -> None:
 def test_the_learner_learns_from_weight_alone() -> None:
     features = np.full((200, 1), 7, np.uint32)
     label = np.arange(200).astype(np.int8) % 2
-    heavy = Learner(features)
+    heavy = GateLearner(features)
     heavy.learn(slice(0, 200), label, np.where(label == 1, 1.9, 0.1))
     assert heavy.predict(slice(0, 1))[0] == pytest.approx(0.95, abs=0.02)
 
 
 def test_absent_bins_teach_nothing() -> None:
     features = np.zeros((100, 3), np.uint32)
-    learner = Learner(features)
+    learner = GateLearner(features)
     learner.learn(slice(0, 100), np.zeros(100, np.int8), np.ones(100))
     assert np.count_nonzero(learner._theta[1:]) == 0
 

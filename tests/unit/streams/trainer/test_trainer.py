@@ -21,7 +21,7 @@ from models.errors import (
     StoppedError,
     TrainingError,
 )
-from models.gate import Judged, Result
+from models.gate import Judged, LearnerScores
 from models.manifest import Verdict
 from models.snapshot import Contents
 from sie_online.announcements import Announcement, RegisteredModel
@@ -242,7 +242,7 @@ def test_a_refused_candidate_is_kept_with_its_reasons_counted(scene: Scene) -> N
 
 def _report(current_nll: float) -> dict[str, dict[str, float | None]]:
     """A verdict's figures where uniform importance has an NLL of .4."""
-    names = [field.name for field in fields(Result)]
+    names = [field.name for field in fields(LearnerScores)]
     return {
         name: dict.fromkeys(names, 0.5) | {"nll": nll} for name, nll in (("uniform", 0.4), ("current", current_nll))
     }
