@@ -1,4 +1,4 @@
-"""What both examples share as commands: options, exit codes, and how a result is told."""
+"""What both examples share as commands: options, exit codes, and how a result is shown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from sie_online.errors import SieError, UsageError
 from sie_online.escape import harmless
 from sie_online.examples.samples import TrainingSamples
-from sie_online.examples.trial import METRICS, Difference, Learner, Plan, Result, compare
+from sie_online.examples.trial import METRICS, Comparison, Difference, Learner, Plan, compare
 
 EPILOG = """\
 what it does
@@ -45,7 +45,7 @@ def run(
     except SieError as error:
         sys.stderr.write(f"{parser.prog}: {harmless(str(error))}\n")
         return error.exit_code
-    sys.stdout.write((json.dumps(asdict(result)) if options.json else told(result)) + "\n")
+    sys.stdout.write((json.dumps(asdict(result)) if options.json else as_table(result)) + "\n")
     return 0
 
 
@@ -72,11 +72,11 @@ def parser(name: str, summary: str, epochs: int) -> argparse.ArgumentParser:
     return made
 
 
-def told(result: Result) -> str:
+def as_table(result: Comparison) -> str:
     """``result`` as a table."""
     scored = f"scored {result.scored:,} later ones ({result.positives:,} positive)"
     rows = [
-        f"{name:<10}{result.unweighted[name]:>11.4f}{result.weighted[name]:>11.4f}{_told(result.difference[name])}"
+        f"{name:<10}{result.unweighted[name]:>11.4f}{result.weighted[name]:>11.4f}{_as_text(result.difference[name])}"
         for name in METRICS
     ]
     return "\n".join(
@@ -95,7 +95,7 @@ def missing(package: str, error: ModuleNotFoundError) -> UsageError:
     return UsageError(f"this example needs {package}: pip install {package} ({error})")
 
 
-def _told(difference: Difference) -> str:
+def _as_text(difference: Difference) -> str:
     band = "" if difference.low is None else f"  [{difference.low:+.4f}, {difference.high:+.4f}]"
     return f"{difference.value:>+12.4f}{band}"
 

@@ -58,7 +58,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class Comparison:
     """Scores by name in ``METRICS``, on the same held-out samples."""
 
     learned: int
@@ -71,7 +71,7 @@ class Result:
     difference: Mapping[str, Difference]
 
 
-def compare(samples: TrainingSamples, new_learner: Callable[[], Learner], plan: Plan) -> Result:
+def compare(samples: TrainingSamples, new_learner: Callable[[], Learner], plan: Plan) -> Comparison:
     """Train ``new_learner()`` with and without the weights and score both.
 
     Raises:
@@ -83,7 +83,7 @@ def compare(samples: TrainingSamples, new_learner: Callable[[], Learner], plan: 
     guesses = [_Guess.of(new_learner(), learned, w, scored) for w in (uniform, weight)]
     without, with_weights = (_scores(scored.label == 1, guess) for guess in guesses)
     bands = _intervals(scored, guesses, plan)
-    return Result(
+    return Comparison(
         learned=len(learned),
         unsettled=unsettled,
         scored=len(scored),
