@@ -12,7 +12,7 @@ from models.snapshot import Contents, encode_net
 from models.tune import Candidate
 
 
-class Origin(NamedTuple):
+class Provenance(NamedTuple):
     """What a manifest says that no candidate knows: its ULID, its parent's, the artifact's address, and when (ms)."""
 
     version: str
@@ -24,7 +24,7 @@ class Origin(NamedTuple):
 
 
 def judged(
-    candidate: Candidate, order: Ordered, current: Judged | None, gate: Gate, origin: Origin
+    candidate: Candidate, order: Ordered, current: Judged | None, gate: Gate, origin: Provenance
 ) -> tuple[Contents, Manifest]:
     """The artifact of ``candidate`` and its manifest with the gate's verdict. Nothing is written.
 

@@ -24,7 +24,7 @@ from models.data import ordered
 from models.errors import ModelError, SampleError
 from models.gate import Judged
 from models.manifest import Manifest
-from models.publish import Origin, judged
+from models.publish import Provenance, judged
 from models.samples import SampleColumns, feature_schema_hash, from_table
 from models.settings import DEVICES, MODES, TARGETS, FineTune, Gate
 from models.snapshot import load, write
@@ -82,7 +82,7 @@ def _train(
     candidate = fine_tune(samples, settings, current.weights if current else None, on_progress=_tell)
     now_ms = time.time_ns() // 1_000_000
     version = ulid(now_ms, secrets.token_bytes(10))
-    origin = Origin(
+    origin = Provenance(
         version=version,
         parent=parent.version if parent else None,
         uri=f"{version}.safetensors",

@@ -15,7 +15,7 @@ from models.forward import NetWeights
 from models.gate import Judged
 from models.manifest import Manifest
 from models.net import shape_of
-from models.publish import Origin, judged
+from models.publish import Provenance, judged
 from models.settings import FineTune, Gate
 from models.snapshot import Contents
 from models.tune import Progress, fine_tune
@@ -70,9 +70,9 @@ def attempt(
     return Attempt(contents, manifest, trained - begin, time.perf_counter() - trained)
 
 
-def origin_of(version: str, parent: str | None, schema_hash: str) -> Origin:
+def origin_of(version: str, parent: str | None, schema_hash: str) -> Provenance:
     """What a manifest says of where ``version`` comes from, as of now."""
-    return Origin(
+    return Provenance(
         version=version,
         parent=None if parent == BUILTIN_MODEL else parent,
         uri=artifact_name(version),
