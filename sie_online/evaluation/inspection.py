@@ -61,7 +61,7 @@ class Example:
 
 
 @dataclass
-class Findings:
+class SourceFindings:
     """What was found in a source so far.
 
     Attributes:
@@ -95,7 +95,7 @@ class Inspector:
     """Inspects one source, chunk by chunk and in order. ``findings`` grow with it."""
 
     def __init__(self, settings: Settings, *, strict: bool = False) -> None:
-        self.findings = Findings()
+        self.findings = SourceFindings()
         self._strict = strict
         self._decoder = Decoder(settings.model_copy(update={"privacy": Privacy()}))  # ids stay in here
         self._belief = belief_of(settings)

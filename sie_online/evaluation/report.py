@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from river.metrics import LogLoss
 
 from sie_online.contracts import CODE_VERSION
-from sie_online.evaluation.inspection import Findings
+from sie_online.evaluation.inspection import SourceFindings
 from sie_online.metrics import auc
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 
 
 @dataclass
-class Report:
+class EvaluationReport:
     """What an evaluation found. ``auc`` and ``log_loss`` are progressive: of revision 0 against the final label.
 
     ``events_in = events_weighted + duplicates + heartbeats + erasures + dead_letters``. Weights are those of each
@@ -45,7 +45,7 @@ class Report:
     calibration: float | None = None
     weight_mean: float | None = None
     weight_quantiles: dict[str, float] = field(default_factory=dict)
-    source: Findings = field(default_factory=Findings)
+    source: SourceFindings = field(default_factory=SourceFindings)
 
     def conclude(self, found: Sequence[Progressive]) -> None:
         """Fill in the figures of the rows of all partitions."""

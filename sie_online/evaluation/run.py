@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from sie_online.contracts import WEIGHTS, weights_schema
 from sie_online.evaluation.dead_letters import DeadLetterTable
 from sie_online.evaluation.inspection import Inspector
-from sie_online.evaluation.report import Progressive, Report
+from sie_online.evaluation.report import EvaluationReport, Progressive
 from sie_online.ingest.partitioner import Placer
 from sie_online.ingest.records import LogRecord, RecordBatch
 from sie_online.ingest.wire import Chunk, WireRecord, final_heartbeats
@@ -65,7 +65,7 @@ def evaluate(
     on_progress: Progress | None = None,
     model_source: ModelSource | None = None,
     strict: bool = False,
-) -> Report:
+) -> EvaluationReport:
     """Run ``chunks`` through ``partitions`` shards, then a heartbeat to each; write the tables into ``out``.
 
     ``out/weights.parquet`` has the columns of ``sie.weights.v1``, sorted by partition, offset and revision,
@@ -77,7 +77,9 @@ def evaluate(
             are ``strict``.
     """
     inspector = Inspector(settings, strict=strict)
-    report = Report(partitions=partitions, settings_fingerprint=settings.fingerprint(), source=inspector.findings)
+    report = EvaluationReport(
+        partitions=partitions, settings_fingerprint=settings.fingerprint(), source=inspector.findings
+    )
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".spill-", dir=out) as spill, ExitStack() as open_lines:
         lines = [_Line(settings, number, started_ms, Path(spill), model_source) for number in range(partitions)]
@@ -112,7 +114,7 @@ class _Line:
         self._pending.append(record)
         return len(self._pending) >= BATCH_RECORDS
 
-    def process(self, report: Report) -> None:
+    def process(self, report: EvaluationReport) -> None:
         """Process what is pending, if anything is."""
         if not self._pending:
             return
@@ -164,7 +166,7 @@ def _feed(
     lines: list[_Line],
     chunks: Iterable[Chunk],
     settings: Settings,
-    report: Report,
+    report: EvaluationReport,
     on_progress: Progress,
     model_source: ModelSource | None,
 ) -> None:
@@ -186,7 +188,7 @@ def _feed(
         line.process(report)
 
 
-def _look(model_source: ModelSource, lines: list[_Line], report: Report) -> None:
+def _look(model_source: ModelSource, lines: list[_Line], report: EvaluationReport) -> None:
     for line in lines:
         line.process(report)
     model_source.look([line.shard for line in lines])
@@ -198,7 +200,7 @@ def _partition(record: WireRecord, place: Placer) -> int:
     return 0 if record.key is None else place(record.key)
 
 
-def _write_tables(lines: list[_Line], spill: Path, out: Path, report: Report) -> None:
+def _write_tables(lines: list[_Line], spill: Path, out: Path, report: EvaluationReport) -> None:
     found: list[Progressive] = []
     versions: Counter[str] = Counter()
     with ExitStack() as open_files:

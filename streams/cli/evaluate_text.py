@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from sie_online.evaluation.report import Report
+from sie_online.evaluation.report import EvaluationReport
 from sie_online.settings import Settings
 from streams.trainer.metrics import Outcome
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from streams.trainer.offline import OfflineTrainer
 
 
-def why_none(settings: Settings, report: Report) -> str:
+def why_none(settings: Settings, report: EvaluationReport) -> str:
     """Why no fine-tune was due."""
     trainer = settings.trainer
     return (
@@ -24,7 +24,7 @@ def why_none(settings: Settings, report: Report) -> str:
     )
 
 
-def summary(report: Report, document: Mapping[str, Any], training: OfflineTrainer | None) -> Table:
+def summary(report: EvaluationReport, document: Mapping[str, Any], training: OfflineTrainer | None) -> Table:
     """The figures of a report as a table for people."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")

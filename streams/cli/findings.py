@@ -8,7 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from sie_online.escape import safe
-from sie_online.evaluation.inspection import Findings
+from sie_online.evaluation.inspection import SourceFindings
 from sie_online.settings import Settings
 from streams.cli.common import err
 
@@ -19,25 +19,25 @@ def flat(document: dict[str, Any]) -> dict[str, Any]:
     return document | source
 
 
-def dead_letters(found: Findings) -> Text:
+def dead_letters(found: SourceFindings) -> Text:
     """Dead letters by reason, each with its first examples; empty where there are none."""
     return Text("\n".join(_lines(found)))
 
 
-def _lines(found: Findings) -> Iterator[str]:
+def _lines(found: SourceFindings) -> Iterator[str]:
     for reason, count in sorted(found.dead_letters_by_reason.items()):
         examples = found.dead_letter_examples[reason]
         yield f"{reason}: {count:,}" + (", the first:" if count > len(examples) else "")
         yield from (f"  {safe(one.place)}: {safe(one.detail)}" for one in examples)
 
 
-def tell_disorder(found: Findings, settings: Settings) -> None:
+def tell_disorder(found: SourceFindings, settings: Settings) -> None:
     """Say, if events came late, how many and what that does to labels."""
     if note := disorder(found, settings):
         err.print(note, soft_wrap=True)
 
 
-def disorder(found: Findings, settings: Settings) -> str:
+def disorder(found: SourceFindings, settings: Settings) -> str:
     """A note on events that came late, and the way out; empty where none did.
 
     A view is settled when the clock has passed its window and ``labels.lateness_s``; a conversion or return that comes

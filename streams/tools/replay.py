@@ -21,7 +21,7 @@ from aiokafka.errors import KafkaError
 
 from sie_online.client.connection import connection
 from sie_online.errors import SieError, UnreachableError
-from sie_online.evaluation.inspection import Findings, Inspected, Inspector
+from sie_online.evaluation.inspection import Inspected, Inspector, SourceFindings
 from sie_online.ingest.wire import Chunk, Origin, final_heartbeats
 from sie_online.settings import Settings
 from streams.tools.pacing import Pacer, Rate
@@ -51,7 +51,7 @@ class Replayed:
     seconds: float
     last_event_ms: int
     flushed: bool
-    source: Findings
+    source: SourceFindings
 
     @property
     def events_per_s(self) -> float:

@@ -15,7 +15,7 @@ import pytest
 from sie_online.contracts import DEAD_LETTER_VALUE_BYTES
 from sie_online.errors import UsageError
 from sie_online.evaluation import dead_letters
-from sie_online.evaluation.report import Report
+from sie_online.evaluation.report import EvaluationReport
 from sie_online.evaluation.run import evaluate
 from sie_online.ingest.partitioner import partition_of
 from sie_online.ingest.wire import Chunk, Origin, WireRecord
@@ -37,7 +37,7 @@ def lines(file: str, rows: list[WireRecord], **more: Any) -> Chunk:
     return Chunk(rows, 0.5, Origin(file, np.arange(len(rows)) + 1, **more))
 
 
-def weighed(out: Path, chunks: Iterable[Chunk], settings: Settings | None = None, **more: Any) -> Report:
+def weighed(out: Path, chunks: Iterable[Chunk], settings: Settings | None = None, **more: Any) -> EvaluationReport:
     return evaluate(chunks, settings or Settings(), out, partitions=PARTITIONS, started_ms=ARRIVAL_MS, **more)
 
 

@@ -17,7 +17,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from sie_online import contracts
 from sie_online.errors import UsageError
 from sie_online.evaluation import run as evaluation
-from sie_online.evaluation.report import Report
+from sie_online.evaluation.report import EvaluationReport
 from sie_online.evaluation.run import evaluate
 from sie_online.ingest.partitioner import partition_of
 from sie_online.settings import Settings
@@ -35,7 +35,7 @@ def simulation() -> Simulation:
 
 
 @pytest.fixture(scope="module")
-def evaluated(simulation: Simulation, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
+def evaluated(simulation: Simulation, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, EvaluationReport]:
     out = tmp_path_factory.mktemp("evaluated")
     report = evaluate(simulation.chunks(), Settings(), out, partitions=PARTITIONS, started_ms=STARTED_MS)
     return out, report
@@ -46,7 +46,7 @@ def weights(out: Path) -> pa.Table:
 
 
 def test_the_books_balance_and_everything_planted_is_found(
-    simulation: Simulation, evaluated: tuple[Path, Report]
+    simulation: Simulation, evaluated: tuple[Path, EvaluationReport]
 ) -> None:
     _, report = evaluated
     assert report.events_in == len(simulation) + PARTITIONS
@@ -57,7 +57,9 @@ def test_the_books_balance_and_everything_planted_is_found(
     assert report.dead_letters == simulation.malformed == sum(report.source.dead_letters_by_reason.values())
 
 
-def test_weights_have_exactly_the_contracts_columns_in_order_of_identity(evaluated: tuple[Path, Report]) -> None:
+def test_weights_have_exactly_the_contracts_columns_in_order_of_identity(
+    evaluated: tuple[Path, EvaluationReport],
+) -> None:
     rows = weights(evaluated[0])
     assert rows.schema.names == contracts.WEIGHTS.names
     for field in contracts.WEIGHTS:
@@ -71,7 +73,7 @@ def test_weights_have_exactly_the_contracts_columns_in_order_of_identity(evaluat
 
 
 def test_every_event_is_weighed_once_in_its_users_partition(
-    simulation: Simulation, evaluated: tuple[Path, Report]
+    simulation: Simulation, evaluated: tuple[Path, EvaluationReport]
 ) -> None:
     first = weights(evaluated[0]).filter(pc.field("revision") == 0).to_pandas()
     assert sorted(first["event_id"]) == simulation.truth["event_id"].to_pylist()
@@ -79,7 +81,7 @@ def test_every_event_is_weighed_once_in_its_users_partition(
     assert (placed == first["partition"]).all()
 
 
-def test_every_sample_ends_with_a_final_label(evaluated: tuple[Path, Report]) -> None:
+def test_every_sample_ends_with_a_final_label(evaluated: tuple[Path, EvaluationReport]) -> None:
     rows = weights(evaluated[0]).to_pandas()
     last = rows.groupby(["partition", "offset"]).tail(1)
     assert last["final"].all()
@@ -87,13 +89,13 @@ def test_every_sample_ends_with_a_final_label(evaluated: tuple[Path, Report]) ->
     assert rows.groupby(["partition", "offset"])["final"].sum().eq(1).all()
 
 
-def test_predictions_are_the_first_stated_probabilities(evaluated: tuple[Path, Report]) -> None:
+def test_predictions_are_the_first_stated_probabilities(evaluated: tuple[Path, EvaluationReport]) -> None:
     out, _ = evaluated
     first = weights(out).filter(pc.field("revision") == 0).select(["event_id", "probability"])
     assert pq.read_table(out / "predictions.parquet").equals(first)
 
 
-def test_figures_are_those_of_the_tables(evaluated: tuple[Path, Report]) -> None:
+def test_figures_are_those_of_the_tables(evaluated: tuple[Path, EvaluationReport]) -> None:
     out, report = evaluated
     rows = weights(out).to_pandas()
     place = ["partition", "offset"]
@@ -111,7 +113,7 @@ def test_figures_are_those_of_the_tables(evaluated: tuple[Path, Report]) -> None
 
 
 def test_rows_do_not_depend_on_how_records_are_cut(
-    simulation: Simulation, evaluated: tuple[Path, Report], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    simulation: Simulation, evaluated: tuple[Path, EvaluationReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluation, "BATCH_RECORDS", 97)
     evaluate(simulation.chunks(), Settings(), tmp_path, partitions=PARTITIONS, started_ms=STARTED_MS)
@@ -133,7 +135,7 @@ class Onlooker:
 
 
 def test_a_coach_sees_every_sample_and_looks_when_all_records_so_far_are_processed(
-    simulation: Simulation, evaluated: tuple[Path, Report], tmp_path: Path
+    simulation: Simulation, evaluated: tuple[Path, EvaluationReport], tmp_path: Path
 ) -> None:
     onlooker = Onlooker()
     report = evaluate(
@@ -147,7 +149,7 @@ def test_a_coach_sees_every_sample_and_looks_when_all_records_so_far_are_process
     assert report.rows_by_model == {"builtin": report.rows}
 
 
-def test_nothing_but_the_tables_is_left_behind(evaluated: tuple[Path, Report]) -> None:
+def test_nothing_but_the_tables_is_left_behind(evaluated: tuple[Path, EvaluationReport]) -> None:
     assert sorted(path.name for path in evaluated[0].iterdir()) == [
         "dead_letters.parquet",
         "predictions.parquet",

@@ -19,7 +19,7 @@ from sie_online.announcements import NET, PRIORS
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import UsageError
 from sie_online.evaluation import run as evaluation
-from sie_online.evaluation.report import Report
+from sie_online.evaluation.report import EvaluationReport
 from sie_online.evaluation.run import ModelSource, evaluate
 from sie_online.settings import Settings, load
 from sie_online.simulator import Scenario, Simulation, simulate
@@ -51,10 +51,10 @@ def simulation() -> Simulation:
 
 
 @pytest.fixture(scope="module")
-def evaluated(simulation: Simulation) -> Callable[..., Report]:
+def evaluated(simulation: Simulation) -> Callable[..., EvaluationReport]:
     def evaluated(
         out: Path, settings: Settings, model_source: ModelSource | None = None, partitions: int = 1
-    ) -> Report:
+    ) -> EvaluationReport:
         return evaluate(
             simulation.chunks(), settings, out, partitions=partitions, started_ms=STARTED_MS, model_source=model_source
         )
@@ -77,7 +77,7 @@ def weights(out: Path) -> pa.Table:
     return pq.read_table(out / "weights.parquet")
 
 
-Trained = tuple[Path, OfflineTrainer, Report]
+Trained = tuple[Path, OfflineTrainer, EvaluationReport]
 
 
 @pytest.fixture(scope="module", params=[1, 3])
@@ -86,7 +86,9 @@ def partitions(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture(scope="module")
-def trained(partitions: int, evaluated: Callable[..., Report], tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def trained(
+    partitions: int, evaluated: Callable[..., EvaluationReport], tmp_path_factory: pytest.TempPathFactory
+) -> Trained:
     out, settings = tmp_path_factory.mktemp("trained"), settings_with()
     trainer = trainer_into(out, settings)
     return out, trainer, evaluated(out, settings, trainer, partitions)
@@ -120,7 +122,11 @@ def test_every_partition_adopts_at_exactly_the_announced_offset(trained: Trained
 
 
 def test_a_second_run_announces_the_same_and_says_the_same(
-    trained: Trained, partitions: int, evaluated: Callable[..., Report], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Trained,
+    partitions: int,
+    evaluated: Callable[..., EvaluationReport],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out, trainer, _ = trained
     monkeypatch.setattr(evaluation, "BATCH_RECORDS", 97)
@@ -135,7 +141,7 @@ def test_a_second_run_announces_the_same_and_says_the_same(
 
 
 def test_a_withdrawn_net_gives_way_at_the_announced_offset(
-    evaluated: Callable[..., Report], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    evaluated: Callable[..., EvaluationReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attempts = 0
 
@@ -166,7 +172,7 @@ def test_a_withdrawn_net_gives_way_at_the_announced_offset(
 
 
 def test_repeating_the_announcements_gives_the_same_rows(
-    trained: Trained, partitions: int, evaluated: Callable[..., Report], tmp_path: Path
+    trained: Trained, partitions: int, evaluated: Callable[..., EvaluationReport], tmp_path: Path
 ) -> None:
     out, _, _ = trained
     settings = load({"labels": LABELS})  # the trainer's settings are no part of it
@@ -175,7 +181,7 @@ def test_repeating_the_announcements_gives_the_same_rows(
 
 
 def test_what_several_partitions_learn_is_put_together_and_one_has_nothing_to_share(
-    trained: Trained, partitions: int, evaluated: Callable[..., Report], tmp_path: Path
+    trained: Trained, partitions: int, evaluated: Callable[..., EvaluationReport], tmp_path: Path
 ) -> None:
     out, trainer, _ = trained
     line = recorded(out)[0][PRIORS]
@@ -189,7 +195,7 @@ def test_what_several_partitions_learn_is_put_together_and_one_has_nothing_to_sh
 
 
 def test_another_seed_makes_other_nets(
-    trained: Trained, partitions: int, evaluated: Callable[..., Report], tmp_path: Path
+    trained: Trained, partitions: int, evaluated: Callable[..., EvaluationReport], tmp_path: Path
 ) -> None:
     out, trainer, _ = trained
     settings = settings_with(fine_tune={"seed": 1})
@@ -208,7 +214,7 @@ def test_another_seed_makes_other_nets(
     ids=["refused", "given up"],
 )
 def test_a_candidate_that_is_not_accepted_changes_nothing(
-    evaluated: Callable[..., Report], tmp_path: Path, trainer: dict[str, Any], outcome: Outcome, reason: str
+    evaluated: Callable[..., EvaluationReport], tmp_path: Path, trainer: dict[str, Any], outcome: Outcome, reason: str
 ) -> None:
     settings = settings_with(**trainer)
     model_source = trainer_into(tmp_path / "trained", settings)
@@ -225,7 +231,7 @@ def test_a_candidate_that_is_not_accepted_changes_nothing(
 
 
 def test_a_fine_tune_waits_for_new_samples_and_for_enough_of_them(
-    evaluated: Callable[..., Report], tmp_path: Path
+    evaluated: Callable[..., EvaluationReport], tmp_path: Path
 ) -> None:
     settings = settings_with(every_samples=300, min_samples=1_400)
     model_source = trainer_into(tmp_path, settings)
