@@ -6,7 +6,7 @@
     noise       misclicks, crawlers, brushed orders
     malformed   records that no consumer can read
     stream      all of it in time order, as wire records, with the truth (``simulate``)
-    files       the events as a file of the documented schema, the truth beside it (``EventFile``)
+    files       the events as a file of the documented schema, the truth beside it (``SimulationFiles``)
 
 Deterministic by seed; no clock, no socket, and no file but what ``files`` is asked to write.
 
@@ -16,8 +16,8 @@ Deterministic by seed; no clock, no socket, and no file but what ``files`` is as
 ['bots', 'brushing', 'clean', 'misclick']
 """
 
-from sie_online.simulator.files import EventFile
+from sie_online.simulator.files import SimulationFiles
 from sie_online.simulator.scenario import Scenario
 from sie_online.simulator.stream import Simulation, simulate
 
-__all__ = ["EventFile", "Scenario", "Simulation", "simulate"]
+__all__ = ["Scenario", "Simulation", "SimulationFiles", "simulate"]

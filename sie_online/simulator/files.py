@@ -29,14 +29,14 @@ Tell = Callable[[int, float], None]
 
 
 @dataclass(frozen=True, slots=True)
-class EventFile:
+class SimulationFiles:
     """Where a simulation is written to: ``path``, whose ending is ``ending``, and ``truth`` beside it."""
 
     path: Path
     ending: str
 
     @classmethod
-    def named(cls, path: Path) -> EventFile:
+    def named(cls, path: Path) -> SimulationFiles:
         """The file whose format is what its name says.
 
         Raises:

@@ -13,7 +13,7 @@ import typer
 from rich.text import Text
 
 from sie_online.errors import UsageError
-from sie_online.simulator import EventFile, Scenario, Simulation, simulate
+from sie_online.simulator import Scenario, Simulation, SimulationFiles, simulate
 from sie_online.simulator.scenario import MAX_HOURS
 from streams.cli.common import Json, err, out, print_json, require_writable
 from streams.cli.progress import progress
@@ -50,7 +50,7 @@ def command(
       sie sample-events --out month.csv.gz --events 1000000 --hours 720 --seed 7
       sie sample-events --out untidy.jsonl --duplicates --malformed 20
     """
-    target = EventFile.named(path)
+    target = SimulationFiles.named(path)
     if (duplicates or malformed) and not target.in_lines:
         raise UsageError(f"{path}: --duplicates and --malformed are for .jsonl and .jsonl.gz, which hold any record")
     scenario = replace(AS_DEMO, events=events, seed=seed, hours=hours, malformed=malformed)
@@ -71,7 +71,7 @@ def command(
         _tell(target, simulation)
 
 
-def _require_free(target: EventFile, force: bool) -> None:
+def _require_free(target: SimulationFiles, force: bool) -> None:
     for path in (target.path, target.truth):
         if path.is_dir():
             raise UsageError(f"--out: {path} is a folder")
@@ -79,14 +79,14 @@ def _require_free(target: EventFile, force: bool) -> None:
             raise UsageError(f"--out: {path} exists: choose another name, or replace it with --force")
 
 
-def _write(target: EventFile, simulation: Simulation, tell: Callable[[int, float], None]) -> None:
+def _write(target: SimulationFiles, simulation: Simulation, tell: Callable[[int, float], None]) -> None:
     try:
         target.write(simulation, tell)
     except OSError as error:
         raise UsageError(f"--out: cannot write {target.path}: {error.strerror or error}") from None
 
 
-def _document(target: EventFile, simulation: Simulation) -> dict[str, object]:
+def _document(target: SimulationFiles, simulation: Simulation) -> dict[str, object]:
     return {
         "file": str(target.path),
         "truth": str(target.truth),
@@ -102,7 +102,7 @@ def _document(target: EventFile, simulation: Simulation) -> dict[str, object]:
     }
 
 
-def _tell(target: EventFile, simulation: Simulation) -> None:
+def _tell(target: SimulationFiles, simulation: Simulation) -> None:
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in simulation.counts_by_kind().items() if count)
     size = f"{target.path.stat().st_size / 1e6:.1f} MB"
     out.print(f"{target.path}: {simulation.events:,} events ({kinds}), {size}", soft_wrap=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 
 from sie_online.simulator import Scenario, simulate
-from sie_online.simulator.files import EventFile
+from sie_online.simulator.files import SimulationFiles
 from tests.benchmarks import machine
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="sie-reading-") as folder:
         for ending in FORMATS:
-            file = EventFile.named(Path(folder) / f"events{ending}")
+            file = SimulationFiles.named(Path(folder) / f"events{ending}")
             file.write(log, lambda _rows, _share: None)
             took: dict[str, list[tuple[float, float]]] = {name: [] for name in checkouts}
             for _ in range(asked.rounds):

@@ -15,7 +15,7 @@ import pytest
 
 from sie_online.errors import UsageError
 from sie_online.ingest.sources import read_events
-from sie_online.simulator import EventFile, Scenario, Simulation, simulate
+from sie_online.simulator import Scenario, Simulation, SimulationFiles, simulate
 from sie_online.simulator.files import WRITERS
 from sie_online.simulator.malformed import MALFORMED, NO_LINES, malformed_line
 
@@ -29,8 +29,8 @@ def simulation() -> Simulation:
     return simulate(SCENARIO).without_duplicates()
 
 
-def written(simulation: Simulation, path: Path) -> EventFile:
-    target = EventFile.named(path)
+def written(simulation: Simulation, path: Path) -> SimulationFiles:
+    target = SimulationFiles.named(path)
     target.write(simulation)
     return target
 
@@ -112,7 +112,7 @@ def test_a_larger_file_is_written_in_parts_and_told(tmp_path: Path, monkeypatch:
     simulation = simulate(SCENARIO)
     for ending in (".parquet", ".jsonl"):
         told: list[tuple[int, float]] = []
-        target = EventFile.named(tmp_path / f"events{ending}")
+        target = SimulationFiles.named(tmp_path / f"events{ending}")
         target.write(simulation, lambda *progress, told=told: told.append(progress))
         assert len(told) > 2
         assert told == sorted(told)
@@ -123,7 +123,7 @@ def test_a_larger_file_is_written_in_parts_and_told(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize("name", ["events", "events.txt", "events.parquet.gz", "events.csv.zst", ".csv"])
 def test_a_name_that_says_no_format_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=r"end it in \.parquet, \.csv"):
-        EventFile.named(Path(name))
+        SimulationFiles.named(Path(name))
 
 
 @pytest.mark.parametrize("hours", [0.5, 2_161, float("nan")])
