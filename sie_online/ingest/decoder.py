@@ -27,7 +27,7 @@ from sie_online.ingest.events import (
     Reason,
     Text,
 )
-from sie_online.ingest.parser import CATEGORY_ID, EVENT_ID, IDS, ITEM_ID, USER_ID, Limits, gather, hash_ids, parse
+from sie_online.ingest.parser import CATEGORY_ID, EVENT_ID, IDS, ITEM_ID, USER_ID, ParserLimits, gather, hash_ids, parse
 from sie_online.ingest.records import REFUSED_BATCH, Headers, RecordBatch
 from sie_online.ingest.wire import maturing_ms
 from sie_online.moments import moment
@@ -72,7 +72,9 @@ class Decoder:
     def __init__(self, settings: Settings) -> None:
         limits = settings.limits
         future_ms = round(limits.future_s * 1000)
-        self._limits = Limits(limits.value_bytes, limits.id_bytes, limits.attributes, limits.earliest_ms, future_ms)
+        self._limits = ParserLimits(
+            limits.value_bytes, limits.id_bytes, limits.attributes, limits.earliest_ms, future_ms
+        )
         self._pseudonyms = pseudonyms(settings)
         self._beat_future_ms = future_ms + maturing_ms(settings)
         self._event = msgspec.json.Decoder(Event)

@@ -59,7 +59,7 @@ SPACE, TAB, LINE_FEED, CARRIAGE_RETURN, DELETE = 0x20, 0x09, 0x0A, 0x0D, 0x7F
 TO_LOWER = 0x20
 
 
-class Limits(NamedTuple):
+class ParserLimits(NamedTuple):
     """What is allowed, as the kernel takes it."""
 
     value_bytes: int
@@ -81,7 +81,7 @@ class Number(NamedTuple):
 
 @kernel
 def parse(
-    limits: Limits, buffer: Any, values: Any, keys: Any, stamps_ms: Any, columns: Any, spans: Any, sure: Any
+    limits: ParserLimits, buffer: Any, values: Any, keys: Any, stamps_ms: Any, columns: Any, spans: Any, sure: Any
 ) -> None:
     """Read every record of a batch.
 
@@ -107,7 +107,7 @@ def parse(
 
 
 @kernel
-def _is_allowed(limits: Limits, event: Any, ids: Any, stamp_ms: int) -> bool:
+def _is_allowed(limits: ParserLimits, event: Any, ids: Any, stamp_ms: int) -> bool:
     for which in range(SESSION_ID):
         size = ids[which, 1] - ids[which, 0]
         if size > limits.id_bytes or (size == 0 and which != CATEGORY_ID):
@@ -126,7 +126,7 @@ def _is_same(buffer: Any, first: int, last: int, other: int, other_last: int) ->
 
 
 @kernel
-def _parse(limits: Limits, buffer: Any, at: int, last: int, event: Any, ids: Any) -> bool:
+def _parse(limits: ParserLimits, buffer: Any, at: int, last: int, event: Any, ids: Any) -> bool:
     """Read one object that fills ``buffer[at:last]``, but for blanks around it."""
     event.position = event.propensity = event.price = event.dwell_ms = event.rating = np.nan
     ids[:] = 0
@@ -158,7 +158,7 @@ def _parse(limits: Limits, buffer: Any, at: int, last: int, event: Any, ids: Any
 
 
 @kernel
-def _read(limits: Limits, buffer: Any, field: int, at: int, last: int, event: Any, ids: Any) -> int:
+def _read(limits: ParserLimits, buffer: Any, field: int, at: int, last: int, event: Any, ids: Any) -> int:
     """Read the value of ``field`` at ``at``; the place after it, or -1."""
     end = _word_end(buffer, at, last)
     if end > 0:
@@ -229,7 +229,7 @@ def _read_number(buffer: Any, field: int, at: int, last: int, event: Any) -> int
 
 
 @kernel
-def _skip_attributes(limits: Limits, buffer: Any, at: int, last: int) -> int:
+def _skip_attributes(limits: ParserLimits, buffer: Any, at: int, last: int) -> int:
     """A flat map of texts, numbers, booleans and nulls; -1 also if there are too many."""
     if buffer[at] != OPEN:
         return -1

@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 from sie_online.jit import kernel
 
 
-class Dedupe(NamedTuple):
+class DedupeWindow(NamedTuple):
     """``ring`` holds the last keys in order of arrival (0: none yet), ``members`` the same keys as a hash set."""
 
     ring: NDArray[np.uint64]
     members: NDArray[np.uint64]
 
 
-def new_dedupe(events: int) -> Dedupe:
+def new_dedupe(events: int) -> DedupeWindow:
     """Memory of the last ``events`` keys; 0 remembers none."""
     slots = 1 << max(1, (2 * max(events, 1) - 1).bit_length())
-    return Dedupe(np.zeros(events, np.uint64), np.zeros(slots, np.uint64))
+    return DedupeWindow(np.zeros(events, np.uint64), np.zeros(slots, np.uint64))
 
 
 @kernel

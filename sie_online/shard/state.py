@@ -22,7 +22,7 @@ from sie_online.masks import mask_of
 from sie_online.recommender.kernels import RecommenderArrays, RecommenderConfig, new_model
 from sie_online.settings import Settings
 from sie_online.shard.clock import Belief, belief_of, new_clock
-from sie_online.shard.dedupe import Dedupe, new_dedupe
+from sie_online.shard.dedupe import DedupeWindow, new_dedupe
 from sie_online.shard.entities import CATEGORIES, INTERESTS, ITEMS, PAIRS, POPULATION, USERS, StatementConfig
 from sie_online.shard.slots import SlotTable, new_table
 from sie_online.shard.views import FIRST_CAPACITY, Views, new_views
@@ -98,7 +98,7 @@ class State(NamedTuple):
     pairs: SlotTable
     interests: SlotTable
     model: RecommenderArrays
-    dedupe: Dedupe
+    dedupe: DedupeWindow
     views: Views
     net: NetArrays
     scratch: Scratch
