@@ -119,7 +119,7 @@ class ShareSubscriber(SampleSubscriber):
         return News(_NOTHING if batch is None else batch, source)
 
 
-class Held:
+class SampleBuffer:
     """What was read and not yet handed on, in order."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from sie_online.client.connection import settings_at
 from sie_online.client.reader import Start, TopicReader, saved_positions
 from sie_online.client.revisions import SETTLED_EVENTS
 from sie_online.client.rows import place
-from sie_online.client.share import Held, News, Share, ShareSubscriber, loop_thread
+from sie_online.client.share import News, SampleBuffer, Share, ShareSubscriber, loop_thread
 from sie_online.errors import DecisionError, UsageError
 from sie_online.settings import Settings
 
@@ -200,7 +200,7 @@ class SampleDataset(IterableDataset[Batch]):
         return rank if worker is None else rank.divided(worker.id, worker.num_workers)
 
     def _batches(self, positions: dict[int, int], read: Callable[[], News | None]) -> Iterator[Batch]:
-        held = Held()
+        held = SampleBuffer()
         while (news := read()) is not None:
             held.add(self._checked(news))
             while held.rows >= self._batch_size:
@@ -208,7 +208,7 @@ class SampleDataset(IterableDataset[Batch]):
         if held.rows:
             yield self._hand_on(held, positions)
 
-    def _hand_on(self, held: Held, positions: dict[int, int]) -> Batch:
+    def _hand_on(self, held: SampleBuffer, positions: dict[int, int]) -> Batch:
         parts, covered = held.take(self._batch_size)
         batch = to_tensors(parts, self._columns)
         positions |= covered

@@ -105,7 +105,7 @@ class RecordBatch:
         )
 
 
-Turn = tuple[RecordBatch, ...]
+FetchedBatches = tuple[RecordBatch, ...]
 """What one fetch brought: one batch for each partition that had records."""
 
 

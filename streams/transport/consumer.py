@@ -18,7 +18,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP, ConsumerMessage
 
-from sie_online.ingest.records import RecordBatch, Turn
+from sie_online.ingest.records import FetchedBatches, RecordBatch
 from sie_online.settings import Settings
 from streams.transport.fetcher import FetchThread
 from streams.transport.positions import Claim, Positions, batch_bytes
@@ -86,7 +86,7 @@ class Consumer(stock.Consumer):
         tp = next(iter(batches))
         yield tp, self._message(tp, turn)
 
-    def _message(self, tp: TP, turn: Turn) -> ConsumerMessage:
+    def _message(self, tp: TP, turn: FetchedBatches) -> ConsumerMessage:
         """``turn`` under the name of one of its partitions: Faust wants one, and nobody asks for it afterwards."""
         return ConsumerMessage(
             tp.topic,

@@ -28,7 +28,7 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from sie_online.client.availability import ASK_EVERY_S
 from sie_online.errors import SieError, UnreachableError
-from sie_online.ingest.records import RecordBatch, Turn
+from sie_online.ingest.records import FetchedBatches, RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import ShardOutput
 from streams.checkpoint import CheckpointStore
@@ -176,7 +176,7 @@ class Worker(mode.Service):
 
     # -- processing
 
-    async def run(self, turns: AsyncIterable[Turn]) -> None:
+    async def run(self, turns: AsyncIterable[FetchedBatches]) -> None:
         """The agent: every batch there is; those of one partition in order, several partitions beside each other."""
         self._running = True
         try:

@@ -35,7 +35,7 @@ class _Addressed(msgspec.Struct):
     user_id: str | int = ""
 
 
-class _Timed(msgspec.Struct):
+class _StatedTime(msgspec.Struct):
     timestamp_ms: Any = None
 
 
@@ -82,7 +82,7 @@ def _times(values: list[bytes]) -> list[Any]:
     told = []
     for value in values:
         try:
-            told.append(msgspec.json.decode(value, type=_Timed).timestamp_ms)
+            told.append(msgspec.json.decode(value, type=_StatedTime).timestamp_ms)
         except (ValueError, RecursionError):
             continue
     return told

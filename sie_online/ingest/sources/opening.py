@@ -138,13 +138,13 @@ def _decompressed(file: EventFile, raw: BinaryIO, stack: ExitStack) -> BinaryIO:
     if found == "xz":
         return cast(BinaryIO, stack.enter_context(lzma.LZMAFile(peekable)))
     if found == "Zstandard":
-        return cast(BinaryIO, _Readable(stack.enter_context(pa.CompressedInputStream(peekable, "zstd"))))
+        return cast(BinaryIO, _ArrowReader(stack.enter_context(pa.CompressedInputStream(peekable, "zstd"))))
     if found:
         raise UsageError(f"{file.name} is a zip archive: name it as a file")
     return peekable
 
 
-class _Readable(io.RawIOBase):
+class _ArrowReader(io.RawIOBase):
     """An Arrow stream as Python's buffered reader wants it."""
 
     def __init__(self, stream: pa.NativeFile) -> None:

@@ -18,7 +18,7 @@ import pytest
 from sie_online import contracts
 from sie_online.client import share as module
 from sie_online.client.rows import Source
-from sie_online.client.share import Held, News, Share, loop_thread
+from sie_online.client.share import News, SampleBuffer, Share, loop_thread
 from sie_online.errors import DecisionError, MessageError, UnreachableError, UsageError
 from tests.published import sample_batch, weight_message, weight_row
 
@@ -270,7 +270,7 @@ def test_a_waiting_worker_ends_with_its_parent(monkeypatch: pytest.MonkeyPatch) 
 def test_what_is_held_is_taken_in_order_whatever_the_cut() -> None:
     rng = np.random.default_rng(0)
     lengths = rng.integers(0, 5, 50).tolist()
-    held, starts = Held(), np.cumsum([0, *lengths]).tolist()
+    held, starts = SampleBuffer(), np.cumsum([0, *lengths]).tolist()
     for at, (start, length) in enumerate(zip(starts, lengths, strict=False)):
         batch = sample_batch(*range(start, start + length)) if length else sample_batch(0).slice(0, 0)
         held.add(News(batch, Source("samples", 0, at)))
@@ -282,7 +282,7 @@ def test_what_is_held_is_taken_in_order_whatever_the_cut() -> None:
     assert held.rows == 0
 
 
-def _drain(held: Held, rng: np.random.Generator) -> Iterator[Any]:
+def _drain(held: SampleBuffer, rng: np.random.Generator) -> Iterator[Any]:
     while held.rows:
         yield held.take(int(rng.integers(1, 7)))
 
