@@ -79,7 +79,7 @@ def _train(
     current = None
     if parent_file is not None and parent is not None:
         current = Judged(load(parent_file.parent / parent.uri, parent), parent.mean_f)
-    candidate = fine_tune(samples, settings, current.weights if current else None, on_progress=_tell)
+    candidate = fine_tune(samples, settings, current.weights if current else None, on_progress=_log_progress)
     now_ms = time.time_ns() // 1_000_000
     version = ulid(now_ms, secrets.token_bytes(10))
     origin = Provenance(
@@ -136,7 +136,7 @@ def _settings(options: argparse.Namespace) -> FineTune:
     return FineTune(**{name: value for name, value in given.items() if value is not None})
 
 
-def _tell(progress: Progress) -> None:
+def _log_progress(progress: Progress) -> None:
     if not progress.samples:
         _say(progress.note)
         return

@@ -78,7 +78,7 @@ def fine_tune(
 ) -> Candidate:
     """Train on ``window``, from ``parent`` where there is one. On a CPU equal inputs and threads give equal bits.
 
-    ``on_progress`` is told after every pass and of everything unusual; ``should_stop`` is asked before every step.
+    ``on_progress`` is called after every pass and of everything unusual; ``should_stop`` is asked before every step.
 
     Raises:
         NotFiniteLossError, ExplodingNormError, OutOfMemoryError: the fine-tune was given up.
@@ -88,19 +88,21 @@ def fine_tune(
     """
     order = ordered(window)
     start = _start(order, settings, parent)
-    tell = on_progress or (lambda _progress: None)
+    notify = on_progress or (lambda _progress: None)
     batch = settings.batch
     while True:
         try:
             return _Run(
-                order, start, settings, batch, parent is not None, tell, should_stop or (lambda: False)
+                order, start, settings, batch, parent is not None, notify, should_stop or (lambda: False)
             ).result()
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
             if batch // 2 < SMALLEST_BATCH:
                 raise OutOfMemoryError(f"a batch of {batch} samples does not fit the device's memory") from None
             batch //= 2
-            tell(Progress(0, settings.epochs, 0, 0.0, 0.0, f"out of device memory: starting again with batch {batch}"))
+            notify(
+                Progress(0, settings.epochs, 0, 0.0, 0.0, f"out of device memory: starting again with batch {batch}")
+            )
 
 
 def _start(order: Ordered, settings: FineTune, parent: NetWeights | None) -> NetWeights:
@@ -129,14 +131,14 @@ class _Run:
         settings: FineTune,
         batch: int,
         warm: bool,
-        tell: Callable[[Progress], None],
+        notify: Callable[[Progress], None],
         should_stop: Callable[[], bool],
     ) -> None:
         self._order = order
         self._settings = settings
         self._batch = min(batch, max(SMALLEST_BATCH, order.train.stop))
         self._warm = warm
-        self._tell = tell
+        self._notify = notify
         self._should_stop = should_stop
         self._device = pick_device(settings.device)
         self._net = ImportanceNet(start, self._device)
@@ -154,7 +156,7 @@ class _Run:
             loss = self._pass(step, targets)
             targets = self._targets()
             found = self._validation_loss(targets)
-            self._tell(
+            self._notify(
                 Progress(epoch, self._settings.epochs, self._trained, self._speed, loss, f"validation {found:.5f}")
             )
             if found < best_loss - LEAST_GAIN:

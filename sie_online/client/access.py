@@ -41,7 +41,7 @@ REFUSALS = (
 _BITS: Mapping[Operation, int] = {"Read": 3, "Write": 4, "Create": 5, "Alter": 7, "Describe": 8, "DescribeConfigs": 10}
 """Codes of org.apache.kafka.common.acl.AclOperation; bit n of Kafka's answer stands for the operation of code n."""
 
-_UNTOLD = -(2**31)
+_NOT_REPORTED = -(2**31)
 """Kafka's word for "I have not looked"."""
 
 _NOBODY = -1
@@ -187,12 +187,12 @@ async def _lacking(client: Any, topics: Mapping[str, Sequence[Operation]]) -> di
 
 
 def _refusals(
-    told: Iterable[tuple[Any, ...]], topics: Mapping[str, Sequence[Operation]]
+    answers: Iterable[tuple[Any, ...]], topics: Mapping[str, Sequence[Operation]]
 ) -> Iterator[tuple[str, list[Operation]]]:
-    for code, topic, *_, allowed in told:
+    for code, topic, *_, allowed in answers:
         if code == TopicAuthorizationFailedError.errno:
             yield topic, list(topics[topic])
-        elif not code and allowed != _UNTOLD:
+        elif not code and allowed != _NOT_REPORTED:
             yield topic, [operation for operation in topics[topic] if not allowed >> _BITS[operation] & 1]
 
 

@@ -74,7 +74,7 @@ class Diagnosis:
         if 2 * count <= total:
             cause = Cause.OTHER
         first = self._first.get(cause) or next(iter(self._first.values()))
-        return f"none of the {total:,} records is a valid event: {self._told(cause, first).rstrip(':; ')}"
+        return f"none of the {total:,} records is a valid event: {self._explanation(cause, first).rstrip(':; ')}"
 
     def _cause(self, fields: Mapping[str, Any], letter: DeadLetter) -> Cause:
         if not fields:
@@ -90,7 +90,7 @@ class Diagnosis:
             return Cause.LATE
         return Cause.OTHER
 
-    def _told(self, cause: Cause, first: _Case) -> str:
+    def _explanation(self, cause: Cause, first: _Case) -> str:
         match cause:
             case Cause.NAMES:
                 return _of_names(first)

@@ -38,7 +38,7 @@ DEAD_LETTERS_FILE = "dead_letters.parquet"
 PREDICTIONS = pa.schema([WEIGHTS.field("event_id"), WEIGHTS.field("probability")])
 
 Progress = Callable[[int, float], None]
-"""Told after every chunk: records processed so far, and the share of the source in [0, 1]."""
+"""Called after every chunk: records processed so far, and the share of the source in [0, 1]."""
 
 
 class ModelSource(Protocol):

@@ -43,18 +43,18 @@ class External:
         while at < len(events):
             if features_of(cfg, state, events[at]):
                 state.scratch.external[:] = self._twins.predict(as_dict(state.scratch.features, state.scratch.dense))
-            told = int(control["rows"])
+            first_row = int(control["rows"])
             stopped = int(run(cfg, state, events[: at + 1], texts, at, out))
-            self._learn(state, out, told)
+            self._learn(state, out, first_row)
             if stopped == at:
                 return at
             at = stopped
         control["stop"] = DONE
         return at
 
-    def _learn(self, state: State, out: Out, told: int) -> None:
-        """Learn from the statements since row ``told`` that say something new of a label."""
-        for row in out.rows[told : int(out.control["rows"][0])]:
+    def _learn(self, state: State, out: Out, first_row: int) -> None:
+        """Learn from the statements since row ``first_row`` that say something new of a label."""
+        for row in out.rows[first_row : int(out.control["rows"][0])]:
             if row["view"] < 0 or row["final"]:
                 continue
             cold = state.views.cold[row["view"] % len(state.views.hot)]

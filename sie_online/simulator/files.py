@@ -24,7 +24,7 @@ from sie_online.tables import whole_file
 
 ROW_GROUP = 65_536  # rows written at a time
 
-Tell = Callable[[int, float], None]
+OnProgress = Callable[[int, float], None]
 """Called with (records written so far, share of all of them)."""
 
 
@@ -57,7 +57,7 @@ class SimulationFiles:
         """Can it hold duplicates, and records that are no events?"""
         return self.ending.startswith(".jsonl")
 
-    def write(self, simulation: Simulation, tell: Tell = lambda written, share: None) -> None:
+    def write(self, simulation: Simulation, on_progress: OnProgress = lambda written, share: None) -> None:
         """Write both files, or neither; what lay there before is replaced.
 
         A file of JSON lines holds the simulation's duplicates and malformed records, too. The same simulation gives
@@ -67,7 +67,7 @@ class SimulationFiles:
             OSError: no room, no right, no such folder.
         """
         with whole_file(self.path) as events, whole_file(self.truth) as truth:
-            WRITERS[self.ending](simulation, events, tell)
+            WRITERS[self.ending](simulation, events, on_progress)
             pa.parquet.write_table(truth_table(simulation), truth)
 
 
@@ -77,42 +77,42 @@ def truth_table(simulation: Simulation) -> pa.Table:
     return simulation.truth.append_column("noisy", pa.array(noisy))
 
 
-def _parquet(simulation: Simulation, stream: BinaryIO, tell: Tell) -> None:
+def _parquet(simulation: Simulation, stream: BinaryIO, on_progress: OnProgress) -> None:
     with pa.parquet.ParquetWriter(stream, SCHEMA) as writer:
-        _write_tables(simulation, writer.write_table, tell)
+        _write_tables(simulation, writer.write_table, on_progress)
 
 
-def _csv(simulation: Simulation, stream: BinaryIO, tell: Tell) -> None:
+def _csv(simulation: Simulation, stream: BinaryIO, on_progress: OnProgress) -> None:
     stream.write(",".join(SCHEMA.names).encode() + b"\n")
     unquoted = pa.csv.WriteOptions(include_header=False, quoting_style="none")  # no value of ours needs quotes
     with pa.csv.CSVWriter(stream, SCHEMA, write_options=unquoted) as writer:
-        _write_tables(simulation, writer.write_table, tell)
+        _write_tables(simulation, writer.write_table, on_progress)
 
 
-def _write_tables(simulation: Simulation, write: Callable[[pa.Table], Any], tell: Tell) -> None:
+def _write_tables(simulation: Simulation, write: Callable[[pa.Table], Any], on_progress: OnProgress) -> None:
     written = 0
     for table in simulation.tables(ROW_GROUP):
         write(table)
         written += len(table)
-        tell(written, written / simulation.events)
+        on_progress(written, written / simulation.events)
 
 
-def _json_lines(simulation: Simulation, stream: BinaryIO, tell: Tell) -> None:
+def _json_lines(simulation: Simulation, stream: BinaryIO, on_progress: OnProgress) -> None:
     for written, line in enumerate(simulation.lines(), 1):
         stream.write(line + b"\n")
         if written % ROW_GROUP == 0:
-            tell(written, written / len(simulation))
-    tell(len(simulation), 1.0)
+            on_progress(written, written / len(simulation))
+    on_progress(len(simulation), 1.0)
 
 
-Writer = Callable[[Simulation, BinaryIO, Tell], None]
+Writer = Callable[[Simulation, BinaryIO, OnProgress], None]
 
 
 def _gzipped(write: Writer) -> Writer:
-    def compressed(simulation: Simulation, stream: BinaryIO, tell: Tell) -> None:
+    def compressed(simulation: Simulation, stream: BinaryIO, on_progress: OnProgress) -> None:
         # neither name nor time of writing, or the bytes would differ
         with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=stream, mtime=0) as inner:
-            write(simulation, cast(BinaryIO, inner), tell)
+            write(simulation, cast(BinaryIO, inner), on_progress)
 
     return compressed
 

@@ -79,13 +79,13 @@ def _as_they_are(file: EventFile, found: Opened, job: Job, documents: Documents)
 
 
 def _times(values: list[bytes]) -> list[Any]:
-    told = []
+    stated = []
     for value in values:
         try:
-            told.append(msgspec.json.decode(value, type=_StatedTime).timestamp_ms)
+            stated.append(msgspec.json.decode(value, type=_StatedTime).timestamp_ms)
         except (ValueError, RecursionError):
             continue
-    return told
+    return stated
 
 
 def _mapped(file: EventFile, found: Opened, job: Job, documents: Documents) -> Iterator[Chunk]:

@@ -43,8 +43,8 @@ class Job:
 
     def fitting(self, names: Collection[str], file: EventFile) -> Shape | None:
         """The first shape that ``file`` has if its columns are ``names``."""
-        told = {*names, *file.keys}
-        return next((shape for shape in self.shapes if not shape.missing(told)), None)
+        available = {*names, *file.keys}
+        return next((shape for shape in self.shapes if not shape.missing(available)), None)
 
     def times(self, file: EventFile, shape: Shape) -> TimeReader:
         """Reads the times of ``file``."""

@@ -79,9 +79,11 @@ def _table(chunk: Chunk) -> pa.Table:
 def _chunk(table: pa.Table, share: float) -> Chunk:
     keys, values, files, lines, groups, faults = (table[name] for name in SCHEMA.names)
     records = Records(keys.to_pylist(), values.to_pylist())
-    told = {at: fault for at, fault in enumerate(faults.to_pylist()) if fault is not None} if _any(faults) else {}
+    known_faults = (
+        {at: fault for at, fault in enumerate(faults.to_pylist()) if fault is not None} if _any(faults) else {}
+    )
     row_groups = groups.fill_null(-1).to_numpy() if _any(groups) else None
-    return Chunk(records, share, Origin(files.to_pylist(), lines.to_numpy(), row_groups, told))
+    return Chunk(records, share, Origin(files.to_pylist(), lines.to_numpy(), row_groups, known_faults))
 
 
 def _any(column: Any) -> bool:

@@ -82,21 +82,21 @@ class TimeReader:
 
     def check(self, values: Sequence[Any]) -> None:
         """See whether the first values of a file bear the unit out."""
-        told = [value for value in values if value is not None and value != ""]
-        if not told:
+        given = [value for value in values if value is not None and value != ""]
+        if not given:
             return
         self._is_checked = True
-        found = self._found(told)
+        found = self._found(given)
         if self._unit == "auto":
             if not found:
                 raise UsageError(
-                    f"{self._file}: cannot tell what {self._column} counts ({told[0]!r} …): say so with --time-unit"
+                    f"{self._file}: cannot tell what {self._column} counts ({given[0]!r} …): say so with --time-unit"
                 )
             self._unit = found
-        elif found not in ("", self._unit) and not self._plausible(told, self._unit):
+        elif found not in ("", self._unit) and not self._plausible(given, self._unit):
             raise UsageError(
                 f"{self._file}: {self._column} seems to hold {WORDS[found]}, not {WORDS[self._unit]}"
-                f"{self._as_read(told[0])}: --time-unit {found} reads it"
+                f"{self._as_read(given[0])}: --time-unit {found} reads it"
             )
 
     def _found(self, values: Sequence[Any]) -> str:
