@@ -42,7 +42,7 @@ class Speed(NamedTuple):
     memory_share: float
 
 
-def report(samples: SampleColumns, settings: FineTune, seconds: float, say: Callable[[str], None]) -> str:
+def report(samples: SampleColumns, settings: FineTune, seconds: float, log: Callable[[str], None]) -> str:
     """A table of all ways on ``settings.device``; each is measured for ``seconds``."""
     device = pick_device(settings.device)
     ways = (("float32", False), ("tuned", True)) if device.type == "cuda" else (("float32", False),)
@@ -52,7 +52,7 @@ def report(samples: SampleColumns, settings: FineTune, seconds: float, say: Call
     for mode in ("full", "heads"):
         for way, tuned in ways:
             for size in sizes:
-                say(f"Measuring {mode}, {way}, batch {size} ...")
+                log(f"Measuring {mode}, {way}, batch {size} ...")
                 changed = _with(settings, mode=mode, tuned=tuned, batch=size)
                 found.append(_measure(order, changed, device, way, seconds))
     return _table(found, device)

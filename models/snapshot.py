@@ -172,12 +172,12 @@ def _canary_of(tensors: Tensors, weights: NetWeights) -> Canary:
 
 
 def _check_shapes(tensors: Tensors, manifest: Manifest) -> None:
-    said = {tensor.name: tensor for tensor in manifest.tensors}
-    if said.keys() != tensors.keys():
-        raise ArtifactError(f"tensors {sorted(said.keys() ^ tensors.keys())} are not both in artifact and manifest")
+    declared = {tensor.name: tensor for tensor in manifest.tensors}
+    if declared.keys() != tensors.keys():
+        raise ArtifactError(f"tensors {sorted(declared.keys() ^ tensors.keys())} are not both in artifact and manifest")
     for name, array in tensors.items():
-        if (str(array.dtype), array.shape) != (said[name].dtype, said[name].shape):
-            wanted = f"{said[name].dtype} {said[name].shape}"
+        if (str(array.dtype), array.shape) != (declared[name].dtype, declared[name].shape):
+            wanted = f"{declared[name].dtype} {declared[name].shape}"
             raise ArtifactError(f"tensor {name!r} is {array.dtype} {array.shape}, its manifest says {wanted}")
 
 

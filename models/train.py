@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         samples, schema_hash = _read(options.samples)
         settings = _settings(options)
         if options.benchmark:
-            print(benchmark.report(samples, settings, options.seconds, _say), flush=True)  # noqa: T201
+            print(benchmark.report(samples, settings, options.seconds, _log), flush=True)  # noqa: T201
             return 0
         if options.out is None:
             _fail("--out is missing: name the folder that the model is written to")
@@ -90,7 +90,7 @@ def _train(
         created_at_ms=now_ms,
         code_version=CODE_VERSION,
     )
-    _say("Judging ...")
+    _log("Judging ...")
     contents, manifest = judged(candidate, ordered(samples), current, gate, origin)
     out.mkdir(parents=True, exist_ok=True)
     write(out / manifest.uri, contents.data)
@@ -110,9 +110,9 @@ def _summarise(manifest: Manifest, out: Path) -> None:
         "gate": verdict.report if verdict else {},
     }
     print(json.dumps(document, indent=2), flush=True)  # noqa: T201  # what the command is asked for
-    _say(f"Passed the gate: {out / manifest.uri}" if document["passed"] else "Refused by the gate:")
+    _log(f"Passed the gate: {out / manifest.uri}" if document["passed"] else "Refused by the gate:")
     for reason in document["reasons"] if isinstance(document["reasons"], list) else []:
-        _say(f"  {reason}")
+        _log(f"  {reason}")
 
 
 def _read(path: Path) -> tuple[SampleColumns, str]:
@@ -138,20 +138,20 @@ def _settings(options: argparse.Namespace) -> FineTune:
 
 def _log_progress(progress: Progress) -> None:
     if not progress.samples:
-        _say(progress.note)
+        _log(progress.note)
         return
-    _say(
+    _log(
         f"pass {progress.epoch} of at most {progress.epochs}: loss {progress.loss:.5f}, {progress.note}, "
         f"{progress.samples_per_s:,.0f} samples/s"
     )
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _fail(text: str) -> NoReturn:
-    _say(f"models.train: {text}")
+    _log(f"models.train: {text}")
     raise SystemExit(2)
 
 

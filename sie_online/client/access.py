@@ -145,11 +145,11 @@ async def require(client: Any, settings: Settings, needs: Needs) -> None:
         raise AccessError("\n".join(lacking))
 
 
-def failure(error: BaseException, said: str) -> SieError:
-    """``said`` as the error that tells whose turn it is after ``error`` of Kafka's: an operator's where a right is
+def failure(error: BaseException, message: str) -> SieError:
+    """``message`` as the error that tells whose turn it is after ``error`` of Kafka's: an operator's where a right is
     missing, else a broker's.
     """
-    return (AccessError if isinstance(error, REFUSALS) else UnreachableError)(said)
+    return (AccessError if isinstance(error, REFUSALS) else UnreachableError)(message)
 
 
 def refusal(settings: Settings, kind: Kind, name: str, *operations: str) -> AccessError:
