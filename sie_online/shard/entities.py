@@ -40,11 +40,11 @@ def _record(*groups: list[tuple[Any, ...]]) -> np.dtype[Any]:
 USERS = _record(BASE_FIELDS, STATED_FIELDS, features.USER_FIELDS, noise.USER_FIELDS)
 ITEMS = _record(BASE_FIELDS, STATED_FIELDS, features.ITEM_FIELDS, noise.ITEM_FIELDS)
 CATEGORIES = _record(BASE_FIELDS, STATED_FIELDS, features.CATEGORY_FIELDS, noise.CATEGORY_FIELDS)
-OWNED_FIELDS: list[tuple[Any, ...]] = [("owner", "u8")]  # key of the user whose record it is
+USER_KEY_FIELDS: list[tuple[Any, ...]] = [("user_key", "u8")]  # key of the user whose record it is
 PAIRS = _record(
-    BASE_FIELDS, OWNED_FIELDS, [("converted_ms", "i8")], features.PAIR_FIELDS, noise.PAIR_FIELDS
+    BASE_FIELDS, USER_KEY_FIELDS, [("converted_ms", "i8")], features.PAIR_FIELDS, noise.PAIR_FIELDS
 )  # converted_ms: of the last conversion not returned since; 0: none
-INTERESTS = _record(BASE_FIELDS, OWNED_FIELDS, features.INTEREST_FIELDS, noise.INTEREST_FIELDS)
+INTERESTS = _record(BASE_FIELDS, USER_KEY_FIELDS, features.INTEREST_FIELDS, noise.INTEREST_FIELDS)
 POPULATION = _record(
     features.POPULATION_FIELDS,
     noise.POPULATION_FIELDS,

@@ -69,7 +69,7 @@ def _withdraw(cfg: Any, state: Any, out: Any, view: int) -> None:
 @kernel
 def _forget_owned(table: Any, user_key: Any) -> None:
     for slot in range(table.used[0]):
-        if table.rows[slot].owner == user_key:
+        if table.rows[slot].user_key == user_key:
             forget(table, table.rows[slot].key)
 
 

@@ -238,7 +238,7 @@ def _find(state: Any, event: Any, ordinal: int) -> Slots:
         slot_of(state.interests, combine(event.user_key, category_key), ordinal),
         pair_key,
     )
-    state.pairs.rows[slots.pair].owner = state.interests.rows[slots.interest].owner = event.user_key
+    state.pairs.rows[slots.pair].user_key = state.interests.rows[slots.interest].user_key = event.user_key
     return slots
 
 
