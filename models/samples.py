@@ -14,12 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from models.errors import SampleError
-from sie_online.contracts import EVENT_TYPES, FACTORS
-
-NOT_RAW = ("normaliser", "guard", "clip")
-"""Factors that are computed from the others: a weight composed anew leaves them out."""
-SCORES = ("score", "influence")
-"""Factors that the net takes the place of."""
+from sie_online.contracts import EVENT_TYPES, RAW_FACTORS, SCORE_FACTORS
 
 _PLAIN: dict[str, Any] = {
     "partition": np.int32,
@@ -85,13 +80,12 @@ def from_table(table: pa.Table) -> SampleColumns:
         SampleError: a column is missing, has nulls or another type, or values that no sample has.
     """
     plain = {name: _column(table, name).astype(dtype, copy=False) for name, dtype in _PLAIN.items()}
-    factors = [name for name in FACTORS if f"f_{name}" in table.column_names]
-    raw = [name for name in factors if name not in (*NOT_RAW, *SCORES)]
-    scores = [name for name in factors if name in SCORES]
+    raw = [name for name in RAW_FACTORS if f"f_{name}" in table.column_names]
+    scores = [name for name in raw if name in SCORE_FACTORS]
     samples = SampleColumns(
         **plain,
         event_type=_event_types(table),
-        log_base=_sum(table, raw),
+        log_base=_sum(table, [name for name in raw if name not in scores]),
         log_scores=_sum(table, scores),
         features=_matrix(table, "features", np.uint32),
         dense=_matrix(table, "dense", np.float32),

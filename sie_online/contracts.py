@@ -6,6 +6,8 @@ every topic, which must decode to the same table for ever.
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
 import pyarrow as pa
 
 from sie_online import ipc
@@ -21,8 +23,33 @@ HEARTBEAT = "heartbeat"
 ERASE = "erase"
 """Type of a record that makes its partition forget a user: ``{"event_type": "erase", "user_id": …}``."""
 
-FACTORS = ("noise", "delay", "balance", "score", "normaliser", "guard", "clip", "influence")
-"""The additive parts of log weight, in column order (``f_<name>``)."""
+
+class FactorColumn(NamedTuple):
+    """One additive part of log weight, published as ``f_<name>``.
+
+    A *raw* factor says something of the event, a *derived* one follows from the sum of the raw ones; the importance net
+    takes the place of the raw ones that are *scores*.
+    """
+
+    name: str
+    kind: Literal["raw", "score", "derived"] = "raw"
+
+
+FACTOR_COLUMNS = (
+    FactorColumn("noise"),
+    FactorColumn("delay"),
+    FactorColumn("balance"),
+    FactorColumn("score", "score"),
+    FactorColumn("normaliser", "derived"),
+    FactorColumn("guard", "derived"),
+    FactorColumn("clip", "derived"),
+    FactorColumn("influence", "score"),
+)
+"""Every factor, in column order. What the raw ones are made of is in ``sie_online/importance/<name>``."""
+
+FACTORS = tuple(column.name for column in FACTOR_COLUMNS)
+RAW_FACTORS = tuple(column.name for column in FACTOR_COLUMNS if column.kind != "derived")
+SCORE_FACTORS = tuple(column.name for column in FACTOR_COLUMNS if column.kind == "score")
 
 BUILTIN_MODEL = "builtin"
 """``model_version`` while no announced model is in force."""

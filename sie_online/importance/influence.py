@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sie_online.contracts import EVENT_TYPES
+from sie_online.importance.factor import Factor, Learned, Moment, Need
 from sie_online.jit import kernel
+from sie_online.settings import Settings
 
 N_TYPES = len(EVENT_TYPES)
 
@@ -22,8 +24,8 @@ N_SCORES = 4
 """Numbers after the dense columns: sqrt(probability), sqrt(feature score), error, whether the label is known."""
 CLIP = np.float32(6.0)
 """Standard deviations beyond which a standardised number says no more."""
-FLOOR = 1e-6
-"""Least k f / mean f: the logarithm stays finite."""
+FLOOR, CEILING = 1e-6, 1e6
+"""Bounds of k f / mean f: its logarithm stays finite, whatever mean a net was announced with."""
 
 USERS, ITEMS, CATEGORIES, ID_DIM, TYPE_DIM, NUMBERS, HIDDEN1, HIDDEN2, N_SIZES = range(9)
 
@@ -39,16 +41,11 @@ class NetArrays(NamedTuple):
     work: NDArray[np.float32]  # room for the input vector and both hidden layers
 
 
-class Sample(NamedTuple):
-    """What the net is asked about."""
+class InfluenceConfig(NamedTuple):
+    """Whether the factor is ``on``, and the scale k."""
 
-    user_key: Any
-    item_key: Any
-    category_key: Any
-    etype: int
-    probability: float
-    feature_score: float
-    error: float  # NaN where the label is not known
+    on: bool
+    k: float
 
 
 def no_net() -> NetArrays:
@@ -82,23 +79,23 @@ def is_in_force(net: Any) -> bool:
 
 
 @kernel
-def log_influence(net: Any, k: float, sample: Sample, dense: Any) -> float:
+def log_weight(cfg: InfluenceConfig, learned: Learned, moment: Moment) -> float:
     """The factor log(k f / mean f); 0 without a net."""
-    if not is_in_force(net):
+    if not moment.is_sample or not is_in_force(learned.net):
         return 0.0
-    return math.log(max(FLOOR, k * importance(net, sample, dense) / net.mean_f[0]))
+    return math.log(min(CEILING, max(FLOOR, cfg.k * importance(learned.net, moment) / learned.net.mean_f[0])))
 
 
 @kernel
-def importance(net: Any, sample: Sample, dense: Any) -> float:
-    """f in (0, 1) of one sample; ``dense`` (float32) as seen at the event."""
+def importance(net: Any, moment: Moment) -> float:
+    """f in (0, 1) of one moment."""
     sizes, flat = net.sizes, net.flat
     hidden1, hidden2 = sizes[HIDDEN1], sizes[HIDDEN2]
     width = 3 * sizes[ID_DIM] + sizes[TYPE_DIM] + sizes[NUMBERS]
     x, h1 = net.work[:width], net.work[width : width + hidden1]
     h2 = net.work[width + hidden1 : width + hidden1 + hidden2]
-    at = _fill_ids(sizes, flat, sample, x)
-    at = _fill_numbers(sizes, flat, at, sample, dense, x[width - sizes[NUMBERS] :])
+    at = _fill_ids(sizes, flat, moment, x)
+    at = _fill_numbers(sizes, flat, at, moment, x[width - sizes[NUMBERS] :])
     at = _layer(flat, at, x, h1)
     at = _layer(flat, at, h1, h2)
     total = flat[at + hidden2]
@@ -109,18 +106,18 @@ def importance(net: Any, sample: Sample, dense: Any) -> float:
 
 
 @kernel
-def _fill_ids(sizes: Any, flat: Any, sample: Sample, x: Any) -> int:
+def _fill_ids(sizes: Any, flat: Any, moment: Moment, x: Any) -> int:
     """Copy the embedded ids to ``x``; the place after the tables."""
     dim = sizes[ID_DIM]
     users, items, categories = sizes[USERS] * dim, sizes[ITEMS] * dim, sizes[CATEGORIES] * dim
-    user = _bucket(sample.user_key, sizes[USERS]) * dim
-    item = users + _bucket(sample.item_key, sizes[ITEMS]) * dim
-    category = users + items + _bucket(sample.category_key, sizes[CATEGORIES]) * dim
+    user = _bucket(moment.user_key, sizes[USERS]) * dim
+    item = users + _bucket(moment.item_key, sizes[ITEMS]) * dim
+    category = users + items + _bucket(moment.category_key, sizes[CATEGORIES]) * dim
     types = users + items + categories
     for i in range(dim):
         x[i], x[dim + i], x[2 * dim + i] = flat[user + i], flat[item + i], flat[category + i]
     for i in range(sizes[TYPE_DIM]):
-        x[3 * dim + i] = flat[types + sample.etype * sizes[TYPE_DIM] + i]
+        x[3 * dim + i] = flat[types + moment.etype * sizes[TYPE_DIM] + i]
     return int(types + N_TYPES * sizes[TYPE_DIM])
 
 
@@ -130,15 +127,15 @@ def _bucket(key: Any, buckets: int) -> int:
 
 
 @kernel
-def _fill_numbers(sizes: Any, flat: Any, at: int, sample: Sample, dense: Any, z: Any) -> int:
+def _fill_numbers(sizes: Any, flat: Any, at: int, moment: Moment, z: Any) -> int:
     """Write the standardised numbers to ``z``; the place after their constants."""
     n = sizes[NUMBERS]
-    is_known = not math.isnan(sample.error)
+    is_known = not math.isnan(moment.error)
     for i in range(n - N_SCORES):
-        z[i] = dense[i]
-    z[n - 4] = math.sqrt(np.float32(sample.probability))
-    z[n - 3] = math.sqrt(max(np.float32(sample.feature_score), np.float32(0.0)))
-    z[n - 2] = np.float32(sample.error) if is_known else np.float32(0.0)
+        z[i] = moment.dense[i]
+    z[n - 4] = math.sqrt(np.float32(moment.probability))
+    z[n - 3] = math.sqrt(max(np.float32(moment.feature_score), np.float32(0.0)))
+    z[n - 2] = np.float32(moment.error) if is_known else np.float32(0.0)
     z[n - 1] = np.float32(1.0) if is_known else np.float32(0.0)
     for i in range(n):
         z[i] = min(max((z[i] - flat[at + i]) * flat[at + n + i], -CLIP), CLIP)
@@ -160,3 +157,15 @@ def _layer(flat: Any, at: int, x: Any, out: Any) -> int:
     for j in range(m):
         out[j] = max(out[j], np.float32(0.0))
     return int(at + n * m + m)
+
+
+def _settings_of(settings: Settings) -> InfluenceConfig:
+    return InfluenceConfig(settings.importance.combine == "net", settings.importance.k)
+
+
+FACTOR = Factor(
+    log_weight,
+    _settings_of,
+    Need.EVENT | Need.LABEL | Need.REVISION,
+    bounds=lambda _: (math.log(FLOOR), math.log(CEILING)),
+)

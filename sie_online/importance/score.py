@@ -7,13 +7,14 @@ An error that is not known yet counts as average.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
+from sie_online.importance.factor import Factor, Learned, Moment, Need
 from sie_online.jit import kernel
+from sie_online.settings import Settings
 
-OFF, SUM, PRODUCT, NET = range(4)
-"""How the scores enter; NET: as the importance net's f(x), factor `influence`, instead."""
-POPULATION_FIELDS: list[tuple[Any, ...]] = [("score_means", "f8", (3,)), ("score_f", "f8"), ("score_n", "f8")]
+SUM, PRODUCT = range(2)
+"""How the scores enter."""
 MEMORY = 100_000.0
 """Samples over which the running means forget."""
 PRIOR = 20.0
@@ -23,27 +24,34 @@ LARGEST = 10.0
 FLOOR = 1e-6
 
 
-@kernel
-def log_score(mode: int, k: float, population: Any, p: float, error: float, feature_score: float) -> float:
-    """The factor; ``error`` is NaN where the label is unknown. 0 when ``mode`` is OFF or NET."""
-    if mode in (OFF, NET):
-        return 0.0
-    f = _combined(mode, population, p, error, feature_score)
-    mean = (population.score_f + PRIOR * _neutral(mode)) / (population.score_n + PRIOR)
-    return math.log(max(FLOOR, k * f / mean))
+class ScoreConfig(NamedTuple):
+    """Whether the factor is ``on``, whether f is the scores' `SUM` or `PRODUCT`, and the scale k."""
+
+    on: bool
+    mode: int
+    k: float
 
 
 @kernel
-def observe_scores(mode: int, population: Any, p: float, error: float, feature_score: float) -> None:
+def log_weight(cfg: ScoreConfig, learned: Learned, moment: Moment) -> float:
+    """The factor of one statement."""
+    population = learned.population
+    mean = (population.score_f + PRIOR * _neutral(cfg.mode)) / (population.score_n + PRIOR)
+    return math.log(max(FLOOR, cfg.k * _combined(cfg.mode, population, moment) / mean))
+
+
+@kernel
+def observe(cfg: ScoreConfig, population: Any, moment: Moment) -> None:
     """Move the running means by one sample's first statement; for an unknown |error| the expected one counts."""
-    if mode in (OFF, NET):
+    if not cfg.on or not moment.is_sample:
         return
     keep = 1.0 if population.score_n < MEMORY else 1.0 - 1.0 / MEMORY
-    expected = 2.0 * p * (1.0 - p) if math.isnan(error) else abs(error)
-    population.score_f = population.score_f * keep + _combined(mode, population, p, error, feature_score)
+    p = moment.probability
+    expected = 2.0 * p * (1.0 - p) if math.isnan(moment.error) else abs(moment.error)
+    population.score_f = population.score_f * keep + _combined(cfg.mode, population, moment)
     population.score_means[0] = population.score_means[0] * keep + p
     population.score_means[1] = population.score_means[1] * keep + expected
-    population.score_means[2] = population.score_means[2] * keep + feature_score
+    population.score_means[2] = population.score_means[2] * keep + moment.feature_score
     population.score_n = population.score_n * keep + 1.0
 
 
@@ -53,10 +61,10 @@ def _neutral(mode: int) -> float:
 
 
 @kernel
-def _combined(mode: int, population: Any, p: float, error: float, feature_score: float) -> float:
-    a = _scaled(population, 0, p)
-    b = 1.0 if math.isnan(error) else _scaled(population, 1, abs(error))
-    c = _scaled(population, 2, feature_score)
+def _combined(mode: int, population: Any, moment: Moment) -> float:
+    a = _scaled(population, 0, moment.probability)
+    b = 1.0 if math.isnan(moment.error) else _scaled(population, 1, abs(moment.error))
+    c = _scaled(population, 2, moment.feature_score)
     return a + b + c if mode == SUM else a * b * c
 
 
@@ -66,3 +74,20 @@ def _scaled(population: Any, which: int, value: float) -> float:
     if total <= 0.0:
         return 1.0
     return float(min(LARGEST, (value * population.score_n + PRIOR * FLOOR) / (total + PRIOR * FLOOR)))
+
+
+def _settings_of(settings: Settings) -> ScoreConfig:
+    importance = settings.importance
+    return ScoreConfig(
+        importance.combine in ("sum", "product"), PRODUCT if importance.combine == "product" else SUM, importance.k
+    )
+
+
+FACTOR = Factor(
+    log_weight,
+    _settings_of,
+    Need.EVENT | Need.LABEL | Need.REVISION,
+    bounds=lambda cfg: (math.log(FLOOR), math.log(cfg.k * LARGEST**3 * (MEMORY + 1.0 + PRIOR) / PRIOR)),
+    observe=observe,
+    fields={"population": [("score_means", "f8", (3,)), ("score_f", "f8"), ("score_n", "f8")]},
+)

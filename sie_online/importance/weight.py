@@ -9,14 +9,16 @@ import math
 from typing import Any, NamedTuple
 
 from sie_online.contracts import FACTORS
+from sie_online.importance.factor import Learned, Moment
+from sie_online.importance.factors import RAW_PLACES, UNLEARNED_PLACES, raw_factors
 from sie_online.jit import kernel
 
-NOISE, DELAY, BALANCE, SCORE, NORMALISER, GUARD, CLIP, INFLUENCE = range(len(FACTORS))
+NORMALISER, GUARD, CLIP = (FACTORS.index(name) for name in ("normaliser", "guard", "clip"))
 
 POPULATION_FIELDS: list[tuple[Any, ...]] = [
     ("raw_n", "f8"),  # samples seen, forgetting
     ("raw_sum", "f8"),  # of exp(sum of factors)
-    ("learning_sum", "f8"),  # the same without `delay`
+    ("learning_sum", "f8"),  # the same of the factors that are learned
     ("guarded_sum", "f8"),  # of the weights before clipping
     ("guarded_squares", "f8"),
 ]
@@ -38,6 +40,13 @@ class WeightConfig(NamedTuple):
 
 
 @kernel
+def weigh(factor_settings: Any, cfg: WeightConfig, learned: Learned, moment: Moment, factors: Any) -> float:
+    """The weight of an event as it is known at ``moment``; its parts are left in ``factors`` (one per column)."""
+    raw_factors(factor_settings, learned, moment, factors)
+    return compose(cfg, learned.population, factors)
+
+
+@kernel
 def compose(cfg: WeightConfig, population: Any, factors: Any) -> float:
     """Complete ``factors`` (float64, one per column; the raw ones given) and return the weight."""
     total = _raw(factors)
@@ -56,9 +65,9 @@ def compose(cfg: WeightConfig, population: Any, factors: Any) -> float:
 
 @kernel
 def learning_weight(cfg: WeightConfig, population: Any, factors: Any) -> float:
-    """Weight with which the weighted twin learns: full strength, and no `delay`, since it takes fake negatives back."""
+    """Weight with which the weighted twin learns: full strength, and only with the factors that are learned."""
     mean = (population.learning_sum + PRIOR) / (population.raw_n + PRIOR)
-    return float(min(cfg.maximum, max(cfg.minimum, math.exp(_raw(factors) - factors[DELAY]) / mean)))
+    return float(min(cfg.maximum, max(cfg.minimum, math.exp(_raw(factors) - _unlearned(factors)) / mean)))
 
 
 @kernel
@@ -69,7 +78,7 @@ def observe_weight(population: Any, factors: Any) -> None:
     guarded = math.exp(total + factors[NORMALISER] + factors[GUARD])
     population.raw_n = population.raw_n * keep + 1.0
     population.raw_sum = population.raw_sum * keep + math.exp(total)
-    population.learning_sum = population.learning_sum * keep + math.exp(total - factors[DELAY])
+    population.learning_sum = population.learning_sum * keep + math.exp(total - _unlearned(factors))
     population.guarded_sum = population.guarded_sum * keep + guarded
     population.guarded_squares = population.guarded_squares * keep + guarded * guarded
 
@@ -95,8 +104,20 @@ def _temper(cfg: WeightConfig, population: Any) -> float:
 
 @kernel
 def _sum(factors: Any) -> float:
-    """The sum of the factors proper: all but `normaliser`, `guard` and `clip`."""
-    return float(factors[NOISE] + factors[DELAY] + factors[BALANCE] + factors[SCORE] + factors[INFLUENCE])
+    """The sum of the raw factors."""
+    total = 0.0
+    for at in RAW_PLACES:
+        total += factors[at]
+    return total
+
+
+@kernel
+def _unlearned(factors: Any) -> float:
+    """The sum of the raw factors that the weighted twin does not learn with."""
+    total = 0.0
+    for at in UNLEARNED_PLACES:
+        total += factors[at]
+    return total
 
 
 @kernel

@@ -2,63 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from sie_online.importance.weight import BALANCE, DELAY, INFLUENCE, NOISE, SCORE
+from sie_online.importance.factor import UNKNOWN, Learned, Moment
+from sie_online.importance.weight import weigh
 from sie_online.jit import kernel
 from sie_online.shard.views import load_text
 
 
+class Statement(NamedTuple):
+    """Which statement it is, beside what it is about (`importance.factor.Moment`)."""
+
+    open_view: int  # sequence number of the open view, -1 for a record that is no sample
+    offset: int
+    etype: int
+    event_time_ms: int
+    published_ms: int
+    revision: int
+    final: bool
+    uncertainty: float
+
+
 @kernel
-def write_statement(
-    out: Any,
-    factors: Any,
-    view: int,
-    offset: int,
-    etype: int,
-    event_time_ms: int,
-    published_ms: int,
-    revision: int,
-    label: int,
-    final: bool,
-    probability: float,
-    feature_score: float,
-    uncertainty: float,
-    noise_probability: float,
-    weight: float,
-) -> None:
-    """Append a row; its ids must have been written by `ids_of_event` or `ids_of_view`."""
-    control = out.control[0]
+def write_statement(cfg: Any, state: Any, out: Any, statement: Statement, moment: Moment) -> float:
+    """Weigh an event as it is known at ``moment`` and append the row that says so; the weight.
+
+    Its ids must have been written by `ids_of_event` or `ids_of_view`. Its factors are left in the scratch.
+    """
+    factors, control = state.scratch.factors, out.control[0]
     row = out.rows[control.rows]
-    row.view = view
-    row.offset = offset
-    row.etype = etype
-    row.event_time_ms = event_time_ms
-    row.published_ms = published_ms
-    row.revision = revision
-    row.label = label
-    row.final = 1 if final else 0
-    row.probability = probability
-    row.error = label - probability if label >= 0 else np.nan
-    row.feature_score = feature_score
-    row.uncertainty = uncertainty
-    row.noise_probability = noise_probability
-    row.weight = weight
+    row.view, row.offset, row.etype = statement.open_view, statement.offset, statement.etype
+    row.event_time_ms, row.published_ms = statement.event_time_ms, statement.published_ms
+    row.revision, row.final = statement.revision, 1 if statement.final else 0
+    row.label = moment.label if statement.open_view >= 0 else UNKNOWN
+    row.error = moment.error if statement.open_view >= 0 else np.nan
+    row.probability, row.uncertainty = moment.probability, statement.uncertainty
+    row.feature_score, row.noise_probability = moment.feature_score, moment.noise_probability
+    row.weight = weigh(cfg.factors, cfg.weight, Learned(state.population[0], state.net), moment, factors)
     for which in range(factors.shape[0]):
         row.factors[which] = factors[which]
     control.rows += 1
-
-
-@kernel
-def set_factors(factors: Any, noise: float, delay: float, balance: float, score: float, influence: float) -> None:
-    """The raw factors of one statement."""
-    factors[NOISE] = noise
-    factors[DELAY] = delay
-    factors[BALANCE] = balance
-    factors[SCORE] = score
-    factors[INFLUENCE] = influence
+    return float(row.weight)
 
 
 @kernel

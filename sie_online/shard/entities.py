@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sie_online import features
-from sie_online.importance import balance, weight
-from sie_online.importance import score as scores
-from sie_online.importance.noise import detector as noise
+from sie_online.importance import weight
+from sie_online.importance.factors import fields_of
 from sie_online.jit import kernel
 from sie_online.shard import slots
 from sie_online.statements import EntityKind
@@ -37,21 +36,15 @@ def _record(*groups: list[tuple[Any, ...]]) -> np.dtype[Any]:
     return np.dtype([field for group in groups for field in group], align=True)
 
 
-USERS = _record(BASE_FIELDS, STATED_FIELDS, features.USER_FIELDS, noise.USER_FIELDS)
-ITEMS = _record(BASE_FIELDS, STATED_FIELDS, features.ITEM_FIELDS, noise.ITEM_FIELDS)
-CATEGORIES = _record(BASE_FIELDS, STATED_FIELDS, features.CATEGORY_FIELDS, noise.CATEGORY_FIELDS)
+USERS = _record(BASE_FIELDS, STATED_FIELDS, features.USER_FIELDS, fields_of("user"))
+ITEMS = _record(BASE_FIELDS, STATED_FIELDS, features.ITEM_FIELDS, fields_of("item"))
+CATEGORIES = _record(BASE_FIELDS, STATED_FIELDS, features.CATEGORY_FIELDS, fields_of("category"))
 USER_KEY_FIELDS: list[tuple[Any, ...]] = [("user_key", "u8")]  # key of the user whose record it is
 PAIRS = _record(
-    BASE_FIELDS, USER_KEY_FIELDS, [("converted_ms", "i8")], features.PAIR_FIELDS, noise.PAIR_FIELDS
+    BASE_FIELDS, USER_KEY_FIELDS, [("converted_ms", "i8")], features.PAIR_FIELDS, fields_of("pair")
 )  # converted_ms: of the last conversion not returned since; 0: none
-INTERESTS = _record(BASE_FIELDS, USER_KEY_FIELDS, features.INTEREST_FIELDS, noise.INTEREST_FIELDS)
-POPULATION = _record(
-    features.POPULATION_FIELDS,
-    noise.POPULATION_FIELDS,
-    balance.POPULATION_FIELDS,
-    scores.POPULATION_FIELDS,
-    weight.POPULATION_FIELDS,
-)
+INTERESTS = _record(BASE_FIELDS, USER_KEY_FIELDS, features.INTEREST_FIELDS, fields_of("interest"))
+POPULATION = _record(features.POPULATION_FIELDS, fields_of("population"), weight.POPULATION_FIELDS)
 
 PRIOR_EVENTS = 1.0
 PRIOR_NOISE = 0.1

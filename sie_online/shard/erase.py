@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sie_online.importance import delay
+from sie_online.importance.factor import UNKNOWN
 from sie_online.jit import kernel
 from sie_online.shard.clock import forget_witness, now_ms
 from sie_online.shard.entities import ERASED_USER
-from sie_online.shard.labels import ERASED, UNKNOWN, revise
+from sie_online.shard.labels import ERASED, revise
 from sie_online.shard.output import has_room
 from sie_online.shard.slots import forget, was_slot_of
 from sie_online.shard.views import drop_user_text, wipe
@@ -60,10 +60,9 @@ def _withdraw(cfg: Any, state: Any, out: Any, view: int) -> None:
     hot, overlay = views.hot[at], views.overlay[at]
     drop_user_text(views, view)
     overlay.label = UNKNOWN
-    log_delay = delay.provisional(hot.probability) if cfg.use_delay else 0.0
-    revise(cfg, state, out, view, max(hot.time_ms, now_ms(state.clock[0])), log_delay, True)
+    revise(cfg, state, out, view, max(hot.time_ms, now_ms(state.clock[0])), True)
     overlay.label, overlay.noise_probability = ERASED, 0.0
-    wipe(views, view)
+    wipe(views, view, state.scratch.nothing[0])
 
 
 @kernel

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sie_online.features import as_dict
+from sie_online.importance.factor import NEGATIVE, POSITIVE
 from sie_online.recommender.plugin import RiverRecommender
 from sie_online.settings import Recommender
-from sie_online.shard.labels import NEGATIVE, POSITIVE
 from sie_online.shard.loop import Texts, features_of, run
 from sie_online.shard.output import DONE, Out
 from sie_online.shard.snapshot import EXTRA, Piece

@@ -6,25 +6,24 @@ same user and item at most a window before it, in whichever order the two arrive
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
-from sie_online.importance import delay
-from sie_online.importance.balance import class_log_weight
-from sie_online.importance.influence import Sample, log_influence
-from sie_online.importance.noise.detector import reassess
-from sie_online.importance.score import NET, log_score
-from sie_online.importance.weight import compose, learning_weight
+from sie_online.importance import factors
+from sie_online.importance.factor import NEGATIVE, POSITIVE, UNKNOWN, Moment
+from sie_online.importance.influence import is_in_force
+from sie_online.importance.noise import reassess
+from sie_online.importance.weight import learning_weight
 from sie_online.jit import kernel
 from sie_online.recommender.kernels import TWINS, UNIFORM, learn, take_back
 from sie_online.shard.clock import is_known, now_ms, waits_from
-from sie_online.shard.emit import ids_of_view, set_factors, write_settled, write_statement
+from sie_online.shard.emit import Statement, ids_of_view, write_settled, write_statement
 from sie_online.shard.output import has_room
 from sie_online.shard.views import newest_of, next_older
 
-UNKNOWN, NEGATIVE, POSITIVE, ERASED = -1, 0, 1, 2
+ERASED = 2
+"""In a label's place: the view is forgotten."""
 
 
 @kernel
@@ -66,8 +65,8 @@ def settle_oldest(cfg: Any, state: Any, out: Any) -> None:
         overlay.noise_probability = _noise_now(cfg, state, at, NEGATIVE)
         overlay.label = NEGATIVE
     published_ms = _due_ms(state.clock[0], state.views.hot[at], cfg.patience_ms)
-    state.population[0].labelled[overlay.label] += 1.0
-    revise(cfg, state, out, counters.head, published_ms, 0.0, True)
+    factors.settle(cfg.factors, state.population[0], np.int64(overlay.label))
+    revise(cfg, state, out, counters.head, published_ms, True)
     write_settled(out, state.views.cold[at])
     counters.settled[overlay.label] += 1
     counters.head += 1
@@ -106,7 +105,7 @@ def convert_view(cfg: Any, state: Any, out: Any, view: int, time_ms: int) -> Non
     first = overlay.label == UNKNOWN
     overlay.label = POSITIVE
     overlay.noise_probability = _noise_now(cfg, state, at, POSITIVE)
-    revise(cfg, state, out, view, time_ms, delay.converted(hot.probability) if cfg.use_delay else 0.0, False)
+    revise(cfg, state, out, view, time_ms, False)
     if cfg.external:
         return
     for twin in range(TWINS):
@@ -127,7 +126,7 @@ def revert_pair(cfg: Any, state: Any, out: Any, pair_key: Any, time_ms: int) -> 
         hot, cold, overlay = state.views.hot[at], state.views.cold[at], state.views.overlay[at]
         if overlay.label == POSITIVE and hot.time_ms <= time_ms:
             overlay.label = NEGATIVE
-            revise(cfg, state, out, view, time_ms, delay.provisional(hot.probability) if cfg.use_delay else 0.0, False)
+            revise(cfg, state, out, view, time_ms, False)
             if not cfg.external:
                 weight = learning_weight(cfg.weight, state.population[0], state.scratch.factors)
                 for twin in range(TWINS):
@@ -147,45 +146,51 @@ def _noise_now(cfg: Any, state: Any, at: int, label: int) -> float:
     user, item = state.users.rows[hot.user_slot], state.items.rows[hot.item_slot]
     if user.key != cold.user_key or item.key != cold.item_key:
         return float(state.views.overlay[at].noise_probability)
-    return float(reassess(cfg.noise, user, item, state.population[0], cold.evidence, label))
+    return float(reassess(cfg.factors.noise, user, item, state.population[0], cold.kept, label))
 
 
 @kernel
-def revise(cfg: Any, state: Any, out: Any, view: int, published_ms: int, log_delay: float, final: bool) -> None:
+def revise(cfg: Any, state: Any, out: Any, view: int, published_ms: int, final: bool) -> None:
     """Publish the next revision of a view; its label and noise probability stand in the overlay."""
     at = view & (state.views.hot.shape[0] - 1)
     hot, cold, overlay = state.views.hot[at], state.views.cold[at], state.views.overlay[at]
-    population, factors = state.population[0], state.scratch.factors
-    p, label = hot.probability, overlay.label
-    error, by_class = np.nan, 0.0
-    if label != UNKNOWN:
-        error = label - p
-        by_class = class_log_weight(population, label, cfg.class_power) if cfg.use_balance else 0.0
-    sample = Sample(cold.user_key, cold.item_key, cold.category_key, cold.etype, p, cold.feature_score, error)
-    set_factors(
-        factors,
-        math.log1p(-overlay.noise_probability) if cfg.use_noise else 0.0,
-        log_delay,
-        cold.group_log_weight + by_class if cfg.use_balance else 0.0,
-        log_score(cfg.combine, cfg.k, population, p, error, cold.feature_score),
-        log_influence(state.net, cfg.k, sample, cold.dense) if cfg.combine == NET else 0.0,
-    )
+    scratch, known = state.scratch, overlay.label != UNKNOWN
     overlay.revision += 1
     ids_of_view(out, state.views, cold)
-    write_statement(
-        out,
-        factors,
-        view=view,
+    _recall(state, cold)
+    moment = Moment(
+        is_sample=True,
+        etype=int(cold.etype),
+        user_key=cold.user_key,
+        item_key=cold.item_key,
+        category_key=cold.category_key,
+        label=int(overlay.label),
+        matured=final and known,
+        probability=hot.probability,
+        error=overlay.label - hot.probability if known else np.nan,
+        feature_score=cold.feature_score,
+        noise_probability=overlay.noise_probability,
+        kept=scratch.kept[0],
+        dense=scratch.dense,
+    )
+    statement = Statement(
+        open_view=view,
         offset=hot.offset,
-        etype=cold.etype,
+        etype=int(cold.etype),
         event_time_ms=hot.time_ms,
         published_ms=published_ms,
-        revision=overlay.revision,
-        label=label,
+        revision=int(overlay.revision),
         final=final,
-        probability=p,
-        feature_score=cold.feature_score,
         uncertainty=cold.uncertainty,
-        noise_probability=overlay.noise_probability,
-        weight=compose(cfg.weight, population, factors),
     )
+    write_statement(cfg, state, out, statement, moment)
+
+
+@kernel
+def _recall(state: Any, cold: Any) -> None:
+    """Bring what factors look at of an open view back to where it lay at the event."""
+    scratch = state.scratch
+    scratch.kept[0] = cold.kept
+    if is_in_force(state.net):
+        for which in range(scratch.dense.shape[0]):
+            scratch.dense[which] = cold.dense[which]

@@ -6,7 +6,6 @@ A result may depend on the records before it and on nothing else, least of all o
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,25 +13,21 @@ import numpy as np
 from sie_online.features import extract
 from sie_online.features import observe as observe_features
 from sie_online.hashing import combine
-from sie_online.importance import delay
-from sie_online.importance.balance import class_log_weight, group_log_weight
-from sie_online.importance.influence import Sample, log_influence
-from sie_online.importance.noise.detector import assess
-from sie_online.importance.noise.detector import observe as observe_noise
-from sie_online.importance.score import NET, log_score, observe_scores
-from sie_online.importance.weight import compose, learning_weight, observe_weight
+from sie_online.importance import factors
+from sie_online.importance.factor import POSITIVE, UNKNOWN, Entities, Moment
+from sie_online.importance.noise import assess
+from sie_online.importance.noise import observe as observe_noise
+from sie_online.importance.weight import learning_weight, observe_weight
 from sie_online.ingest.events import ERASE_CODE, HEARTBEAT_CODE
 from sie_online.jit import kernel
 from sie_online.masks import has
 from sie_online.recommender.kernels import UNIFORM, WEIGHTED, learn, note_usage, predict
 from sie_online.shard.clock import Belief, beat, hear, heard_ms
 from sie_online.shard.dedupe import contains, remember
-from sie_online.shard.emit import ids_of_event, set_factors, write_statement
+from sie_online.shard.emit import Statement, ids_of_event, write_statement
 from sie_online.shard.entities import CATEGORY, ITEM, USER, count, statement_due
 from sie_online.shard.erase import forget_user
 from sie_online.shard.labels import (
-    POSITIVE,
-    UNKNOWN,
     convert_pair,
     convert_view,
     count_of_pair,
@@ -75,15 +70,14 @@ class Slots(NamedTuple):
 class Estimates(NamedTuple):
     """What is published of an event at once."""
 
-    p: float
     p_uniform: float
     p_weighted: float
+    p: float
     feature_score: float
     uncertainty: float
     noise: float
     weight: float
     learn_weight: float
-    group_log_weight: float
 
 
 @kernel
@@ -197,27 +191,10 @@ def _process(cfg: Any, state: Any, event: Any, texts: Any, at: int, out: Any) ->
     counters.weighted[event.etype] += 1
     remember(state.dedupe, event.event_key, counters.events - 1)
     slots = _find(state, event, counters.events)
-    estimates = _estimate(cfg, state, event, slots)
+    ids_of_event(out, texts, at)
+    estimates = _estimate(cfg, state, event, slots, out)
     sample = has(cfg.samples, event.etype)
     _count_weight(counters, estimates.weight)
-    ids_of_event(out, texts, at)
-    write_statement(
-        out,
-        state.scratch.factors,
-        view=counters.tail if sample else -1,
-        offset=event.offset,
-        etype=event.etype,
-        event_time_ms=event.time_ms,
-        published_ms=event.time_ms,
-        revision=0,
-        label=UNKNOWN,
-        final=not sample,
-        probability=estimates.p,
-        feature_score=estimates.feature_score,
-        uncertainty=estimates.uncertainty,
-        noise_probability=estimates.noise,
-        weight=estimates.weight,
-    )
     if sample:
         _learn_negative(cfg, state, estimates)
         _open_view(state, event, texts, at, slots, estimates, cfg.patience_ms)
@@ -243,16 +220,14 @@ def _find(state: Any, event: Any, ordinal: int) -> Slots:
 
 
 @kernel
-def _estimate(cfg: Any, state: Any, event: Any, slots: Slots) -> Estimates:
-    """Predict, assess and weigh an event before anything is learned from it."""
-    user, item = state.users.rows[slots.user], state.items.rows[slots.item]
-    category = state.categories.rows[slots.category]
-    pair, interest, population = state.pairs.rows[slots.pair], state.interests.rows[slots.interest], state.population[0]
-    scratch, s = state.scratch, cfg.weight.strength
+def _estimate(cfg: Any, state: Any, event: Any, slots: Slots, out: Any) -> Estimates:
+    """Predict, assess, weigh and state an event before anything is learned from it."""
+    scratch, population, s = state.scratch, state.population[0], cfg.weight.strength
     _extract(cfg, state, event, slots)
     uniform = predict(cfg.model, state.model, UNIFORM, scratch.features)
     weighted = predict(cfg.model, state.model, WEIGHTED, scratch.features)
-    if has(cfg.samples, event.etype):
+    sample, converts = has(cfg.samples, event.etype), has(cfg.conversions, event.etype)
+    if sample:
         note_usage(state.model, UNIFORM)
         note_usage(state.model, WEIGHTED)
     p_uniform, p_weighted = uniform.probability, weighted.probability
@@ -261,35 +236,49 @@ def _estimate(cfg: Any, state: Any, event: Any, slots: Slots) -> Estimates:
     p = (1.0 - s) * p_uniform + s * p_weighted
     feature_score = (1.0 - s) * uniform.feature_score + s * weighted.feature_score
     uncertainty = (1.0 - s) * uniform.uncertainty + s * weighted.uncertainty
-    noise = assess(cfg.noise, user, item, category, pair, interest, population, event, scratch.evidence)
-    group = group_log_weight(population, category, cfg.group_share) if cfg.use_balance else 0.0
-    converts = has(cfg.conversions, event.etype)
-    log_delay = 0.0
-    if cfg.use_delay and converts:
-        log_delay = delay.converted(p)
-    elif cfg.use_delay and has(cfg.samples, event.etype):
-        log_delay = delay.provisional(p)
-    by_class = class_log_weight(population, POSITIVE, cfg.class_power) if cfg.use_balance and converts else 0.0
-    error = 1.0 - p if converts else np.nan
-    log_f = 0.0
-    if cfg.combine == NET and (converts or has(cfg.samples, event.etype)):
-        etype = cfg.sample_type if converts else event.etype
-        sample = Sample(event.user_key, event.item_key, event.category_key, etype, p, feature_score, error)
-        log_f = log_influence(state.net, cfg.k, sample, scratch.dense)
-    set_factors(
-        scratch.factors,
-        math.log1p(-noise) if cfg.use_noise else 0.0,
-        log_delay,
-        group + by_class,
-        log_score(cfg.combine, cfg.k, population, p, error, feature_score),
-        log_f,
+    noise = _assess(cfg, state, event, slots)
+    moment = Moment(
+        is_sample=sample or converts,
+        etype=cfg.sample_type if converts else int(event.etype),
+        user_key=event.user_key,
+        item_key=event.item_key,
+        category_key=event.category_key,
+        label=POSITIVE if converts else UNKNOWN,
+        matured=False,
+        probability=p,
+        error=1.0 - p if converts else np.nan,
+        feature_score=feature_score,
+        noise_probability=noise,
+        kept=scratch.kept[0],
+        dense=scratch.dense,
     )
-    weight = compose(cfg.weight, population, scratch.factors)
+    statement = Statement(
+        open_view=state.counters[0].tail if sample else -1,
+        offset=event.offset,
+        etype=int(event.etype),
+        event_time_ms=event.time_ms,
+        published_ms=event.time_ms,
+        revision=0,
+        final=not sample,
+        uncertainty=uncertainty,
+    )
+    weight = write_statement(cfg, state, out, statement, moment)
     learn_weight = learning_weight(cfg.weight, population, scratch.factors)
-    if converts or has(cfg.samples, event.etype):
+    if moment.is_sample:
         observe_weight(population, scratch.factors)
-        observe_scores(cfg.combine, population, p, error, feature_score)
-    return Estimates(p, p_uniform, p_weighted, feature_score, uncertainty, noise, weight, learn_weight, group)
+    factors.observe(cfg.factors, population, moment)
+    return Estimates(p_uniform, p_weighted, p, feature_score, uncertainty, noise, weight, learn_weight)
+
+
+@kernel
+def _assess(cfg: Any, state: Any, event: Any, slots: Slots) -> float:
+    """P(noise) of the event; what its factors will need later is left in the scratch."""
+    user, item = state.users.rows[slots.user], state.items.rows[slots.item]
+    category = state.categories.rows[slots.category]
+    pair, interest, population = state.pairs.rows[slots.pair], state.interests.rows[slots.interest], state.population[0]
+    kept = state.scratch.kept[0]
+    factors.remember(cfg.factors, population, Entities(user, item, category, pair, interest), kept)
+    return float(assess(cfg.factors.noise, user, item, category, pair, interest, population, event, kept))
 
 
 @kernel
@@ -320,9 +309,7 @@ def _open_view(
         estimates.learn_weight,
     )
     cold.feature_score, cold.uncertainty = estimates.feature_score, estimates.uncertainty
-    cold.group_log_weight = estimates.group_log_weight
-    for which in range(scratch.evidence.shape[0]):
-        cold.evidence[which] = scratch.evidence[which]
+    cold.kept = scratch.kept[0]
     for which in range(scratch.features.shape[0]):
         cold.features[which] = scratch.features[which]
     for which in range(scratch.dense.shape[0]):
@@ -351,11 +338,10 @@ def _count_event(cfg: Any, state: Any, event: Any, at: int, slots: Slots, estima
     category = state.categories.rows[slots.category]
     pair, interest, population = state.pairs.rows[slots.pair], state.interests.rows[slots.interest], state.population[0]
     observe_features(cfg.features, user, item, category, pair, interest, population, event)
-    observe_noise(cfg.noise, user, item, category, pair, interest, population, event, estimates.noise)
+    observe_noise(cfg.factors.noise, user, item, category, pair, interest, population, event, estimates.noise)
     count(user, estimates.weight, estimates.noise, event.time_ms)
     count(item, estimates.weight, estimates.noise, event.now_ms)
     count(category, estimates.weight, estimates.noise, event.now_ms)
-    population.grouped += 1.0
     if statement_due(cfg.statement, user, event.time_ms):
         _state(out, USER, at, user, user.z_alpha, user.z_beta, event.offset)
     if statement_due(cfg.statement, item, event.now_ms):

@@ -22,25 +22,24 @@ MAX_ENTITIES = 3 * 1_024
 DONE, DRAIN, GROW, ENLARGE = range(4)
 """Why the loop stopped: at the end; output full; ring of open views full; one event needs a larger output."""
 
+_FACTOR_COLUMNS = tuple(f"f_{name}" for name in FACTORS)
+INTEGERS = tuple(field.name for field in WEIGHTS if field.type == pa.int64() and field.name != "generation")
+REALS = tuple(field.name for field in WEIGHTS if field.type == pa.float64() and field.name not in _FACTOR_COLUMNS)
+"""Columns that a kernel writes as they are published: `sie_online.shard.emit`."""
+
 STATEMENT = np.dtype(
     [
-        ("offset", "i8"),
-        ("event_time_ms", "i8"),
-        ("published_ms", "i8"),
+        *((name, "i8") for name in INTEGERS),
         ("view", "i8"),  # sequence number of the open view, -1 for a record that is no sample
         ("revision", "i4"),
         ("label", "i4"),  # -1 unknown
         ("etype", "i4"),
         ("final", "i4"),
-        ("probability", "f8"),
-        ("error", "f8"),  # NaN unknown
-        ("feature_score", "f8"),
-        ("noise_probability", "f8"),
-        ("weight", "f8"),
-        ("uncertainty", "f8"),
+        *((name, "f8") for name in REALS),  # NaN: unknown
         ("factors", "f8", (len(FACTORS),)),
     ]
 )
+"""One statement as the kernels write it."""
 
 STATEMENT_WORDS = {name: offset // 8 for name, (_, offset, *_) in (STATEMENT.fields or {}).items()}
 """Where each field begins in a statement, in words of eight bytes."""
@@ -145,17 +144,15 @@ class Renderer:
         rows = out.rows[:n]
         numbers = _Numbers(rows)
         known = pa.py_buffer(np.packbits(rows["label"] >= 0, bitorder="little"))
-        columns = self._shared(rows, numbers, generation)
+        columns = self._shared(rows, numbers, generation, self._weights)
         columns |= {
             "event_id": _text(out.event_at, out.event_ids, n),
             "final": pa.array(rows["final"] != 0),
             "model_version": self._constant("model_version", version, n),
-            "published_ms": numbers.integers("published_ms"),
             "user_id": _text(out.user_at, out.user_ids, n),
             "item_id": _text(out.item_at, out.item_ids, n),
             "label": pa.Array.from_buffers(pa.int8(), n, [known, pa.py_buffer(rows["label"].astype(np.int8))]),
             "error": numbers.reals("error", valid=known),
-            "uncertainty": numbers.reals("uncertainty"),
         }
         return pa.RecordBatch.from_arrays([columns[name] for name in self._weights.names], schema=self._weights)
 
@@ -165,12 +162,11 @@ class Renderer:
             return self._no_samples
         rows, keys = settled.rows, settled.keys
         numbers = _Numbers(rows)
-        columns = self._shared(rows, numbers, generation)
+        columns = self._shared(rows, numbers, generation, self._samples)
         columns |= {
             "event_id": pa.array(settled.event_ids, pa.string()),
             "settled_ms": numbers.integers("published_ms"),
             "label": _plain(rows["label"].astype(np.int8)),
-            "error": numbers.reals("error"),
             "user_hash": _plain(keys["user_key"]),
             "item_hash": _plain(keys["item_key"]),
             "category_hash": _plain(keys["category_key"]),
@@ -179,22 +175,20 @@ class Renderer:
         }
         return pa.RecordBatch.from_arrays([columns[name] for name in self._samples.names], schema=self._samples)
 
-    def _shared(self, rows: NDArray[np.void], numbers: _Numbers, generation: int) -> dict[str, pa.Array]:
-        """The columns that weights and samples have in common, without their ids."""
-        n = len(rows)
+    def _shared(
+        self, rows: NDArray[np.void], numbers: _Numbers, generation: int, schema: pa.Schema
+    ) -> dict[str, pa.Array]:
+        """The columns of ``schema`` that say the same in weights and samples, without their ids."""
+        n, names = len(rows), set(schema.names)
         etypes = pa.py_buffer(rows["etype"].astype(np.int8))
         return {
             "event_type": pa.DictionaryArray.from_buffers(EVENT_TYPE, n, [None, etypes], EVENT_TYPE_NAMES),
             "partition": self._constant("partition", self._partition, n),
-            "offset": numbers.integers("offset"),
             "revision": _plain(rows["revision"]),
             "generation": self._constant("generation", generation, n),
-            "event_time_ms": numbers.integers("event_time_ms"),
-            "probability": numbers.reals("probability"),
-            "feature_score": numbers.reals("feature_score"),
-            "noise_probability": numbers.reals("noise_probability"),
-            "weight": numbers.reals("weight"),
-            **{f"f_{name}": numbers.reals("factors", at) for at, name in enumerate(FACTORS)},
+            **{name: numbers.integers(name) for name in INTEGERS if name in names},
+            **{name: numbers.reals(name) for name in REALS if name in names},
+            **{name: numbers.reals("factors", at) for at, name in enumerate(_FACTOR_COLUMNS)},
         }
 
     def _constant(self, name: str, value: int | str, n: int) -> pa.Array:

@@ -6,16 +6,15 @@ Owns the layout. What changes it: the event loop (`sie_online.shard.loop`). What
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sie_online.contracts import EVENT_TYPES, FACTORS
 from sie_online.features import FACTOR_COLUMNS, N_DENSE, N_FEATURES, FeatureConfig
-from sie_online.importance import score as scores
+from sie_online.importance.factors import KEPT, settings_of
 from sie_online.importance.influence import NetArrays, no_net
-from sie_online.importance.noise.detector import N_EVIDENCE, NoiseConfig
 from sie_online.importance.weight import WeightConfig
 from sie_online.ingest.events import TYPE_CODES
 from sie_online.masks import mask_of
@@ -27,8 +26,6 @@ from sie_online.shard.entities import CATEGORIES, INTERESTS, ITEMS, PAIRS, POPUL
 from sie_online.shard.slots import SlotTable, new_table
 from sie_online.shard.views import FIRST_CAPACITY, Views, new_views
 
-COMBINE_CODES = {"off": scores.OFF, "sum": scores.SUM, "product": scores.PRODUCT, "net": scores.NET}
-
 
 class Config(NamedTuple):
     """Everything the kernels need of the settings; times in ms, event types as bit masks of their codes."""
@@ -39,18 +36,11 @@ class Config(NamedTuple):
     patience_ms: int  # the window, and the wait for late events
     sample_type: int  # the commonest: what a conversion is weighed as
     max_open_views: int
-    use_noise: bool
-    use_delay: bool
-    use_balance: bool
-    combine: int
-    k: float
-    class_power: float
-    group_share: float
     external: bool
     belief: Belief
     features: FeatureConfig
     model: RecommenderConfig
-    noise: NoiseConfig
+    factors: Any  # `importance.factors.FactorSettings`
     weight: WeightConfig
     statement: StatementConfig
 
@@ -81,7 +71,8 @@ class Scratch(NamedTuple):
 
     features: NDArray[np.uint32]
     dense: NDArray[np.float32]
-    evidence: NDArray[np.float64]
+    kept: NDArray[np.void]  # what the factors keep of the event
+    nothing: NDArray[np.void]  # the same of no event
     factors: NDArray[np.float64]
     external: NDArray[np.float64]
 
@@ -115,18 +106,11 @@ def config_of(settings: Settings) -> Config:
         patience_ms=round(labels.window_s * 1000) + round(labels.lateness_s * 1000),
         sample_type=TYPE_CODES["view" if "view" in labels.samples else labels.samples[0]],
         max_open_views=1 << (labels.max_open_views.bit_length() - 1),
-        use_noise="noise" in importance.factors,
-        use_delay="delay" in importance.factors,
-        use_balance="balance" in importance.factors,
-        combine=COMBINE_CODES[importance.combine],
-        k=importance.k,
-        class_power=importance.class_power,
-        group_share=importance.group_share,
         external=bool(settings.recommender.classifier),
         belief=belief_of(settings),
         features=FeatureConfig(samples=samples, conversions=conversions),
         model=RecommenderConfig(),
-        noise=NoiseConfig(samples=samples, conversions=conversions),
+        factors=settings_of(settings),
         weight=WeightConfig(
             strength=settings.guard.strength,
             minimum=importance.weight_min,
@@ -164,7 +148,8 @@ def new_state(settings: Settings, scratch: Path | None = None) -> State:
         scratch=Scratch(
             features=np.zeros(N_FEATURES, np.uint32),
             dense=np.zeros(N_DENSE, np.float32),
-            evidence=np.zeros(N_EVIDENCE, np.float64),
+            kept=np.zeros(1, KEPT),
+            nothing=np.zeros(1, KEPT),
             factors=np.zeros(len(FACTORS), np.float64),
             external=np.zeros(2, np.float64),
         ),

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from sie_online.errors import UnreachableError
 from sie_online.features import N_DENSE, N_FEATURES
-from sie_online.importance.noise.detector import N_EVIDENCE
+from sie_online.importance.factors import KEPT
 from sie_online.jit import kernel
 
 HOT = np.dtype(
@@ -55,8 +55,7 @@ COLD = np.dtype(
         ("learn_weight", "f8"),
         ("feature_score", "f8"),
         ("uncertainty", "f8"),
-        ("group_log_weight", "f8"),
-        ("evidence", "f8", (N_EVIDENCE,)),
+        ("kept", KEPT),  # by the factors
         ("features", "u4", (N_FEATURES,)),
         ("dense", "f4", (N_DENSE,)),
     ]
@@ -191,8 +190,11 @@ def drop_user_text(views: Any, view: int) -> None:
 
 
 @kernel
-def wipe(views: Any, view: int) -> None:
-    """Empty ``view`` but for its time and place, so that it leaves the ring in its turn and is found by no pair."""
+def wipe(views: Any, view: int, nothing: Any) -> None:
+    """Empty ``view`` but for its time and place, so that it leaves the ring in its turn and is found by no pair.
+
+    ``nothing`` is what the factors keep of nothing.
+    """
     at = view & (views.hot.shape[0] - 1)
     hot, cold = views.hot[at], views.cold[at]
     for step in range(cold.event_bytes + cold.item_bytes):
@@ -201,9 +203,8 @@ def wipe(views: Any, view: int) -> None:
     cold.user_key, cold.item_key, cold.category_key, cold.etype = 0, 0, 0, 0
     cold.event_bytes, cold.item_bytes = 0, 0
     cold.p_uniform, cold.p_weighted, cold.learn_weight = 0.0, 0.0, 0.0
-    cold.feature_score, cold.uncertainty, cold.group_log_weight = 0.0, 0.0, 0.0
-    for which in range(cold.evidence.shape[0]):
-        cold.evidence[which] = 0.0
+    cold.feature_score, cold.uncertainty = 0.0, 0.0
+    cold.kept = nothing
     for which in range(cold.features.shape[0]):
         cold.features[which] = 0
     for which in range(cold.dense.shape[0]):

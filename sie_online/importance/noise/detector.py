@@ -65,7 +65,7 @@ __all__ = [
     "CATEGORY_FIELDS",
     "INTEREST_FIELDS",
     "ITEM_FIELDS",
-    "N_EVIDENCE",
+    "KEPT_FIELDS",
     "PAIR_FIELDS",
     "POPULATION_FIELDS",
     "USER_FIELDS",
@@ -125,8 +125,10 @@ POPULATION_FIELDS: list[tuple[Any, ...]] = [
     ("z_share_n", "f8", (N_ROLES,)),
 ]
 
-N_EVIDENCE = 2  # stored with a view: its summed surprise, and log odds that it brings along
-SUM, ODDS = range(N_EVIDENCE)
+KEPT_FIELDS: list[tuple[Any, ...]] = [
+    ("surprise", "f8"),  # a view's summed surprise ...
+    ("log_odds", "f8"),  # ... and log odds that it brings along
+]
 
 
 @kernel
@@ -143,9 +145,9 @@ def order_guilt(user: Any) -> float:
 
 
 @kernel
-def slip_probability(cfg: NoiseConfig, item: Any, population: Any, evidence: Any) -> float:
+def slip_probability(cfg: NoiseConfig, item: Any, population: Any, kept: Any) -> float:
     """P(the view itself is a slip), with the item's explicit signals as they stand now."""
-    odds = event_log_ratio(population, evidence[SUM]) + evidence[ODDS] + item_explicit(item, population)
+    odds = event_log_ratio(population, kept.surprise) + kept.log_odds + item_explicit(item, population)
     return posterior(cfg, population, EVENT_ROLE, odds)
 
 
@@ -159,15 +161,15 @@ def assess(
     interest: Any,
     population: Any,
     event: Any,
-    evidence_out: Any,
+    kept: Any,
 ) -> float:
     """P(noise) of an event from what was known before it.
 
-    Call before `observe` and before ``last_ms`` moves. ``evidence_out`` (N_EVIDENCE floats) is to be stored with a
-    view and handed to `reassess`. Finite for every input, in [0, ``cfg.max_probability``].
+    Call before `observe` and before ``last_ms`` moves. What `reassess` will need of a view is left in ``kept``
+    (`KEPT_FIELDS`). Finite for every input, in [0, ``cfg.max_probability``].
     """
-    evidence_out[SUM] = ON_THE_WAY
-    evidence_out[ODDS] = 0.0
+    kept.surprise = ON_THE_WAY
+    kept.log_odds = 0.0
     if has(cfg.conversions, event.etype):
         surprises = population.z_surprises
         order_surprises(cfg, user, item, pair, population, event, surprises)
@@ -177,13 +179,13 @@ def assess(
         return combined(cfg, account, order_guilt(user), 0.0)
     traits = population.z_traits
     trait_values(user, item, category, pair, interest, population, event, traits)
-    evidence_out[SUM] = summed_event(user, population, event, traits)
-    evidence_out[ODDS] = dwell_log_ratio(population, event)
-    return combined(cfg, account, order_guilt(user), slip_probability(cfg, item, population, evidence_out))
+    kept.surprise = summed_event(user, population, event, traits)
+    kept.log_odds = dwell_log_ratio(population, event)
+    return combined(cfg, account, order_guilt(user), slip_probability(cfg, item, population, kept))
 
 
 @kernel
-def reassess(cfg: NoiseConfig, user: Any, item: Any, population: Any, evidence: Any, label: int) -> float:
+def reassess(cfg: NoiseConfig, user: Any, item: Any, population: Any, kept: Any, label: int) -> float:
     """P(noise) of an earlier view with what is known now.
 
     ``label`` 1: the pair has just converted (call after the conversion was observed): the view is as good as that
@@ -192,7 +194,7 @@ def reassess(cfg: NoiseConfig, user: Any, item: Any, population: Any, evidence: 
     if label == 1:
         return combined(cfg, 0.0, user.z_last_order, 0.0)
     account = account_probability(cfg, user, population)
-    return combined(cfg, account, order_guilt(user), slip_probability(cfg, item, population, evidence))
+    return combined(cfg, account, order_guilt(user), slip_probability(cfg, item, population, kept))
 
 
 @kernel

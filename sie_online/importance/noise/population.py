@@ -43,6 +43,8 @@ class NoiseConfig(NamedTuple):
     """Bit mask of the event types that may be slips: those that get a label."""
     conversions: int = CONVERSIONS
     """Bit mask of the event types that are orders: those that make a sample positive."""
+    on: bool = True
+    """Whether P(noise) enters the weight; it is estimated and published all the same."""
 
 
 @kernel

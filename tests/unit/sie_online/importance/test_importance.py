@@ -10,17 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sie_online.contracts import FACTORS
-from sie_online.importance import balance, delay
-from sie_online.importance import score as scores
+from sie_online.contracts import FACTORS, RAW_FACTORS
+from sie_online.importance import balance, delay, score
+from sie_online.importance.factor import Learned, Moment
+from sie_online.importance.influence import no_net
+from sie_online.importance.score import ScoreConfig
 from sie_online.importance.weight import (
-    BALANCE,
-    DELAY,
     GUARD,
-    INFLUENCE,
-    NOISE,
     NORMALISER,
-    SCORE,
     WeightConfig,
     compose,
     effective_share,
@@ -28,9 +25,10 @@ from sie_online.importance.weight import (
     observe_weight,
 )
 from sie_online.shard.entities import CATEGORIES, POPULATION
+from tests.moments import a_moment
 
 probabilities = st.floats(1e-6, 1 - 1e-6)
-RAW = (NOISE, DELAY, BALANCE, SCORE, INFLUENCE)
+RAW = [FACTORS.index(name) for name in RAW_FACTORS]
 raw_factors = st.lists(st.floats(-30, 30), min_size=len(RAW), max_size=len(RAW))
 configs = st.builds(WeightConfig, st.floats(0, 1), st.just(1e-3), st.floats(1.5, 50), st.floats(0, 0.5))
 
@@ -41,7 +39,7 @@ def population() -> Any:
 
 def factors(*raw: float) -> Any:
     out = np.zeros(len(FACTORS))
-    out[list(RAW[: len(raw)])] = raw
+    out[RAW[: len(raw)]] = raw
     return out
 
 
@@ -99,7 +97,8 @@ def test_the_effective_sample_size_keeps_its_floor() -> None:
 def test_the_twin_learns_without_delay_and_at_full_strength() -> None:
     cfg = WeightConfig(0.0, 1e-3, 100.0, 0.0)
     columns = factors()
-    columns[NOISE], columns[DELAY], columns[BALANCE] = -1.0, -0.5, 0.25
+    for name, value in (("noise", -1.0), ("delay", -0.5), ("balance", 0.25)):
+        columns[FACTORS.index(name)] = value
     assert learning_weight(cfg, population(), columns) == pytest.approx(math.exp(-0.75))
 
 
@@ -121,25 +120,27 @@ def test_a_group_beyond_its_share_is_weighed_down_to_it() -> None:
     assert balance.group_log_weight(state, category, 0.2) == 0.0
 
 
+def sample(p: float, error: float, feature_score: float) -> Moment:
+    return a_moment(probability=p, error=error, feature_score=feature_score)
+
+
 @given(
-    mode=st.sampled_from([scores.OFF, scores.SUM, scores.PRODUCT]),
-    told=st.lists(st.tuples(probabilities, st.floats(-1, 1) | st.just(math.nan), st.floats(0, 50)), max_size=40),
+    mode=st.sampled_from([score.SUM, score.PRODUCT]),
+    given=st.lists(st.tuples(probabilities, st.floats(-1, 1) | st.just(math.nan), st.floats(0, 50)), max_size=40),
     k=st.floats(0.5, 10),
 )
-def test_the_score_factor_is_finite_and_off_means_zero(mode: int, told: list[Any], k: float) -> None:
-    state = population()
-    for p, error, feature_score in told:
-        value = scores.log_score(mode, k, state, p, error, feature_score)
-        scores.observe_scores(mode, state, p, error, feature_score)
-        assert math.isfinite(value)
-        assert mode != scores.OFF or value == 0.0
+def test_the_score_factor_is_finite(mode: int, given: list[Any], k: float) -> None:
+    cfg, learned = ScoreConfig(True, mode, k), Learned(population(), no_net())
+    for scores in given:
+        assert math.isfinite(score.log_weight(cfg, learned, sample(*scores)))
+        score.observe(cfg, learned.population, sample(*scores))
 
 
 def test_the_score_factor_averages_to_k() -> None:
-    rng, state = np.random.default_rng(0), population()
+    rng, cfg, learned = np.random.default_rng(0), ScoreConfig(True, score.SUM, 2.0), Learned(population(), no_net())
     values = []
     for _ in range(4_000):
-        p, feature_score = rng.beta(1, 20), rng.exponential(0.5)
-        values.append(math.exp(scores.log_score(scores.SUM, 2.0, state, p, math.nan, feature_score)))
-        scores.observe_scores(scores.SUM, state, p, math.nan, feature_score)
+        each = sample(rng.beta(1, 20), math.nan, rng.exponential(0.5))
+        values.append(math.exp(score.log_weight(cfg, learned, each)))
+        score.observe(cfg, learned.population, each)
     assert np.mean(values[1_000:]) == pytest.approx(2.0, rel=0.05)

@@ -25,10 +25,12 @@ from sie_online.announcements import (
     encode,
     manifest_key,
 )
-from sie_online.features import N_DENSE
-from sie_online.importance.influence import NetArrays, Sample, importance, log_influence, new_net, no_net
+from sie_online.importance.factor import Learned
+from sie_online.importance.influence import InfluenceConfig, NetArrays, importance, log_weight, new_net, no_net
 from sie_online.shard import Shard
+from sie_online.shard.entities import POPULATION
 from tests.events import heartbeat, random_events, records, run, samples, small_settings, weights
+from tests.moments import a_moment
 from tests.nets import random_weights
 
 N = 600
@@ -65,12 +67,12 @@ def test_the_kernel_says_what_the_reference_says_bit_for_bit(net: NetArrays) -> 
         found = [
             importance(
                 net,
-                Sample(
-                    told.user_hash[row], told.item_hash[row], told.category_hash[row], int(told.event_type[row]),
-                    float(told.probability[row]), float(told.feature_score[row]),
-                    float(told.error[row]) if is_known else np.nan,
+                a_moment(
+                    user_key=told.user_hash[row], item_key=told.item_hash[row], category_key=told.category_hash[row],
+                    etype=int(told.event_type[row]), probability=float(told.probability[row]),
+                    feature_score=float(told.feature_score[row]),
+                    error=float(told.error[row]) if is_known else np.nan, dense=told.dense[row],
                 ),
-                told.dense[row],
             )
             for row in range(len(told.dense))
         ]  # fmt: skip
@@ -79,8 +81,8 @@ def test_the_kernel_says_what_the_reference_says_bit_for_bit(net: NetArrays) -> 
 
 
 def test_without_a_net_the_factor_is_nothing() -> None:
-    sample = Sample(np.uint64(1), np.uint64(2), np.uint64(3), 1, 0.1, 0.2, np.nan)
-    assert log_influence(no_net(), 1.0, sample, np.zeros(N_DENSE, np.float32)) == 0.0
+    learned = Learned(np.zeros(1, POPULATION)[0], no_net())
+    assert log_weight(InfluenceConfig(True, 1.0), learned, a_moment()) == 0.0
 
 
 def test_shards_that_run_beside_each_other_share_a_net_and_no_working_memory(net: NetArrays) -> None:

@@ -34,7 +34,7 @@ class Event(NamedTuple):
 
 
 @numba.njit
-def walk(cfg: Any, columns: Any, tables: Any, population: Any, first: Any, last: Any, evidence: Any) -> None:
+def walk(cfg: Any, columns: Any, tables: Any, population: Any, first: Any, last: Any, kept: Any) -> None:
     """Assess and observe every event, then reassess all views at the end; purchases settle their pair's last view."""
     time_ms, etype, user, item, category, pair, interest, dwell, rating = columns
     users, items, categories, pairs, interests = tables
@@ -43,7 +43,7 @@ def walk(cfg: Any, columns: Any, tables: Any, population: Any, first: Any, last:
         u, v, c = users[user[i]], items[item[i]], categories[category[i]]
         p, x = pairs[pair[i]], interests[interest[i]]
         event = Event(time_ms[i], etype[i], category[i], dwell[i], rating[i])
-        first[i] = noise.assess(cfg, u, v, c, p, x, population, event, evidence[i])
+        first[i] = noise.assess(cfg, u, v, c, p, x, population, event, kept[i])
         last[i] = first[i]
         noise.observe(cfg, u, v, c, p, x, population, event, first[i])
         if etype[i] == VIEW:
@@ -55,7 +55,7 @@ def walk(cfg: Any, columns: Any, tables: Any, population: Any, first: Any, last:
         x.last_ms = time_ms[i]
     for i in range(len(time_ms)):
         if etype[i] == VIEW:
-            last[i] = noise.reassess(cfg, users[user[i]], items[item[i]], population, evidence[i], 0)
+            last[i] = noise.reassess(cfg, users[user[i]], items[item[i]], population, kept[i], 0)
 
 
 @dataclass
@@ -87,7 +87,15 @@ class Stream:
         population = np.zeros(1, np.dtype(noise.POPULATION_FIELDS))
         n = len(self.rows)
         out = Result(np.empty(n), np.empty(n), population[0], tables[0], tables[1])
-        walk(cfg or NoiseConfig(), columns, tables, population[0], out.first, out.last, np.empty((n, noise.N_EVIDENCE)))
+        walk(
+            cfg or NoiseConfig(),
+            columns,
+            tables,
+            population[0],
+            out.first,
+            out.last,
+            np.zeros(n, np.dtype(noise.KEPT_FIELDS)),
+        )
         return out
 
     def where(self, etype: int) -> NDArray[np.bool_]:
@@ -169,7 +177,7 @@ def test_views_that_led_to_a_bought_order_share_its_verdict() -> None:
     items = np.zeros(1, np.dtype(BASE + noise.ITEM_FIELDS))
     population = np.zeros(1, np.dtype(noise.POPULATION_FIELDS))
     users[0]["z_last_order"] = 0.75
-    p = noise.reassess(NoiseConfig(), users[0], items[0], population[0], np.zeros(noise.N_EVIDENCE), 1)
+    p = noise.reassess(NoiseConfig(), users[0], items[0], population[0], np.zeros(1, np.dtype(noise.KEPT_FIELDS))[0], 1)
     assert p == pytest.approx(0.75)
 
 
