@@ -89,7 +89,7 @@ class App(faust.App):
         self.publisher = Publisher(settings)
         adoptions = Adoptions(settings, self.publisher, self.metrics)
         self.ownership = Ownership(settings, self.store, overrides, adoptions.loaded.nets.get)
-        self.owner = Worker(
+        self.worker = Worker(
             settings,
             store=self.store,
             ownership=self.ownership,
@@ -98,7 +98,15 @@ class App(faust.App):
             metrics=self.metrics,
             vitals=self.vitals,
         )
-        self.log_watch = LogWatch(self.owner, self.vitals, self.metrics, self.publisher, self.availability)
+        self.owner = self.worker.assignment
+        self.log_watch = LogWatch(
+            settings,
+            self.worker.leases,
+            vitals=self.vitals,
+            metrics=self.metrics,
+            publisher=self.publisher,
+            availability=self.availability,
+        )
         self.metrics.watch_unacked_bytes(lambda: self.publisher.unacked_bytes)
         self.site = Site(settings, self.metrics.registry, self._health())
         self._starting = "starting"
@@ -108,15 +116,15 @@ class App(faust.App):
 
     def on_init_dependencies(self) -> Iterable[ServiceT]:
         """The publisher early: it starts before, and stops after, everything that has something to say."""
-        self.owner.attach(cast(Consumer, self.consumer))
-        return [self.site, self.publisher, self.owner, self.log_watch, *super().on_init_dependencies()]
+        self.worker.consumer.attach(cast(Consumer, self.consumer))
+        return [self.site, self.publisher, self.worker, self.log_watch, *super().on_init_dependencies()]
 
     def _health(self) -> Health:
         return Health(
             stalled_s=self.vitals.stalled_s,
             assigned=lambda: self.owner.assigned,
             recovered=lambda: self.owner.recovered,
-            agents_running=lambda: self.owner.running,
+            agents_running=lambda: self.worker.processing.running,
             reason=lambda: self._starting or self.availability.reason,
         )
 
@@ -147,7 +155,7 @@ class App(faust.App):
     async def _finish(self, *_: Any, **__: Any) -> None:
         """Faust has stopped the flow and not yet left the group: the last checkpoints."""
         if self.crash_reason is None:
-            await self.owner.finish()
+            await self.worker.finish()
 
     def shutting_down(self) -> None:
         """From now on the watchdog counts; a worker that has not begun yet has nothing to end."""
@@ -216,7 +224,7 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> App:
         acks=False,  # Faust must neither acknowledge nor commit: what is done is what a checkpoint covers
         internal=False,
     )
-    app.agent(topic, name="shards", concurrency=1)(app.owner.run)
+    app.agent(topic, name="shards", concurrency=1)(app.worker.processing.run)
     return app
 
 

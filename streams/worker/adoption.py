@@ -20,8 +20,8 @@ from streams.model_registry.loaded import Loaded
 from streams.model_registry.reader import ModelLineReader
 from streams.observe.metrics import Metrics
 from streams.store.backend import open_backend
+from streams.worker.leases import Held
 from streams.worker.publisher import Publisher
-from streams.worker.restore import Held
 
 log = logging.getLogger(__name__)
 

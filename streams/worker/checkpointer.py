@@ -10,23 +10,24 @@ import asyncio
 import itertools
 import logging
 import time
-from typing import TYPE_CHECKING
+from concurrent.futures import Executor
+
+import mode
 
 from sie_online.announcements import MODELS
 from sie_online.errors import SieError
+from sie_online.settings import Settings
 from sie_online.shard import Snapshot
 from streams.checkpoint import CheckpointStore, Written
 from streams.checkpoint.manifest import Position
 from streams.exits import die
 from streams.observe.metrics import Metrics
 from streams.threads import in_thread
+from streams.transport import ConsumerHandle
 from streams.worker.adoption import Adoptions
+from streams.worker.leases import Held, ShardLeases
 from streams.worker.publisher import Publisher, confirmed
-from streams.worker.restore import Held
 from streams.worker.watchdog import Vitals
-
-if TYPE_CHECKING:
-    from streams.worker.service import Worker
 
 log = logging.getLogger(__name__)
 
@@ -34,39 +35,45 @@ TURNS = 8  # the shards of one worker are checkpointed in so many turns per inte
 
 
 class Checkpointer:
-    """Checkpoints the shards that ``worker`` holds."""
+    """Checkpoints the shards of ``leases``."""
 
     def __init__(
         self,
-        worker: Worker,
+        settings: Settings,
+        leases: ShardLeases,
+        consumer: ConsumerHandle,
+        *,
         store: CheckpointStore,
         publisher: Publisher,
         adoptions: Adoptions,
-        vitals: Vitals,
         metrics: Metrics,
+        vitals: Vitals,
+        pool: Executor,
     ) -> None:
-        self._worker = worker
+        self._settings = settings
+        self._leases = leases
+        self._consumer = consumer
         self._publisher = publisher
         self._adoptions = adoptions
         self._store = store
         self._vitals = vitals
         self._metrics = metrics
+        self._pool = pool
 
-    async def run(self) -> None:
-        """Checkpoint every owned shard once per interval, in turns, until the worker stops."""
-        worker = self._worker
+    async def run(self, service: mode.Service) -> None:
+        """Checkpoint every owned shard once per interval, in turns, until ``service`` stops; a failure ends it."""
         for turn in itertools.count():
-            await worker.sleep(worker.settings.checkpoint.interval_s / TURNS)
-            if worker.should_stop:
+            await service.sleep(self._settings.checkpoint.interval_s / TURNS)
+            if service.should_stop:
                 return
-            for held in worker.held():
+            for held in self._leases:
                 due = held.partition % TURNS == turn % TURNS and not held.saving.locked()
-                if due and worker.owns(held.partition, held.epoch):
-                    worker.add_future(self.checkpoint(held))
+                if due and self._leases.owns(held.partition, held.epoch):
+                    service.add_future(self.checkpoint(held))
 
     async def save_all(self, within_s: float) -> list[int]:
         """Checkpoint everything unsaved; returns the partitions for which the time was too short."""
-        tasks = {asyncio.create_task(self.checkpoint(held)): held.partition for held in self._worker.held()}
+        tasks = {asyncio.create_task(self.checkpoint(held)): held.partition for held in self._leases}
         if not tasks:
             return []
         done, late = await asyncio.wait(tasks, timeout=within_s)
@@ -86,7 +93,7 @@ class Checkpointer:
                 await self._adoptions.adopt_late(held)
                 await self._publisher.publish_gathered(held.partition, held.shard.gathered(), held.deliveries)
                 started = time.perf_counter()
-                snapshot = await in_thread(self._worker.pool, held.shard.snapshot)
+                snapshot = await in_thread(self._pool, held.shard.snapshot)
                 taken = time.perf_counter()
                 epoch, said = held.epoch, held.deliveries.open()
             await confirmed(said)
@@ -104,16 +111,14 @@ class Checkpointer:
         try:
             return await in_thread(None, self._store.write, held.partition, epoch, snapshot)
         except SieError as error:
-            if not self._worker.holds(held):
+            if not self._leases.holds(held):
                 return None  # a successor may well have claimed it by now
             die(error.exit_code, f"partition {held.partition}: {error}")
 
     def _tell(self, held: Held, offset: int, written: Written) -> None:
-        consumer = self._worker.consumer
-        consumer.positions.checkpointed(held.partition, offset)
-        consumer.thread.commit_soon({held.partition: offset})
+        self._consumer.checkpointed(held.partition, offset)
         self._vitals.saved(held.partition, everything=not held.unsaved)
-        if not self._worker.holds(held):
+        if not self._leases.holds(held):
             return
         self._metrics.observe_checkpoint(held.partition, written.seconds, written.bytes)
         self._metrics.observe_shard(held.partition, held.shard.stats())

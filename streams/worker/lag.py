@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import mode
 from aiokafka import TopicPartition
@@ -19,11 +18,9 @@ from sie_online.client.availability import ANSWER_S, ASK_EVERY_S, AWAY_AFTER_S, 
 from sie_online.client.consumer import PatientConsumer
 from sie_online.settings import Settings
 from streams.observe.metrics import Metrics
+from streams.worker.leases import ShardLeases
 from streams.worker.publisher import Publisher
 from streams.worker.watchdog import Vitals
-
-if TYPE_CHECKING:
-    from streams.worker.service import Worker
 
 
 class LogEnds:
@@ -72,15 +69,22 @@ class LogWatch(mode.Service):
     mundane_level = "debug"
 
     def __init__(
-        self, worker: Worker, vitals: Vitals, metrics: Metrics, publisher: Publisher, availability: Availability
+        self,
+        settings: Settings,
+        leases: ShardLeases,
+        *,
+        vitals: Vitals,
+        metrics: Metrics,
+        publisher: Publisher,
+        availability: Availability,
     ) -> None:
         super().__init__()
-        self._worker = worker
+        self._leases = leases
         self._vitals = vitals
         self._metrics = metrics
         self._publisher = publisher
         self._availability = availability
-        self._log_ends = LogEnds(worker.settings)
+        self._log_ends = LogEnds(settings)
 
     async def on_start(self) -> None:
         """Begin to look."""
@@ -99,13 +103,13 @@ class LogWatch(mode.Service):
         while not self.should_stop:
             await self.sleep(ASK_EVERY_S)
             try:
-                self._note(await self._log_ends.of(self._worker.partitions or {0}))
+                self._note(await self._log_ends.of(self._leases.partitions or {0}))
             except (KafkaError, OSError, TimeoutError) as error:
                 self._metrics.forget_lag()
                 self._availability.failed(error)
 
     def _note(self, ends: dict[int, int]) -> None:
-        for held in self._worker.held():
+        for held in self._leases:
             if held.partition in ends:
                 lag = max(0, ends[held.partition] - held.shard.next_offset)
                 self._vitals.lags(held.partition, lag)

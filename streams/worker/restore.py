@@ -6,25 +6,21 @@ Kafka's own generation is no fence (a replaced static member came back with the 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
-from sie_online.announcements import Adoption
 from sie_online.errors import CheckpointError, DecisionError
 from sie_online.importance.influence import NetArrays
 from sie_online.settings import Settings
 from sie_online.shard import Layout, Shard
-from sie_online.shard.schedule import Artifact
 from streams.checkpoint import CheckpointStore, Loaded
 from streams.checkpoint.decisions import Overrides, check_restore, of_this_topic
 from streams.checkpoint.manifest import Position
-from streams.transport import Claim
 from streams.transport.topic_id import UNKNOWN
-from streams.worker.publisher import Deliveries
+from streams.worker.leases import Held
 
 log = logging.getLogger(__name__)
 
@@ -42,44 +38,6 @@ class LogPlace:
     n_partitions: int
     topic_id: str = UNKNOWN
     """Kafka's id of the topic."""
-
-
-@dataclass(slots=True)
-class Held:
-    """A shard in this process's memory.
-
-    ``turn`` keeps its batches in order. ``processing`` is held while the state changes, ``saving`` while a checkpoint
-    is being made: the snapshot is taken under both, the slow rest (deliveries, fsync) under ``saving`` alone.
-    """
-
-    shard: Shard
-    epoch: int
-    saved: Position | None
-    """Epoch and next offset of the newest durable checkpoint, None if there is none."""
-    n_partitions: int
-    begin: int
-    """Next offset when it was put up; ``NOWHERE`` if what the store holds is to be replaced whatever comes."""
-    deliveries: Deliveries = field(default_factory=Deliveries)
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    processing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    saving: asyncio.Lock = field(default_factory=asyncio.Lock)
-    late: list[tuple[Adoption, Artifact | None]] = field(default_factory=list)
-    """Models heard of too late for their offset; adopted at the next checkpoint."""
-    checked_at: float = 0.0
-
-    @property
-    def partition(self) -> int:
-        return self.shard.partition
-
-    @property
-    def unsaved(self) -> bool:
-        """Whether something was processed that no durable checkpoint covers."""
-        return self.shard.next_offset != (self.begin if self.saved is None else self.saved.offset)
-
-    def claim(self) -> Claim:
-        """Where consumption begins."""
-        durable = 0 if self.saved is None else self.saved.offset
-        return Claim(epoch=self.epoch, offset=self.shard.next_offset, durable=durable)
 
 
 class Ownership:

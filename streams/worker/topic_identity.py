@@ -7,17 +7,17 @@ processed ones, or processed onto a state of the old log.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
+import mode
 from aiokafka.errors import KafkaError
 
 from sie_online.errors import DecisionError
+from sie_online.settings import Settings
 from streams.checkpoint import CheckpointStore
 from streams.checkpoint.decisions import MADE_ANEW, is_another_topic
 from streams.exits import die
-
-if TYPE_CHECKING:
-    from streams.worker.service import Worker
+from streams.transport import ConsumerHandle
+from streams.worker.leases import ShardLeases
 
 EVERY_S = 2.0
 
@@ -25,8 +25,12 @@ EVERY_S = 2.0
 class TopicIdentity:
     """Asks for the topic's id; ``store`` knows the one that its checkpoints are about, empty until one is known."""
 
-    def __init__(self, worker: Worker, store: CheckpointStore) -> None:
-        self._worker = worker
+    def __init__(
+        self, settings: Settings, leases: ShardLeases, consumer: ConsumerHandle, store: CheckpointStore
+    ) -> None:
+        self._settings = settings
+        self._leases = leases
+        self._consumer = consumer
         self._store = store
 
     async def look(self) -> str:
@@ -35,23 +39,21 @@ class TopicIdentity:
         Raises:
             DecisionError: it is another one than when this process first knew it.
         """
-        thread = self._worker.consumer.thread
-        found = await thread.ask(thread.topic_id, ())
+        found = await self._consumer.topic_id()
         if is_another_topic(self._store.topic_id, found):
-            topic = self._worker.settings.topics.events
+            topic = self._settings.topics.events
             raise DecisionError(f"topic {topic} had the id {self._store.topic_id} and has {found} now: {MADE_ANEW}")
         self._store.topic_id = self._store.topic_id or found
         return found
 
-    async def watch(self) -> None:
-        """Look every ``EVERY_S`` seconds; another topic ends the process (exit 78)."""
-        worker = self._worker
-        while not worker.should_stop:
-            await worker.sleep(EVERY_S)
-            if not worker.partitions:
+    async def watch(self, service: mode.Service) -> None:
+        """Look every ``EVERY_S`` seconds until ``service`` stops; another topic ends the process (exit 78)."""
+        while not service.should_stop:
+            await service.sleep(EVERY_S)
+            if not self._leases.partitions:
                 continue
             try:
-                await asyncio.wait_for(self.look(), worker.settings.kafka.request_timeout_s)
+                await asyncio.wait_for(self.look(), self._settings.kafka.request_timeout_s)
             except DecisionError as error:
                 die(error.exit_code, str(error))
             except (KafkaError, TimeoutError):

@@ -16,22 +16,23 @@ from sie_online.shard import Shard, Snapshot
 from streams.app import serve
 from streams.checkpoint.decisions import Overrides
 from streams.transport import Positions
-from streams.worker.restore import Held, LogPlace, Ownership
-from streams.worker.service import Worker
+from streams.worker.leases import Held
+from streams.worker.processing import Processing
+from streams.worker.restore import LogPlace, Ownership
 
 
 def commit_ahead() -> None:
     """Commit what is processed, as stock Faust does, instead of what a checkpoint covers."""
-    process = Worker._process
+    process = Processing._process
 
-    async def process_and_commit(self: Worker, held: Held, batch: RecordBatch) -> None:
+    async def process_and_commit(self: Processing, held: Held, batch: RecordBatch) -> None:
         await process(self, held, batch)
-        self.consumer.thread.commit_soon({batch.partition: batch.end})
+        self._consumer._consumer.thread.commit_soon({batch.partition: batch.end})
 
     def whatever_is_asked(self: Positions, offsets: Mapping[int, int]) -> dict[int, int]:
         return dict(offsets)
 
-    Worker._process = process_and_commit  # type: ignore[method-assign]
+    Processing._process = process_and_commit  # type: ignore[method-assign]
     Positions.committable = whatever_is_asked  # type: ignore[method-assign]
 
 

@@ -16,9 +16,8 @@ from sie_online.settings import Settings
 from sie_online.shard import Snapshot
 from streams.checkpoint import Written
 from streams.transport import Claim, Positions
-from streams.worker import checkpointer
-from streams.worker import service as worker
-from streams.worker.restore import Held
+from streams.worker import assignment, checkpointer, processing
+from streams.worker.leases import Held
 from streams.worker.service import Worker
 from streams.worker.watchdog import Vitals
 
@@ -149,13 +148,13 @@ class Bench:
             metrics=cast(Any, _Deaf()),
             vitals=Vitals(),
         )
-        self.worker.attach(cast(Any, self.consumer))
+        self.worker.consumer.attach(cast(Any, self.consumer))
         self.held = Held(shard=cast(Any, self.shard), epoch=EPOCH, saved=None, n_partitions=1, begin=100)
-        self.worker._held[0] = self.held
+        self.worker.leases.add(self.held)
         assert self.consumer.positions.begin(0, {0: Claim(EPOCH, 100, 100)})
 
     async def checkpoint(self) -> None:
-        await self.worker._checkpointer.checkpoint(self.held)
+        await self.worker.checkpointer.checkpoint(self.held)
 
 
 class _Deaf:
@@ -170,7 +169,7 @@ def bench(settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch) ->
     def die(code: int, reason: str) -> None:
         raise Died(code, reason)
 
-    for module in (worker, checkpointer):
+    for module in (processing, assignment, checkpointer):
         monkeypatch.setattr(module, "die", die)
     return lambda: Bench(settings())
 
@@ -195,7 +194,7 @@ def in_loop(test: Callable[[Bench], Coroutine[Any, Any, None]]) -> Callable[[Cal
 @in_loop
 async def test_a_batch_of_another_epoch_is_dropped(bench: Bench) -> None:
     stale = _batch(100, 110, epoch=EPOCH - 1)
-    await bench.worker.process(stale)
+    await bench.worker.processing.process(stale)
 
     assert bench.shard.next_offset == 100
     assert bench.publisher.open == []
@@ -205,21 +204,21 @@ async def test_a_batch_of_another_epoch_is_dropped(bench: Bench) -> None:
 @in_loop
 async def test_a_batch_that_does_not_continue_the_shard_ends_the_process(bench: Bench) -> None:
     with pytest.raises(Died, match="begins at 105, the shard expects 100"):
-        await bench.worker.process(_batch(105, 110))
+        await bench.worker.processing.process(_batch(105, 110))
 
 
 @in_loop
 async def test_a_fault_while_processing_ends_the_process(bench: Bench) -> None:
     bench.shard.process = lambda batch, gather: iter([None, 1 / 0])  # type: ignore[method-assign]
     with pytest.raises(Died, match=r"t\[0\] 100..110"):
-        await bench.worker.process(_batch(100, 110))
+        await bench.worker.processing.process(_batch(100, 110))
 
 
 @in_loop
 async def test_a_superseded_owner_ends_before_it_publishes_anything_more(bench: Bench) -> None:
     bench.store.error = StaleEpochError("epoch 4 has been claimed")
     with pytest.raises(Died, match="epoch 4 has been claimed"):
-        await bench.worker.process(_batch(100, 110))
+        await bench.worker.processing.process(_batch(100, 110))
     assert bench.publisher.open == []
 
 
@@ -227,13 +226,13 @@ async def test_a_superseded_owner_ends_before_it_publishes_anything_more(bench: 
 async def test_a_store_that_goes_away_while_it_is_asked_is_no_fault_of_ours(bench: Bench) -> None:
     bench.store.error = UnreachableError("the store fails at /mnt: Input/output error")
     with pytest.raises(Died, match=r"\(3, .*Input/output error"):
-        await bench.worker.process(_batch(100, 110))
+        await bench.worker.processing.process(_batch(100, 110))
     assert bench.publisher.open == []
 
 
 @in_loop
 async def test_nothing_is_stored_or_committed_before_every_output_is_confirmed(bench: Bench) -> None:
-    await bench.worker.process(_batch(100, 110))
+    await bench.worker.processing.process(_batch(100, 110))
     saving = asyncio.create_task(bench.checkpoint())
     await asyncio.sleep(0.05)
     assert len(bench.publisher.open) == 10
@@ -248,7 +247,7 @@ async def test_nothing_is_stored_or_committed_before_every_output_is_confirmed(b
 
 @in_loop
 async def test_what_was_gathered_is_said_before_a_snapshot(bench: Bench) -> None:
-    await bench.worker.process(_batch(100, 110))
+    await bench.worker.processing.process(_batch(100, 110))
     bench.publisher.confirm()
     await bench.checkpoint()
     assert bench.publisher.gathered == ["gathered up to 110"]
@@ -257,11 +256,11 @@ async def test_what_was_gathered_is_said_before_a_snapshot(bench: Bench) -> None
 
 @in_loop
 async def test_processing_goes_on_while_a_checkpoint_waits_and_is_not_part_of_it(bench: Bench) -> None:
-    await bench.worker.process(_batch(100, 110))
+    await bench.worker.processing.process(_batch(100, 110))
     saving = asyncio.create_task(bench.checkpoint())
     await asyncio.sleep(0.05)
     before = list(bench.publisher.open)
-    await bench.worker.process(_batch(110, 120))
+    await bench.worker.processing.process(_batch(110, 120))
     for delivery in before:
         delivery.set_result(None)
     await saving
@@ -279,7 +278,7 @@ async def test_nothing_new_means_no_checkpoint(bench: Bench) -> None:
 
 @in_loop
 async def test_a_checkpoint_that_cannot_be_written_ends_the_process(bench: Bench) -> None:
-    await bench.worker.process(_batch(100, 110))
+    await bench.worker.processing.process(_batch(100, 110))
     bench.publisher.confirm()
     bench.store.error = UnreachableError("no space left")
     with pytest.raises(Died, match=r"\(3, .*no space left"):
@@ -289,7 +288,7 @@ async def test_a_checkpoint_that_cannot_be_written_ends_the_process(bench: Bench
 
 @in_loop
 async def test_a_failed_delivery_means_no_checkpoint(bench: Bench) -> None:
-    await bench.worker.process(_batch(100, 110))
+    await bench.worker.processing.process(_batch(100, 110))
     saving = asyncio.create_task(bench.checkpoint())
     await asyncio.sleep(0.05)
     for delivery in bench.publisher.open:
@@ -301,20 +300,20 @@ async def test_a_failed_delivery_means_no_checkpoint(bench: Bench) -> None:
 
 @in_loop
 async def test_a_lost_shard_is_saved_before_the_group_goes_on(bench: Bench) -> None:
-    await bench.worker.process(_batch(100, 110))
+    await bench.worker.processing.process(_batch(100, 110))
     bench.publisher.confirm()
     bench.consumer.positions.end()
-    await bench.worker.release()
+    await bench.worker.assignment.release()
 
     assert bench.store.written == [(EPOCH, 110)]
-    assert bench.worker.holds(bench.held), "it may come back"
+    assert bench.worker.leases.holds(bench.held), "it may come back"
 
 
 @in_loop
 async def test_a_shard_that_cannot_be_saved_in_time_is_given_up(bench: Bench) -> None:
-    await bench.worker.process(_batch(100, 110))
+    await bench.worker.processing.process(_batch(100, 110))
     bench.consumer.positions.end()
-    failed = await bench.worker._checkpointer.save_all(0.01)
+    failed = await bench.worker.checkpointer.save_all(0.01)
 
     assert failed == [0]
     assert bench.store.written == []
@@ -323,10 +322,10 @@ async def test_a_shard_that_cannot_be_saved_in_time_is_given_up(bench: Bench) ->
 @in_loop
 async def test_a_shard_that_was_given_up_in_the_midst_of_a_batch_says_nothing_more(bench: Bench) -> None:
     bench.publisher.room.clear()
-    processing = asyncio.create_task(bench.worker.process(_batch(100, 110)))
+    processing = asyncio.create_task(bench.worker.processing.process(_batch(100, 110)))
     await asyncio.sleep(0.05)
     bench.consumer.positions.end()
-    bench.worker.keep(set())
+    bench.worker.assignment.keep(set())
     bench.publisher.room.set()
     await processing
 
@@ -336,16 +335,16 @@ async def test_a_shard_that_was_given_up_in_the_midst_of_a_batch_says_nothing_mo
 
 @in_loop
 async def test_a_shard_assigned_elsewhere_is_forgotten(bench: Bench) -> None:
-    bench.worker.keep({1, 2})
+    bench.worker.assignment.keep({1, 2})
 
-    assert not bench.worker.holds(bench.held)
+    assert not bench.worker.leases.holds(bench.held)
     assert bench.shard.closed
 
 
 @in_loop
 async def test_after_the_end_has_begun_nothing_more_is_processed(bench: Bench) -> None:
-    bench.worker._stopping = True
-    await bench.worker.process(_batch(100, 110))
+    bench.worker.leases.freeze()
+    await bench.worker.processing.process(_batch(100, 110))
 
     assert bench.shard.next_offset == 100
 
@@ -367,13 +366,10 @@ class _Severed:
 async def test_a_restore_that_fails_ends_the_process(bench: Bench) -> None:
     bench.consumer.thread = cast(Any, _Severed())
     with pytest.raises(Died, match="restore failed"):
-        await bench.worker.acquire({1}, EPOCH)
+        await bench.worker.assignment.acquire({1}, EPOCH)
 
 
 @in_loop
 async def test_a_restore_that_fails_because_the_worker_stops_is_given_up(bench: Bench) -> None:
-    def stop() -> None:
-        bench.worker._stopping = True
-
-    bench.consumer.thread = cast(Any, _Severed(stop))
-    assert await bench.worker.acquire({1}, EPOCH) == {}
+    bench.consumer.thread = cast(Any, _Severed(bench.worker.leases.freeze))
+    assert await bench.worker.assignment.acquire({1}, EPOCH) == {}

@@ -1,0 +1,131 @@
+"""The shards in this process's memory, and under which epoch each of them is ours.
+
+Who owns which truth: a shard its state and next offset; the store who may write that state; the transport's
+``Positions`` what is owned at this moment. ``ShardLeases`` owns the list alone, and holds the three against each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from sie_online.announcements import Adoption
+from sie_online.shard import Shard
+from sie_online.shard.schedule import Artifact
+from streams.checkpoint.manifest import Position
+from streams.observe.metrics import Metrics
+from streams.transport import Claim, ConsumerHandle
+from streams.worker.publisher import Deliveries
+from streams.worker.watchdog import Vitals
+
+
+@dataclass(slots=True)
+class Held:
+    """A shard in this process's memory.
+
+    ``turn`` keeps its batches in order. ``processing`` is held while the state changes, ``saving`` while a checkpoint
+    is being made: the snapshot is taken under both, the slow rest (deliveries, fsync) under ``saving`` alone.
+    """
+
+    shard: Shard
+    epoch: int
+    saved: Position | None
+    """Epoch and next offset of the newest durable checkpoint, None if there is none."""
+    n_partitions: int
+    begin: int
+    """Next offset when it was put up; ``NOWHERE`` if what the store holds is to be replaced whatever comes."""
+    deliveries: Deliveries = field(default_factory=Deliveries)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    processing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    saving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    late: list[tuple[Adoption, Artifact | None]] = field(default_factory=list)
+    """Models heard of too late for their offset; adopted at the next checkpoint."""
+    checked_at: float = 0.0
+
+    @property
+    def partition(self) -> int:
+        return self.shard.partition
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether something was processed that no durable checkpoint covers."""
+        return self.shard.next_offset != (self.begin if self.saved is None else self.saved.offset)
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is being processed or saved."""
+        return self.processing.locked() or self.saving.locked()
+
+    def claim(self) -> Claim:
+        """Where consumption begins."""
+        durable = 0 if self.saved is None else self.saved.offset
+        return Claim(epoch=self.epoch, offset=self.shard.next_offset, durable=durable)
+
+
+class ShardLeases:
+    """The shards that this process has, owned or waiting whether they will be again. Iterating takes a copy."""
+
+    def __init__(self, consumer: ConsumerHandle, metrics: Metrics, vitals: Vitals) -> None:
+        self._consumer = consumer
+        self._metrics = metrics
+        self._vitals = vitals
+        self._held: dict[int, Held] = {}
+        self._frozen = False
+
+    # -- which there are
+
+    def __iter__(self) -> Iterator[Held]:
+        return iter(tuple(self._held.values()))
+
+    def get(self, partition: int) -> Held | None:
+        """The shard of ``partition``, if it is in memory."""
+        return self._held.get(partition)
+
+    def holds(self, held: Held) -> bool:
+        """Whether ``held`` has not been given up."""
+        return self._held.get(held.partition) is held
+
+    # -- which are owned at this moment
+
+    def owns(self, partition: int, epoch: int) -> bool:
+        """Whether ``partition`` is being processed under exactly this ``epoch``."""
+        return not self._frozen and self._consumer.positions.owns(partition, epoch)
+
+    @property
+    def partitions(self) -> set[int]:
+        """Partitions that are owned, restored and being processed."""
+        return set() if self._frozen else self._consumer.partitions()
+
+    # -- coming and going
+
+    def add(self, held: Held) -> None:
+        """``held`` was taken over: it is ours under its epoch."""
+        self._held[held.partition] = held
+        self._vitals.owned(held.partition)
+        self._metrics.set_epoch(held.partition, held.epoch)
+
+    def take_out(self, partition: int) -> Held | None:
+        """The shard of ``partition``, no longer listed: whoever asks adds it again, or lets go of it."""
+        return self._held.pop(partition, None)
+
+    def forget(self, partition: int) -> None:
+        """Give up the shard of ``partition`` and its state."""
+        held = self._held.pop(partition)
+        if not held.busy:  # else whoever uses it lets go of it
+            held.shard.close()
+        self._metrics.revoke(partition)
+
+    def keep(self, partitions: set[int]) -> None:
+        """Forget every shard but those of ``partitions``."""
+        for partition in self._held.keys() - partitions:
+            self.forget(partition)
+
+    def freeze(self) -> None:
+        """The worker ends: from now on nothing is owned, though everything stays in memory to be saved."""
+        self._frozen = True
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the worker ends."""
+        return self._frozen

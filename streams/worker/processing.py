@@ -1,0 +1,183 @@
+"""Record batches through their shards: in order, under the epoch they were fetched under, each output published.
+
+A batch is processed only under the epoch it was fetched under, and only if it continues the shard exactly. Whatever
+goes wrong ends the process: to go on would lose records.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterable, Iterator
+from concurrent.futures import Executor
+from functools import partial
+from typing import Any, NoReturn
+
+import pyarrow as pa
+
+from sie_online.errors import SieError
+from sie_online.ingest.records import FetchedBatches, RecordBatch
+from sie_online.settings import Settings
+from sie_online.shard import ShardOutput
+from streams.checkpoint import CheckpointStore
+from streams.exits import code_of, die
+from streams.observe.metrics import Metrics
+from streams.threads import in_thread
+from streams.transport import ConsumerHandle
+from streams.worker.leases import Held, ShardLeases
+from streams.worker.publisher import Publisher
+from streams.worker.watchdog import Vitals
+
+log = logging.getLogger(__name__)
+
+INLINE_RECORDS = 100
+"""A batch of at most so many is processed on the event loop itself, in about a millisecond: the way to a thread and
+back costs more, and the loop's other work waits for the interpreter either way."""
+
+
+class Processing:
+    """Runs what the transport delivers through ``leases``; ``run`` is Faust's agent."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        leases: ShardLeases,
+        consumer: ConsumerHandle,
+        *,
+        store: CheckpointStore,
+        publisher: Publisher,
+        metrics: Metrics,
+        vitals: Vitals,
+        pool: Executor,
+    ) -> None:
+        self._settings = settings
+        self._leases = leases
+        self._consumer = consumer
+        self._store = store
+        self._publisher = publisher
+        self._metrics = metrics
+        self._vitals = vitals
+        self._pool = pool
+        self._running = False
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    @property
+    def running(self) -> bool:
+        """Whether batches are being taken."""
+        return self._running
+
+    async def run(self, turns: AsyncIterable[FetchedBatches]) -> None:
+        """The agent: every batch there is; those of one partition in order, several partitions beside each other."""
+        self._running = True
+        try:
+            async for turn in turns:
+                for batch in turn:
+                    task = asyncio.create_task(self.process(batch))
+                    self._under_way.add(task)
+                    task.add_done_callback(self._under_way.discard)
+        finally:
+            self._running = False
+            for task in self._under_way:
+                task.cancel()
+
+    async def process(self, batch: RecordBatch) -> None:
+        """Run ``batch`` through its shard and publish what comes out; a batch of a lost epoch is dropped."""
+        try:
+            held = self._leases.get(batch.partition)
+            if held is not None and self._leases.owns(batch.partition, batch.epoch):
+                async with held.turn, held.processing:
+                    if self._leases.owns(batch.partition, batch.epoch):  # it may have been lost while we waited
+                        await self._process(held, batch)
+        except Exception as error:  # noqa: BLE001 - whatever it is, going on would lose records
+            _fail(error, batch)
+        finally:
+            self._consumer.done(batch)
+
+    async def _process(self, held: Held, batch: RecordBatch) -> None:
+        shard = held.shard
+        if batch.start != shard.next_offset:
+            raise RuntimeError(f"the batch begins at {batch.start}, the shard expects {shard.next_offset}")
+        await self._stop_if_superseded(held)
+        seconds = _seconds_before(batch) | {"process": 0.0, "publish": 0.0}
+        if not await self._pump(held, batch, seconds):
+            return
+        if shard.next_offset != batch.end:
+            raise RuntimeError(f"the shard stands at {shard.next_offset} after a batch that ends at {batch.end}")
+        self._metrics.observe_batch(batch.partition, len(batch), len(batch.buffer), seconds)
+
+    async def _pump(self, held: Held, batch: RecordBatch, seconds: dict[str, float]) -> bool:
+        """Publish what ``batch`` gives rise to, in order, each output while the next is made; False if given up."""
+        inline = len(batch) <= INLINE_RECORDS
+        outputs = held.shard.process(batch, gather=inline)
+        saying: asyncio.Task[None] | None = None
+        try:
+            while self._leases.holds(held):  # a shard that was given up has nothing more to say
+                output, took_s = _timed_next(outputs) if inline else await in_thread(self._pool, _timed_next, outputs)
+                inline = False  # a clock that moves far may settle any number of samples
+                seconds["process"] += took_s
+                started = time.perf_counter()
+                if saying is not None:
+                    await saying
+                said = self._say(held, output, batch.fetched_at)
+                if output.last:
+                    await said
+                else:
+                    saying = asyncio.create_task(said)
+                seconds["publish"] += time.perf_counter() - started
+                if output.last:
+                    return True
+            return False
+        finally:
+            if saying is not None:
+                saying.cancel()
+
+    async def _say(self, held: Held, output: ShardOutput, fetched_at: float) -> None:
+        """Publish ``output`` of records that were fetched at ``fetched_at`` (s since 1970)."""
+        delivery = await self._publisher.publish(held.partition, output, held.deliveries)
+        if delivery is not None:
+            delivery.add_done_callback(partial(self._measure, output.weights, fetched_at, time.time()))
+        self._vitals.progressed(held.partition)
+        self._metrics.observe_counts(held.partition, output.counts)
+        for letter in output.dead_letters:
+            self._metrics.dead_letter(letter.reason)
+
+    def _measure(self, rows: pa.RecordBatch, fetched_at: float, said_at: float, delivery: asyncio.Future[Any]) -> None:
+        """Note how long ago the newest of ``rows``, confirmed now, became known, was fetched and was said."""
+        if delivery.cancelled() or delivery.exception():
+            return
+        now = time.time()
+        known_ms, partition = rows.column("published_ms")[-1].as_py(), rows.column("partition")[0].as_py()
+        self._metrics.observe_output(partition, rows.num_rows, now - known_ms / 1000, now - fetched_at)
+        self._metrics.observe_stage("deliver", now - said_at)
+
+    async def _stop_if_superseded(self, held: Held) -> None:
+        """Ask the store now and then: a process that was suspended for a while is the last to learn of a new owner."""
+        now = time.monotonic()
+        if now - held.checked_at > self._settings.kafka.session_timeout_s / 2:
+            await asyncio.to_thread(self._store.check_current, held.partition, held.epoch)
+            held.checked_at = now
+
+
+def _fail(error: Exception, batch: RecordBatch) -> NoReturn:
+    if isinstance(error, SieError):
+        die(error.exit_code, str(error))
+    at = {"topic": batch.topic, "partition": batch.partition, "start": batch.start, "end": batch.end}
+    log.error("processing failed", exc_info=error, extra=at)
+    die(
+        code_of(error),
+        f"processing failed at {batch.topic}[{batch.partition}] {batch.start}..{batch.end}: {error!r}",
+    )
+
+
+def _timed_next(outputs: Iterator[ShardOutput]) -> tuple[ShardOutput, float]:
+    """The next output and the seconds it took."""
+    started = time.perf_counter()
+    return next(outputs), time.perf_counter() - started
+
+
+def _seconds_before(batch: RecordBatch) -> dict[str, float]:
+    """How long the oldest record lay in the log until it was fetched (by Kafka's timestamp), and ``batch`` since."""
+    if not len(batch):
+        return {}
+    return {"fetch": batch.fetched_at - int(batch.timestamps_ms[0]) / 1000, "queue": time.time() - batch.fetched_at}
