@@ -14,14 +14,12 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol, cast
 
-from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from faust.transport.drivers import aiokafka as stock
 from faust.types import TP, ConsumerMessage
 
 from sie_online.ingest.records import FetchedBatches, RecordBatch
-from sie_online.settings import Settings
 from streams.transport.fetcher import FetchThread
-from streams.transport.positions import Claim, Positions, batch_bytes
+from streams.transport.positions import Claim, batch_bytes
+from streams.transport.single_topic import SingleTopicConsumer
 
 
 class Owner(Protocol):
@@ -37,28 +35,14 @@ class Owner(Protocol):
         """These alone are assigned now: forget the state of all others."""
 
 
-class Consumer(stock.Consumer):
-    """Consumer of one topic. ``positions`` is the truth about what is owned and how far it got."""
-
-    mundane_level = "debug"
-    assignors = (RoundRobinPartitionAssignor,)
+class Consumer(SingleTopicConsumer):
+    """Delivers turns while there is room for them, and asks the owner at every rebalance."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.positions = Positions()
         self._room = asyncio.Event()
         self._room.set()
         super().__init__(*args, **kwargs)
         self._read_offset = _Forgetful()
-
-    @property
-    def settings(self) -> Settings:
-        """The deployment's settings."""
-        return cast(Settings, cast(Any, self.app).settings)
-
-    @property
-    def topic(self) -> str:
-        """The one topic consumed."""
-        return self.settings.topics.events
 
     @property
     def owner(self) -> Owner:

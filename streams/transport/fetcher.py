@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
@@ -23,10 +23,8 @@ from faust.types import TP
 from sie_online.client.consumer import PatientConsumer
 from sie_online.ingest.records import RecordBatch
 from streams.transport.positions import Claim, batch_bytes
+from streams.transport.single_topic import SingleTopicConsumer
 from streams.transport.topic_id import topic_id
-
-if TYPE_CHECKING:
-    from streams.transport.consumer import Consumer
 
 T = TypeVar("T")
 
@@ -38,10 +36,10 @@ MAX_IDLE_MS = 600_000  # aiokafka leaves the group silently after this long with
 
 
 class FetchThread(AIOKafkaConsumerThread):
-    """Consumer thread of ``Consumer``."""
+    """Fetches for ``consumer``, beside the loop on which its records are processed."""
 
     mundane_level = "debug"
-    consumer: Consumer
+    consumer: SingleTopicConsumer
 
     def __post_init__(self) -> None:
         super().__post_init__()
