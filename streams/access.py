@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from sie_online.announcements import NET
 from sie_online.client.access import Needs, Operation, missing
 from sie_online.settings import Settings
-from streams.model_registry.announcer import speaker
 from streams.topics import broker_admin
 
 
@@ -28,10 +29,22 @@ def worker(settings: Settings) -> Needs:
 
 def trainer(settings: Settings) -> Needs:
     """Of ``sie trainer``."""
-    topics, speaking = settings.topics, speaker(settings)
-    wanted: dict[str, tuple[Operation, ...]] = {name: tuple(needed) for name, needed in speaking.topics.items()}
-    wanted[topics.samples] = ("Read",)
-    return replace(speaking, topics={name: (*operations, "DescribeConfigs") for name, operations in wanted.items()})
+    announcing = announcer(settings)
+    wanted: dict[str, tuple[Operation, ...]] = {name: tuple(needed) for name, needed in announcing.topics.items()}
+    wanted[settings.topics.samples] = ("Read",)
+    return replace(announcing, topics={name: (*operations, "DescribeConfigs") for name, operations in wanted.items()})
+
+
+def announcer(settings: Settings) -> Needs:
+    """Of whoever announces models: the trainer, and ``sie model``."""
+    topics = settings.topics
+    needed: dict[str, Sequence[Operation]] = {topics.events: ("Describe",), topics.models: ("Read", "Write")}
+    return Needs(needed, transactional_id=transactional_id(settings))
+
+
+def transactional_id(settings: Settings) -> str:
+    """Whoever announces does so under this name: the newer fences the older."""
+    return f"sie-models-{NET}-{settings.topics.models}"
 
 
 async def find_missing(settings: Settings, needs: Needs) -> list[str]:

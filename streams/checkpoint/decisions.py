@@ -1,6 +1,6 @@
 """When state and log disagree, going on would guess: refuse, in a sentence that names the flag which decides.
 
-Pure functions of what was found; who looks is ``ownership``'s.
+Pure functions of what was found. ``outputs`` finds what was published; when, and all else, is the worker's.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from aiokafka import AIOKafkaProducer
@@ -35,11 +35,12 @@ from sie_online.announcements import (
     encode,
     manifest_key,
 )
-from sie_online.client.access import Needs, Operation, failure
+from sie_online.client.access import failure
 from sie_online.client.connection import connection
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import DecisionError, SieError
 from sie_online.settings import Settings
+from streams import access
 from streams.model_registry import artifacts, event_log
 from streams.model_registry.reader import LEASE_KEY, ModelLineReader
 from streams.model_registry.retention import superfluous
@@ -70,7 +71,7 @@ class Announcer:
         self._settings = settings
         self._backend = backend
         self._name = name
-        self._reader = ModelLineReader(settings, speaker(settings))
+        self._reader = ModelLineReader(settings, access.announcer(settings))
         self._producer: AIOKafkaProducer | None = None
         self._speaking = asyncio.Lock()
 
@@ -253,7 +254,7 @@ class Announcer:
         producer = AIOKafkaProducer(
             **connection(self._settings),
             client_id="sie-announcer",
-            transactional_id=transactional_id(self._settings),
+            transactional_id=access.transactional_id(self._settings),
             transaction_timeout_ms=round(TRANSACTION_S * 1000),
             max_request_size=kafka.max_message_bytes + 100_000,
             request_timeout_ms=round(kafka.request_timeout_s * 1000),
@@ -286,18 +287,6 @@ async def _stopped(producer: AIOKafkaProducer) -> None:
 async def _bounded(call: Callable[[], object]) -> None:
     with suppress(Exception):
         await asyncio.wait_for(call(), LET_GO_S)  # type: ignore[arg-type]  # aiokafka has no types
-
-
-def speaker(settings: Settings) -> Needs:
-    """What whoever announces must be allowed."""
-    topics = settings.topics
-    needed: dict[str, Sequence[Operation]] = {topics.events: ("Describe",), topics.models: ("Read", "Write")}
-    return Needs(needed, transactional_id=transactional_id(settings))
-
-
-def transactional_id(settings: Settings) -> str:
-    """Whoever speaks on the model line does so under this name: the newer fences the older."""
-    return f"sie-models-{NET}-{settings.topics.models}"
 
 
 def rollback_target(line: RegisteredModel) -> str:

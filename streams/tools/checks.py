@@ -14,8 +14,8 @@ from typing import NamedTuple
 from sie_online.errors import AccessError, SieError, TopicError
 from sie_online.settings import Settings
 from streams import access
+from streams.store.probe import check_store
 from streams.topics import count_brokers, find_topics
-from streams.worker.startup import check_store
 
 
 class Check(NamedTuple):

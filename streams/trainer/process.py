@@ -27,6 +27,7 @@ from streams.model_registry.announcer import Announcer
 from streams.observe import logs
 from streams.observe.broker_metrics import watch_broker
 from streams.store.backend import Backend, open_backend
+from streams.store.probe import check_store
 from streams.topics import check_topics
 from streams.trainer.intake import RETRY_S, Intake
 from streams.trainer.metrics import TrainerMetrics
@@ -153,8 +154,6 @@ def serve(settings: Settings, *, child: bool) -> None:
     logs.set_up(settings.log_level)
     if child:
         os.nice(settings.trainer.nice)
-    from streams.worker.startup import check_store
-
     check_store(settings)
     limit_threads(settings)
     asyncio.run(_serve(settings, child=child))

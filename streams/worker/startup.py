@@ -9,18 +9,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable
 
 from sie_online import jit
-from sie_online.errors import UnreachableError
 from sie_online.settings import Settings
 from sie_online.shard import warm_up
 from streams import access
-from streams.store.backend import Part, open_backend
+from streams.store.probe import check_store
 from streams.topics import check_topics
 
 log = logging.getLogger(__name__)
@@ -66,19 +63,3 @@ def _tell_progress(tell: Callable[[str], None], done: threading.Event) -> None:
             log.info("compiling kernels", extra={"ready": ready, "of": there_are, "cache": jit.config.CACHE_DIR})
         if done.wait(1.0):
             return
-
-
-def check_store(settings: Settings) -> None:
-    """Write an object to the store, read it back and delete it.
-
-    Raises:
-        UnreachableError: it does not answer, or may not be written.
-    """
-    name, content = f"probe-{socket.gethostname()}-{os.getpid()}", b"sie"
-    try:
-        backend = open_backend(settings.store)
-        backend.put(name, [Part.of(content)])
-        backend.read(name)
-        backend.delete(name)
-    except UnreachableError as error:
-        raise UnreachableError(f"store {settings.store} cannot be used: {error}") from error
