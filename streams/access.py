@@ -8,7 +8,7 @@ from dataclasses import replace
 from sie_online.announcements import NET
 from sie_online.client.access import Needs, Operation, missing
 from sie_online.settings import Settings
-from streams.topics import broker_admin
+from streams.brokers import broker_admin
 
 
 def worker(settings: Settings) -> Needs:

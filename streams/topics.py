@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -17,17 +16,15 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
-    KafkaConnectionError,
-    KafkaError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
     for_code,
 )
 
 from sie_online.client.access import Needs, Operation, refusal, require
-from sie_online.client.connection import connection
-from sie_online.errors import AccessError, TopicError, UnreachableError
+from sie_online.errors import AccessError, TopicError
 from sie_online.settings import Settings
+from streams.brokers import broker_admin
 
 log = logging.getLogger(__name__)
 
@@ -232,36 +229,6 @@ async def find_topics(settings: Settings) -> Findings:
 def _to_look(settings: Settings) -> Needs:
     """What it takes to see all topics; who may not even describe one would take it for missing."""
     return Needs(dict.fromkeys(specs(settings), ("Describe", "DescribeConfigs")))
-
-
-async def count_brokers(settings: Settings) -> int:
-    """How many brokers the cluster has.
-
-    Raises:
-        UnreachableError: no answer within ``kafka.request_timeout_s``.
-    """
-    async with broker_admin(settings) as admin:
-        return len((await admin.describe_cluster())["brokers"])
-
-
-@asynccontextmanager
-async def broker_admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    """An admin client, and one deadline for all that is done with it."""
-    limit_s = settings.kafka.request_timeout_s
-    admin = AIOKafkaAdminClient(**connection(settings), request_timeout_ms=round(limit_s * 1000))
-    try:
-        async with asyncio.timeout(limit_s):
-            await admin.start()
-            yield admin
-    except TimeoutError as error:
-        raise UnreachableError(f"broker {settings.broker} did not answer within {limit_s:g} s") from error
-    except KafkaConnectionError as error:  # what the client says holds no more than the addresses, as Python objects
-        hint = "is it up, and are the SIE_KAFKA__ security settings the right ones?"
-        raise UnreachableError(f"broker {settings.broker} cannot be reached: {hint}") from error
-    except (KafkaError, OSError) as error:
-        raise UnreachableError(f"broker {settings.broker} failed us: {error}") from error
-    finally:
-        await admin.close()
 
 
 async def _describe(admin: AIOKafkaAdminClient, settings: Settings, names: Collection[str]) -> dict[str, TopicState]:

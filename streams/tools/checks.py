@@ -14,8 +14,9 @@ from typing import NamedTuple
 from sie_online.errors import AccessError, SieError, TopicError
 from sie_online.settings import Settings
 from streams import access
+from streams.brokers import count_brokers
 from streams.store.probe import check_store
-from streams.topics import count_brokers, find_topics
+from streams.topics import find_topics
 
 
 class Check(NamedTuple):

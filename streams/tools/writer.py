@@ -22,7 +22,8 @@ from sie_online.errors import TopicError, UnreachableError, UsageError
 from sie_online.ingest.partitioner import Placer
 from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
-from streams.topics import broker_admin, create_line
+from streams.brokers import broker_admin
+from streams.topics import create_line
 
 BATCH_BYTES = 256 * 1024  # large enough to amortise a request, far below every broker's message limit
 MAX_REQUEST_BYTES = 16 << 20

@@ -21,10 +21,10 @@ from aiokafka.errors import (
 from sie_online.client.reader import TopicReader
 from sie_online.errors import DecisionError
 from sie_online.settings import Settings
+from streams.brokers import broker_admin
 from streams.checkpoint import CheckpointStore
 from streams.checkpoint.decisions import check_published, check_replacement
 from streams.checkpoint.outputs import Published, newest_published
-from streams.topics import broker_admin
 from streams.transport.topic_id import topic_id
 from streams.worker.restore import LogPlace, Ownership
 
