@@ -2,6 +2,7 @@
 
 plan        what is asked for, and the settings it runs under
 children    broker and worker as processes of ours, each with its log
+background  threads and tasks beside each other
 broker_side what Kafka says: lag and dead letters
 site        what the worker's site says: ready, counts
 observer    what a subscriber sees, held against the truth

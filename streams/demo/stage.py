@@ -8,14 +8,12 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import shutil
-import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
 
 from rich.console import Console
 
@@ -25,6 +23,7 @@ from sie_online.ingest.partitioner import Placer
 from sie_online.ingest.wire import Chunk
 from sie_online.settings import Settings
 from sie_online.simulator import Simulation, simulate
+from streams.demo.background import in_background, while_well
 from streams.demo.broker_side import Log, open_log
 from streams.demo.children import ChildError, Children, broker_command, free_port, listens, worker_command
 from streams.demo.learners import compare, warm_up
@@ -44,8 +43,6 @@ WORKER_READY_S = 600.0  # the first start compiles the kernels
 STALLED_S = 60.0  # after the last record, without any progress
 LOOK_EVERY_S = 0.5
 FIRST_SHARE = 0.75  # of the stream, by then a part of its samples has settled; the rest is weighed under the first net
-
-T = TypeVar("T")
 
 
 def run_demo(plan: Plan, own: Settings, console: Console) -> Report:
@@ -78,7 +75,7 @@ class _Stage:
     async def play(self) -> Report:
         """From nothing to the report."""
         with self._view.shown():
-            return await _while_well(self._act(), self._watch_children())
+            return await while_well(self._act(), self._watch_children())
 
     async def _act(self) -> Report:
         simulating = in_background(self._prepare)
@@ -90,7 +87,7 @@ class _Stage:
         begin = time.monotonic()
         async with open_log(self._settings) as log:
             stream = self._stream(simulation, log)
-            sent = await _while_well(stream, self._subscribe(observer), self._look(observer, log))
+            sent = await while_well(stream, self._subscribe(observer), self._look(observer, log))
             seconds = time.monotonic() - begin - self._state.waited_s
             trained = await self._trained(observer)
             self._phase("Training a small recommender with and without the weights")
@@ -265,48 +262,12 @@ class _Stage:
             await asyncio.sleep(LOOK_EVERY_S)
 
 
-def in_background(work: Callable[[], T]) -> asyncio.Future[T]:
-    """The result of ``work`` in a thread that Ctrl-C need not wait for (an executor's would be joined)."""
-    loop = asyncio.get_running_loop()
-    result: asyncio.Future[T] = loop.create_future()
-
-    def tell(outcome: Callable[[], None]) -> None:
-        with suppress(RuntimeError):  # the loop has gone meanwhile
-            loop.call_soon_threadsafe(lambda: None if result.done() else outcome())
-
-    def run() -> None:
-        try:
-            value = work()
-        except BaseException as error:  # noqa: BLE001 - raised where the result is awaited
-            tell(partial(result.set_exception, error))
-        else:
-            tell(partial(result.set_result, value))
-
-    threading.Thread(target=run, daemon=True).start()
-    return result
-
-
 def _up_to(share: float, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
     """The ``chunks`` until ``share`` of the stream has gone by; the others stay in the iterator."""
     for chunk in chunks:
         yield chunk
         if chunk.progress >= share:
             return
-
-
-async def _while_well(main: Coroutine[Any, Any, T], *beside: Coroutine[Any, Any, None]) -> T:
-    """The result of ``main``; whatever one of ``beside`` raises before that is raised at once."""
-    task, others = asyncio.create_task(main), [asyncio.create_task(each) for each in beside]
-    try:
-        await asyncio.wait([task, *others], return_when=asyncio.FIRST_COMPLETED)
-        for other in others:
-            if other.done():
-                other.result()
-        return await task
-    finally:
-        for each in (task, *others):
-            each.cancel()
-        await asyncio.gather(task, *others, return_exceptions=True)
 
 
 @contextmanager
