@@ -4,9 +4,10 @@ Needs torch, numpy, pyarrow, safetensors and ``sie_online.contracts``; nothing h
 worker imports ``snapshot`` and ``forward`` alone, which need no torch.
 
 - ``samples``: a table of settled samples as columns; ``window``: which of them a fine-tune sees
-- ``inputs``: the exact input layout; ``forward``: the same scores in numpy, operation by operation
-- ``snapshot``: the artifact, written whole and verified on loading; ``manifest``: what is said about it
+- ``inputs``: the exact input layout; ``forward``: the same scores in numpy; ``attribution``: which inputs moved them
+- ``snapshot``: the artifact, written whole, verified on loading; ``manifest``: what is said of it; ``ulid``: its name
 - ``net``, ``influence``, ``loss``, ``data``, ``step``, ``tune``: from architecture, target and loss to ``fine_tune``
 - ``learner``, ``metrics``, ``gate``: what a candidate must show; ``publish``: artifact, manifest and verdict in one
+- ``settings``: what all this can be told; ``errors``: what can go wrong
 - ``train``: ``python -m models.train``, all of it from a file; ``benchmark``: how fast
 """

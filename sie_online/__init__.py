@@ -1,7 +1,17 @@
 """Weights for training samples, estimated while the events flow.
 
-A training job needs these names only; each is imported when it is first used (PEP 562), so that importing the package,
-its contracts or the client brings in nothing heavy.
+A training job needs the names in ``__all__`` only; each is imported when it is first used (PEP 562), so that importing
+the package, its contracts or the client brings in nothing heavy. The rooms, from the top, each importing only those
+below it; all but ``client`` is free of clocks and sockets:
+
+- ``evaluation``: a file through shards, without a broker; ``simulator``: a stream whose truth is known
+- ``examples``: what a training job does with weights; ``client``: what a subscriber installs
+- ``shard``: everything learned from one partition, and the event loop over it
+- ``importance``: the factors of a weight; ``recommender``: who will buy; ``features``: what it knows of an event
+- ``ingest``: from bytes to valid events
+- ``contracts``: topics in Arrow (``ipc``, ``tables``); ``statements``, ``announcements``, ``schemas``: those in JSON
+- ``settings``: every setting, once; ``errors``: every error, with its exit code
+- helpers: ``jit``, ``masks``, ``hashing``; ``metrics``; ``pseudonyms``, ``escape``; ``moments``
 """
 
 from __future__ import annotations

@@ -1,5 +1,11 @@
-"""All input and output: the Faust app and its batched transport, topics, publishers,
-checkpoints, metrics, and ``streams.cli``, the ``sie`` command.
+"""All input and output around the domain: processes, Kafka, the store, what people and Prometheus see.
 
-Nothing here changes what a row says; that is ``sie_online``'s business alone.
+Nothing here changes what a row says; that is ``sie_online``'s business alone. From the top, each room importing only
+those below it (``pyproject.toml`` has the contract):
+
+- ``cli``: the ``sie`` command; ``app``: a worker's Faust app; ``demo``: the whole line on one machine
+- ``worker``, ``trainer``: the two processes; ``tools``: what stands behind commands that are run now and then
+- ``model_registry``: announced models; ``checkpoint``: shards' durable state; ``transport``: Faust's, in batches
+- ``access``: rights at the brokers; ``topics``: their shapes; ``store``: the object store
+- ``brokers``: an admin client; ``observe``: metrics, sites, logs; ``exits``: how a process ends; ``threads``
 """

@@ -1,9 +1,11 @@
 """What a subscriber installs: weights, samples and entity tables read from Kafka, and nothing heavy.
 
-- ``subscriber``: ``WeightSubscriber``, ``SampleSubscriber``; the way in
-- ``entities``: ``EntityReader``, the sums over all shards (``beta``: their intervals)
-- ``rows``: messages to typed rows; ``revisions``: which of them are news
-- ``reader``: one topic without a consumer group; ``connection``: how any client reaches the brokers
+Reads what was published and computes no weight. The public names are also at ``sie_online``'s top, resolved when used.
 
-The public names are also at ``sie_online``'s top, resolved when they are used.
+- ``subscriber``: ``WeightSubscriber``, ``SampleSubscriber``; the way in; ``torch``: the same as a ``Dataset``
+- ``entities``: ``EntityReader``, the sums over all shards; ``beta``: their intervals
+- ``rows``: messages to typed rows; ``revisions``: which of them are news; ``unreadable``: what cannot be read
+- ``reader``: one topic without a consumer group; ``share``: one of several readers
+- ``connection``: how any client reaches the brokers; ``access``: what they allow; ``availability``: whether they answer
+- below: ``consumer``, ``batches``, ``backoff``: aiokafka made patient; ``folding``: what its log repeats
 """

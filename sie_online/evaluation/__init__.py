@@ -1,1 +1,6 @@
-"""The same core without a broker: a file through shards, and what was found in it."""
+"""The same core without a broker: a file through shards, and what was found in it. Owns no weighting of its own.
+
+- ``run``: records through shards, and what they say as tables; ``report``: its books and figures
+- ``inspection``: what a source holds, found before it goes on; ``diagnosis``: why nothing in it is a valid event
+- ``dead_letters``: what could not be read, where it stands, and why
+"""

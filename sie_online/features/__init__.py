@@ -1,7 +1,10 @@
 """What the recommender knows about an event: binned behavioural features from counters that move as events pass.
 
-Owns the counters' record fields, the bins, the hashing and the dense columns; owns no slots and no `last_ms`
-(`sie_online.shard.entities` does). `extract` reads before the event is learned, `observe` updates after it.
+Owns the counters' record fields, the bins, the hashing and the dense columns; owns no slots and no ``last_ms``
+(``sie_online.shard.entities`` does).
+
+- ``extract`` reads before the event is learned, ``observe`` updates after it
+- ``fields``: the counters; ``bins``: the arithmetic that both share
 """
 
 from sie_online.features.extract import (

@@ -1,1 +1,7 @@
-"""From bytes to valid events: records, decoding, dead letters, event files."""
+"""From bytes to valid events. Judges each record by itself: what events mean together is ``shard``'s.
+
+- ``records``: ``RecordBatch``, what the transport hands over; ``wire``: records that have no offset yet
+- ``events``: what a record may say, valid ones as columns, and ``DeadLetter`` for the rest
+- ``decoder``: from the one to the other; ``parser``: its fast path
+- ``partitioner``: where Kafka puts a key; ``sources``: event files as wire records
+"""

@@ -1,7 +1,11 @@
 """Who will buy? The online recommender that supplies probability, uncertainty and feature score of every event.
 
-`kernels` holds the model that the event loop calls; `CurvatureLogisticRegression` is the same model with River's
-protocol; `RiverRecommender` puts any other River classifier in its place.
+Sees hashed features, never an event; what a sample is worth it is told.
+
+- ``kernels``: the model that the event loop calls: ``linear`` and ``machine``, averaged; ``loss``: what a weight does
+- ``classifier``: ``CurvatureLogisticRegression``, the same model with River's protocol
+- ``plugin``: ``RiverRecommender`` puts any other River classifier in its place
+- ``pooling``: what several shards have learned, put together
 """
 
 from sie_online.recommender.classifier import CurvatureLogisticRegression

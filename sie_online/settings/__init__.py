@@ -1,9 +1,13 @@
 """Every setting there is, defined once: environment (``SIE_…``, ``__`` between levels), TOML file and command line.
 
 Precedence, highest first: values given in code or by ``--set``, environment, the TOML file named by ``SIE_CONFIG``, the
-sections' defaults. ``rows`` holds the sections whose values change published rows (``ROW_SECTIONS``); their digest is
-the *fingerprint* that a checkpoint carries, so that a worker never continues a state that other settings made.
-``operation`` says how a worker runs, ``training`` how the importance net is trained; ``deployment`` is all together.
+sections' defaults. What a value does is said at the field, and done elsewhere.
+
+- ``rows``: the sections whose values change published rows (``ROW_SECTIONS``); their digest is the *fingerprint* that a
+  checkpoint carries, so that a worker never continues a state that other settings made
+- ``operation``: how a worker runs; ``training``: how the importance net is trained
+- ``deployment``: ``Settings``, all together, and ``load``
+- ``environment``: typing errors in the environment; ``section``: what every section has in common
 """
 
 from sie_online.settings.deployment import KNOWN_ELSEWHERE, ROW_SECTIONS, Settings, load

@@ -5,6 +5,7 @@
     behaviour   genuine sessions: views, carts, favourites, purchases, returns, ratings
     noise       misclicks, crawlers, brushed orders
     malformed   records that no consumer can read
+    columns     events in columns, until they are records
     stream      all of it in time order, as wire records, with the truth (``simulate``)
     files       the events as a file of the documented schema, the truth beside it (``SimulationFiles``)
 

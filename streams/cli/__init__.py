@@ -1,7 +1,13 @@
-"""The ``sie`` command. ``main`` is its entry point; ``root.py`` the root, every command a module of its own.
+"""The ``sie`` command. ``main`` is its entry point; ``root`` the root, every command a module of its own.
 
 This file imports nothing that a subscriber's install (``pip install sie-online``) lacks, so that ``sie`` can say there
-which extra is missing.
+which extra is missing; and what a command needs is imported when it runs, so that ``sie --help`` is quick.
+
+- processes: ``worker``, ``trainer``, ``heartbeat``, ``demo``; topics: ``topics``, ``tail``, ``replay``
+- without a broker: ``evaluate``, ``sample_events``, ``config``; models: ``model``
+- published rows: ``explain``, ``audit``; people: ``erase``
+- how it is said: ``common``, ``reading`` (shared options), ``progress``, ``findings``, ``views``, ``text``,
+  ``evaluate_text``, ``explain_text``; ``terminal``: where all of it is printed
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ broker_side what Kafka says: lag and dead letters
 site        what the worker's site says: ready, counts
 observer    what a subscriber sees, held against the truth
 view        the live picture in the terminal
+training    the trainer's part: its nets, and a poisoned candidate
 learners    a small recommender trained with and without the weights
 report      the figures at the end, and whether the books balance
 picture     the same as an image

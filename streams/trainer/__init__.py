@@ -1,8 +1,11 @@
 """The trainer: a process of its own that fine-tunes the importance net on settled samples, judges and announces it.
 
-- ``plan``: from settings to what ``models`` is told; ``intake``: the samples topic into the replay window
-- ``attempt``: one fine-tune and its verdict, synchronous; ``process``: when, and what becomes of it
-- ``offline``: the same beside an evaluation, in step with its records
+How a net is trained and judged is ``models``' business; what was announced, ``streams.model_registry``'s.
+
+- ``process``: its parts and its end; ``rounds``: when a fine-tune is due; ``attempt``: one of them, and its verdict
+- ``intake``: the samples topic into the replay window; ``plan``: from settings to what ``models`` is told
+- ``priors``: what all shards have learned, put together; ``prior_rounds``: when
+- ``offline``, ``offline_priors``: the same beside an evaluation, in step with its records
 - ``submission``: a candidate from a file through the same gate
 - ``metrics``, ``site``, ``scalars``: what it tells; ``child``: a worker's own trainer, started anew when it dies
 """
