@@ -27,7 +27,7 @@ from streams.observe import logs
 from streams.observe.broker_metrics import watch_broker
 from streams.observe.metrics import Metrics
 from streams.observe.web import Health, Site
-from streams.transport import SCHEME, Consumer
+from streams.transport import SCHEME, Consumer, Owner
 from streams.transport.schema import BatchSchema
 from streams.worker.adoption import Adoptions
 from streams.worker.lag import LogWatch
@@ -98,7 +98,7 @@ class App(faust.App):
             metrics=self.metrics,
             vitals=self.vitals,
         )
-        self.owner = self.worker.assignment
+        self.owner: Owner = self.worker.assignment
         self.log_watch = LogWatch(
             settings,
             self.worker.leases,
@@ -122,8 +122,8 @@ class App(faust.App):
     def _health(self) -> Health:
         return Health(
             stalled_s=self.vitals.stalled_s,
-            assigned=lambda: self.owner.assigned,
-            recovered=lambda: self.owner.recovered,
+            assigned=lambda: self.worker.assignment.assigned,
+            recovered=lambda: self.worker.assignment.recovered,
             agents_running=lambda: self.worker.processing.running,
             reason=lambda: self._starting or self.availability.reason,
         )
