@@ -51,6 +51,9 @@ FACTORS = tuple(column.name for column in FACTOR_COLUMNS)
 RAW_FACTORS = tuple(column.name for column in FACTOR_COLUMNS if column.kind != "derived")
 SCORE_FACTORS = tuple(column.name for column in FACTOR_COLUMNS if column.kind == "score")
 
+PROBABILITY_FLOOR = 1e-6
+"""Published probabilities of conversion lie between this and 1 minus it: their logarithms are finite."""
+
 BUILTIN_MODEL = "builtin"
 """``model_version`` while no announced model is in force."""
 

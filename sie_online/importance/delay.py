@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from sie_online.contracts import PROBABILITY_FLOOR
 from sie_online.importance.factor import POSITIVE, Factor, Learned, Moment, Need
 from sie_online.jit import kernel
-from sie_online.recommender.kernels import PROBABILITY_FLOOR
 from sie_online.settings import Settings
 
 

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sie_online.contracts import PROBABILITY_FLOOR
 from sie_online.features.bins import GOLDEN, mixed
 from sie_online.jit import kernel
 from sie_online.recommender.linear import linear_contributions, linear_logit, linear_rate, move_linear
@@ -40,7 +41,6 @@ Array = npt.NDArray[np.float64]
 
 TWINS = 2
 UNIFORM, WEIGHTED = 0, 1
-PROBABILITY_FLOOR = 1e-6
 VALUE_CAP = 1e6  # larger values of a column are cut by the classifier
 WEIGHT_CAP = 1e6  # no sample is worth more
 USAGE_MEMORY = 100_000.0  # predictions that a column's running mean contribution looks back

@@ -14,8 +14,8 @@ from typing import Any
 
 from river import base
 
+from sie_online.contracts import PROBABILITY_FLOOR
 from sie_online.errors import SettingsError
-from sie_online.recommender.kernels import PROBABILITY_FLOOR
 
 Features = dict[Hashable, Any]  # as River spells it; ours are str -> float
 

@@ -18,10 +18,10 @@ from models.manifest import Manifest, Verdict
 from models.samples import SampleColumns
 from models.snapshot import Contents, encode
 from sie_online.announcements import PRIORS
-from sie_online.contracts import BUILTIN_MODEL, CODE_VERSION
+from sie_online.contracts import BUILTIN_MODEL, CODE_VERSION, PROBABILITY_FLOOR
 from sie_online.features import schema_hash
 from sie_online.metrics import auc
-from sie_online.recommender.kernels import PROBABILITY_FLOOR, RecommenderArrays, RecommenderConfig, predict_rows
+from sie_online.recommender.kernels import RecommenderArrays, RecommenderConfig, predict_rows
 from sie_online.recommender.pooling import Gains, replace, total
 from sie_online.settings import Settings
 from sie_online.settings.training import PriorsPooling
