@@ -38,7 +38,7 @@ kafka: ## Apache Kafka on 127.0.0.1:9092 until Ctrl-C, data in build/kafka/data 
 test: $(VENV)/.dev ## Everything that can fail: lint, schemas, all tests (Apache Kafka's need Java and Maven)
 	@$(MAKE) -j2 lint kernels
 	@$(MAKE) schemas-check
-	@$(BIN)/python -m tests.brokers
+	@$(BIN)/python -m tests.support.brokers
 	@$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Compiled once before the tests, while the types are checked, and kept

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from tests.brokers import ROOT, Broker, apache_kafka, embedded_broker, requirements
+from tests.support.brokers import ROOT, Broker, apache_kafka, embedded_broker, requirements
 
 # Before anything imports numba: compiled kernels are kept from one run to the next.
 os.environ.setdefault("SIE_CACHE_DIR", str(ROOT / "build" / "cache"))

@@ -7,7 +7,7 @@ of one event go, in memory.
 
 import os
 
-from tests.brokers import ROOT
+from tests.support.brokers import ROOT
 
 # Before anything imports numba: compiled kernels are kept from one run to the next, as the tests' are.
 os.environ.setdefault("SIE_CACHE_DIR", str(ROOT / "build" / "cache"))

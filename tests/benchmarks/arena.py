@@ -16,7 +16,7 @@ from sie_online.simulator import Scenario, simulate
 from streams.tools.pacing import Rate
 from streams.tools.replay import Replayed, replay
 from streams.topics import create_topics, specs
-from tests.brokers import free_ports
+from tests.support.brokers import free_ports
 
 EVENTS = "bench.events"
 OUTPUTS = ("weights", "samples", "entities", "models", "dead_letters")

@@ -26,9 +26,9 @@ from sie_online.settings import Settings
 from tests.benchmarks.arena import Arena, drop, make_output, make_outputs
 from tests.benchmarks.cpu import CpuWatch
 from tests.benchmarks.published import Messages, read_plain, read_weights
-from tests.brokers import Broker
-from tests.topic_io import committed, ends
-from tests.workers import SIE_WORKER, WorkerProcess, worker_pool
+from tests.support.brokers import Broker
+from tests.support.topic_io import committed, ends
+from tests.support.workers import SIE_WORKER, WorkerProcess, worker_pool
 
 START_S = 600  # the first start compiles the kernels
 RUN_S = 1_800

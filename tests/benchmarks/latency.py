@@ -22,8 +22,8 @@ from tests.benchmarks.arena import Arena, make_outputs
 from tests.benchmarks.contestants import RESULT, START_S, folder, module_command, scrape, value
 from tests.benchmarks.cpu import CpuWatch
 from tests.benchmarks.machine import describe
-from tests.brokers import Broker
-from tests.workers import SIE_WORKER, WorkerProcess, worker_pool
+from tests.support.brokers import Broker
+from tests.support.workers import SIE_WORKER, WorkerProcess, worker_pool
 
 RATES = (100, 500, 2_000, 5_000)
 QUANTILES = (0.5, 0.9, 0.99, 1.0)

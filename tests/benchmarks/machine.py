@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from sie_online.contracts import CODE_VERSION
-from tests.brokers import ROOT
+from tests.support.brokers import ROOT
 
 PACKAGES = ("faust-streaming", "aiokafka", "river", "numba", "numpy", "pyarrow", "msgspec")
 BUSY_SHARE = 0.25

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from sie_online.contracts import from_message
 from sie_online.settings import Settings
-from tests.topic_io import ends
+from tests.support.topic_io import ends
 
 OFFSET_BITS = 40
 FETCH_BYTES = 8 << 20

@@ -30,7 +30,7 @@ from tests.benchmarks.latency import RATES, Latencies
 from tests.benchmarks.latency import measure as measure_latency
 from tests.benchmarks.machine import busy_cores, describe, warning
 from tests.benchmarks.report import Report
-from tests.brokers import Broker, apache_kafka, requirements
+from tests.support.brokers import Broker, apache_kafka, requirements
 
 RESULT = BENCH / "throughput.json"
 RESULT_WITH_TRAINER = BENCH / "with-trainer.json"

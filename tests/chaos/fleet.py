@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sie_online.settings import Settings
-from tests.workers import WorkerProcess
+from tests.support.workers import WorkerProcess
 
 RESTARTABLE = (70, 3, -9)
 """Exit codes after which a supervisor starts a worker again; any other end is a finding."""

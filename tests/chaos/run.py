@@ -25,13 +25,13 @@ from streams.model_registry.history import read_lines
 from streams.model_registry.loaded import Loaded
 from streams.observe.metrics import Metrics
 from streams.store.backend import open_backend
-from tests import topic_io
-from tests.brokers import Broker, apache_kafka
 from tests.chaos.faults import Fault, long_plan, short_plan
 from tests.chaos.fleet import HopelessError
 from tests.chaos.scene import TRAINER, Scene, chaos_settings, opened
 from tests.chaos.verdict import Said, compare, compare_tables, last_revisions, undisturbed
-from tests.workers import SIE_TRAINER, SIE_WORKER
+from tests.support import topic_io
+from tests.support.brokers import Broker, apache_kafka
+from tests.support.workers import SIE_TRAINER, SIE_WORKER
 
 IDLE_S = 5.0
 SERVED_WITHIN_S = 15.0  # after a kill; judged where nothing else runs, not in a test

@@ -14,12 +14,12 @@ from sie_online.ingest.wire import WireRecord, final_heartbeats
 from sie_online.settings import Settings, load
 from sie_online.simulator import Scenario, simulate
 from sie_online.simulator.scenario import MONDAY_MS
-from tests import topic_io
-from tests.brokers import Broker
 from tests.chaos.fleet import Fleet, Slot
 from tests.chaos.monitors import CommitMonitor, RowMonitor, running
-from tests.models_made import LENIENT, TINY
-from tests.topic_io import Writer, writing
+from tests.support import topic_io
+from tests.support.brokers import Broker
+from tests.support.topic_io import Writer, writing
+from tests.support.versions import LENIENT, TINY
 
 PARTITIONS = 4
 PER_S = 800  # events a second: work for every moment, and a table that can be compared within seconds

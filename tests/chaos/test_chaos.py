@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.brokers import apache_kafka, requirements
 from tests.chaos.faults import Fault, kill, short_plan
 from tests.chaos.run import Report, run
-from tests.workers import SIE_WORKER
+from tests.support.brokers import apache_kafka, requirements
+from tests.support.workers import SIE_WORKER
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from tests.chaos.verdict import Said, compare
-from tests.published import sample_batch, weight_batch, weight_row
+from tests.support.rows import sample_batch, weight_batch, weight_row
 
 ROWS = [weight_row(offset, revision, event_id=f"e{offset}") for offset in range(3) for revision in range(2)]
 

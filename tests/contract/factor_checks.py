@@ -26,10 +26,10 @@ from sie_online.settings import Settings
 from sie_online.shard import Shard
 from sie_online.shard.entities import POPULATION
 from streams.cli.explain_text import shares
-from tests.brokers import ROOT
-from tests.events import heartbeat, random_events, records, run, small_settings, weights
-from tests.moments import a_moment
-from tests.nets import random_weights
+from tests.support.brokers import ROOT
+from tests.support.events import heartbeat, random_events, records, run, small_settings, weights
+from tests.support.moments import a_moment
+from tests.support.nets import random_weights
 
 N = 600
 RECORDS = records([*random_events(N, seed=4), heartbeat(10 * N * 20)])

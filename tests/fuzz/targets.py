@@ -32,11 +32,11 @@ from streams.checkpoint import manifest as checkpoints
 from streams.model_registry.priors import parts_of, tensors_of
 from streams.model_registry.registry import new_lines, take_in
 from streams.observe.metrics import Metrics
-from tests.events import Record, batch, random_events, records
 from tests.fuzz.mutate import BINARY, TEXT, Mutation, token
-from tests.models_made import made_version
-from tests.published import sample_batch, weight_message, weight_row
-from tests.unit.models.made import made_manifest
+from tests.support.events import Record, batch, random_events, records
+from tests.support.rows import sample_batch, weight_message, weight_row
+from tests.support.samples import made_manifest
+from tests.support.versions import made_version
 
 Seeds = Sequence[bytes]
 Check = Callable[[Sequence[bytes]], None]

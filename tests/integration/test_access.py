@@ -26,12 +26,12 @@ from streams.model_registry.reader import ModelLineReader
 from streams.store.backend import open_backend
 from streams.tools.writer import open_writer
 from streams.topics import check_topics, create_topics, find_topics
-from tests import topic_io
-from tests.acls import Acl, administrator, change, documented
-from tests.brokers import Broker
-from tests.events import event
-from tests.secure_kafka import ADMIN, SecureKafka, secure_kafka
-from tests.workers import SIE_WORKER, WorkerProcess, worker_pool
+from tests.support import topic_io
+from tests.support.acls import Acl, administrator, change, documented
+from tests.support.brokers import Broker
+from tests.support.events import event
+from tests.support.secure_kafka import ADMIN, SecureKafka, secure_kafka
+from tests.support.workers import SIE_WORKER, WorkerProcess, worker_pool
 
 As = Callable[[str], Settings]
 

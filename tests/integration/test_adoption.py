@@ -23,13 +23,13 @@ from streams.model_registry.reader import ModelLineReader
 from streams.store.backend import open_backend
 from streams.tools.pacing import Rate
 from streams.tools.replay import replay
-from tests import topic_io
-from tests.brokers import ROOT, Broker
 from tests.chaos.scene import load_of
-from tests.environment import as_environment
-from tests.nets import random_version
-from tests.topic_io import writing
-from tests.workers import SIE_WORKER, worker_pool
+from tests.support import topic_io
+from tests.support.brokers import ROOT, Broker
+from tests.support.environment import as_environment
+from tests.support.nets import random_version
+from tests.support.topic_io import writing
+from tests.support.workers import SIE_WORKER, worker_pool
 
 pytestmark = pytest.mark.slow
 PARTITIONS = 2

@@ -18,11 +18,11 @@ from streams.model_registry import artifacts
 from streams.model_registry.announcer import Announcer, OvertakenError, SupersededError
 from streams.model_registry.history import read_line
 from streams.store.backend import LocalBackend, open_backend
-from tests.brokers import ROOT, Broker
-from tests.environment import as_environment
-from tests.models_made import made_version
-from tests.topic_io import make_topics, write
-from tests.trainers import line
+from tests.support.brokers import ROOT, Broker
+from tests.support.environment import as_environment
+from tests.support.topic_io import make_topics, write
+from tests.support.trainers import line
+from tests.support.versions import made_version
 
 SettingsFactory = Callable[..., Settings]
 
@@ -153,7 +153,7 @@ import asyncio, os, sys
 from sie_online.settings import load
 from streams.store.backend import LocalBackend, open_backend
 from streams.model_registry import announcer, artifacts
-from tests.models_made import made_version
+from tests.support.versions import made_version
 
 step = int(sys.argv[1])
 

@@ -9,7 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from tests.brokers import Broker, apache_kafka, embedded_broker
+from tests.support.brokers import Broker, apache_kafka, embedded_broker
 
 LARGE = 11_000_000
 

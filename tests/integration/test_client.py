@@ -17,9 +17,9 @@ from sie_online import EntityName, EntityReader, WeightSubscriber, statements
 from sie_online.client.reader import TopicReader
 from sie_online.errors import DecisionError, MessageError, TopicError, UnreachableError
 from sie_online.settings import Settings
-from tests.brokers import Broker, free_ports
-from tests.published import weight_message, weight_row
-from tests.topic_io import administrate, publish
+from tests.support.brokers import Broker, free_ports
+from tests.support.rows import weight_message, weight_row
+from tests.support.topic_io import administrate, publish
 
 SettingsFactory = Callable[..., Settings]
 

@@ -16,9 +16,9 @@ from sie_online import contracts
 from sie_online.client.connection import connection
 from sie_online.errors import TopicError
 from sie_online.settings import Settings
-from tests.brokers import Broker
-from tests.generated import generated_samples
-from tests.published import sample_batch
+from tests.support.brokers import Broker
+from tests.support.rows import sample_batch
+from tests.support.simulation import generated_samples
 
 torch = pytest.importorskip("torch")
 

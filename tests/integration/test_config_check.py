@@ -11,9 +11,9 @@ import pytest
 
 from sie_online.settings import Settings
 from streams.cli.root import run
-from tests import topic_io
-from tests.brokers import Broker, free_ports
-from tests.environment import as_environment
+from tests.support import topic_io
+from tests.support.brokers import Broker, free_ports
+from tests.support.environment import as_environment
 
 pytestmark = pytest.mark.embedded
 SettingsFactory = Callable[..., Settings]

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.brokers import ROOT
+from tests.support.brokers import ROOT
 
 pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 LIMIT_S = 600  # a worker whose kernels are not compiled yet, on a busy machine

@@ -15,11 +15,11 @@ import pytest
 from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
 from streams.cli import root as cli
-from tests import topic_io
-from tests.brokers import Broker
-from tests.environment import as_environment
-from tests.events import event
-from tests.workers import SIE_WORKER, WorkerProcess, worker_pool
+from tests.support import topic_io
+from tests.support.brokers import Broker
+from tests.support.environment import as_environment
+from tests.support.events import event
+from tests.support.workers import SIE_WORKER, WorkerProcess, worker_pool
 
 pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 SettingsFactory = Callable[..., Settings]

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from sie_online.settings import Settings
-from tests import topic_io
-from tests.brokers import Broker
-from tests.workers import SIE_WORKER, worker_pool
+from tests.support import topic_io
+from tests.support.brokers import Broker
+from tests.support.workers import SIE_WORKER, worker_pool
 
 pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 

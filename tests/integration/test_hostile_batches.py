@@ -14,8 +14,8 @@ from sie_online.client.connection import connection
 from sie_online.client.reader import Message, TopicReader
 from sie_online.ingest.records import REFUSED_BATCH
 from sie_online.settings import Settings
-from tests import topic_io
-from tests.brokers import Broker
+from tests.support import topic_io
+from tests.support.brokers import Broker
 
 pytestmark = pytest.mark.kafka
 

@@ -14,10 +14,10 @@ import pytest
 from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
 from streams.cli.root import run
-from tests import topic_io
-from tests.brokers import Broker
-from tests.events import START_MS, event, heartbeat
-from tests.workers import SIE_WORKER, worker_pool
+from tests.support import topic_io
+from tests.support.brokers import Broker
+from tests.support.events import START_MS, event, heartbeat
+from tests.support.workers import SIE_WORKER, worker_pool
 
 pytestmark = pytest.mark.embedded
 HOUR_S = 3_600.0

@@ -18,11 +18,11 @@ from streams.cli import root as cli
 from streams.model_registry import artifacts
 from streams.model_registry.announcer import Announcer
 from streams.store.backend import open_backend
-from tests.brokers import Broker
-from tests.environment import as_environment
-from tests.models_made import LENIENT, TINY, made_version, publish_samples, two_partitions
-from tests.topic_io import make_topics
-from tests.unit.models.made import made_weights
+from tests.support.brokers import Broker
+from tests.support.environment import as_environment
+from tests.support.samples import made_weights
+from tests.support.topic_io import make_topics
+from tests.support.versions import LENIENT, TINY, made_version, publish_samples, two_partitions
 
 SettingsFactory = Callable[..., Settings]
 

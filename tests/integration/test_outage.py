@@ -23,9 +23,9 @@ from sie_online.client.reader import TopicReader
 from sie_online.errors import UnreachableError
 from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
-from tests import topic_io
-from tests.brokers import Broker, apache_kafka
-from tests.workers import RECORDING_WORKER, WorkerProcess, worker_pool
+from tests.support import topic_io
+from tests.support.brokers import Broker, apache_kafka
+from tests.support.workers import RECORDING_WORKER, WorkerProcess, worker_pool
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 

@@ -19,7 +19,7 @@ import pytest
 from sie_online.settings import Settings
 from streams.observe.metrics import Metrics
 from streams.observe.web import Health, Site
-from tests.brokers import free_ports
+from tests.support.brokers import free_ports
 from tests.unit.streams.observe.test_metrics import busy, counts
 
 INSTALL_LINE = "apt-get install --no-install-recommends prometheus"

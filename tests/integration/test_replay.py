@@ -23,7 +23,7 @@ from streams.cli.root import run
 from streams.tools.heartbeat import keep_beating
 from streams.tools.pacing import Rate
 from streams.tools.replay import replay
-from tests.brokers import Broker, free_ports
+from tests.support.brokers import Broker, free_ports
 
 pytestmark = pytest.mark.embedded
 PARTITIONS = 3

@@ -18,9 +18,9 @@ from sie_online.ingest.wire import Chunk, Origin, WireRecord
 from sie_online.settings import Settings
 from streams.cli import replay as command
 from streams.cli.root import run
-from tests import topic_io
-from tests.brokers import Broker, embedded_broker
-from tests.events import event
+from tests.support import topic_io
+from tests.support.brokers import Broker, embedded_broker
+from tests.support.events import event
 
 pytestmark = pytest.mark.embedded
 

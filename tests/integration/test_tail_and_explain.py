@@ -33,11 +33,11 @@ from streams.model_registry.announcer import Announcer
 from streams.store.backend import open_backend
 from streams.topics import create_topics
 from streams.worker.publisher import dead_letter
-from tests.brokers import ROOT, Broker
-from tests.environment import as_environment
-from tests.nets import random_version
-from tests.published import sample_batch, weight_message, weight_row
-from tests.topic_io import administrate, publish
+from tests.support.brokers import ROOT, Broker
+from tests.support.environment import as_environment
+from tests.support.nets import random_version
+from tests.support.rows import sample_batch, weight_message, weight_row
+from tests.support.topic_io import administrate, publish
 
 pytestmark = pytest.mark.embedded
 SettingsFactory = Callable[..., Settings]

@@ -10,9 +10,9 @@ import pytest
 
 from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
-from tests import topic_io
-from tests.brokers import Broker
-from tests.workers import RECORDING_WORKER, WorkerProcess, worker_pool
+from tests.support import topic_io
+from tests.support.brokers import Broker
+from tests.support.workers import RECORDING_WORKER, WorkerProcess, worker_pool
 
 pytestmark = pytest.mark.kafka
 

@@ -16,8 +16,8 @@ from sie_online.errors import TopicError
 from sie_online.settings import Settings
 from streams import access
 from streams.topics import Findings, check_topics, create_topics, find_topics
-from tests.brokers import Broker
-from tests.environment import as_environment
+from tests.support.brokers import Broker
+from tests.support.environment import as_environment
 
 SettingsFactory = Callable[..., Settings]
 

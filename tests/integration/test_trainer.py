@@ -17,10 +17,10 @@ from models.manifest import Manifest
 from sie_online.settings import Settings
 from streams.model_registry import artifacts
 from streams.store.backend import open_backend
-from tests.brokers import Broker
-from tests.models_made import LENIENT, TINY, publish_samples, two_partitions
-from tests.topic_io import make_topics
-from tests.trainers import line, outcome, page, running
+from tests.support.brokers import Broker
+from tests.support.topic_io import make_topics
+from tests.support.trainers import line, outcome, page, running
+from tests.support.versions import LENIENT, TINY, publish_samples, two_partitions
 
 SettingsFactory = Callable[..., Settings]
 
@@ -178,7 +178,7 @@ def test_sigterm_amid_a_fine_tune_ends_it_within_five_seconds(at: SettingsFactor
 def test_a_child_ends_when_whoever_started_it_is_gone(at: SettingsFactory, tmp_path: Path) -> None:
     import subprocess
 
-    from tests.environment import as_environment
+    from tests.support.environment import as_environment
 
     settings = at()
     program = (

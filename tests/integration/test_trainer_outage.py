@@ -14,11 +14,11 @@ from sie_online.errors import UnreachableError
 from sie_online.settings import Settings
 from streams.trainer.intake import Intake
 from streams.trainer.metrics import TrainerMetrics
-from tests.brokers import embedded_broker, free_ports
-from tests.models_made import LENIENT, TINY, publish_samples, two_partitions
-from tests.topic_io import make_topics
-from tests.trainers import line, outcome, page, running
-from tests.workers import WorkerProcess
+from tests.support.brokers import embedded_broker, free_ports
+from tests.support.topic_io import make_topics
+from tests.support.trainers import line, outcome, page, running
+from tests.support.versions import LENIENT, TINY, publish_samples, two_partitions
+from tests.support.workers import WorkerProcess
 
 pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 

@@ -16,10 +16,10 @@ from sie_online.client.reader import TopicReader
 from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
 from streams.checkpoint import CheckpointStore
-from tests import topic_io
-from tests.brokers import Broker
-from tests.events import event
-from tests.workers import SIE_WORKER, WorkerProcess, worker_pool
+from tests.support import topic_io
+from tests.support.brokers import Broker
+from tests.support.events import event
+from tests.support.workers import SIE_WORKER, WorkerProcess, worker_pool
 
 pytestmark = pytest.mark.kafka
 SettingsFactory = Callable[..., Settings]

@@ -14,9 +14,9 @@ import pytest
 from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
 from streams.checkpoint import CheckpointStore
-from tests import topic_io
-from tests.brokers import Broker, free_ports
-from tests.workers import FAUST_WORKER, RECORDING_WORKER, SIE_WORKER, WorkerProcess, worker_pool
+from tests.support import topic_io
+from tests.support.brokers import Broker, free_ports
+from tests.support.workers import FAUST_WORKER, RECORDING_WORKER, SIE_WORKER, WorkerProcess, worker_pool
 
 pytestmark = pytest.mark.embedded
 SettingsFactory = Callable[..., Settings]

@@ -14,9 +14,9 @@ import pytest
 from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
 from streams.checkpoint import CheckpointStore
-from tests import topic_io
-from tests.brokers import Broker, apache_kafka
-from tests.workers import READY, RECORDING_WORKER, WorkerProcess, worker_pool
+from tests.support import topic_io
+from tests.support.brokers import Broker, apache_kafka
+from tests.support.workers import READY, RECORDING_WORKER, WorkerProcess, worker_pool
 
 PARTITIONS = 4
 PER_S = 1_500

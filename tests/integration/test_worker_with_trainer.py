@@ -17,11 +17,11 @@ from sie_online.settings import Settings
 from sie_online.simulator import Scenario, simulate
 from streams.tools.pacing import Rate
 from streams.tools.replay import replay
-from tests import topic_io
-from tests.brokers import Broker
-from tests.models_made import LENIENT, TINY
-from tests.trainers import line
-from tests.workers import SIE_WORKER, WorkerProcess, worker_pool
+from tests.support import topic_io
+from tests.support.brokers import Broker
+from tests.support.trainers import line
+from tests.support.versions import LENIENT, TINY
+from tests.support.workers import SIE_WORKER, WorkerProcess, worker_pool
 
 pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 

@@ -12,7 +12,7 @@ from importlib.metadata import packages_distributions, requires
 import pytest
 
 import sie_online
-from tests.brokers import ROOT
+from tests.support.brokers import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 HEAVY = {"faust", "river", "numba", "scipy", "pandas", "sklearn", "matplotlib", "rich", "typer", "torch", "aiohttp"}

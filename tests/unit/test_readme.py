@@ -17,7 +17,7 @@ import typer
 from sie_online import settings as settings_module
 from streams.cli.config import effective
 from streams.cli.root import COMMANDS, run
-from tests.brokers import ROOT
+from tests.support.brokers import ROOT
 
 READMES = [file for file in (ROOT / "README.md", ROOT / "README.zh.md") if file.exists()]
 FILES_PAGE = ROOT / "docs" / "files.md"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.attribution import Attribution, attribute, baseline_vector
 from models.forward import IMPORTANCE, NetWeights, input_vectors, scores
 from models.inputs import Inputs, label_known, label_unknown
-from tests.unit.models.made import made_samples, made_weights
+from tests.support.samples import made_samples, made_weights
 
 SAMPLES = made_samples(60, seed=999)  # another seed than any net's, whose means the numbers would hit
 

@@ -14,7 +14,7 @@ from models import forward
 from models.errors import ArtifactError
 from models.inputs import CLIP, Buckets, Inputs, bucket, label_known, label_unknown, standard_of, standardised
 from models.net import ImportanceNet
-from tests.unit.models.made import N_DENSE, made_samples, made_weights
+from tests.support.samples import N_DENSE, made_samples, made_weights
 
 WEIGHTS = made_weights()
 INPUTS = label_known(made_samples(300), WEIGHTS.buckets)

@@ -19,7 +19,7 @@ from models.gate import Judged, composed, factor, importances, judge, trained, w
 from models.learner import GateLearner
 from models.samples import SampleColumns
 from models.settings import Gate
-from tests.unit.models.made import made_samples, made_weights
+from tests.support.samples import made_samples, made_weights
 
 GATE = Gate(min_positives=10)
 ORDER = ordered(made_samples(4_000))

@@ -21,7 +21,7 @@ from models.inputs import label_known
 from models.manifest import Manifest
 from models.snapshot import Canary, decode, encode, encode_net, load, net_of, write
 from models.ulid import is_ulid, ulid
-from tests.unit.models.made import made_manifest, made_samples, made_weights
+from tests.support.samples import made_manifest, made_samples, made_weights
 
 WEIGHTS = made_weights()
 INPUTS = label_known(made_samples(8), WEIGHTS.buckets)

@@ -14,8 +14,8 @@ from models import train
 from models.manifest import Manifest
 from models.settings import NetSizes
 from models.snapshot import load
-from tests.brokers import ROOT
-from tests.unit.models.made import SHAPE, samples_table
+from tests.support.brokers import ROOT
+from tests.support.samples import SHAPE, samples_table
 
 BARE_HOST = """
 import sys

@@ -28,7 +28,7 @@ from models.samples import SampleColumns
 from models.settings import MODES, TARGETS, FineTune, NetSizes
 from models.snapshot import encode_net
 from models.tune import Candidate, Progress, fine_tune
-from tests.unit.models.made import FAST, SHAPE, made_samples, made_weights
+from tests.support.samples import FAST, SHAPE, made_samples, made_weights
 
 SAMPLES = made_samples(1_000)
 FIRST = fine_tune(SAMPLES, FAST)

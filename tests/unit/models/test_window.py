@@ -15,7 +15,7 @@ from models.errors import SampleError
 from models.samples import SampleColumns, chronological, feature_schema_hash, from_table, joined, split
 from models.window import Window
 from sie_online.contracts import EVENT_TYPES
-from tests.unit.models.made import N_DENSE, N_FEATURES, made_samples, samples_table
+from tests.support.samples import N_DENSE, N_FEATURES, made_samples, samples_table
 
 ALL = made_samples(400, positive=0.3)
 MINUTE = 60_000

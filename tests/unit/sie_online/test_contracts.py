@@ -14,8 +14,8 @@ import sie_online
 from sie_online import contracts, schemas, statements
 from sie_online.client.rows import SAMPLES, Source, WeightRow, read_batch, weight_rows
 from sie_online.errors import MessageError
-from tests.brokers import ROOT
-from tests.published import sample_batch, weight_batch, weight_message, weight_row
+from tests.support.brokers import ROOT
+from tests.support.rows import sample_batch, weight_batch, weight_message, weight_row
 
 HEAVY = {"faust", "mode", "numba", "river", "msgspec", "torch", "typer", "rich", "scipy", "sklearn", "aiohttp"}
 SOURCE = Source("sie.weights.v1", 3, 1234)

@@ -12,8 +12,8 @@ import pytest
 from sie_online import contracts, ipc
 from sie_online.client.rows import SAMPLES, Source, read_batch
 from sie_online.errors import MessageError
-from tests.published import SOURCE as EVENTS
-from tests.published import sample_batch, weight_batch, weight_message, weight_row
+from tests.support.rows import SOURCE as EVENTS
+from tests.support.rows import sample_batch, weight_batch, weight_message, weight_row
 
 SOURCE = Source("sie.weights.v1", 3, 1234)
 ROWS = 8

@@ -10,8 +10,8 @@ import pytest
 
 from sie_online import jit
 from sie_online.errors import SettingsError
-from tests.brokers import ROOT
-from tests.workers import SIE_WORKER
+from tests.support.brokers import ROOT
+from tests.support.workers import SIE_WORKER
 
 
 def test_a_cache_that_cannot_be_written_is_refused_by_the_name_of_its_variable(

@@ -17,7 +17,7 @@ from sie_online.ingest.events import DeadLetter, Reason
 from sie_online.settings import Settings
 from sie_online.shard import Shard
 from streams.worker.publisher import dead_letter
-from tests.events import Record, batch, event, heartbeat, run, small_settings
+from tests.support.events import Record, batch, event, heartbeat, run, small_settings
 
 WHO = "mallory@mail.example"
 KEY = b"k" * 32

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sie_online import contracts, tables
-from tests.published import SOURCE, sample_batch, weight_batch, weight_row
+from tests.support.rows import SOURCE, sample_batch, weight_batch, weight_row
 
 SCHEMA = contracts.weights_schema(SOURCE)
 

@@ -11,7 +11,7 @@ import pytest
 
 from sie_online.settings import Settings
 from streams.checkpoint import CheckpointStore
-from tests.unit.streams.checkpoint.states import Stores
+from tests.support.checkpoints import Stores
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from sie_online.client.reader import saved_positions
 from sie_online.client.rows import WeightRow
 from sie_online.client.subscriber import SampleSubscriber, WeightSubscriber
 from sie_online.errors import MessageError, UsageError
-from tests.published import sample_batch, weight_message, weight_row
+from tests.support.rows import sample_batch, weight_message, weight_row
 
 SettingsFactory = Callable[..., Any]
 

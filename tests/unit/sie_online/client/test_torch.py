@@ -20,7 +20,7 @@ from sie_online.client import share as module
 from sie_online.client.rows import Source
 from sie_online.client.share import News, SampleBuffer, Share, loop_thread
 from sie_online.errors import DecisionError, MessageError, UnreachableError, UsageError
-from tests.published import sample_batch, weight_message, weight_row
+from tests.support.rows import sample_batch, weight_message, weight_row
 
 torch = pytest.importorskip("torch")
 

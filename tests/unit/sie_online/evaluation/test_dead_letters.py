@@ -20,7 +20,7 @@ from sie_online.evaluation.run import evaluate
 from sie_online.ingest.partitioner import partition_of
 from sie_online.ingest.wire import Chunk, Origin, WireRecord
 from sie_online.settings import Settings
-from tests.events import ARRIVAL_MS, event
+from tests.support.events import ARRIVAL_MS, event
 
 PARTITIONS = 3
 

@@ -16,7 +16,7 @@ from sie_online.errors import UsageError
 from sie_online.evaluation.inspection import EXAMPLES, Example, Inspector
 from sie_online.ingest.wire import Chunk, Origin, WireRecord, heartbeat
 from sie_online.settings import Settings, load
-from tests.events import ARRIVAL_MS, START_MS, event
+from tests.support.events import ARRIVAL_MS, START_MS, event
 
 REFUSED = WireRecord(b"u1", b"{}")
 DAY_S = 86_400.0

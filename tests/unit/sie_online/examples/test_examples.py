@@ -17,7 +17,7 @@ import pytest
 from sie_online.errors import UsageError
 from sie_online.examples.samples import TrainingSamples
 from sie_online.examples.trial import METRICS, Floats, Plan, compare
-from tests.generated import generated_samples
+from tests.support.simulation import generated_samples
 
 EXAMPLES = ("pytorch", "sklearn")
 QUICK = ("--epochs", "1", "--resamples", "20", "--json")

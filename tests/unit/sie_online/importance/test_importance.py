@@ -25,7 +25,7 @@ from sie_online.importance.weight import (
     observe_weight,
 )
 from sie_online.shard.entities import CATEGORIES, POPULATION
-from tests.moments import a_moment
+from tests.support.moments import a_moment
 
 probabilities = st.floats(1e-6, 1 - 1e-6)
 RAW = [FACTORS.index(name) for name in RAW_FACTORS]

@@ -22,7 +22,7 @@ from sie_online.ingest.events import Reason
 from sie_online.ingest.records import REFUSED_BATCH
 from sie_online.settings import Settings, load
 from sie_online.shard import Shard
-from tests.events import (
+from tests.support.events import (
     ARRIVAL_MS,
     START_MS,
     Record,

@@ -29,9 +29,9 @@ from sie_online.importance.factor import Learned
 from sie_online.importance.influence import InfluenceConfig, NetArrays, importance, log_weight, new_net, no_net
 from sie_online.shard import Shard
 from sie_online.shard.entities import POPULATION
-from tests.events import heartbeat, random_events, records, run, samples, small_settings, weights
-from tests.moments import a_moment
-from tests.nets import random_weights
+from tests.support.events import heartbeat, random_events, records, run, samples, small_settings, weights
+from tests.support.moments import a_moment
+from tests.support.nets import random_weights
 
 N = 600
 EVENTS = [*random_events(N, seed=4), heartbeat(10 * N * 20)]

@@ -19,7 +19,18 @@ from sie_online.ingest.events import Reason
 from sie_online.ingest.wire import erasure
 from sie_online.settings import Settings
 from sie_online.shard import Shard
-from tests.events import Record, batch, event, heartbeat, random_events, records, run, samples, small_settings, weights
+from tests.support.events import (
+    Record,
+    batch,
+    event,
+    heartbeat,
+    random_events,
+    records,
+    run,
+    samples,
+    small_settings,
+    weights,
+)
 
 WHO = "u-erased"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sie_online.shard import Shard
-from tests.events import START_MS, event, heartbeat, process, records, run, small_settings, weights
+from tests.support.events import START_MS, event, heartbeat, process, records, run, small_settings, weights
 
 WINDOW_S = 3_600.0
 

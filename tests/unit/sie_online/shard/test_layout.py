@@ -14,7 +14,7 @@ from sie_online.importance.noise import order as noise_order
 from sie_online.shard import Layout, Shard, layout
 from sie_online.shard.layout import layout_of
 from sie_online.shard.state import State, new_state
-from tests.events import random_events, records, run, small_settings
+from tests.support.events import random_events, records, run, small_settings
 
 SETTINGS = small_settings()
 OURS = Layout.of(SETTINGS)

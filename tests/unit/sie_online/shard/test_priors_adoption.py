@@ -16,8 +16,8 @@ from sie_online.importance.influence import NetArrays, new_net
 from sie_online.recommender.pooling import Gains
 from sie_online.shard import Shard
 from sie_online.shard.pooled import initial_recommender, is_learned, own_gains
-from tests.events import heartbeat, random_events, records, run, small_settings, weights
-from tests.nets import random_weights
+from tests.support.events import heartbeat, random_events, records, run, small_settings, weights
+from tests.support.nets import random_weights
 
 N = 600
 EVENTS = [*random_events(N, seed=4), heartbeat(10 * N * 20)]

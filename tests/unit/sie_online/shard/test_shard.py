@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from sie_online.contracts import FACTORS
 from sie_online.ingest.records import RecordBatch
 from sie_online.shard import Shard
-from tests.events import (
+from tests.support.events import (
     HOUR_MS,
     Record,
     batch,

@@ -6,7 +6,7 @@ import pytest
 
 from sie_online.errors import CheckpointError
 from sie_online.shard import Shard, Snapshot
-from tests.events import event, heartbeat, random_events, records, run, small_settings, weights
+from tests.support.events import event, heartbeat, random_events, records, run, small_settings, weights
 
 
 def advanced(n: int) -> tuple[Shard, Snapshot]:

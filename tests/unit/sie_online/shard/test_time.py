@@ -19,7 +19,7 @@ from sie_online.ingest.events import Reason
 from sie_online.ingest.sources import read_events
 from sie_online.settings import load
 from sie_online.shard import Shard
-from tests.events import (
+from tests.support.events import (
     ARRIVAL_MS,
     START_MS,
     event,

@@ -16,8 +16,8 @@ import pytest
 from sie_online.settings import Settings, load
 from streams.checkpoint import CheckpointStore
 from streams.store.backend import LocalBackend, Part
-from tests.brokers import ROOT
-from tests.unit.streams.checkpoint.states import Died, MortalBackend, Snapshot, State, whole
+from tests.support.brokers import ROOT
+from tests.support.checkpoints import Died, MortalBackend, Snapshot, State, whole
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ WRITER = """
 import sys
 from sie_online.settings import load
 from streams.checkpoint import CheckpointStore
-from tests.unit.streams.checkpoint.states import Snapshot
+from tests.support.checkpoints import Snapshot
 
 def pieces(offset):
     return {f"p{n}": (f"{offset - (offset - n) % 8:08d}".encode() * 4000) for n in range(8)}

@@ -19,7 +19,7 @@ from streams.checkpoint import CheckpointStore
 from streams.checkpoint.manifest import Manifest, Position
 from streams.checkpoint.space import RENEWAL
 from streams.store.backend import LocalBackend
-from tests.unit.streams.checkpoint.states import State, Stores, files, whole
+from tests.support.checkpoints import State, Stores, files, whole
 
 Pieces = dict[str, bytes]
 

@@ -11,7 +11,7 @@ import pytest
 from sie_online.errors import StaleEpochError
 from sie_online.settings import load
 from streams.checkpoint import CheckpointStore, commit
-from tests.unit.streams.checkpoint.states import State, Stores, files, whole
+from tests.support.checkpoints import State, Stores, files, whole
 
 
 def test_every_claim_is_above_all_before_it_and_at_least_what_was_asked(stores: Stores) -> None:

@@ -12,7 +12,7 @@ from sie_online.errors import CheckpointError, UnreachableError, UsageError
 from sie_online.settings import Settings, load
 from streams.checkpoint import CheckpointStore, Written, commit, space
 from streams.store.backend import Part, open_backend
-from tests.unit.streams.checkpoint.states import Snapshot, State, Stores, files, whole
+from tests.support.checkpoints import Snapshot, State, Stores, files, whole
 
 
 def test_what_was_written_is_loaded_by_another_process(stores: Stores, settings: Callable[..., Settings]) -> None:

@@ -14,7 +14,7 @@ from sie_online.ingest.sources import Reading
 from sie_online.ingest.wire import Chunk, Origin, WireRecord
 from streams.cli import evaluate, replay
 from streams.cli.root import run
-from tests.events import event
+from tests.support.events import event
 
 Call = tuple[list[str], Reading, int | None]
 

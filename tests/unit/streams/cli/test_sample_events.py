@@ -14,7 +14,7 @@ from sie_online.settings import load
 from sie_online.simulator import Scenario, simulate
 from sie_online.simulator.malformed import MALFORMED, NO_LINES
 from streams.cli.root import run
-from tests.events import Record, batch
+from tests.support.events import Record, batch
 
 SMALL = ["--events", "1000"]
 MUCH_LATER_MS = 2_000_000_000_000  # when the records are sent

@@ -18,7 +18,7 @@ from streams.cli.explain import parse_since
 from streams.cli.explain_text import shares
 from streams.cli.tail import share_read
 from streams.cli.text import EXCERPT_BYTES, Column, excerpt, figure, ratio
-from tests.published import weight_message, weight_row
+from tests.support.rows import weight_message, weight_row
 
 NOW = datetime.datetime(2030, 1, 31, 12, tzinfo=datetime.UTC)
 

@@ -24,7 +24,7 @@ from streams.demo.plan import EVENTS, PARTITIONS, SECONDS, Plan, environment
 from streams.demo.report import Report
 from streams.demo.training import Trained
 from streams.demo.view import State, View
-from tests.published import weight_batch, weight_row
+from tests.support.rows import weight_batch, weight_row
 
 SCORE = Score(0.9, 0.3, 0.4, 0.7, 100, 10)
 REPORT = Report(

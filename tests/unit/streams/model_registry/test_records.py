@@ -28,7 +28,7 @@ from streams.model_registry.reader import ModelLineReader
 from streams.model_registry.registry import new_lines, take_in
 from streams.observe.metrics import Metrics
 from streams.store.backend import LocalBackend
-from tests.unit.models.made import made_manifest
+from tests.support.samples import made_manifest
 
 BRACKETS = b"[" * 200_000
 INT64 = (1 << 63) - 1

@@ -15,7 +15,7 @@ from streams.model_registry.announcer import rollback_target
 from streams.model_registry.event_log import Growth
 from streams.model_registry.retention import needed, superfluous
 from streams.store.backend import LocalBackend
-from tests.models_made import made_version, new_version
+from tests.support.versions import made_version, new_version
 
 DAY_MS = 86_400_000
 

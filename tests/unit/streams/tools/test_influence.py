@@ -24,8 +24,8 @@ from streams.cli import explain_text
 from streams.model_registry import artifacts
 from streams.store.backend import LocalBackend
 from streams.tools.influence import UnexplainedError, influence, require_net
-from tests.nets import random_version
-from tests.published import sample_batch, weight_batch, weight_row
+from tests.support.nets import random_version
+from tests.support.rows import sample_batch, weight_batch, weight_row
 
 
 def settled(version: str, **values: Any) -> WeightRow:

@@ -33,7 +33,7 @@ from streams.trainer import offline
 from streams.trainer.attempt import Attempt, attempt
 from streams.trainer.metrics import Outcome
 from streams.trainer.offline import FineTuned, OfflineTrainer
-from tests.models_made import LENIENT, TINY
+from tests.support.versions import LENIENT, TINY
 
 STARTED_MS = 1_900_000_000_000
 ADOPT_AFTER = 150

@@ -26,7 +26,7 @@ from streams.store.backend import LocalBackend
 from streams.trainer import prior_rounds
 from streams.trainer.intake import Intake, View
 from streams.trainer.metrics import Outcome, TrainerMetrics
-from tests.events import heartbeat, random_events, records, run, samples, small_settings
+from tests.support.events import heartbeat, random_events, records, run, samples, small_settings
 
 N = 1_500
 PARTITIONS = 3

@@ -24,8 +24,8 @@ from streams.model_registry.priors import parts_of, tensors_of
 from streams.observe.metrics import Metrics
 from streams.store.backend import LocalBackend
 from streams.trainer.priors import Cadence, Learned, judge, judges, pooled, suffice
-from tests.events import heartbeat, random_events, records, run, samples, small_settings
-from tests.models_made import new_version
+from tests.support.events import heartbeat, random_events, records, run, samples, small_settings
+from tests.support.versions import new_version
 
 N = 1_500
 SETTINGS = small_settings()

@@ -37,8 +37,8 @@ from streams.trainer.intake import Intake, View
 from streams.trainer.metrics import Outcome, TrainerMetrics
 from streams.trainer.plan import fine_tune_of, gate_of
 from streams.trainer.scalars import Scalars
-from tests.models_made import TINY, made_contents, made_version
-from tests.unit.models.made import made_samples, made_weights, samples_table
+from tests.support.samples import made_samples, made_weights, samples_table
+from tests.support.versions import TINY, made_contents, made_version
 
 
 def tiny(**trainer: Any) -> Settings:

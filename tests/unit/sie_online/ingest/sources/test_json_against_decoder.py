@@ -18,9 +18,9 @@ from sie_online.ingest.decoder import Decoder
 from sie_online.ingest.events import DeadLetter, EventBatch
 from sie_online.ingest.sources import Reading, read_events
 from sie_online.settings import Settings
-from tests.events import Record, batch, random_events, records
 from tests.fuzz.mutate import TEXT, mutated
 from tests.fuzz.targets import TARGETS
+from tests.support.events import Record, batch, random_events, records
 
 BLANKS = b" \t\r\n"
 T = 1_700_000_000_000

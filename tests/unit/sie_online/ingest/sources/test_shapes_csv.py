@@ -9,7 +9,7 @@ import pytest
 
 from sie_online.errors import UsageError
 from sie_online.ingest.sources import delimited, read_events
-from tests.unit.sie_online.ingest.sources.shapes import HEAD, T, csv, made, outcome, read, write
+from tests.support.event_files import HEAD, T, csv, made, outcome, read, write
 
 NAMES = HEAD.split(",")
 GERMAN = made(user_id="Jörg", query="größer")

@@ -22,7 +22,7 @@ import pytest
 
 from sie_online.errors import UsageError
 from sie_online.ingest.sources import Reading, read_events
-from tests.unit.sie_online.ingest.sources.shapes import HEAD, T, csv, made, outcome, read, table, write
+from tests.support.event_files import HEAD, T, csv, made, outcome, read, table, write
 
 Compress = Callable[[bytes], bytes]
 

@@ -11,7 +11,7 @@ import pytest
 
 from sie_online.errors import UsageError
 from sie_online.ingest.sources import PRESETS
-from tests.unit.sie_online.ingest.sources.shapes import Content, T, csv, made, outcome, read, table, write
+from tests.support.event_files import Content, T, csv, made, outcome, read, table, write
 
 SHOP = csv(f"e1,u1,i1,look,{T + 1}", f"e2,u1,i1,buy,{T + 2}", head="id,who,what,did,at")
 COLUMNS = {"event_id": "id", "user_id": "who", "item_id": "what", "event_type": "did", "timestamp_ms": "at"}

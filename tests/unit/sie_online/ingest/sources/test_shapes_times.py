@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from sie_online.errors import UsageError
-from tests.unit.sie_online.ingest.sources.shapes import HEAD, T, csv, made, outcome, read, table, write
+from tests.support.event_files import HEAD, T, csv, made, outcome, read, table, write
 
 S = T // 1_000
 MIDNIGHT = 1_749_945_600_000

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from sie_online.errors import UsageError
-from tests.unit.sie_online.ingest.sources.shapes import HEAD, T, csv, made, outcome, read, table, without, write
+from tests.support.event_files import HEAD, T, csv, made, outcome, read, table, without, write
 
 UUIDS = [UUID(int=n) for n in (1, 2, 3)]
 RAW = pa.array([one.bytes for one in UUIDS], pa.binary(16))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.brokers import Broker, apache_kafka
+from tests.support.brokers import Broker, apache_kafka
 
 ADMIN = "admin"
 PASSWORD = "correct-horse"

@@ -1,7 +1,8 @@
 """A real worker around a shard that only counts: for tests of the transport, ownership and checkpoints.
 
-``python -m tests.recording_worker`` is ``sie worker`` but for the shard. Of every record it says the how-manieth it is
-of its partition, and a running digest of all values so far, so that any loss, repetition or disorder shows in the rows.
+``python -m tests.support.recording_worker`` is ``sie worker`` but for the shard. Of every record it says the
+how-manieth it is of its partition, and a running digest of all values so far, so that any loss, repetition or disorder
+shows in the rows.
 """
 
 from __future__ import annotations

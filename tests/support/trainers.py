@@ -12,7 +12,7 @@ from pathlib import Path
 from sie_online.announcements import RegisteredModel
 from sie_online.settings import Settings
 from streams.model_registry.history import read_line
-from tests.workers import SIE_TRAINER, WorkerProcess
+from tests.support.workers import SIE_TRAINER, WorkerProcess
 
 
 @contextmanager

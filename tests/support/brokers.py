@@ -27,7 +27,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 RUN_KAFKA = ROOT / "deploy" / "kafka" / "run.sh"
 INSTALL_LINE = "apt-get install --no-install-recommends default-jre-headless maven"
 

@@ -20,7 +20,7 @@ from models.ulid import ulid
 from sie_online.contracts import to_message
 from sie_online.settings import Settings
 from streams.model_registry import artifacts
-from tests.unit.models.made import made_manifest, made_samples, made_weights, samples_table
+from tests.support.samples import made_manifest, made_samples, made_weights, samples_table
 
 TINY = {
     "every_samples": 500,

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from sie_online.ingest.decoder import Decoder
 from sie_online.ingest.sources import Reading, read_events
 from sie_online.settings import Settings
-from tests.events import Record, batch
+from tests.support.events import Record, batch
 
 T = 1_750_000_000_000
 """2025-06-15 15:06:40 UTC."""

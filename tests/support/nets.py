@@ -12,7 +12,7 @@ from models.snapshot import Canary, encode_net
 from sie_online.contracts import EVENT_TYPES
 from sie_online.features import N_DENSE, schema_hash
 from streams.model_registry.artifacts import artifact_name
-from tests.models_made import made_version, new_version
+from tests.support.versions import made_version, new_version
 
 BUCKETS = inputs.Buckets(50, 60, 20)
 DIM, TYPE_DIM = 4, 2

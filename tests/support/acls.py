@@ -15,7 +15,7 @@ from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 
 from sie_online.client.connection import connection
 from sie_online.settings import Settings
-from tests.brokers import ROOT
+from tests.support.brokers import ROOT
 
 RESOURCES = {"topic": 2, "group": 3, "cluster": 4, "transactional_id": 5}
 PATTERNS = {"literal": 3, "prefixed": 4}

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from sie_online.settings import Settings
-from tests.brokers import ROOT
-from tests.environment import as_environment
+from tests.support.brokers import ROOT
+from tests.support.environment import as_environment
 
 SIE_WORKER = (sys.executable, "-c", "from streams.cli import main; main()", "worker")
 SIE_TRAINER = (*SIE_WORKER[:-1], "trainer")
 FAUST_WORKER = (sys.executable, "-m", "faust", "-A", "streams.app", "worker")
-RECORDING_WORKER = (sys.executable, "-m", "tests.recording_worker")
+RECORDING_WORKER = (sys.executable, "-m", "tests.support.recording_worker")
 
 READY = re.compile(r"partitions taken.* partitions=\S*\d")
 POLL_S = 0.05
