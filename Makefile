@@ -19,6 +19,10 @@ TRAINER ?= 1
 NO_TRAINER := $(filter 0 no false,$(TRAINER))
 # Files of tests that run beside each other, each with its brokers; make test JOBS=0 runs all in one process
 JOBS ?= 2
+PYTEST := $(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
+# What Python has compiled is kept whatever the shell says: else every process that tests start compiles torch anew
+export PYTHONDONTWRITEBYTECODE :=
+export PYTHONPYCACHEPREFIX ?= $(CURDIR)/build/pycache
 # More arguments for pytest, the benchmark or the chaos run: make test ARGS="-k topics -x"
 ARGS ?=
 
@@ -34,12 +38,17 @@ kafka: ## Apache Kafka on 127.0.0.1:9092 until Ctrl-C, data in build/kafka/data 
 
 ##@ Work on it
 
+.PHONY: check
+check: $(VENV)/.dev ## The inner loop, some 90 s: lint, unit and contract tests without a broker (ARGS="-k topics -x")
+	@$(MAKE) -j2 lint kernels
+	@$(PYTEST) -m "not slow" tests/unit tests/contract $(ARGS)
+
 .PHONY: test
 test: $(VENV)/.dev ## Everything that can fail: lint, schemas, all tests (Apache Kafka's need Java and Maven)
 	@$(MAKE) -j2 lint kernels
 	@$(MAKE) schemas-check
 	@$(BIN)/python -m tests.support.brokers
-	@$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 # Compiled once before the tests, while the types are checked, and kept
 .PHONY: kernels
