@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,8 @@ from tests.support.acls import Acl, administrator, change, documented
 from tests.support.brokers import Broker
 from tests.support.events import event
 from tests.support.secure_kafka import ADMIN, SecureKafka, secure_kafka
-from tests.support.workers import SIE_WORKER, WorkerProcess, worker_pool
+from tests.support.waiting import awaited
+from tests.support.workers import SIE_WORKER, wait_until_read, worker_pool
 
 As = Callable[[str], Settings]
 
@@ -81,13 +82,14 @@ def test_each_documented_right_is_needed_and_named_when_it_is_missing(
             async def lacking() -> list[str]:
                 return await missing(mine._client, settings, role(settings))
 
-            assert await _until(lacking, lambda found: not found) == []
+            # a change of rights reaches the broker a moment after the controller has taken it
+            await awaited(lacking, "all rights", holds=lambda found: not found)
             told = []
             for acl in rights:
                 await change(admin, revoke=[acl])
-                told.append(await _until(lacking, bool))
+                told.append(await awaited(lacking, f"word that {acl} is missing"))
                 await change(admin, grant=[acl])
-                await _until(lacking, lambda found: not found)
+                await awaited(lacking, f"{acl} again", holds=lambda found: not found)
             return told
 
     for acl, told in zip(rights, asyncio.run(act()), strict=True):
@@ -99,17 +101,6 @@ def test_each_documented_right_is_needed_and_named_when_it_is_missing(
         assert f"--allow-principal User:{user}" in sentence
         assert f"--operation {acl.operation}" in sentence
         assert sentence.endswith(f"--{kind} {acl.name}")
-
-
-async def _until(
-    look: Callable[[], Awaitable[list[str]]], holds: Callable[[list[str]], bool], within_s: float = 20
-) -> list[str]:
-    """A change of rights reaches the broker a moment after the controller has taken it."""
-    async with asyncio.timeout(within_s):
-        while True:
-            if holds(found := await look()):
-                return found
-            await asyncio.sleep(0.02)
 
 
 @pytest.mark.kafka
@@ -168,14 +159,14 @@ def test_the_documented_rights_suffice_and_one_taken_away_later_ends_the_worker_
     with worker_pool(worker_s, tmp_path, SIE_WORKER) as start:
         worker = start()
         worker.wait_ready(180)
-        _wait_until_read(as_user(ADMIN), worker)
+        wait_until_read(as_user(ADMIN), worker)
         asyncio.run(check_topics(trainer_s, access.trainer(trainer_s)))
         asyncio.run(event_log.growth(trainer_s))
         asyncio.run(_read(trainer_s, trainer_s.topics.samples))
         asyncio.run(_roll_back(trainer_s))
         asyncio.run(_write(as_user("sie-replay"), 500, 100))
         worker.wait_for("model adopted late")
-        _wait_until_read(as_user(ADMIN), worker)
+        wait_until_read(as_user(ADMIN), worker)
         topics = reader_s.topics
         for topic in (topics.weights, topics.samples, topics.entities, topics.dead_letters):
             asyncio.run(_read(reader_s, topic))
@@ -191,11 +182,6 @@ def test_the_documented_rights_suffice_and_one_taken_away_later_ends_the_worker_
         finally:
             asyncio.run(_grant(as_user(ADMIN), lost))
         assert f"principal User:sie-worker lacks Write on topic {topics.weights}" in worker.text()
-
-
-def _wait_until_read(settings: Settings, worker: WorkerProcess) -> None:
-    ends = topic_io.ends(settings, settings.topics.events)
-    worker.until(lambda: topic_io.committed(settings) == ends or None, f"commits at {ends}", 60)
 
 
 async def _revoke(settings: Settings, acls: list[Acl]) -> None:

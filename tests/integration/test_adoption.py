@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from tests.support.brokers import ROOT, Broker
 from tests.support.environment import as_environment
 from tests.support.nets import random_version
 from tests.support.topic_io import writing
-from tests.support.workers import SIE_WORKER, worker_pool
+from tests.support.workers import SIE_WORKER, wait_until_read, worker_pool
 
 pytestmark = pytest.mark.slow
 PARTITIONS = 2
@@ -104,18 +103,17 @@ def test_versions_change_at_the_named_offsets_only_and_every_weight_is_recompute
         worker = start()
         worker.wait_ready(600)
         with writing(made, load_of(seed=5), PER_S):
-            time.sleep(1.5)
+            worker.until(lambda: topic_io.committed(made), "commits under no version", 60)
             first = announce(made, seed=1)
-            worker.until(lambda: _is_beyond(made, first) or None, "commits under the first", 120)
+            worker.until(lambda: _is_beyond(made, first), "commits under the first", 120)
             worker.kill()
             worker = start()
             second = announce(made, seed=2)  # while nobody listens
-            worker.until(lambda: _is_beyond(made, second) or None, "commits under the second", 120)
+            worker.until(lambda: _is_beyond(made, second), "commits under the second", 120)
             back = roll_back_now(made)
             everywhere = {(partition, back.n) for partition in range(PARTITIONS)}
-            worker.until(lambda: everywhere <= adopted_late(made).keys() or None, "late adoptions", 120)
-        ends = topic_io.ends(made, made.topics.events)
-        worker.until(lambda: topic_io.committed(made) == ends or None, f"commits at {ends}", 120)
+            worker.until(lambda: everywhere <= adopted_late(made).keys(), "late adoptions", 120)
+        wait_until_read(made, worker)
         assert worker.stop() == 0
     late = adopted_late(made)
     rows = topic_io.read_rows(made, made.topics.weights)
@@ -161,8 +159,7 @@ def test_an_audit_finds_a_single_changed_bit(settings: Settle, broker: Broker, t
     asyncio.run(replay(made, simulate(Scenario(events=1_000, seed=6)).chunks(), Rate.parse("max")))
     with worker_pool(made, tmp_path, SIE_WORKER) as start:
         worker = start()
-        ends = topic_io.ends(made, made.topics.events)
-        worker.until(lambda: topic_io.committed(made) == ends or None, f"commits at {ends}", 600)
+        wait_until_read(made, worker, 600)
         assert worker.stop() == 0
     rows = topic_io.read_rows(made, made.topics.weights).to_pandas()
     rows.loc[7, "weight"] = np.nextafter(rows.loc[7, "weight"], 2.0)

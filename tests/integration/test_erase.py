@@ -19,7 +19,7 @@ from tests.support import topic_io
 from tests.support.brokers import Broker
 from tests.support.environment import as_environment
 from tests.support.events import event
-from tests.support.workers import SIE_WORKER, WorkerProcess, worker_pool
+from tests.support.workers import SIE_WORKER, WorkerProcess, wait_until_read, worker_pool
 
 pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 SettingsFactory = Callable[..., Settings]
@@ -64,8 +64,7 @@ class Deployment:
 
     def wait(self, worker: WorkerProcess) -> None:
         """Until a checkpoint covers all that is written."""
-        ends = topic_io.ends(self.settings, self.settings.topics.events)
-        worker.until(lambda: topic_io.committed(self.settings) == ends or None, f"commits at {ends}", 120)
+        wait_until_read(self.settings, worker)
 
 
 @pytest.fixture

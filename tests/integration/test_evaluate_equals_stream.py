@@ -20,7 +20,7 @@ from streams.tools.pacing import Rate
 from streams.tools.replay import replay
 from tests.support import topic_io
 from tests.support.brokers import Broker
-from tests.support.workers import SIE_WORKER, worker_pool
+from tests.support.workers import SIE_WORKER, wait_until_read, worker_pool
 
 pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 PARTITIONS = 2
@@ -43,8 +43,7 @@ def test_a_streamed_run_and_an_evaluation_say_the_same(
         worker = start()
         worker.wait_ready(600)  # its kernels may have to be compiled
         asyncio.run(replay(made, simulation.chunks(), Rate(events_per_s=1_500)))  # paced: many small batches
-        ends = topic_io.ends(made, made.topics.events)
-        worker.until(lambda: topic_io.committed(made) == ends or None, f"commits at {ends}", 300)
+        wait_until_read(made, worker, 300)
         assert worker.stop() == 0
     evaluate(simulation.chunks(), made, tmp_path, partitions=PARTITIONS, started_ms=int(time.time() * 1_000))
 

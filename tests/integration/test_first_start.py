@@ -44,7 +44,7 @@ def test_while_kernels_compile_a_worker_is_alive_and_not_ready_and_says_how_far_
 
         first = int(worker.until(compiling, "compiling kernels", 60).group(1))
         assert _get(f"{url}/healthz")[0] == 200
-        worker.until(lambda: ((found := compiling()) and int(found.group(1)) > first) or None, "progress", 120)
+        worker.until(lambda: (found := compiling()) and int(found.group(1)) > first, "progress", 120)
         worker.wait_for(r"compiling kernels ready=\d+ of=\d+")
         assert worker.stop(10) == 0
     assert "partitions taken" not in worker.text()

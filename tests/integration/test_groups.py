@@ -12,7 +12,7 @@ from sie_online.settings import Settings
 from streams.checkpoint import CheckpointStore
 from tests.support import topic_io
 from tests.support.brokers import Broker
-from tests.support.workers import RECORDING_WORKER, SIE_WORKER, WorkerProcess, worker_pool
+from tests.support.workers import RECORDING_WORKER, SIE_WORKER, wait_until_read, worker_pool
 
 PARTITIONS = 2
 N = 200
@@ -30,11 +30,6 @@ def made(settings: Callable[..., Settings], kafka: Broker) -> Settings:
 
 def write(settings: Settings) -> None:
     topic_io.write(settings, [WireRecord(None, f"record {n}".encode(), n % PARTITIONS) for n in range(N)])
-
-
-def wait_until_read(settings: Settings, worker: WorkerProcess) -> None:
-    ends = topic_io.ends(settings, settings.topics.events)
-    worker.until(lambda: topic_io.committed(settings) == ends or None, f"commits at {ends}", 120)
 
 
 def epochs(settings: Settings) -> list[int]:

@@ -17,7 +17,7 @@ from streams.cli.root import run
 from tests.support import topic_io
 from tests.support.brokers import Broker
 from tests.support.events import START_MS, event, heartbeat
-from tests.support.workers import SIE_WORKER, worker_pool
+from tests.support.workers import SIE_WORKER, wait_until_read, worker_pool
 
 pytestmark = pytest.mark.embedded
 HOUR_S = 3_600.0
@@ -52,8 +52,7 @@ def test_a_lost_hour_and_a_row_of_the_year_2038_settle_nobodys_views(
     with worker_pool(made, tmp_path, SIE_WORKER) as start:
         worker = start()
         worker.wait_ready(600)  # its kernels may have to be compiled
-        ends = topic_io.ends(made, made.topics.events)
-        worker.until(lambda: topic_io.committed(made) == ends or None, f"commits at {ends}", 120)
+        wait_until_read(made, worker)
         assert worker.stop() == 0
 
     said = topic_io.read_rows(made, made.topics.weights).to_pylist()

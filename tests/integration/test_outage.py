@@ -25,7 +25,8 @@ from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
 from tests.support import topic_io
 from tests.support.brokers import Broker, apache_kafka
-from tests.support.workers import RECORDING_WORKER, WorkerProcess, worker_pool
+from tests.support.waiting import until
+from tests.support.workers import RECORDING_WORKER, WorkerProcess, wait_until_read, worker_pool
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -124,11 +125,6 @@ def _write(settings: Settings, n: int = 1_000) -> None:
     topic_io.write(settings, [WireRecord(None, f"record {i}".encode(), i % PARTITIONS) for i in range(n)])
 
 
-def _wait_until_read(settings: Settings, worker: WorkerProcess) -> None:
-    ends = topic_io.ends(settings, settings.topics.events)
-    worker.until(lambda: topic_io.committed(settings) == ends or None, f"commits at {ends}", 60)
-
-
 def _causes(text: str) -> Counter[str]:
     """Warnings and errors of a log, without times and numbers."""
     lines = re.findall(r"^\S+Z (?:WARNING|ERROR) (.*)$", text, re.MULTILINE)
@@ -152,20 +148,20 @@ def test_an_outage_is_told_everywhere_waited_for_and_costs_nothing(
         site = Site(worker)
         subscriber.start()
         _write(made)
-        _wait_until_read(made, worker)
+        wait_until_read(made, worker)
         assert site.get("/readyz")[0] == 200
         assert "sie_broker_up 1.0" in site.get("/metrics")[1]
         with topic_io.writing(made, _endless(), PER_S) as writer:
-            worker.until(lambda: topic_io.committed(made).get(0, 0) > 1_000 or None, "work under way", 30)
+            worker.until(lambda: topic_io.committed(made).get(0, 0) > 1_000, "work under way", 30)
             killed = time.time()
             with _killed(mortal):
                 worker.until(lambda: site.readiness().get("reason"), "reason in /readyz", NOT_READY_S)
                 _assert_told(site, made, killed)
-                worker.until(lambda: time.time() > killed + OUTAGE_S or None, "time", OUTAGE_S)
+                worker.until(lambda: time.time() > killed + OUTAGE_S, "time", OUTAGE_S)
                 assert site.get("/healthz")[0] == 200, "nothing but the broker is at fault"
-            worker.until(lambda: site.readiness()["ready"] or None, "readiness", 60)
+            worker.until(lambda: site.readiness()["ready"], "readiness", 60)
             writer.finish()
-        _wait_until_read(made, worker)
+        wait_until_read(made, worker)
         assert re.search(r"sie_lag_records\{partition=\"0\"\} \d", site.get("/metrics")[1])
         assert worker.stop() == 0
 
@@ -177,11 +173,8 @@ def test_an_outage_is_told_everywhere_waited_for_and_costs_nothing(
         said = {(row["offset"], row["nth"], row["digest"]) for row in rows if row["partition"] == partition}
         assert sorted(offset for offset, _, _ in said) == list(range(end))
     read = {(record.partition, record.offset) for record in topic_io.read(made, made.topics.weights)}
-    deadline = time.monotonic() + 30
-    while subscriber.offsets != read and subscriber.is_alive() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    until(lambda: subscriber.offsets == read, "reading on by itself", hopeless=lambda: not subscriber.is_alive())
     assert subscriber.error is None
-    assert subscriber.offsets == read, "a subscriber reads on by itself"
     subscriber.stop.set()
     subscriber.join()
 
@@ -197,7 +190,7 @@ def test_an_outage_past_its_limit_ends_worker_and_subscriber_with_3(
         subscriber = Subscriber(made)
         subscriber.start()
         _write(made)
-        _wait_until_read(made, worker)
+        wait_until_read(made, worker)
         mortal.kill()
         assert worker.exit_code(40) == 3
         subscriber.join(40)

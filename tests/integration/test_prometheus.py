@@ -20,6 +20,7 @@ from sie_online.settings import Settings
 from streams.observe.metrics import Metrics
 from streams.observe.web import Health, Site
 from tests.support.brokers import free_ports
+from tests.support.waiting import awaited
 from tests.unit.streams.observe.test_metrics import busy, counts
 
 INSTALL_LINE = "apt-get install --no-install-recommends prometheus"
@@ -84,16 +85,11 @@ async def until(
     session: aiohttp.ClientSession, address: str, expression: str, holds: Callable[[list[float]], bool]
 ) -> list[float]:
     """The values of ``expression`` as soon as they are as expected; fails with the last ones seen."""
-    values: list[float] = []
-    try:
-        async with asyncio.timeout(SEEN_WITHIN_S):
-            while True:
-                values = [float(series["value"][1]) for series in await query(session, address, expression)]
-                if holds(values):
-                    return values
-                await asyncio.sleep(0.1)
-    except TimeoutError:
-        pytest.fail(f"{expression} is {values} after {SEEN_WITHIN_S} s")
+
+    async def values() -> list[float]:
+        return [float(series["value"][1]) for series in await query(session, address, expression)]
+
+    return await awaited(values, f"{expression} as expected", SEEN_WITHIN_S, holds=holds)
 
 
 def test_prometheus_sees_a_worker_move(settings: Callable[..., Settings], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
 from tests.support import topic_io
 from tests.support.brokers import Broker
-from tests.support.workers import RECORDING_WORKER, WorkerProcess, worker_pool
+from tests.support.workers import RECORDING_WORKER, wait_until_read, worker_pool
 
 pytestmark = pytest.mark.kafka
 
@@ -23,11 +23,6 @@ def _write(settings: Settings, n: int) -> None:
     topic_io.write(settings, [WireRecord(None, f"record {i}".encode(), i % 2) for i in range(n)])
 
 
-def _wait_until_read(settings: Settings, worker: WorkerProcess) -> None:
-    ends = topic_io.ends(settings, settings.topics.events)
-    worker.until(lambda: topic_io.committed(settings) == ends or None, f"commits at {ends}", 60)
-
-
 def test_it_ends_the_worker_with_78_until_a_person_decides(
     settings: Callable[..., Settings], kafka: Broker, tmp_path: Path
 ) -> None:
@@ -36,7 +31,7 @@ def test_it_ends_the_worker_with_78_until_a_person_decides(
     _write(made, N)
     with worker_pool(made, tmp_path, RECORDING_WORKER) as start:
         worker = start()
-        _wait_until_read(made, worker)
+        wait_until_read(made, worker)
         asyncio.run(topic_io.make_anew(made))
         _write(made, 2 * N)  # so that the checkpoint's offset lies within the new log, too
         assert worker.exit_code() == 78, worker.text()
@@ -48,7 +43,7 @@ def test_it_ends_the_worker_with_78_until_a_person_decides(
 
     with worker_pool(made, tmp_path, (*RECORDING_WORKER, "--accept-new-topic")) as start:
         worker = start()
-        _wait_until_read(made, worker)
+        wait_until_read(made, worker)
         assert worker.stop() == 0
     rows = [r for r in topic_io.read_rows(made, made.topics.weights).to_pylist() if r["generation"] > before]
     assert sorted((r["partition"], r["offset"], r["nth"]) for r in rows) == [
@@ -58,5 +53,5 @@ def test_it_ends_the_worker_with_78_until_a_person_decides(
     with worker_pool(made, tmp_path, RECORDING_WORKER) as start:
         worker = start()
         _write(made, 2)
-        _wait_until_read(made, worker)
+        wait_until_read(made, worker)
         assert worker.stop() == 0, "decided once and for all"

@@ -18,6 +18,7 @@ from streams import access
 from streams.topics import Findings, check_topics, create_topics, find_topics
 from tests.support.brokers import Broker
 from tests.support.environment import as_environment
+from tests.support.waiting import awaited
 
 SettingsFactory = Callable[..., Settings]
 
@@ -90,12 +91,12 @@ def test_outputs_grow_with_the_input(at: SettingsFactory) -> None:
 
 async def _until_input_has(settings: Settings, n: int) -> None:
     """Brokers tell of a change a moment after they made it."""
-    async with asyncio.timeout(10):
-        while True:
-            found = (await find_topics(settings)).topics
-            if settings.topics.events in found and found[settings.topics.events].partitions == n:
-                return
-            await asyncio.sleep(0.05)
+
+    async def partitions() -> int:
+        found = (await find_topics(settings)).topics
+        return found[settings.topics.events].partitions if settings.topics.events in found else 0
+
+    await awaited(partitions, f"input of {n} partitions", 10, holds=lambda found: found == n)
 
 
 def test_missing_outputs_get_the_partitions_of_an_input_that_was_there_first(at: SettingsFactory) -> None:

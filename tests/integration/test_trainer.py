@@ -21,6 +21,7 @@ from tests.support.brokers import Broker
 from tests.support.topic_io import make_topics
 from tests.support.trainers import line, outcome, page, running
 from tests.support.versions import LENIENT, TINY, publish_samples, two_partitions
+from tests.support.waiting import until
 
 SettingsFactory = Callable[..., Settings]
 
@@ -196,17 +197,12 @@ def test_a_child_ends_when_whoever_started_it_is_gone(at: SettingsFactory, tmp_p
         )
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
-    deadline = time.monotonic() + 60
-    while "samples read" not in (tmp_path / "log").read_text() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    until(lambda: "samples read" in (tmp_path / "log").read_text(), "trainer at work", 60)
     assert os.getpriority(os.PRIO_PROCESS, pid) >= settings.trainer.nice
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
-    deadline = time.monotonic() + 10
-    while _alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not _alive(pid)
+    until(lambda: not _alive(pid), "end of the child", 10)
 
 
 def _alive(pid: int) -> bool:

@@ -54,7 +54,7 @@ def test_a_broker_that_is_away_for_a_while_ends_no_trainer(settings: Callable[..
             assert json.loads(page(trainer, "/healthz"))["alive"]
             assert "sie_broker_up 0.0" in page(trainer, "/metrics")
             broker.start()
-            trainer.until(lambda: _unready(trainer) is None or None, "readiness", 30)
+            trainer.until(lambda: _unready(trainer) is None, "readiness", 30)
             publish_samples(made, two_partitions(1200))
             assert outcome(trainer) == "accepted"
             assert line(made).newest == 1

@@ -16,7 +16,14 @@ from sie_online.settings import Settings
 from streams.checkpoint import CheckpointStore
 from tests.support import topic_io
 from tests.support.brokers import Broker, free_ports
-from tests.support.workers import FAUST_WORKER, RECORDING_WORKER, SIE_WORKER, WorkerProcess, worker_pool
+from tests.support.workers import (
+    FAUST_WORKER,
+    RECORDING_WORKER,
+    SIE_WORKER,
+    WorkerProcess,
+    wait_until_read,
+    worker_pool,
+)
 
 pytestmark = pytest.mark.embedded
 SettingsFactory = Callable[..., Settings]
@@ -34,11 +41,6 @@ def _write(settings: Settings, n: int = 1_000) -> None:
     topic_io.write(settings, [WireRecord(None, f"record {i}".encode(), i % 2) for i in range(n)])
 
 
-def _wait_until_read(settings: Settings, worker: WorkerProcess) -> None:
-    ends = topic_io.ends(settings, settings.topics.events)
-    worker.until(lambda: topic_io.committed(settings) == ends or None, f"commits at {ends}", 60)
-
-
 def _store(settings: Settings) -> Path:
     return Path(urlparse(settings.store).path)
 
@@ -53,7 +55,7 @@ def test_a_restarted_worker_goes_on_where_it_stopped(made: Settings, tmp_path: P
         for _ in range(3):
             _write(made)
             worker = start()
-            _wait_until_read(made, worker)
+            wait_until_read(made, worker)
             assert worker.stop() == 0
 
     rows = topic_io.read_rows(made, made.topics.weights).to_pylist()
@@ -123,7 +125,7 @@ def test_an_emptied_store_ends_it_with_78_and_fresh_decides(made: Settings, tmp_
     _write(made)
     with worker_pool(made, tmp_path, RECORDING_WORKER) as start:
         worker = start()
-        _wait_until_read(made, worker)
+        wait_until_read(made, worker)
         assert worker.stop() == 0
         shutil.rmtree(_store(made))
         refused = start()
@@ -133,7 +135,7 @@ def test_an_emptied_store_ends_it_with_78_and_fresh_decides(made: Settings, tmp_
     with worker_pool(made, tmp_path, (*RECORDING_WORKER, "--fresh")) as start:
         fresh = start()
         _write(made, 2)
-        _wait_until_read(made, fresh)
+        wait_until_read(made, fresh)
         assert fresh.stop() == 0
 
     rows = topic_io.read_rows(made, made.topics.weights).to_pylist()
@@ -146,7 +148,7 @@ def test_other_settings_end_it_with_78(made: Settings, tmp_path: Path) -> None:
     _write(made)
     with worker_pool(made, tmp_path, RECORDING_WORKER) as start:
         worker = start()
-        _wait_until_read(made, worker)
+        wait_until_read(made, worker)
         assert worker.stop() == 0
     other = made.model_copy(update={"labels": made.labels.model_copy(update={"window_s": 7.0})})
     with worker_pool(other, tmp_path, RECORDING_WORKER) as start:
@@ -196,7 +198,7 @@ def test_the_narrowest_bounds_on_memory_let_everything_through(
     topic_io.write(narrow, [WireRecord(None, bytes(20_000), i % 2) for i in range(1_000)])
     with worker_pool(narrow, tmp_path, RECORDING_WORKER) as start:
         worker = start()
-        _wait_until_read(narrow, worker)
+        wait_until_read(narrow, worker)
         assert worker.stop() == 0
 
     rows = topic_io.read_rows(narrow, narrow.topics.weights).to_pylist()

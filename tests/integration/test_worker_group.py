@@ -16,7 +16,7 @@ from sie_online.settings import Settings
 from streams.checkpoint import CheckpointStore
 from tests.support import topic_io
 from tests.support.brokers import Broker, apache_kafka
-from tests.support.workers import READY, RECORDING_WORKER, WorkerProcess, worker_pool
+from tests.support.workers import READY, RECORDING_WORKER, WorkerProcess, wait_until_read, worker_pool
 
 PARTITIONS = 4
 PER_S = 1_500
@@ -43,11 +43,6 @@ def _inputs() -> Iterator[WireRecord]:
 
 def _rows(settings: Settings) -> pa.Table:
     return topic_io.read_rows(settings, settings.topics.weights)
-
-
-def _wait_until_read(settings: Settings, worker: WorkerProcess, timeout_s: float = 60) -> None:
-    ends = topic_io.ends(settings, settings.topics.events)
-    worker.until(lambda: topic_io.committed(settings) == ends or None, f"commits at {ends}", timeout_s)
 
 
 def assert_every_record_once_and_in_order(settings: Settings) -> pa.Table:
@@ -89,7 +84,7 @@ def test_a_worker_that_joins_and_leaves_under_load_costs_no_record(quick: Settin
             _wait_until_takes(first, 4)
             assert_no_commit_ahead_of_a_checkpoint(quick)
             assert writer.writing, "there was load all the time"
-        _wait_until_read(quick, first)
+        wait_until_read(quick, first)
         assert first.stop() == 0
 
     rows = assert_every_record_once_and_in_order(quick)
@@ -106,11 +101,11 @@ def test_a_killed_workers_partitions_are_served_again_within_15_seconds(quick: S
         _wait_until_takes(first, 2)
         _wait_until_takes(second, 2)
         with topic_io.writing(quick, _inputs(), PER_S):
-            first.until(lambda: len(topic_io.committed(quick)) == PARTITIONS or None, "commits", 20)
+            first.until(lambda: len(topic_io.committed(quick)) == PARTITIONS, "commits", 20)
             first.kill()
             _wait_until_takes(second, 4, within_s=15)
             assert_no_commit_ahead_of_a_checkpoint(quick)
-        _wait_until_read(quick, second)
+        wait_until_read(quick, second)
         assert second.stop() == 0
 
     assert_every_record_once_and_in_order(quick)
@@ -126,12 +121,12 @@ def test_a_suspended_worker_that_wakes_up_superseded_does_no_harm(quick: Setting
             heir = start()
             _wait_until_takes(heir, 4)
             before = topic_io.committed(quick)
-            heir.until(lambda: topic_io.committed(quick) != before or None, "commits of the heir", 20)
+            heir.until(lambda: topic_io.committed(quick) != before, "commits of the heir", 20)
             zombie.resume()
             # it either joins again as anybody may, or has learned that it is superseded and ended itself
-            heir.until(lambda: not zombie.running or _takes(zombie) > 1 or None, "the zombie's answer", 30)
+            heir.until(lambda: not zombie.running or _takes(zombie) > 1, "the zombie's answer", 30)
         survivor = heir if heir.running else zombie
-        _wait_until_read(quick, survivor)
+        wait_until_read(quick, survivor)
         assert_no_commit_ahead_of_a_checkpoint(quick)
 
     assert_every_record_once_and_in_order(quick)
@@ -154,7 +149,7 @@ def _wait_until_takes(worker: WorkerProcess, n_partitions: int, within_s: float 
 def test_more_input_partitions_end_the_workers_with_78_until_a_person_decides(quick: Settings, tmp_path: Path) -> None:
     with worker_pool(quick, tmp_path, RECORDING_WORKER) as start, topic_io.writing(quick, _inputs(), PER_S):
         worker = start()
-        worker.until(lambda: len(topic_io.committed(quick)) == PARTITIONS or None, "commits", 60)
+        worker.until(lambda: len(topic_io.committed(quick)) == PARTITIONS, "commits", 60)
         topic_io.grow(quick, PARTITIONS + 2)
         assert worker.exit_code(60) == 78
     assert "--accept-repartition" in worker.text()
@@ -162,7 +157,7 @@ def test_more_input_partitions_end_the_workers_with_78_until_a_person_decides(qu
     topic_io.write(quick, [WireRecord(None, b"more", partition) for partition in range(PARTITIONS + 2)])
     with worker_pool(quick, tmp_path, (*RECORDING_WORKER, "--accept-repartition")) as start:
         worker = start()
-        _wait_until_read(quick, worker)
+        wait_until_read(quick, worker)
         assert worker.stop() == 0
     assert_every_record_once_and_in_order(quick)
 
@@ -173,11 +168,11 @@ def test_a_static_member_that_is_killed_goes_on_without_a_rebalance(quick: Setti
         first = start()
         first.wait_ready()
         with topic_io.writing(static, _inputs(), PER_S):
-            first.until(lambda: len(topic_io.committed(static)) == PARTITIONS or None, "commits", 20)
+            first.until(lambda: len(topic_io.committed(static)) == PARTITIONS, "commits", 20)
             first.kill()
             second = start()
             _wait_until_takes(second, PARTITIONS)
-        _wait_until_read(static, second)
+        wait_until_read(static, second)
         assert second.stop() == 0
 
     assert_every_record_once_and_in_order(static)

@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +20,8 @@ from tests.support import topic_io
 from tests.support.brokers import Broker
 from tests.support.trainers import line
 from tests.support.versions import LENIENT, TINY
-from tests.support.workers import SIE_WORKER, WorkerProcess, worker_pool
+from tests.support.waiting import until
+from tests.support.workers import SIE_WORKER, WorkerProcess, wait_until_read, worker_pool
 
 pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 
@@ -58,18 +58,13 @@ def test_events_become_a_net_and_a_dead_trainer_harms_no_worker(
         worker.wait_ready(600)  # its kernels may have to be compiled
         os.kill(first, signal.SIGKILL)
         asyncio.run(replay(made, simulation.chunks(), Rate()))
-        ends = topic_io.ends(made, made.topics.events)
-        worker.until(lambda: topic_io.committed(made) == ends or None, f"commits at {ends}", 120)
+        wait_until_read(made, worker)
         second = _trainers(worker, 2)[1]
-        worker.until(lambda: line(made).newest or None, "announcement", 300)  # a busy machine's trainer starts slowly
+        worker.until(lambda: line(made).newest, "announcement", 300)  # a busy machine's trainer starts slowly
         topic_io.write(made, [_renamed(record) for record in simulation.records()])  # as if a second day came
-        ends = topic_io.ends(made, made.topics.events)
-        worker.until(lambda: topic_io.committed(made) == ends or None, f"commits at {ends}", 120)
+        wait_until_read(made, worker)
         assert worker.stop() == 0
-        deadline = time.monotonic() + 10
-        while Path(f"/proc/{second}").exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert not Path(f"/proc/{second}").exists()
+        until(lambda: not Path(f"/proc/{second}").exists(), "end of its trainer", 10)
     announced = {said.version for said in line(made).announcements.values()}
     versions = set(topic_io.read_rows(made, made.topics.weights)["model_version"].to_pylist())
     assert "builtin" in versions

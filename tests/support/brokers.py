@@ -19,13 +19,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+from tests.support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_KAFKA = ROOT / "deploy" / "kafka" / "run.sh"
@@ -136,14 +137,12 @@ class Broker:
         self._process = None
 
     def _wait_ready(self) -> None:
-        deadline = time.monotonic() + READY_S
-        while self.pid is not None and time.monotonic() < deadline:
-            if self._answers():
-                return
-            time.sleep(0.05)
-        state = "does not answer" if self.pid else "ended"
-        tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
-        raise RuntimeError(f"the broker on {self.address} {state}; the end of {self.log}:\n{tail}")
+        try:
+            until(self._answers, "answer", READY_S, hopeless=lambda: self.pid is None)
+        except AssertionError:
+            state = "does not answer" if self.pid else "ended"
+            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
+            raise RuntimeError(f"the broker on {self.address} {state}; the end of {self.log}:\n{tail}") from None
 
     def _answers(self) -> bool:
         """Whether it tells its metadata and finds a group's coordinator (which a fresh one does a second later)."""

@@ -19,6 +19,7 @@ from sie_online.contracts import from_message
 from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
 from streams.topics import create_topics
+from tests.support.waiting import awaited
 
 
 def make_topics(settings: Settings) -> None:
@@ -249,7 +250,7 @@ async def make_anew(settings: Settings) -> None:
 
 
 async def _until_listed(admin: AIOKafkaAdminClient, topic: str, *, listed: bool) -> None:
-    while True:
-        if (topic in await admin.list_topics()) == listed:
-            return
-        await asyncio.sleep(0.02)
+    async def as_wanted() -> bool:
+        return (topic in await admin.list_topics()) == listed
+
+    await awaited(as_wanted, f"topic {topic}" if listed else f"end of topic {topic}")

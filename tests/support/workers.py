@@ -7,15 +7,16 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from sie_online.settings import Settings
+from tests.support import topic_io
 from tests.support.brokers import ROOT
 from tests.support.environment import as_environment
+from tests.support.waiting import until
 
 SIE_WORKER = (sys.executable, "-c", "from streams.cli import main; main()", "worker")
 SIE_TRAINER = (*SIE_WORKER[:-1], "trainer")
@@ -23,8 +24,6 @@ FAUST_WORKER = (sys.executable, "-m", "faust", "-A", "streams.app", "worker")
 RECORDING_WORKER = (sys.executable, "-m", "tests.support.recording_worker")
 
 READY = re.compile(r"partitions taken.* partitions=\S*\d")
-POLL_S = 0.05
-
 T = TypeVar("T")
 
 
@@ -69,15 +68,11 @@ class WorkerProcess:
 
     def until(self, look: Callable[[], T | None], what: str, timeout_s: float) -> T:
         """What ``look`` finds, once it finds something."""
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            if found := look():
-                return found
-            if not self.running:
-                break
-            time.sleep(POLL_S)
-        state = "still runs" if self.running else f"ended with {self._process.returncode}"
-        raise AssertionError(f"no {what} within {timeout_s:g} s; the worker {state}; its log:\n{self.text()[-4000:]}")
+        try:
+            return cast(T, until(look, what, timeout_s, hopeless=lambda: not self.running))
+        except AssertionError as missing:
+            state = "still runs" if self.running else f"ended with {self._process.returncode}"
+            raise AssertionError(f"{missing}; the worker {state}; its log:\n{self.text()[-4000:]}") from None
 
     def stop(self, timeout_s: float = 60) -> int:
         """SIGTERM; its exit code."""
@@ -126,3 +121,9 @@ def worker_pool(
             if worker.running:
                 worker.resume()
                 worker.kill()
+
+
+def wait_until_read(settings: Settings, worker: WorkerProcess, timeout_s: float = 120) -> None:
+    """Return when the group has committed all that the input topic holds now."""
+    ends = topic_io.ends(settings, settings.topics.events)
+    worker.until(lambda: topic_io.committed(settings) == ends, f"commits at {ends}", timeout_s)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from streams.trainer.child import TrainerChild, trainer_command
+from tests.support.waiting import until
 
 WAIT_S = 30
 
@@ -18,17 +19,10 @@ def child(code: str, **how: Any) -> TrainerChild:
     return TrainerChild([sys.executable, "-c", code], **how)
 
 
-def wait_until(look: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not look():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_a_dead_trainer_is_started_again_and_ends_with_the_worker() -> None:
     beside = child("raise SystemExit(70)", first_s=0.01)
     beside.start()
-    wait_until(lambda: beside.restarts >= 2)
+    until(lambda: beside.restarts >= 2, "restarts")
     beside.stop()
     beside.join(10)
     assert not beside.is_alive()
@@ -41,13 +35,24 @@ def test_a_trainer_that_cannot_run_is_not_started_again() -> None:
     assert (beside.is_alive(), beside.starts) == (False, 1)
 
 
-def test_a_trainer_that_does_not_hear_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.trainer.child.STOP_S", 0.5)
-    beside = child("import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)")
+DEAF = """
+import pathlib, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+pathlib.Path({said!r}).touch()
+time.sleep(60)
+"""
+
+
+def test_a_trainer_that_does_not_hear_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("streams.trainer.child.STOP_S", 0.2)
+    said = tmp_path / "deaf"
+    beside = child(DEAF.format(said=str(said)))
     beside.start()
-    wait_until(lambda: beside.pid is not None)
+    until(said.exists, "child that hears nothing")
+    began = time.monotonic()
     beside.stop()
     assert beside.pid is None
+    assert time.monotonic() - began >= 0.2, "it was asked first"
 
 
 def test_the_child_runs_under_the_workers_settings() -> None:
@@ -61,7 +66,7 @@ FENCED = "raise SystemExit(78)"
 def test_one_that_another_trainer_has_ended_stays_down(caplog: pytest.LogCaptureFixture) -> None:
     beside = child(FENCED, first_s=0.01)
     beside.start()
-    wait_until(lambda: "another trainer has begun" in caplog.text)
+    until(lambda: "another trainer has begun" in caplog.text, "word of another")
     assert (beside.is_alive(), beside.restarts, beside.pid) == (True, 0, None)
     beside.stop()
     beside.join(WAIT_S)
@@ -72,5 +77,5 @@ def test_one_that_another_trainer_has_ended_stays_down(caplog: pytest.LogCapture
 def test_one_that_another_trainer_has_ended_is_tried_again_in_the_end() -> None:
     beside = child(FENCED, fenced_s=0.01)
     beside.start()
-    wait_until(lambda: beside.restarts >= 2)
+    until(lambda: beside.restarts >= 2, "restarts")
     beside.stop()

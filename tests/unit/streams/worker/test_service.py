@@ -20,6 +20,7 @@ from streams.worker import assignment, checkpointer, processing
 from streams.worker.leases import Held
 from streams.worker.service import Worker
 from streams.worker.watchdog import Vitals
+from tests.support.waiting import awaited
 
 EPOCH = 3
 ROWS = pa.RecordBatch.from_pydict({"partition": [0], "published_ms": [0]})
@@ -68,10 +69,12 @@ class FakePublisher:
     def __init__(self) -> None:
         self.open: list[asyncio.Future[None]] = []
         self.gathered: list[Any] = []
+        self.asked = 0
         self.room = asyncio.Event()
         self.room.set()
 
     async def publish(self, partition: int, output: Any, deliveries: Any) -> asyncio.Future[None]:
+        self.asked += 1
         await self.room.wait()
         delivery = asyncio.get_running_loop().create_future()
         deliveries.add(delivery)
@@ -156,6 +159,11 @@ class Bench:
     async def checkpoint(self) -> None:
         await self.worker.checkpointer.checkpoint(self.held)
 
+    async def snapshot_taken(self) -> None:
+        """The checkpoint that was begun has its snapshot, and waits for deliveries."""
+        held = self.held
+        await awaited(lambda: held.saving.locked() and not held.processing.locked(), "snapshot")
+
 
 class _Deaf:
     def __getattr__(self, name: str) -> Callable[..., None]:
@@ -234,7 +242,8 @@ async def test_a_store_that_goes_away_while_it_is_asked_is_no_fault_of_ours(benc
 async def test_nothing_is_stored_or_committed_before_every_output_is_confirmed(bench: Bench) -> None:
     await bench.worker.processing.process(_batch(100, 110))
     saving = asyncio.create_task(bench.checkpoint())
-    await asyncio.sleep(0.05)
+    await bench.snapshot_taken()
+    await asyncio.wait([saving], timeout=0.05)  # long enough for it to store what it must not store yet
     assert len(bench.publisher.open) == 10
     assert bench.store.written == []
 
@@ -258,7 +267,7 @@ async def test_what_was_gathered_is_said_before_a_snapshot(bench: Bench) -> None
 async def test_processing_goes_on_while_a_checkpoint_waits_and_is_not_part_of_it(bench: Bench) -> None:
     await bench.worker.processing.process(_batch(100, 110))
     saving = asyncio.create_task(bench.checkpoint())
-    await asyncio.sleep(0.05)
+    await bench.snapshot_taken()
     before = list(bench.publisher.open)
     await bench.worker.processing.process(_batch(110, 120))
     for delivery in before:
@@ -290,7 +299,7 @@ async def test_a_checkpoint_that_cannot_be_written_ends_the_process(bench: Bench
 async def test_a_failed_delivery_means_no_checkpoint(bench: Bench) -> None:
     await bench.worker.processing.process(_batch(100, 110))
     saving = asyncio.create_task(bench.checkpoint())
-    await asyncio.sleep(0.05)
+    await bench.snapshot_taken()
     for delivery in bench.publisher.open:
         delivery.set_exception(ConnectionError("gone"))
     with pytest.raises(ConnectionError):
@@ -323,7 +332,7 @@ async def test_a_shard_that_cannot_be_saved_in_time_is_given_up(bench: Bench) ->
 async def test_a_shard_that_was_given_up_in_the_midst_of_a_batch_says_nothing_more(bench: Bench) -> None:
     bench.publisher.room.clear()
     processing = asyncio.create_task(bench.worker.processing.process(_batch(100, 110)))
-    await asyncio.sleep(0.05)
+    await awaited(lambda: bench.publisher.asked, "output that waits for room")
     bench.consumer.positions.end()
     bench.worker.assignment.keep(set())
     bench.publisher.room.set()
