@@ -20,8 +20,8 @@ from sie_online.settings import Settings
 from streams.observe.metrics import Metrics
 from streams.observe.web import Health, Site
 from tests.support.brokers import free_ports
+from tests.support.metrics import busy, counts
 from tests.support.waiting import awaited
-from tests.unit.streams.observe.test_metrics import busy, counts
 
 INSTALL_LINE = "apt-get install --no-install-recommends prometheus"
 WELL = Health(stalled_s=lambda: 0.0, assigned=lambda: True, recovered=lambda: True, agents_running=lambda: True)

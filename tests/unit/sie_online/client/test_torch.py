@@ -201,17 +201,24 @@ def test_a_spawned_worker_is_told_its_rank(
     dataset: Callable[..., SampleDataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = dataset([0], [1], [2], [3], partitions=2)
-    monkeypatch.setattr(client, "_rank", lambda: Share(1, 2))
-    sent = pickle.dumps(made)
-    monkeypatch.setattr(client, "_rank", lambda: None)
+    with monkeypatch.context() as patch:
+        distribute(patch, rank=1, ranks=2)
+        sent = pickle.dumps(made)
     assert offsets(pickle.loads(sent)) == [[1, 3]]
 
 
-def test_the_rank_is_that_of_torch_distributed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert client._rank() is None
-    for name, value in (("is_initialized", True), ("get_rank", 1), ("get_world_size", 3)):
-        monkeypatch.setattr(client.distributed, name, lambda value=value: value)
-    assert client._rank() == Share(1, 3)
+def test_the_rank_is_that_of_torch_distributed(
+    dataset: Callable[..., SampleDataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = dataset([0], [1], [2], [3], partitions=2)
+    distribute(monkeypatch, rank=1, ranks=2)
+    assert offsets(made) == [[1, 3]]
+
+
+def distribute(patch: pytest.MonkeyPatch, *, rank: int, ranks: int) -> None:
+    """Have ``torch.distributed`` say that this process is one of several."""
+    for name, value in (("is_initialized", True), ("get_rank", rank), ("get_world_size", ranks)):
+        patch.setattr(client.distributed, name, lambda value=value: value)
 
 
 def test_features_of_another_meaning_are_refused(dataset: Callable[..., SampleDataset]) -> None:

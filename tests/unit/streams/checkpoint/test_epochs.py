@@ -11,7 +11,8 @@ import pytest
 from sie_online.errors import StaleEpochError
 from sie_online.settings import load
 from streams.checkpoint import CheckpointStore, commit
-from tests.support.checkpoints import State, Stores, files, whole
+from streams.checkpoint.folder import Shelf
+from tests.support.checkpoints import State, Stores, files, shelf, whole
 
 
 def test_every_claim_is_above_all_before_it_and_at_least_what_was_asked(stores: Stores) -> None:
@@ -49,19 +50,18 @@ def test_claimants_in_processes_get_different_epochs(tmp_path: Path) -> None:
 
 def test_an_epoch_that_was_forgotten_is_never_given_again(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     slow, busy, state = stores(), stores(), State()
-    slow_shelf = slow._shards[0].shelf
-    create = slow_shelf.create_claim
+    create = Shelf.create_claim
 
-    def after_a_pause(epoch: int, note: bytes) -> bool:
+    def after_a_pause(slow_shelf: Shelf, epoch: int, note: bytes) -> bool:
         """Between reading the list and creating, others claim, checkpoint and forget."""
-        monkeypatch.setattr(slow_shelf, "create_claim", create)
+        monkeypatch.setattr(Shelf, "create_claim", create)
         for _ in range(20):
             newest = busy.claim(0, 1)
         busy.write(0, newest, state.snapshot())
-        assert epoch not in busy._shards[0].shelf.claims()  # else this test proves nothing
-        return create(epoch, note)
+        assert epoch not in slow_shelf.claims()  # else this test proves nothing
+        return create(slow_shelf, epoch, note)
 
-    monkeypatch.setattr(slow_shelf, "create_claim", after_a_pause)
+    monkeypatch.setattr(Shelf, "create_claim", after_a_pause)
     assert slow.claim(0, 1) == 21
 
 
@@ -93,7 +93,7 @@ def test_a_zombie_learns_that_it_is_one_and_changes_nothing(stores: Stores, tmp_
 @pytest.mark.parametrize("successor_wrote", [0, 1, 3])
 @pytest.mark.parametrize("pause", ["put_pack", "put_manifest", "positions"])
 def test_a_zombie_paused_within_its_commit_harms_no_successor(
-    stores: Stores, monkeypatch: pytest.MonkeyPatch, pause: str, successor_wrote: int
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pause: str, successor_wrote: int
 ) -> None:
     zombie, owner, old = stores(), stores(), State(seed=1)
     stale = zombie.claim(0, 1)
@@ -102,22 +102,21 @@ def test_a_zombie_paused_within_its_commit_harms_no_successor(
     new = State(seed=2)
     new.offset = 1000
 
-    shelf = zombie._shards[0].shelf
-    original = getattr(shelf, pause)
+    original = getattr(Shelf, pause)
 
-    def paused(*args: object) -> object:
-        if pause == "positions" and shelf.packs() == packs_before:
-            return original(*args)  # the first listings precede the commit's pack
-        monkeypatch.setattr(shelf, pause, original)
-        result = original(*args) if pause == "positions" else None
+    def paused(mine: Shelf, *args: object) -> object:
+        if pause == "positions" and mine.packs() == packs_before:
+            return original(mine, *args)  # the first listings precede the commit's pack
+        monkeypatch.setattr(Shelf, pause, original)
+        result = original(mine, *args) if pause == "positions" else None
         epoch = owner.claim(0, 1)
         for _ in range(successor_wrote):
             owner.write(0, epoch, new.snapshot(full=True))
             new.offset += 1
-        return result if pause == "positions" else original(*args)
+        return result if pause == "positions" else original(mine, *args)
 
-    packs_before = shelf.packs()
-    monkeypatch.setattr(shelf, pause, paused)
+    packs_before = shelf(tmp_path).packs()
+    monkeypatch.setattr(Shelf, pause, paused)
     expected_old = [old.whole()]
     outcome = None
     try:

@@ -12,7 +12,7 @@ from sie_online.errors import CheckpointError, UnreachableError, UsageError
 from sie_online.settings import Settings, load
 from streams.checkpoint import CheckpointStore, Written, commit, space
 from streams.store.backend import Part, open_backend
-from tests.support.checkpoints import Snapshot, State, Stores, files, whole
+from tests.support.checkpoints import Snapshot, State, Stores, files, newest_manifest, shelf, whole
 
 
 def test_what_was_written_is_loaded_by_another_process(stores: Stores, settings: Callable[..., Settings]) -> None:
@@ -115,8 +115,7 @@ def test_at_most_four_manifests_and_their_packs_are_kept_one_of_them_without_a_s
     for n in range(4 * space.RENEWAL):
         written.append(store.write(0, epoch, state.snapshot()))
         offsets.append(state.offset)
-        shelf = store._shards[0].shelf
-        newest, *older = map(shelf.read_manifest, shelf.positions())
+        newest, *older = map(shelf(tmp_path).read_manifest, shelf(tmp_path).positions())
         assert newest.next_offset == state.offset
         assert len(older) <= 3
         if n > 0:
@@ -141,8 +140,7 @@ def test_space_stays_within_twice_the_live_bytes(
     total = 0
     for _ in range(200):
         total += store.write(0, epoch, state.snapshot()).bytes
-        manifest = store._shards[0].last
-        assert manifest is not None
+        manifest = newest_manifest(tmp_path)
         live = sum(len(piece) for piece in state.pieces.values())
         assert sum(manifest.packs.values()) <= 2 * live + floor
         assert whole(stores().load(0)) == state.whole()
@@ -150,15 +148,14 @@ def test_space_stays_within_twice_the_live_bytes(
     assert total < 200 * 40 * 1000 / 2  # far less than writing everything every time
 
 
-def test_packs_stay_few_when_every_write_adds_a_piece(stores: Stores) -> None:
+def test_packs_stay_few_when_every_write_adds_a_piece(stores: Stores, tmp_path: Path) -> None:
     state, store = State(pieces=1), stores()
     epoch = store.claim(0, 1)
     for n in range(150):
         state.put(f"views/{n}", bytes([n]))
         state.offset += 1
         store.write(0, epoch, state.snapshot())
-        manifest = store._shards[0].last
-        assert manifest is not None
+        manifest = newest_manifest(tmp_path)
         assert len(manifest.packs) <= space.RENEWAL
     assert whole(stores().load(0)) == state.whole()
 

@@ -22,7 +22,7 @@ from streams.observe.broker_metrics import watch_broker
 from streams.observe.metrics import Metrics
 from streams.observe.status import quantile, status
 from streams.observe.web import Health, Site
-from tests.unit.streams.observe.test_metrics import busy
+from tests.support.metrics import busy
 
 SettingsFactory = Callable[..., Settings]
 WELL = Health(stalled_s=lambda: 0.0, assigned=lambda: True, recovered=lambda: True, agents_running=lambda: True)
