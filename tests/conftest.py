@@ -1,4 +1,4 @@
-"""Fixtures for all tests: brokers (one per session and kind), a settings factory, the directory of shared data."""
+"""Fixtures for all tests: brokers (one per session and kind), and a settings factory."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from tests.support.brokers import ROOT, Broker, apache_kafka, embedded_broker, requirements
+from tests.support.requirements import end
 
 # Before anything imports numba: compiled kernels are kept from one run to the next.
 os.environ.setdefault("SIE_CACHE_DIR", str(ROOT / "build" / "cache"))
@@ -38,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Without Java or Maven a developer's run skips what needs Apache Kafka; under CI that is a failure."""
     if item.get_closest_marker("kafka") and (missing := requirements()):
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+        end(missing)
 
 
 SettingsFactory = Callable[..., Any]
@@ -99,12 +100,3 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         known = merged.get(name)
         merged[name] = _merged(known, value) if isinstance(known, Mapping) and isinstance(value, Mapping) else value
     return merged
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """Public data sets beside the checkout; ``TEST_DATA`` names another directory."""
-    directory = Path(os.environ.get("TEST_DATA") or ROOT.parent / "shared" / "data")
-    if not directory.is_dir():
-        pytest.skip(f"{directory} is missing: set TEST_DATA to the directory of the public data sets")
-    return directory

@@ -11,21 +11,17 @@ import pyarrow as pa
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from torch.utils.data import DataLoader
 
 from sie_online import contracts
 from sie_online.client.connection import connection
+from sie_online.client.torch import SampleDataset
 from sie_online.errors import TopicError
+from sie_online.examples import pytorch, sklearn
 from sie_online.settings import Settings
 from tests.support.brokers import Broker
 from tests.support.rows import sample_batch
 from tests.support.simulation import generated_samples
-
-torch = pytest.importorskip("torch")
-
-from torch.utils.data import DataLoader  # noqa: E402  (only where torch is)
-
-from sie_online.client.torch import SampleDataset  # noqa: E402
-from sie_online.examples import pytorch, sklearn  # noqa: E402
 
 PARTITIONS = 3
 MESSAGES = 12  # per partition

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable
@@ -21,9 +19,9 @@ from streams.observe.metrics import Metrics
 from streams.observe.web import Health, Site
 from tests.support.brokers import free_ports
 from tests.support.metrics import busy, counts
+from tests.support.requirements import PROMETHEUS, need
 from tests.support.waiting import awaited
 
-INSTALL_LINE = "apt-get install --no-install-recommends prometheus"
 WELL = Health(stalled_s=lambda: 0.0, assigned=lambda: True, recovered=lambda: True, agents_running=lambda: True)
 SEEN_WITHIN_S = 30
 
@@ -40,8 +38,7 @@ scrape_configs:
 
 @pytest.fixture(autouse=True)
 def _needs_prometheus() -> None:
-    if missing := [tool for tool in ("prometheus", "promtool") if shutil.which(tool) is None]:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{' and '.join(missing)} missing: {INSTALL_LINE}")
+    need("prometheus", "promtool", install=PROMETHEUS)
 
 
 @asynccontextmanager

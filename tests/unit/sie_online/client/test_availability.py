@@ -79,7 +79,9 @@ def test_an_outage_is_one_line_a_minute(
 
 
 def test_it_is_waited_for_ever_unless_told_otherwise(settings: SettingsFactory, clock: Clock) -> None:
-    _outage(_availability(settings, clock), clock, 100_000)
+    availability = _availability(settings, clock)
+    _outage(availability, clock, 100_000)
+    assert availability.away
 
 
 def test_past_its_limit_an_outage_ends_the_process_with_3(settings: SettingsFactory, clock: Clock) -> None:

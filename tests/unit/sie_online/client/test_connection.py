@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import ssl
 import subprocess
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import pytest
 
 from sie_online.client.connection import connection
 from sie_online.errors import SettingsError
+from tests.support.requirements import need
 
 SettingsFactory = Callable[..., Any]
 
@@ -20,8 +20,7 @@ SettingsFactory = Callable[..., Any]
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A self-signed certificate and its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is missing")
+    need("openssl", install="apt-get install --no-install-recommends openssl")
     directory = tmp_path_factory.mktemp("tls")
     certificate, key = directory / "cert.pem", directory / "key.pem"
     subject = ["-subj", "/CN=localhost", "-days", "2", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]

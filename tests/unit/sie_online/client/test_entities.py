@@ -6,12 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from scipy import stats
 
 from sie_online import statements
 from sie_online.client.beta import beta_cdf, beta_quantile
 from sie_online.client.entities import EntityTable, Name, parse_key
-
-stats = pytest.importorskip("scipy.stats")
 
 
 def state(**values: Any) -> statements.EntityState:

@@ -14,18 +14,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from sie_online import contracts
 from sie_online.client import share as module
+from sie_online.client import torch as client
 from sie_online.client.rows import Source
 from sie_online.client.share import News, SampleBuffer, Share, loop_thread
+from sie_online.client.torch import SampleDataset, to_tensors
 from sie_online.errors import DecisionError, MessageError, UnreachableError, UsageError
 from tests.support.rows import sample_batch, weight_message, weight_row
-
-torch = pytest.importorskip("torch")
-
-from sie_online.client import torch as client  # noqa: E402  (only where torch is)
-from sie_online.client.torch import SampleDataset, to_tensors  # noqa: E402
 
 SettingsFactory = Callable[..., Any]
 

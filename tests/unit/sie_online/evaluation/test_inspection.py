@@ -147,7 +147,9 @@ def at_ms(time_ms: int, n: int = 1) -> WireRecord:
 
 
 def test_a_source_with_one_event_is_alive_whatever_else_it_holds() -> None:
-    inspected(Settings(), chunk(*[REFUSED] * 100, row(1, 0))).require_events()
+    inspector = inspected(Settings(), chunk(*[REFUSED] * 100, row(1, 0)))
+    inspector.require_events()
+    assert sum(inspector.findings.dead_letters_by_reason.values()) == 100
 
 
 def test_nothing_and_heartbeats_alone_are_an_empty_source() -> None:

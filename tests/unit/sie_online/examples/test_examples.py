@@ -24,7 +24,6 @@ QUICK = ("--epochs", "1", "--resamples", "20", "--json")
 
 
 def example(name: str) -> Any:
-    pytest.importorskip({"pytorch": "torch"}.get(name, name))
     return importlib.import_module(f"sie_online.examples.{name}")
 
 

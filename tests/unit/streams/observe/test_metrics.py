@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable
 
@@ -14,6 +13,7 @@ from sie_online.settings import Settings
 from streams.observe.histograms import BulkHistogram
 from streams.observe.metrics import Metrics
 from tests.support.metrics import busy, stats
+from tests.support.requirements import PROMETHEUS, need
 
 
 @pytest.fixture
@@ -168,8 +168,8 @@ def test_names_are_registered_once() -> None:
         BulkHistogram("x_seconds", "X.", (1,), (), registry)
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="apt-get install --no-install-recommends prometheus")
 def test_promtool_finds_nothing_to_say(metrics: Metrics) -> None:
+    need("promtool", install=PROMETHEUS)
     busy(metrics)
     done = subprocess.run(
         ["promtool", "check", "metrics"], input=generate_latest(metrics.registry), capture_output=True, timeout=60

@@ -11,14 +11,16 @@ from sie_online.errors import DecisionError
 from streams.worker import preflight
 
 
-def _looks(monkeypatch: pytest.MonkeyPatch, *refusals: str | None) -> None:
-    said = iter(refusals)
+def _looks(monkeypatch: pytest.MonkeyPatch, *refusals: str | None) -> list[str | None]:
+    """Have looks say this, one after the other; what is left of it."""
+    to_say = list(refusals)
 
     async def look(*_: Any) -> None:
-        if refusal := next(said):
+        if refusal := to_say.pop(0):
             raise DecisionError(refusal)
 
     monkeypatch.setattr(preflight, "_check", look)
+    return to_say
 
 
 def _check() -> None:
@@ -27,8 +29,9 @@ def _check() -> None:
 
 
 def test_what_another_worker_changed_between_two_questions_refuses_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    _looks(monkeypatch, "the store is empty though the group has commits", None)
+    to_say = _looks(monkeypatch, "the store is empty though the group has commits", None)
     _check()
+    assert to_say == []
 
 
 def test_what_two_looks_agree_on_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
