@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.brokers import ROOT
+from tests.support.brokers import ROOT
 
 ROOMS = sorted(
     init.parent for root in ("models", "sie_online", "streams") for init in (ROOT / root).rglob("__init__.py")
