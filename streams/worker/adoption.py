@@ -20,7 +20,7 @@ from streams.model_registry.loaded import Loaded
 from streams.model_registry.reader import ModelLineReader
 from streams.observe.metrics import Metrics
 from streams.store.backend import open_backend
-from streams.worker.leases import Held
+from streams.worker.leases import ShardLease
 from streams.worker.publisher import Publisher
 
 log = logging.getLogger(__name__)
@@ -76,42 +76,42 @@ class Adoptions:
         again, self._incomplete = self._incomplete, False
         return news or again
 
-    async def offer(self, held: Held) -> None:
-        """Tell the shard of ``held`` what it has not heard yet. The line stands still while it is told, not longer."""
-        for adoption in [each for line in self._reader.lines.values() for each in _unheard(line, held)]:
+    async def offer(self, lease: ShardLease) -> None:
+        """Tell the shard of ``lease`` what it has not heard yet. The line stands still while it is told, not longer."""
+        for adoption in [each for line in self._reader.lines.values() for each in _unheard(line, lease)]:
             try:
-                artifact = await asyncio.to_thread(self.loaded.get, adoption, held.partition)
+                artifact = await asyncio.to_thread(self.loaded.get, adoption, lease.partition)
             except LookupError:
                 self._incomplete = True
                 continue
-            async with held.processing:
+            async with lease.processing:
                 started = time.perf_counter()
-                if adoption.n > _told(held, adoption.model):
-                    self._tell(held, adoption, artifact)
+                if adoption.n > _told(lease, adoption.model):
+                    self._tell(lease, adoption, artifact)
                 self._metrics.observe_stage("adopt", time.perf_counter() - started)
 
-    def _tell(self, held: Held, adoption: Adoption, artifact: Artifact | None) -> None:
-        if not held.shard.schedule(adoption, artifact):
-            held.late.append((adoption, artifact))
-        said = {"partition": held.partition, "model": adoption.model, "version": adoption.version}
+    def _tell(self, lease: ShardLease, adoption: Adoption, artifact: Artifact | None) -> None:
+        if not lease.shard.schedule(adoption, artifact):
+            lease.late.append((adoption, artifact))
+        said = {"partition": lease.partition, "model": adoption.model, "version": adoption.version}
         said |= {"announcement": adoption.n}
-        log.info("model heard of", extra=said | {"offset": adoption.offset, "late": bool(held.late)})
+        log.info("model heard of", extra=said | {"offset": adoption.offset, "late": bool(lease.late)})
 
     def _tell_announced(self) -> None:
         for model, line in self._reader.lines.items():
             self._metrics.set_announced(model, line.newest)
 
-    async def adopt_late(self, held: Held) -> None:
+    async def adopt_late(self, lease: ShardLease) -> None:
         """Adopt what was heard of too late, between batches, just before a checkpoint, and say where that was."""
-        while held.late:
-            adoption, artifact = held.late.pop(0)
-            held.shard.adopt(adoption, artifact)
+        while lease.late:
+            adoption, artifact = lease.late.pop(0)
+            lease.shard.adopt(adoption, artifact)
             here = Adopted(
-                n=adoption.n, version=adoption.version, partition=held.partition, offset=held.shard.next_offset
+                n=adoption.n, version=adoption.version, partition=lease.partition, offset=lease.shard.next_offset
             )
             key = adopted_key(adoption.model, here.partition, here.n)
-            await self._publisher.say_adopted(key, encode(here), held.deliveries)
-            self._metrics.adopted_late(held.partition, adoption.model)
+            await self._publisher.say_adopted(key, encode(here), lease.deliveries)
+            self._metrics.adopted_late(lease.partition, adoption.model)
             log.warning(
                 "model adopted late",
                 extra={"partition": here.partition, "model": adoption.model, "version": here.version}
@@ -119,10 +119,12 @@ class Adoptions:
             )
 
 
-def _unheard(line: RegisteredModel, held: Held) -> Iterable[Adoption]:
-    return line.adoptions(held.partition, after=_told(held, line.model))
+def _unheard(line: RegisteredModel, lease: ShardLease) -> Iterable[Adoption]:
+    return line.adoptions(lease.partition, after=_told(lease, line.model))
 
 
-def _told(held: Held, model: str) -> int:
+def _told(lease: ShardLease, model: str) -> int:
     """Number of the newest announcement of ``model`` that the shard has heard of."""
-    return max([held.shard.latest_known(model), *(adoption.n for adoption, _ in held.late if adoption.model == model)])
+    return max(
+        [lease.shard.latest_known(model), *(adoption.n for adoption, _ in lease.late if adoption.model == model)]
+    )

@@ -25,7 +25,7 @@ from streams.observe.metrics import Metrics
 from streams.transport import Claim, ConsumerHandle
 from streams.worker.adoption import Adoptions
 from streams.worker.checkpointer import Checkpointer
-from streams.worker.leases import Held, ShardLeases
+from streams.worker.leases import ShardLease, ShardLeases
 from streams.worker.restore import LogPlace, Ownership
 from streams.worker.topic_identity import TopicIdentity
 from streams.worker.watchdog import Vitals
@@ -79,7 +79,7 @@ class Assignment:
 
     async def release(self) -> None:
         """The partitions are lost: checkpoint what can be, so that the next owner has nothing to replay."""
-        log.info("partitions lost", extra={"partitions": _listed(held.partition for held in self._leases)})
+        log.info("partitions lost", extra={"partitions": _listed(lease.partition for lease in self._leases)})
         self._vitals.lost()
         self._assigned = None
         self._vitals.unassigned_since, self._vitals.restoring_since = self._vitals.now, None
@@ -118,12 +118,12 @@ class Assignment:
                 log.info("restore given up: the worker is told to stop")
                 return {}
             _fail(error)
-        for held in taken:
+        for lease in taken:
             if term == self._consumer.positions.term:
-                self._leases.add(held)
+                self._leases.add(lease)
             else:
-                held.shard.close()  # lost again meanwhile
-        return {held.partition: held.claim() for held in taken if self._leases.holds(held)}
+                lease.shard.close()  # lost again meanwhile
+        return {lease.partition: lease.claim() for lease in taken if self._leases.holds(lease)}
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         """What ``ask`` finds, once the brokers answer; how long that may take is the watchdog's and its settings'."""
@@ -137,19 +137,19 @@ class Assignment:
                 log.warning("brokers do not answer during the restore; asking again", extra={"error": repr(error)})
             await asyncio.sleep(ASK_EVERY_S)
 
-    async def _take(self, partition: int, generation: int, place: LogPlace, limit: asyncio.Semaphore) -> Held:
+    async def _take(self, partition: int, generation: int, place: LogPlace, limit: asyncio.Semaphore) -> ShardLease:
         async with limit:
-            started, held = time.perf_counter(), self._leases.take_out(partition)
-            if held is not None:
-                held = await asyncio.to_thread(self._ownership.take_again, held, place)
+            started, lease = time.perf_counter(), self._leases.take_out(partition)
+            if lease is not None:
+                lease = await asyncio.to_thread(self._ownership.take_again, lease, place)
             else:
                 if await asyncio.to_thread(self._ownership.begins_anew, partition):
                     highest = await self._patiently(partial(highest_generation, self._settings, partition))
                     generation = max(generation, 1 + highest)
-                held = await asyncio.to_thread(self._ownership.take, partition, generation, place)
-            await self._adoptions.offer(held)
+                lease = await asyncio.to_thread(self._ownership.take, partition, generation, place)
+            await self._adoptions.offer(lease)
             self._metrics.observe_stage("restore", time.perf_counter() - started)
-            return held
+            return lease
 
     async def _places(self, partitions: set[int]) -> dict[int, LogPlace]:
         ranges = await self._consumer.log_range(partitions)

@@ -25,7 +25,7 @@ from streams.observe.metrics import Metrics
 from streams.threads import in_thread
 from streams.transport import ConsumerHandle
 from streams.worker.adoption import Adoptions
-from streams.worker.leases import Held, ShardLeases
+from streams.worker.leases import ShardLease, ShardLeases
 from streams.worker.publisher import Publisher, confirmed
 from streams.worker.watchdog import Vitals
 
@@ -66,14 +66,14 @@ class Checkpointer:
             await service.sleep(self._settings.checkpoint.interval_s / TURNS)
             if service.should_stop:
                 return
-            for held in self._leases:
-                due = held.partition % TURNS == turn % TURNS and not held.saving.locked()
-                if due and self._leases.owns(held.partition, held.epoch):
-                    service.add_future(self.checkpoint(held))
+            for lease in self._leases:
+                due = lease.partition % TURNS == turn % TURNS and not lease.saving.locked()
+                if due and self._leases.owns(lease.partition, lease.epoch):
+                    service.add_future(self.checkpoint(lease))
 
     async def save_all(self, within_s: float) -> list[int]:
         """Checkpoint everything unsaved; returns the partitions for which the time was too short."""
-        tasks = {asyncio.create_task(self.checkpoint(held)): held.partition for held in self._leases}
+        tasks = {asyncio.create_task(self.checkpoint(lease)): lease.partition for lease in self._leases}
         if not tasks:
             return []
         done, late = await asyncio.wait(tasks, timeout=within_s)
@@ -84,43 +84,43 @@ class Checkpointer:
             log.warning("no last checkpoint", extra={"partition": partition})
         return failed
 
-    async def checkpoint(self, held: Held) -> None:
+    async def checkpoint(self, lease: ShardLease) -> None:
         """Make everything processed so far durable. One at a time per shard."""
-        async with held.saving:
-            async with held.processing:
-                if not held.unsaved:
+        async with lease.saving:
+            async with lease.processing:
+                if not lease.unsaved:
                     return
-                await self._adoptions.adopt_late(held)
-                await self._publisher.publish_gathered(held.partition, held.shard.gathered(), held.deliveries)
+                await self._adoptions.adopt_late(lease)
+                await self._publisher.publish_gathered(lease.partition, lease.shard.gathered(), lease.deliveries)
                 started = time.perf_counter()
-                snapshot = await in_thread(self._pool, held.shard.snapshot)
+                snapshot = await in_thread(self._pool, lease.shard.snapshot)
                 taken = time.perf_counter()
-                epoch, said = held.epoch, held.deliveries.open()
+                epoch, said = lease.epoch, lease.deliveries.open()
             await confirmed(said)
             self._metrics.observe_stage("snapshot", taken - started)
             self._metrics.observe_stage("confirm", time.perf_counter() - taken)
-            written = await self._write(held, epoch, snapshot)
+            written = await self._write(lease, epoch, snapshot)
             if written is None:
                 return
-            held.saved = Position(epoch, snapshot.next_offset)
-            held.checked_at = time.monotonic()
-        self._tell(held, snapshot.next_offset, written)
+            lease.saved = Position(epoch, snapshot.next_offset)
+            lease.checked_at = time.monotonic()
+        self._tell(lease, snapshot.next_offset, written)
 
-    async def _write(self, held: Held, epoch: int, snapshot: Snapshot) -> Written | None:
+    async def _write(self, lease: ShardLease, epoch: int, snapshot: Snapshot) -> Written | None:
         """The store's answer; None if the shard was given up while it was asked."""
         try:
-            return await in_thread(None, self._store.write, held.partition, epoch, snapshot)
+            return await in_thread(None, self._store.write, lease.partition, epoch, snapshot)
         except SieError as error:
-            if not self._leases.holds(held):
+            if not self._leases.holds(lease):
                 return None  # a successor may well have claimed it by now
-            die(error.exit_code, f"partition {held.partition}: {error}")
+            die(error.exit_code, f"partition {lease.partition}: {error}")
 
-    def _tell(self, held: Held, offset: int, written: Written) -> None:
-        self._consumer.checkpointed(held.partition, offset)
-        self._vitals.saved(held.partition, everything=not held.unsaved)
-        if not self._leases.holds(held):
+    def _tell(self, lease: ShardLease, offset: int, written: Written) -> None:
+        self._consumer.checkpointed(lease.partition, offset)
+        self._vitals.saved(lease.partition, everything=not lease.unsaved)
+        if not self._leases.holds(lease):
             return
-        self._metrics.observe_checkpoint(held.partition, written.seconds, written.bytes)
-        self._metrics.observe_shard(held.partition, held.shard.stats())
+        self._metrics.observe_checkpoint(lease.partition, written.seconds, written.bytes)
+        self._metrics.observe_shard(lease.partition, lease.shard.stats())
         for model in MODELS:
-            self._metrics.set_adopted(held.partition, model, held.shard.announced(model))
+            self._metrics.set_adopted(lease.partition, model, lease.shard.announced(model))

@@ -109,11 +109,11 @@ class LogWatch(mode.Service):
                 self._availability.failed(error)
 
     def _note(self, ends: dict[int, int]) -> None:
-        for held in self._leases:
-            if held.partition in ends:
-                lag = max(0, ends[held.partition] - held.shard.next_offset)
-                self._vitals.lags(held.partition, lag)
-                self._metrics.set_lag(held.partition, lag)
+        for lease in self._leases:
+            if lease.partition in ends:
+                lag = max(0, ends[lease.partition] - lease.shard.next_offset)
+                self._vitals.lags(lease.partition, lag)
+                self._metrics.set_lag(lease.partition, lag)
         if self._publisher.unconfirmed_s > AWAY_AFTER_S:
             self._availability.failed(TimeoutError("it does not confirm what is published"))
         else:

@@ -21,8 +21,8 @@ from streams.worker.watchdog import Vitals
 
 
 @dataclass(slots=True)
-class Held:
-    """A shard in this process's memory.
+class ShardLease:
+    """A shard in this process's memory, and the epoch under which it may be written.
 
     ``turn`` keeps its batches in order. ``processing`` is held while the state changes, ``saving`` while a checkpoint
     is being made: the snapshot is taken under both, the slow rest (deliveries, fsync) under ``saving`` alone.
@@ -70,21 +70,21 @@ class ShardLeases:
         self._consumer = consumer
         self._metrics = metrics
         self._vitals = vitals
-        self._held: dict[int, Held] = {}
+        self._leases: dict[int, ShardLease] = {}
         self._frozen = False
 
     # -- which there are
 
-    def __iter__(self) -> Iterator[Held]:
-        return iter(tuple(self._held.values()))
+    def __iter__(self) -> Iterator[ShardLease]:
+        return iter(tuple(self._leases.values()))
 
-    def get(self, partition: int) -> Held | None:
+    def get(self, partition: int) -> ShardLease | None:
         """The shard of ``partition``, if it is in memory."""
-        return self._held.get(partition)
+        return self._leases.get(partition)
 
-    def holds(self, held: Held) -> bool:
-        """Whether ``held`` has not been given up."""
-        return self._held.get(held.partition) is held
+    def holds(self, lease: ShardLease) -> bool:
+        """Whether ``lease`` has not been given up."""
+        return self._leases.get(lease.partition) is lease
 
     # -- which are owned at this moment
 
@@ -99,26 +99,26 @@ class ShardLeases:
 
     # -- coming and going
 
-    def add(self, held: Held) -> None:
-        """``held`` was taken over: it is ours under its epoch."""
-        self._held[held.partition] = held
-        self._vitals.owned(held.partition)
-        self._metrics.set_epoch(held.partition, held.epoch)
+    def add(self, lease: ShardLease) -> None:
+        """``lease`` was taken over: it is ours under its epoch."""
+        self._leases[lease.partition] = lease
+        self._vitals.owned(lease.partition)
+        self._metrics.set_epoch(lease.partition, lease.epoch)
 
-    def take_out(self, partition: int) -> Held | None:
+    def take_out(self, partition: int) -> ShardLease | None:
         """The shard of ``partition``, no longer listed: whoever asks adds it again, or lets go of it."""
-        return self._held.pop(partition, None)
+        return self._leases.pop(partition, None)
 
     def forget(self, partition: int) -> None:
         """Give up the shard of ``partition`` and its state."""
-        held = self._held.pop(partition)
-        if not held.busy:  # else whoever uses it lets go of it
-            held.shard.close()
+        lease = self._leases.pop(partition)
+        if not lease.busy:  # else whoever uses it lets go of it
+            lease.shard.close()
         self._metrics.revoke(partition)
 
     def keep(self, partitions: set[int]) -> None:
         """Forget every shard but those of ``partitions``."""
-        for partition in self._held.keys() - partitions:
+        for partition in self._leases.keys() - partitions:
             self.forget(partition)
 
     def freeze(self) -> None:

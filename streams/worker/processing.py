@@ -25,7 +25,7 @@ from streams.exits import code_of, die
 from streams.observe.metrics import Metrics
 from streams.threads import in_thread
 from streams.transport import ConsumerHandle
-from streams.worker.leases import Held, ShardLeases
+from streams.worker.leases import ShardLease, ShardLeases
 from streams.worker.publisher import Publisher
 from streams.worker.watchdog import Vitals
 
@@ -84,42 +84,42 @@ class Processing:
     async def process(self, batch: RecordBatch) -> None:
         """Run ``batch`` through its shard and publish what comes out; a batch of a lost epoch is dropped."""
         try:
-            held = self._leases.get(batch.partition)
-            if held is not None and self._leases.owns(batch.partition, batch.epoch):
-                async with held.turn, held.processing:
+            lease = self._leases.get(batch.partition)
+            if lease is not None and self._leases.owns(batch.partition, batch.epoch):
+                async with lease.turn, lease.processing:
                     if self._leases.owns(batch.partition, batch.epoch):  # it may have been lost while we waited
-                        await self._process(held, batch)
+                        await self._process(lease, batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, going on would lose records
             _fail(error, batch)
         finally:
             self._consumer.done(batch)
 
-    async def _process(self, held: Held, batch: RecordBatch) -> None:
-        shard = held.shard
+    async def _process(self, lease: ShardLease, batch: RecordBatch) -> None:
+        shard = lease.shard
         if batch.start != shard.next_offset:
             raise RuntimeError(f"the batch begins at {batch.start}, the shard expects {shard.next_offset}")
-        await self._stop_if_superseded(held)
+        await self._stop_if_superseded(lease)
         seconds = _seconds_before(batch) | {"process": 0.0, "publish": 0.0}
-        if not await self._pump(held, batch, seconds):
+        if not await self._pump(lease, batch, seconds):
             return
         if shard.next_offset != batch.end:
             raise RuntimeError(f"the shard stands at {shard.next_offset} after a batch that ends at {batch.end}")
         self._metrics.observe_batch(batch.partition, len(batch), len(batch.buffer), seconds)
 
-    async def _pump(self, held: Held, batch: RecordBatch, seconds: dict[str, float]) -> bool:
+    async def _pump(self, lease: ShardLease, batch: RecordBatch, seconds: dict[str, float]) -> bool:
         """Publish what ``batch`` gives rise to, in order, each output while the next is made; False if given up."""
         inline = len(batch) <= INLINE_RECORDS
-        outputs = held.shard.process(batch, gather=inline)
+        outputs = lease.shard.process(batch, gather=inline)
         saying: asyncio.Task[None] | None = None
         try:
-            while self._leases.holds(held):  # a shard that was given up has nothing more to say
+            while self._leases.holds(lease):  # a shard that was given up has nothing more to say
                 output, took_s = _timed_next(outputs) if inline else await in_thread(self._pool, _timed_next, outputs)
                 inline = False  # a clock that moves far may settle any number of samples
                 seconds["process"] += took_s
                 started = time.perf_counter()
                 if saying is not None:
                     await saying
-                said = self._say(held, output, batch.fetched_at)
+                said = self._say(lease, output, batch.fetched_at)
                 if output.last:
                     await said
                 else:
@@ -132,13 +132,13 @@ class Processing:
             if saying is not None:
                 saying.cancel()
 
-    async def _say(self, held: Held, output: ShardOutput, fetched_at: float) -> None:
+    async def _say(self, lease: ShardLease, output: ShardOutput, fetched_at: float) -> None:
         """Publish ``output`` of records that were fetched at ``fetched_at`` (s since 1970)."""
-        delivery = await self._publisher.publish(held.partition, output, held.deliveries)
+        delivery = await self._publisher.publish(lease.partition, output, lease.deliveries)
         if delivery is not None:
             delivery.add_done_callback(partial(self._measure, output.weights, fetched_at, time.time()))
-        self._vitals.progressed(held.partition)
-        self._metrics.observe_counts(held.partition, output.counts)
+        self._vitals.progressed(lease.partition)
+        self._metrics.observe_counts(lease.partition, output.counts)
         for letter in output.dead_letters:
             self._metrics.dead_letter(letter.reason)
 
@@ -151,12 +151,12 @@ class Processing:
         self._metrics.observe_output(partition, rows.num_rows, now - known_ms / 1000, now - fetched_at)
         self._metrics.observe_stage("deliver", now - said_at)
 
-    async def _stop_if_superseded(self, held: Held) -> None:
+    async def _stop_if_superseded(self, lease: ShardLease) -> None:
         """Ask the store now and then: a process that was suspended for a while is the last to learn of a new owner."""
         now = time.monotonic()
-        if now - held.checked_at > self._settings.kafka.session_timeout_s / 2:
-            await asyncio.to_thread(self._store.check_current, held.partition, held.epoch)
-            held.checked_at = now
+        if now - lease.checked_at > self._settings.kafka.session_timeout_s / 2:
+            await asyncio.to_thread(self._store.check_current, lease.partition, lease.epoch)
+            lease.checked_at = now
 
 
 def _fail(error: Exception, batch: RecordBatch) -> NoReturn:

@@ -20,7 +20,7 @@ from streams.checkpoint import CheckpointStore, Loaded
 from streams.checkpoint.decisions import Overrides, check_restore, of_this_topic
 from streams.checkpoint.manifest import Position
 from streams.transport.topic_id import UNKNOWN
-from streams.worker.leases import Held
+from streams.worker.leases import ShardLease
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Ownership:
         """Raise what ``take`` would raise of ``stored``, without taking anything."""
         self._begin(stored, place)
 
-    def take(self, partition: int, generation: int, place: LogPlace) -> Held:
+    def take(self, partition: int, generation: int, place: LogPlace) -> ShardLease:
         """Own a shard that is not in memory.
 
         Raises:
@@ -81,18 +81,18 @@ class Ownership:
         # The claim comes first: from here on no former owner's checkpoint can appear that the load has missed.
         return self._restore(partition, self._store.claim(partition, generation), place)
 
-    def take_again(self, held: Held, place: LogPlace) -> Held:
+    def take_again(self, lease: ShardLease, place: LogPlace) -> ShardLease:
         """Own a shard again whose state stayed in memory: as it is if nobody else has written, else from the store."""
-        epoch = self._store.claim(held.partition, held.epoch + 1)
-        newest = self._store.newest(held.partition)
-        if newest != held.saved or place.n_partitions != held.n_partitions:
-            held.shard.close()
-            return self._restore(held.partition, epoch, place)
-        held.epoch = held.shard.generation = epoch
-        log.info("shard kept", extra=_told(held))
-        return held
+        epoch = self._store.claim(lease.partition, lease.epoch + 1)
+        newest = self._store.newest(lease.partition)
+        if newest != lease.saved or place.n_partitions != lease.n_partitions:
+            lease.shard.close()
+            return self._restore(lease.partition, epoch, place)
+        lease.epoch = lease.shard.generation = epoch
+        log.info("shard kept", extra=_told(lease))
+        return lease
 
-    def _restore(self, partition: int, epoch: int, place: LogPlace) -> Held:
+    def _restore(self, partition: int, epoch: int, place: LogPlace) -> ShardLease:
         started = time.monotonic()
         stored = self._store.load(partition)
         loaded, offset = self._begin(stored, place)
@@ -114,9 +114,9 @@ class Ownership:
             shard.next_offset = offset  # an accepted gap moves it
             saved = Position(loaded.epoch, loaded.next_offset)
         begin = NOWHERE if left_behind else offset
-        held = Held(shard=shard, epoch=epoch, saved=saved, n_partitions=place.n_partitions, begin=begin)
-        log.info("shard restored", extra=_told(held) | {"seconds": round(time.monotonic() - started, 3)})
-        return held
+        lease = ShardLease(shard=shard, epoch=epoch, saved=saved, n_partitions=place.n_partitions, begin=begin)
+        log.info("shard restored", extra=_told(lease) | {"seconds": round(time.monotonic() - started, 3)})
+        return lease
 
     def _begin(self, stored: Loaded | None, place: LogPlace) -> tuple[Loaded | None, int]:
         """What of ``stored`` is gone on with, and from which offset."""
@@ -141,5 +141,5 @@ class Ownership:
             return None
 
 
-def _told(held: Held) -> dict[str, int]:
-    return {"partition": held.partition, "epoch": held.epoch, "offset": held.shard.next_offset}
+def _told(lease: ShardLease) -> dict[str, int]:
+    return {"partition": lease.partition, "epoch": lease.epoch, "offset": lease.shard.next_offset}

@@ -129,18 +129,18 @@ class Worker(mode.Service):
         """Publish now and then what the shards have gathered; a checkpoint does it, too."""
         while not self.should_stop:
             await self.sleep(GATHER_S)
-            for held in self.leases:
-                async with held.processing:
-                    if held.shard.waiting and self.leases.owns(held.partition, held.epoch):
-                        gathered = await in_thread(self._pool, held.shard.gathered)
-                        await self._publisher.publish_gathered(held.partition, gathered, held.deliveries)
+            for lease in self.leases:
+                async with lease.processing:
+                    if lease.shard.waiting and self.leases.owns(lease.partition, lease.epoch):
+                        gathered = await in_thread(self._pool, lease.shard.gathered)
+                        await self._publisher.publish_gathered(lease.partition, gathered, lease.deliveries)
 
     async def _listen(self) -> None:
         """Tell the shards of every model that is announced."""
         while not self.should_stop:
             if await self._adoptions.heard():
-                for held in self.leases:
-                    await self._adoptions.offer(held)
+                for lease in self.leases:
+                    await self._adoptions.offer(lease)
 
     async def finish(self) -> None:
         """Process nothing more and checkpoint what was; after a crash nothing is saved, the last checkpoint stands."""

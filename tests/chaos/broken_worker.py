@@ -16,7 +16,7 @@ from sie_online.shard import Shard, Snapshot
 from streams.app import serve
 from streams.checkpoint.decisions import Overrides
 from streams.transport import Positions
-from streams.worker.leases import Held
+from streams.worker.leases import ShardLease
 from streams.worker.processing import Processing
 from streams.worker.restore import LogPlace, Ownership
 
@@ -25,8 +25,8 @@ def commit_ahead() -> None:
     """Commit what is processed, as stock Faust does, instead of what a checkpoint covers."""
     process = Processing._process
 
-    async def process_and_commit(self: Processing, held: Held, batch: RecordBatch) -> None:
-        await process(self, held, batch)
+    async def process_and_commit(self: Processing, lease: ShardLease, batch: RecordBatch) -> None:
+        await process(self, lease, batch)
         self._consumer._consumer.thread.commit_soon({batch.partition: batch.end})
 
     def whatever_is_asked(self: Positions, offsets: Mapping[int, int]) -> dict[int, int]:
@@ -40,10 +40,10 @@ def skip_replay() -> None:
     """Go on at the end of the log after a restart, instead of where the checkpoint ends."""
     restore = Ownership._restore
 
-    def restore_at_the_end(self: Ownership, partition: int, epoch: int, place: LogPlace) -> Held:
-        held = restore(self, partition, epoch, place)
-        held.shard.next_offset = place.end
-        return held
+    def restore_at_the_end(self: Ownership, partition: int, epoch: int, place: LogPlace) -> ShardLease:
+        lease = restore(self, partition, epoch, place)
+        lease.shard.next_offset = place.end
+        return lease
 
     Ownership._restore = restore_at_the_end  # type: ignore[method-assign]
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from streams.transport import Claim, ConsumerHandle, Positions
-from streams.worker.leases import Held, ShardLeases
+from streams.worker.leases import ShardLease, ShardLeases
 from streams.worker.watchdog import Vitals
 
 EPOCH = 7
@@ -31,12 +31,12 @@ class _Deaf:
         return lambda *_, **__: None
 
 
-def held_of(partition: int) -> Held:
-    return Held(shard=cast(Any, FakeShard(partition)), epoch=EPOCH, saved=None, n_partitions=3, begin=100)
+def lease_of(partition: int) -> ShardLease:
+    return ShardLease(shard=cast(Any, FakeShard(partition)), epoch=EPOCH, saved=None, n_partitions=3, begin=100)
 
 
-def is_closed(held: Held) -> bool:
-    return cast(FakeShard, held.shard).closed
+def is_closed(lease: ShardLease) -> bool:
+    return cast(FakeShard, lease.shard).closed
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def leases(positions: Positions) -> ShardLeases:
     handle.attach(cast(Any, SimpleNamespace(positions=positions)))
     leases = ShardLeases(handle, cast(Any, _Deaf()), Vitals())
     for partition in range(3):
-        leases.add(held_of(partition))
+        leases.add(lease_of(partition))
     return leases
 
 
@@ -70,7 +70,7 @@ def test_lost_partitions_stay_in_memory_and_are_not_owned(leases: ShardLeases, p
     positions.end()
 
     assert not leases.owns(0, EPOCH)
-    assert [held.partition for held in leases] == [0, 1, 2]
+    assert [lease.partition for lease in leases] == [0, 1, 2]
 
 
 def test_a_frozen_registry_owns_nothing_and_forgets_nothing(leases: ShardLeases) -> None:
@@ -78,34 +78,34 @@ def test_a_frozen_registry_owns_nothing_and_forgets_nothing(leases: ShardLeases)
 
     assert not leases.owns(0, EPOCH)
     assert leases.partitions == set()
-    assert [held.partition for held in leases] == [0, 1, 2], "they are still to be saved"
+    assert [lease.partition for lease in leases] == [0, 1, 2], "they are still to be saved"
 
 
 def test_keeping_some_forgets_and_closes_the_others(leases: ShardLeases) -> None:
     before = list(leases)
     leases.keep({1, 5})
 
-    assert [held.partition for held in leases] == [1]
-    assert [is_closed(held) for held in before] == [True, False, True]
+    assert [lease.partition for lease in leases] == [1]
+    assert [is_closed(lease) for lease in before] == [True, False, True]
 
 
 @pytest.mark.parametrize("use", ["processing", "saving"])
 def test_a_shard_in_use_is_left_to_whoever_uses_it(leases: ShardLeases, use: str) -> None:
-    async def forget_in_use(held: Held) -> None:
-        async with getattr(held, use):
-            leases.forget(held.partition)
+    async def forget_in_use(lease: ShardLease) -> None:
+        async with getattr(lease, use):
+            leases.forget(lease.partition)
 
-    held = next(iter(leases))
-    asyncio.run(forget_in_use(held))
+    lease = next(iter(leases))
+    asyncio.run(forget_in_use(lease))
 
-    assert not leases.holds(held)
-    assert not is_closed(held)
+    assert not leases.holds(lease)
+    assert not is_closed(lease)
 
 
 def test_a_successor_under_the_same_number_is_another_shard(leases: ShardLeases) -> None:
     former = leases.take_out(0)
     assert former is not None
-    leases.add(held_of(0))
+    leases.add(lease_of(0))
 
     assert not leases.holds(former)
     assert leases.get(0) is not None
@@ -113,8 +113,8 @@ def test_a_successor_under_the_same_number_is_another_shard(leases: ShardLeases)
 
 def test_the_list_may_change_while_it_is_walked(leases: ShardLeases) -> None:
     seen = []
-    for held in leases:
-        seen.append(held.partition)
+    for lease in leases:
+        seen.append(lease.partition)
         leases.take_out(2)
 
     assert seen == [0, 1, 2]

@@ -17,7 +17,7 @@ from sie_online.shard import Snapshot
 from streams.checkpoint import Written
 from streams.transport import Claim, Positions
 from streams.worker import assignment, checkpointer, processing
-from streams.worker.leases import Held
+from streams.worker.leases import ShardLease
 from streams.worker.service import Worker
 from streams.worker.watchdog import Vitals
 from tests.support.waiting import awaited
@@ -112,7 +112,7 @@ class FakeStore:
 class NoAdoptions:
     """Nothing is announced."""
 
-    async def adopt_late(self, held: Held) -> None:
+    async def adopt_late(self, lease: ShardLease) -> None:
         pass
 
 
@@ -152,17 +152,17 @@ class Bench:
             vitals=Vitals(),
         )
         self.worker.consumer.attach(cast(Any, self.consumer))
-        self.held = Held(shard=cast(Any, self.shard), epoch=EPOCH, saved=None, n_partitions=1, begin=100)
-        self.worker.leases.add(self.held)
+        self.lease = ShardLease(shard=cast(Any, self.shard), epoch=EPOCH, saved=None, n_partitions=1, begin=100)
+        self.worker.leases.add(self.lease)
         assert self.consumer.positions.begin(0, {0: Claim(EPOCH, 100, 100)})
 
     async def checkpoint(self) -> None:
-        await self.worker.checkpointer.checkpoint(self.held)
+        await self.worker.checkpointer.checkpoint(self.lease)
 
     async def snapshot_taken(self) -> None:
         """The checkpoint that was begun has its snapshot, and waits for deliveries."""
-        held = self.held
-        await awaited(lambda: held.saving.locked() and not held.processing.locked(), "snapshot")
+        lease = self.lease
+        await awaited(lambda: lease.saving.locked() and not lease.processing.locked(), "snapshot")
 
 
 class _Deaf:
@@ -275,7 +275,7 @@ async def test_processing_goes_on_while_a_checkpoint_waits_and_is_not_part_of_it
     await saving
 
     assert bench.store.written == [(EPOCH, 110)]
-    assert bench.held.unsaved
+    assert bench.lease.unsaved
 
 
 @in_loop
@@ -315,7 +315,7 @@ async def test_a_lost_shard_is_saved_before_the_group_goes_on(bench: Bench) -> N
     await bench.worker.assignment.release()
 
     assert bench.store.written == [(EPOCH, 110)]
-    assert bench.worker.leases.holds(bench.held), "it may come back"
+    assert bench.worker.leases.holds(bench.lease), "it may come back"
 
 
 @in_loop
@@ -346,7 +346,7 @@ async def test_a_shard_that_was_given_up_in_the_midst_of_a_batch_says_nothing_mo
 async def test_a_shard_assigned_elsewhere_is_forgotten(bench: Bench) -> None:
     bench.worker.assignment.keep({1, 2})
 
-    assert not bench.worker.leases.holds(bench.held)
+    assert not bench.worker.leases.holds(bench.lease)
     assert bench.shard.closed
 
 
