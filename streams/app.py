@@ -27,7 +27,7 @@ from streams.observe import logs
 from streams.observe.broker_metrics import watch_broker
 from streams.observe.metrics import Metrics
 from streams.observe.web import Health, Site
-from streams.transport import SCHEME, Consumer, Owner
+from streams.transport import SCHEME, Consumer, RebalanceListener
 from streams.transport.schema import BatchSchema
 from streams.worker.adoption import Adoptions
 from streams.worker.lag import LogWatch
@@ -98,7 +98,7 @@ class App(faust.App):
             metrics=self.metrics,
             vitals=self.vitals,
         )
-        self.owner: Owner = self.worker.assignment
+        self.rebalance_listener: RebalanceListener = self.worker.assignment
         self.log_watch = LogWatch(
             settings,
             self.worker.leases,

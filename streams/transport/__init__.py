@@ -13,12 +13,12 @@ Stock Faust measured 11,000 events/s on a bare stream, this one about thirty tim
 
 from faust.transport.drivers import TRANSPORTS
 
-from streams.transport.consumer import Consumer, Owner
+from streams.transport.consumer import Consumer, RebalanceListener
 from streams.transport.driver import SCHEME, Transport
 from streams.transport.handle import ConsumerHandle
 from streams.transport.positions import Claim, Positions
 
-__all__ = ["SCHEME", "Claim", "Consumer", "ConsumerHandle", "Owner", "Positions", "Transport"]
+__all__ = ["SCHEME", "Claim", "Consumer", "ConsumerHandle", "Positions", "RebalanceListener", "Transport"]
 
 # The entry point in pyproject.toml needs installed metadata; this makes a bare checkout work too.
 TRANSPORTS.aliases.setdefault(SCHEME, "streams.transport:Transport")

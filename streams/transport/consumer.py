@@ -1,9 +1,9 @@
-"""The Faust consumer that delivers one message per fetch and leaves its place in the log to the owner.
+"""The Faust consumer that delivers one message per fetch and leaves its place in the log to the worker.
 
 A message is a *turn*: what one fetch brought, a batch per partition. Faust's path from here to the agent costs the same
 for a message of one record as for one of thousands.
 
-The owner (the worker) is asked where to begin at every assignment, is told of every loss, and alone decides what is
+The listener (the worker) is asked where to begin at every assignment, is told of every loss, and alone decides what is
 committed. What Faust would do of its own accord (seek to committed offsets, drop what it believes was read) is off.
 """
 
@@ -22,8 +22,8 @@ from streams.transport.positions import Claim, batch_bytes
 from streams.transport.single_topic import SingleTopicConsumer
 
 
-class Owner(Protocol):
-    """Who decides where consumption begins; the app offers one as ``app.owner``."""
+class RebalanceListener(Protocol):
+    """Who decides where consumption begins; the app offers one as ``app.rebalance_listener``."""
 
     async def acquire(self, partitions: set[int], generation: int) -> Mapping[int, Claim]:
         """Prepare everything to process ``partitions``: claim an epoch for each, load its state, say where to begin."""
@@ -36,7 +36,7 @@ class Owner(Protocol):
 
 
 class Consumer(SingleTopicConsumer):
-    """Delivers turns while there is room for them, and asks the owner at every rebalance."""
+    """Delivers turns while there is room for them, and asks the listener at every rebalance."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._room = asyncio.Event()
@@ -45,9 +45,9 @@ class Consumer(SingleTopicConsumer):
         self._read_offset = _Forgetful()
 
     @property
-    def owner(self) -> Owner:
+    def listener(self) -> RebalanceListener:
         """Who decides."""
-        return cast(Owner, cast(Any, self.app).owner)
+        return cast(RebalanceListener, cast(Any, self.app).rebalance_listener)
 
     @property
     def thread(self) -> FetchThread:
@@ -105,20 +105,20 @@ class Consumer(SingleTopicConsumer):
         """Faust calls this after every assignment, before records flow again."""
         partitions = {tp.partition for tp in self.assignment() if tp.topic == self.topic}
         term = self.positions.term
-        claims = await self.owner.acquire(partitions, self.app.consumer_generation_id)
+        claims = await self.listener.acquire(partitions, self.app.consumer_generation_id)
         await self.thread.call_thread(self.thread.begin, term, claims)
         self._note_room()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """End ownership, stop the flow and empty the queues, then let the owner save."""
+        """End ownership, stop the flow and empty the queues, then let the listener save."""
         self.positions.end()
         await super().on_partitions_revoked(revoked)
         self._note_room()
-        await self.owner.release()
+        await self.listener.release()
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Forget what went elsewhere; ``perform_seek`` follows."""
-        self.owner.keep({tp.partition for tp in assigned if tp.topic == self.topic})
+        self.listener.keep({tp.partition for tp in assigned if tp.topic == self.topic})
         await super().on_partitions_assigned(assigned, generation_id)
 
     def close(self) -> None:

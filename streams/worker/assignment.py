@@ -38,7 +38,7 @@ RESTORES_AT_ONCE = 2  # reading and checking pieces is done beside the interpret
 
 
 class Assignment:
-    """The transport's ``Owner``: at a rebalance it calls ``release``, ``keep`` and ``acquire``, in this order."""
+    """The transport's ``RebalanceListener``: a rebalance calls ``release``, ``keep`` and ``acquire``, in this order."""
 
     def __init__(
         self,
