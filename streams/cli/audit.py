@@ -16,7 +16,7 @@ from sie_online.settings import Settings
 from sie_online.shard import warm_up
 from streams.cli.common import Json, Strict, err, get_settings, out, print_json
 from streams.cli.progress import progress
-from streams.model_registry.history import read_lines
+from streams.model_registry.history import read_registry
 from streams.model_registry.loaded import Loaded
 from streams.observe.metrics import Metrics
 from streams.store.backend import open_backend
@@ -55,11 +55,11 @@ def command(
 
 
 async def _audit(rows: pa.Table, settings: Settings, strict: bool) -> Finding:
-    lines = await read_lines(settings, strict=strict)
-    loaded = Loaded(settings, open_backend(settings.store), lines, Metrics(settings))
+    registry = await read_registry(settings, strict=strict)
+    loaded = Loaded(settings, open_backend(settings.store), registry, Metrics(settings))
     with progress("Audit", "records") as tell:
         try:
-            return await audit(rows, settings, lines, loaded.get, tell)
+            return await audit(rows, settings, registry, loaded.get, tell)
         except LookupError as error:
             raise UnreachableError(f"announced model {error} cannot be loaded from {settings.store}") from None
 

@@ -150,12 +150,12 @@ def _repeated(settings: Settings, models: str) -> ModelSource:
     from streams.store.backend import open_backend
 
     if models == LIVE:
-        from streams.model_registry.history import read_lines
+        from streams.model_registry.history import read_registry
 
-        lines, backend = asyncio.run(read_lines(settings)), open_backend(settings.store)
+        registry, backend = asyncio.run(read_registry(settings)), open_backend(settings.store)
     else:
-        lines, backend = recorded(Path(models))
-    loaded = Loaded(settings, backend, lines, Metrics(settings))
+        registry, backend = recorded(Path(models))
+    loaded = Loaded(settings, backend, registry, Metrics(settings))
 
     def artifact_of(adoption: Adoption, partition: int) -> Artifact | None:
         try:
@@ -163,7 +163,7 @@ def _repeated(settings: Settings, models: str) -> ModelSource:
         except LookupError:  # the log says why
             raise UsageError(f"announced model {adoption.version} cannot be loaded from {models}") from None
 
-    return Repeated(lines, artifact_of)
+    return Repeated(registry, artifact_of)
 
 
 def _show_begin(begun: FineTuned) -> None:

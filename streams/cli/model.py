@@ -20,7 +20,7 @@ from sie_online.moments import moment
 from sie_online.settings import Settings
 from streams.cli.common import Json, err, get_settings, out, print_json
 from streams.cli.text import figure
-from streams.model_registry.history import Entry, checked, difference, entries, named, read_line
+from streams.model_registry.history import Entry, checked, difference, entries, named, read_registered
 from streams.store.backend import Backend, open_backend
 
 REFUSED = 1
@@ -173,10 +173,10 @@ async def _roll_back(settings: Settings, name: str | None, model: Model, now: bo
     announcer = Announcer(settings, backend)
     await announcer.start()
     try:
-        line = announcer.lines[model]
-        version = name or rollback_target(line)
+        registered = announcer.registry[model]
+        version = name or rollback_target(registered)
         if version != BUILTIN_MODEL:
-            version = _announced_before(named(entries(line, backend), version), backend)
+            version = _announced_before(named(entries(registered, backend), version), backend)
         return await announcer.rollback(version, model=model, now=now)
     finally:
         await announcer.stop()
@@ -193,8 +193,8 @@ def _announced_before(entry: Entry, backend: Backend) -> str:
 
 def _look(settings: Settings, model: Model) -> tuple[Backend, list[Entry]]:
     backend = open_backend(settings.store)
-    line = asyncio.run(read_line(settings, model))
-    return backend, entries(line, backend)
+    registered = asyncio.run(read_registered(settings, model))
+    return backend, entries(registered, backend)
 
 
 # -- documents and tables

@@ -42,7 +42,7 @@ from sie_online.errors import DecisionError, SieError
 from sie_online.settings import Settings
 from streams import access
 from streams.model_registry import artifacts, event_log
-from streams.model_registry.reader import LEASE_KEY, ModelLineReader
+from streams.model_registry.reader import LEASE_KEY, RegistryReader
 from streams.model_registry.retention import superfluous
 from streams.store.backend import Backend
 from streams.topics import HOUR_MS
@@ -57,7 +57,7 @@ Record = tuple[bytes, bytes]
 
 
 class SupersededError(DecisionError):
-    """Another trainer has begun on this model line: this one must end."""
+    """Another trainer has begun on this registry: this one must end."""
 
 
 class OvertakenError(SieError):
@@ -65,13 +65,13 @@ class OvertakenError(SieError):
 
 
 class Announcer:
-    """Writes the model line, and follows it. ``name`` is the trainer's for the lease; None for a person's command."""
+    """Writes and follows the model registry. ``name`` is the trainer's for the lease; None for a person's command."""
 
     def __init__(self, settings: Settings, backend: Backend, name: str | None = None) -> None:
         self._settings = settings
         self._backend = backend
         self._name = name
-        self._reader = ModelLineReader(settings, access.announcer(settings))
+        self._reader = RegistryReader(settings, access.announcer(settings))
         self._producer: AIOKafkaProducer | None = None
         self._speaking = asyncio.Lock()
 
@@ -93,9 +93,9 @@ class Announcer:
         await self._reader.stop()
 
     @property
-    def lines(self) -> Mapping[str, RegisteredModel]:
+    def registry(self) -> Mapping[str, RegisteredModel]:
         """What has been said so far, by model."""
-        return self._reader.lines
+        return self._reader.registry
 
     @property
     def unreadable(self) -> int:
@@ -103,14 +103,14 @@ class Announcer:
         return self._reader.unreadable.count
 
     @property
-    def line(self) -> RegisteredModel:
+    def registered_net(self) -> RegisteredModel:
         """What has been said of the net so far."""
-        return self.lines[NET]
+        return self.registry[NET]
 
     @property
     def in_force(self) -> str:
         """The net announced last, ``builtin`` before the first."""
-        return self.line.in_force(self.line.newest)
+        return self.registered_net.in_force(self.registered_net.newest)
 
     async def follow(self, timeout_s: float) -> bool:
         """Take in what others say, waiting at most ``timeout_s``; whether anything was.
@@ -130,7 +130,7 @@ class Announcer:
         Raises:
             OvertakenError: another announcement was made since. SupersededError: another trainer has begun.
             UnreachableError: broker or store does not answer; nothing was announced, unless the commit's answer alone
-                was lost, which ``line`` then tells.
+                was lost, which ``registered_net`` then tells.
         """
         await asyncio.to_thread(artifacts.keep, self._backend, data, manifest)
         record = manifest_key(manifest.model, manifest.version), manifest.to_json().encode()
@@ -151,7 +151,7 @@ class Announcer:
         offsets = await self._offsets()
         if now:
             offsets = dict.fromkeys(offsets, 0)
-        newest = self.lines[model].newest if judged_at is None else judged_at
+        newest = self.registry[model].newest if judged_at is None else judged_at
         return await self._announce(model, version, "rollback", offsets, [], newest)
 
     async def sweep(self) -> list[str]:
@@ -166,7 +166,7 @@ class Announcer:
     def _sweep(self, model: str, firsts: Mapping[int, int]) -> list[str]:
         stored = artifacts.stored(self._backend, model)
         found = superfluous(
-            self.lines[model],
+            self.registry[model],
             stored,
             firsts,
             keep=self._settings.models.keep,
@@ -197,7 +197,7 @@ class Announcer:
         """Announce under the next number. Connected first: after that, nobody else's announcement can come between."""
         await self._connect()
         await self._reader.catch_up()
-        newest = self.lines[model].newest
+        newest = self.registry[model].newest
         if newest != judged_at:
             raise OvertakenError(f"announcement {newest} was made meanwhile: {version} is not announced")
         n = newest + 1
@@ -289,17 +289,17 @@ async def _bounded(call: Callable[[], object]) -> None:
         await asyncio.wait_for(call(), LET_GO_S)  # type: ignore[arg-type]  # aiokafka has no types
 
 
-def rollback_target(line: RegisteredModel) -> str:
+def rollback_target(registered: RegisteredModel) -> str:
     """What was in force before the newest version was first announced; ``builtin`` where that was nothing.
 
     Raises:
         DecisionError: no version is in force that could be rolled back.
     """
-    version = line.in_force(line.newest)
+    version = registered.in_force(registered.newest)
     if version == BUILTIN_MODEL:
         raise DecisionError("no announced version is in force: there is nothing to roll back; name a VERSION")
-    first = min(n for n, announcement in line.announcements.items() if announcement.version == version)
-    return line.in_force(max((n for n in line.announcements if n < first), default=0))
+    first = min(n for n, announcement in registered.announcements.items() if announcement.version == version)
+    return registered.in_force(max((n for n in registered.announcements if n < first), default=0))
 
 
 def _now_ms() -> int:

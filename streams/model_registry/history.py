@@ -1,4 +1,4 @@
-"""The model line for people: every version with what became of it, and two versions side by side. Reads only."""
+"""The model registry for people: every version with what became of it, and two versions side by side. Reads only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import UnreachableError, UsageError
 from sie_online.settings import Settings
 from streams.model_registry import artifacts
-from streams.model_registry.reader import ModelLineReader
+from streams.model_registry.reader import RegistryReader
 from streams.store.backend import Backend
 
 CURRENT = "current"
@@ -37,44 +37,44 @@ class Entry:
     stored: bool
 
 
-async def read_line(settings: Settings, model: str = NET) -> RegisteredModel:
-    """Everything said of ``model`` so far; raises as ``read_lines``."""
-    return (await read_lines(settings))[model]
+async def read_registered(settings: Settings, model: str = NET) -> RegisteredModel:
+    """Everything said of ``model`` so far; raises as ``read_registry``."""
+    return (await read_registry(settings))[model]
 
 
-async def read_lines(settings: Settings, *, strict: bool = False) -> Mapping[str, RegisteredModel]:
+async def read_registry(settings: Settings, *, strict: bool = False) -> Mapping[str, RegisteredModel]:
     """Everything said so far, by model.
 
     Raises:
         UnreachableError: no broker answers. TopicError: there is no such topic.
         MessageError: with ``strict``, a record cannot be read.
     """
-    reader = ModelLineReader(settings, strict=strict)
+    reader = RegistryReader(settings, strict=strict)
     await reader.start()
     try:
         await reader.catch_up()
     finally:
         await reader.stop()
-    return reader.lines
+    return reader.registry
 
 
-def entries(line: RegisteredModel, backend: Backend) -> list[Entry]:
+def entries(registered: RegisteredModel, backend: Backend) -> list[Entry]:
     """Every version announced or stored, and ``builtin``, the newest first."""
-    stored = set(artifacts.stored(backend, line.model))
-    versions = stored | line.manifests.keys() | {said.version for said in line.announcements.values()}
+    stored = set(artifacts.stored(backend, registered.model))
+    versions = stored | registered.manifests.keys() | {said.version for said in registered.announcements.values()}
     ordered = sorted(versions - {BUILTIN_MODEL}, reverse=True)
-    return [_entry(line, backend, version, version in stored) for version in [*ordered, BUILTIN_MODEL]]
+    return [_entry(registered, backend, version, version in stored) for version in [*ordered, BUILTIN_MODEL]]
 
 
-def _entry(line: RegisteredModel, backend: Backend, version: str, stored: bool) -> Entry:
-    said = tuple(one for _, one in sorted(line.announcements.items()) if one.version == version)
-    manifest = _manifest(line, backend, version)
-    late = sum(one.version == version for one in line.adopted.values())
-    return Entry(version, _state(line, version, said, manifest), manifest, said, late, stored)
+def _entry(registered: RegisteredModel, backend: Backend, version: str, stored: bool) -> Entry:
+    said = tuple(one for _, one in sorted(registered.announcements.items()) if one.version == version)
+    manifest = _manifest(registered, backend, version)
+    late = sum(one.version == version for one in registered.adopted.values())
+    return Entry(version, _state(registered, version, said, manifest), manifest, said, late, stored)
 
 
-def _state(line: RegisteredModel, version: str, said: Iterable[Announcement], manifest: Manifest | None) -> str:
-    if line.in_force(line.newest) == version:
+def _state(registered: RegisteredModel, version: str, said: Iterable[Announcement], manifest: Manifest | None) -> str:
+    if registered.in_force(registered.newest) == version:
         return "in force"
     if tuple(said):
         return "announced"
@@ -83,12 +83,12 @@ def _state(line: RegisteredModel, version: str, said: Iterable[Announcement], ma
     return "refused" if manifest and manifest.gate and not manifest.gate.passed else "not announced"
 
 
-def _manifest(line: RegisteredModel, backend: Backend, version: str) -> Manifest | None:
+def _manifest(registered: RegisteredModel, backend: Backend, version: str) -> Manifest | None:
     with suppress(ManifestError):
-        if version in line.manifests:
-            return Manifest.from_json(line.manifests[version])
+        if version in registered.manifests:
+            return Manifest.from_json(registered.manifests[version])
         with suppress(FileNotFoundError, UnreachableError):
-            return artifacts.read_manifest(backend, version, line.model)
+            return artifacts.read_manifest(backend, version, registered.model)
     return None
 
 

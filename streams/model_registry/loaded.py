@@ -17,13 +17,13 @@ ArtifactOf = Callable[[Adoption, int], Artifact | None]
 
 
 class Loaded:
-    """Nets and priors; ``lines`` by model."""
+    """Nets and priors of ``registry``."""
 
     def __init__(
-        self, settings: Settings, backend: Backend, lines: Mapping[str, RegisteredModel], metrics: Metrics
+        self, settings: Settings, backend: Backend, registry: Mapping[str, RegisteredModel], metrics: Metrics
     ) -> None:
-        self.nets = Nets(backend, lines[NET], metrics)
-        self._priors = Priors(settings, backend, lines[PRIORS], metrics)
+        self.nets = Nets(backend, registry[NET], metrics)
+        self._priors = Priors(settings, backend, registry[PRIORS], metrics)
 
     def get(self, adoption: Adoption, partition: int) -> Artifact | None:
         """What ``adoption`` puts in force at ``partition``; None for the built-in model. Blocks.

@@ -35,8 +35,8 @@ PARTITIONS = "partitions"
 class Priors(Versions[Parts]):
     """Priors by version, and what of them a partition takes in."""
 
-    def __init__(self, settings: Settings, backend: Backend, line: RegisteredModel, metrics: Metrics) -> None:
-        super().__init__(backend, line, metrics)
+    def __init__(self, settings: Settings, backend: Backend, registered: RegisteredModel, metrics: Metrics) -> None:
+        super().__init__(backend, registered, metrics)
         self._settings = settings
 
     def of_others(self, version: str, partition: int) -> Gains | None:

@@ -19,7 +19,7 @@ from sie_online.client.unreadable import Unreadable
 from sie_online.errors import MessageError, TopicError
 from sie_online.ipc import in_short
 from sie_online.settings import Settings
-from streams.model_registry.registry import new_lines, take_in
+from streams.model_registry.registry import empty_registry, take_in
 
 POLL_S = 0.2
 
@@ -27,8 +27,8 @@ LEASE_KEY = f"{NET}/trainer/lease".encode()
 """The record that names the trainer at work; nothing is announced in it."""
 
 
-class ModelLineReader:
-    """The model lines as the topic tells them. No consumer group, no offsets kept. ``needs``: what must be allowed.
+class RegistryReader:
+    """The model registry as the topic tells it. No consumer group, no offsets kept. ``needs``: what must be allowed.
 
     Attributes:
         lines: everything read so far, by model.
@@ -37,7 +37,7 @@ class ModelLineReader:
     """
 
     def __init__(self, settings: Settings, needs: Needs | None = None, *, strict: bool = False) -> None:
-        self.lines = new_lines()
+        self.registry = empty_registry()
         self.unreadable = Unreadable(strict=strict)
         self.lease: str | None = None
         self._settings = settings
@@ -46,9 +46,9 @@ class ModelLineReader:
         self._consumer: AIOKafkaConsumer | None = None
 
     @property
-    def line(self) -> RegisteredModel:
+    def registered_net(self) -> RegisteredModel:
         """The net's."""
-        return self.lines[NET]
+        return self.registry[NET]
 
     async def start(self) -> None:
         """Connect; nothing is read yet.
@@ -124,7 +124,7 @@ class ModelLineReader:
             if record.key == LEASE_KEY:
                 self.lease = record.value.decode() if record.value else None
             else:
-                take_in(self.lines, record.key, record.value)
+                take_in(self.registry, record.key, record.value)
         except ValueError as error:  # msgspec's and Unicode's are such
             raise MessageError(f"{place(record)}: no record of a model: {in_short(error)}") from None
 
@@ -135,5 +135,5 @@ class ModelLineReader:
     @property
     def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:
-            raise RuntimeError("the model line's reader is not started")
+            raise RuntimeError("the model registry's reader is not started")
         return self._consumer

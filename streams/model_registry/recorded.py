@@ -27,7 +27,7 @@ from sie_online.errors import UnreachableError, UsageError
 from sie_online.shard import Shard
 from streams.model_registry import artifacts
 from streams.model_registry.loaded import ArtifactOf
-from streams.model_registry.registry import Lines, new_lines, take_in
+from streams.model_registry.registry import ModelRegistry, empty_registry, take_in
 from streams.store.backend import Backend, LocalBackend, Part
 
 FOLDER = "models"
@@ -35,10 +35,10 @@ RECORDS = f"{FOLDER}/records.jsonl"
 
 
 class Repeated:
-    """A ``ModelSource`` that repeats ``lines`` (by model): every shard hears of all of them before its first record."""
+    """A ``ModelSource`` that repeats ``registry``: every shard hears of all of it before its first record."""
 
-    def __init__(self, lines: Lines, artifact_of: ArtifactOf) -> None:
-        self._lines = lines
+    def __init__(self, registry: ModelRegistry, artifact_of: ArtifactOf) -> None:
+        self._registry = registry
         self._artifact_of = artifact_of
 
     def settled(self, samples: pa.RecordBatch) -> None:
@@ -47,7 +47,7 @@ class Repeated:
     def look(self, shards: Sequence[Shard]) -> None:
         """Tell the shards what they have not heard."""
         for shard in shards:
-            tell(shard, self._lines, self._artifact_of)
+            tell(shard, self._registry, self._artifact_of)
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -60,22 +60,22 @@ class Record(msgspec.Struct, frozen=True):
 _record = msgspec.json.Decoder(Record)
 
 
-def tell(shard: Shard, lines: Lines, artifact_of: ArtifactOf) -> None:
+def tell(shard: Shard, registry: ModelRegistry, artifact_of: ArtifactOf) -> None:
     """Have ``shard`` adopt what it has not heard of yet, each version where it applies.
 
     Raises:
         LookupError: an announced version cannot be had.
     """
-    for model, line in lines.items():
-        for adoption in line.adoptions(shard.partition, after=shard.latest_known(model)):
+    for model, registered in registry.items():
+        for adoption in registered.adoptions(shard.partition, after=shard.latest_known(model)):
             shard.schedule(adoption, artifact_of(adoption, shard.partition))
 
 
 class Recorder:
-    """Model lines whose only speaker this is. ``lines`` is what has been said; the folder holds it after every word."""
+    """A model registry that this alone writes. The folder holds it after every announcement."""
 
     def __init__(self, backend: Backend) -> None:
-        self.lines = new_lines()
+        self.registry = empty_registry()
         self._backend = backend
         self._records: list[bytes] = []
         self._write()
@@ -101,7 +101,7 @@ class Recorder:
     def _announce(
         self, model: str, version: str, reason: Reason, offsets: Mapping[int, int], now_ms: int
     ) -> Announcement:
-        n = self.lines[model].newest + 1
+        n = self.registry[model].newest + 1
         said = Announcement(n=n, version=version, offsets=dict(offsets), reason=reason, created_at_ms=now_ms)
         self._say(announcement_key(model, n), encode(said))
         self._say(current_key(model), b"%d" % n)
@@ -109,27 +109,27 @@ class Recorder:
         return said
 
     def _say(self, key: bytes, value: bytes) -> None:
-        take_in(self.lines, key, value)
+        take_in(self.registry, key, value)
         self._records.append(msgspec.json.encode(Record(key.decode(), msgspec.Raw(value))) + b"\n")
 
     def _write(self) -> None:
         self._backend.put(RECORDS, [Part.of(b"".join(self._records))])
 
 
-def recorded(folder: Path) -> tuple[Lines, Backend]:
+def recorded(folder: Path) -> tuple[ModelRegistry, Backend]:
     """What a ``Recorder`` has left in ``folder``, which may also be given by its ``models``.
 
     Raises:
         UsageError: there is nothing, or it cannot be read.
     """
     root = folder.parent if folder.name == FOLDER and not (folder / RECORDS).exists() else folder
-    lines, backend = new_lines(), LocalBackend(root)
+    registry, backend = empty_registry(), LocalBackend(root)
     try:
         for text in backend.read(RECORDS).splitlines():
             record = _record.decode(text)
-            take_in(lines, record.key.encode(), bytes(record.value))
+            take_in(registry, record.key.encode(), bytes(record.value))
     except (FileNotFoundError, UnreachableError) as error:
         raise UsageError(f"{error}: is it what 'sie evaluate --trainer' wrote?") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{root / RECORDS} cannot be read: {error}") from None
-    return lines, backend
+    return registry, backend

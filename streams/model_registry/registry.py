@@ -1,4 +1,4 @@
-"""The model lines by model, and how one record of ``sie.models.v1``, whoever wrote it, is taken into them."""
+"""The model registry, and how one record of ``sie.models.v1``, whoever wrote it, is taken into it."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from models.errors import ManifestError
 from models.manifest import Manifest
 from sie_online.announcements import MODELS, RegisteredModel, manifest_named
 
-Lines = Mapping[str, RegisteredModel]
+ModelRegistry = Mapping[str, RegisteredModel]
 """What was announced, by model."""
 
 
-def new_lines() -> Lines:
+def empty_registry() -> ModelRegistry:
     """Nothing said yet of any model."""
     return {model: RegisteredModel(model) for model in MODELS}
 
 
-def take_in(lines: Lines, key: bytes | None, value: bytes | None) -> None:
-    """Have the line that a record is about take it in; other records are ignored.
+def take_in(registry: ModelRegistry, key: bytes | None, value: bytes | None) -> None:
+    """Have the registered model that a record is about take it in; other records are ignored.
 
     Raises:
         ValueError: it cannot be read, or key and value disagree. Nothing has changed.
     """
     named = manifest_named(key)
-    if named is not None and named[0] in lines and value is not None:
+    if named is not None and named[0] in registry and value is not None:
         _check_manifest(value, named)
-    for line in lines.values():
-        line.apply(key, value)
+    for registered in registry.values():
+        registered.apply(key, value)
 
 
 def _check_manifest(value: bytes, named: tuple[str, str]) -> None:

@@ -9,7 +9,7 @@ from sie_online.announcements import RegisteredModel
 
 
 def superfluous(
-    line: RegisteredModel,
+    registered: RegisteredModel,
     stored: Collection[str],
     first_offsets: Mapping[int, int],
     *,
@@ -26,30 +26,30 @@ def superfluous(
         first_offsets: where each input partition's log begins.
         retention_ms: how long the input keeps its records.
     """
-    announced = {announcement.version for announcement in line.announcements.values()}
-    kept = needed(line, first_offsets, now_ms - retention_ms)
+    announced = {announcement.version for announcement in registered.announcements.values()}
+    kept = needed(registered, first_offsets, now_ms - retention_ms)
     for group in (set(stored) & announced - kept, set(stored) - announced):
         kept |= set(sorted(group)[-keep:])
     return sorted(set(stored) - kept)
 
 
-def needed(line: RegisteredModel, first_offsets: Mapping[int, int], since_ms: int) -> set[str]:
+def needed(registered: RegisteredModel, first_offsets: Mapping[int, int], since_ms: int) -> set[str]:
     """Versions that some shard may still be at, or that weighed rows whose events the log still holds.
 
     An announcement is over for a partition once the next one's first offset has left the log. A shard may have adopted
     that late and not said so yet: so the next one must also be older than ``since_ms``.
     """
-    numbers = sorted(line.announcements)
+    numbers = sorted(registered.announcements)
     return {
-        line.announcements[n].version
+        registered.announcements[n].version
         for n, following in zip_longest(numbers, numbers[1:])
         if following is None
-        or line.announcements[following].created_at_ms >= since_ms
-        or any(_first(line, partition, following) > first for partition, first in first_offsets.items())
+        or registered.announcements[following].created_at_ms >= since_ms
+        or any(_first(registered, partition, following) > first for partition, first in first_offsets.items())
     }
 
 
-def _first(line: RegisteredModel, partition: int, n: int) -> int:
+def _first(registered: RegisteredModel, partition: int, n: int) -> int:
     """Where ``partition`` takes announcement ``n`` up."""
-    late = line.adopted.get((partition, n))
-    return late.offset if late else line.announcements[n].offset(partition)
+    late = registered.adopted.get((partition, n))
+    return late.offset if late else registered.announcements[n].offset(partition)

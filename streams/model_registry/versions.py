@@ -29,9 +29,9 @@ Kind = TypeVar("Kind")
 class Versions(ABC, Generic[Kind]):
     """Loads each version of one model once. Methods may be called from any thread."""
 
-    def __init__(self, backend: Backend, line: RegisteredModel, metrics: Metrics) -> None:
+    def __init__(self, backend: Backend, registered: RegisteredModel, metrics: Metrics) -> None:
         self._backend = backend
-        self._line = line
+        self._registered = registered
         self._metrics = metrics
         self._loaded: dict[str, Kind] = {}
         self._tried: dict[str, float] = {}
@@ -63,7 +63,7 @@ class Versions(ABC, Generic[Kind]):
 
     def _fit(self, version: str) -> Manifest:
         """The manifest of ``version``, if it is of the features that this code computes."""
-        manifest = Manifest.from_json(self._line.manifests[version])
+        manifest = Manifest.from_json(self._registered.manifests[version])
         if manifest.feature_schema_hash != schema_hash():
             raise ValueError(f"version {version} was trained on other features than this code computes")
         return manifest
@@ -73,6 +73,6 @@ class Versions(ABC, Generic[Kind]):
             return self._of(self._fit(version))
         except (ModelError, CheckpointError, FileNotFoundError, UnreachableError, ValueError, KeyError) as error:
             self._tried[version] = time.monotonic()
-            self._metrics.model_load_failed(self._line.model)
-            log.warning("%s %s cannot be loaded; the one in force stays: %r", self._line.model, version, error)
+            self._metrics.model_load_failed(self._registered.model)
+            log.warning("%s %s cannot be loaded; the one in force stays: %r", self._registered.model, version, error)
             raise LookupError(version) from error

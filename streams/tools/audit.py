@@ -22,7 +22,7 @@ from sie_online.settings import Settings
 from sie_online.shard import Shard
 from streams.model_registry.loaded import ArtifactOf
 from streams.model_registry.recorded import tell
-from streams.model_registry.registry import Lines
+from streams.model_registry.registry import ModelRegistry
 
 REVISIONS = 1 << 20
 """More than an event can have: offset and revision in one number."""
@@ -95,7 +95,7 @@ class Claims:
 async def audit(
     rows: pa.Table,
     settings: Settings,
-    lines: Lines,
+    registry: ModelRegistry,
     artifact_of: ArtifactOf,
     on_progress: Progress,
 ) -> Finding:
@@ -118,7 +118,7 @@ async def audit(
         if finding.cut and not claims:
             begins = ", ".join(f"{partition} at {first}" for partition, first in sorted(finding.cut.items()))
             raise DecisionError(f"retention has cut the log, nothing can be recomputed: partitions begin {begins}")
-        shards = {partition: _shard(settings, partition, lines, artifact_of) for partition in claims}
+        shards = {partition: _shard(settings, partition, registry, artifact_of) for partition in claims}
         await _recompute(reader, spans, shards, claims, finding, on_progress)
     finding.missing = sum(claim.unseen for claim in claims.values())
     return finding
@@ -145,9 +145,9 @@ async def _recompute(
             return
 
 
-def _shard(settings: Settings, partition: int, lines: Lines, artifact_of: ArtifactOf) -> Shard:
+def _shard(settings: Settings, partition: int, registry: ModelRegistry, artifact_of: ArtifactOf) -> Shard:
     shard = Shard(settings, partition)
-    tell(shard, lines, artifact_of)
+    tell(shard, registry, artifact_of)
     return shard
 
 

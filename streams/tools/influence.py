@@ -71,17 +71,17 @@ def require_net(row: WeightRow) -> None:
         raise UnexplainedError(f"{row.model_version} was in force but no part of the weight: see importance.combine")
 
 
-def influence(row: WeightRow, sample: pa.RecordBatch, line: RegisteredModel, backend: Backend) -> Influence:
+def influence(row: WeightRow, sample: pa.RecordBatch, registered: RegisteredModel, backend: Backend) -> Influence:
     """What moved f of the settled ``row``, whose row of ``sie.samples.v1`` is ``sample``. Blocks.
 
     Raises:
         UnexplainedError: the version is gone, damaged, or was trained on other features.
     """
     version = row.model_version
-    if version not in line.manifests:
+    if version not in registered.manifests:
         raise UnexplainedError(f"the manifest of {version} is gone from the models topic")
     try:
-        manifest = Manifest.from_json(line.manifests[version])
+        manifest = Manifest.from_json(registered.manifests[version])
         _require_same_features(manifest, sample)
         return _explained(manifest, artifacts.load(backend, manifest), sample)
     except FileNotFoundError:

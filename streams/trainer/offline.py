@@ -90,7 +90,7 @@ class OfflineTrainer:
         self._adopt_after = adopt_after
         self._on_begin, self._on_end = on_begin, on_end
         self._recorder = Recorder(backend)
-        self._loaded = Loaded(settings, backend, self._recorder.lines, Metrics(settings))
+        self._loaded = Loaded(settings, backend, self._recorder.registry, Metrics(settings))
         self.priors = OfflinePriors(settings, backend, self._recorder, self._loaded)
         self._window = window_of(settings)
         self._schema_hash = ""
@@ -147,7 +147,7 @@ class OfflineTrainer:
                 return done
             self._recorder.withdraw(NET, offsets, now_ms)
         for shard in shards:
-            tell(shard, self._recorder.lines, self._loaded.get)
+            tell(shard, self._recorder.registry, self._loaded.get)
         return replace(done, offsets=offsets)
 
     def _begun(self, view: View, clock_ms: int) -> FineTuned:
@@ -171,6 +171,6 @@ class OfflineTrainer:
         )
 
     def _current(self) -> Current:
-        line = self._recorder.lines[NET]
-        version = line.in_force(line.newest)
-        return load_current(self._backend, line.manifests.get(version), version)._replace(n=line.newest)
+        registered = self._recorder.registry[NET]
+        version = registered.in_force(registered.newest)
+        return load_current(self._backend, registered.manifests.get(version), version)._replace(n=registered.newest)

@@ -54,9 +54,9 @@ class OfflinePriors:
             return
         self._cadence.done(processed)
         learned = {shard.partition: Learned(shard.next_offset, shard.own_gains()) for shard in shards}
-        line, now_ms = self._recorder.lines[PRIORS], time.time_ns() // 1_000_000
+        registered, now_ms = self._recorder.registry[PRIORS], time.time_ns() // 1_000_000
         version = self._named(max(shard.clock_ms for shard in shards), processed)
-        made = pooled(learned, newest, self._settings, version, line.in_force(line.newest), now_ms)
+        made = pooled(learned, newest, self._settings, version, registered.in_force(registered.newest), now_ms)
         self.outcomes.append(self._settle(made, shards))
 
     def _settle(self, made: Pooled, shards: Sequence[Shard]) -> Outcome:
@@ -67,7 +67,7 @@ class OfflinePriors:
         offsets = {shard.partition: shard.next_offset + 1 for shard in shards}
         self._recorder.publish(made.contents.data, manifest, offsets, manifest.created_at_ms)
         for shard in shards:
-            tell(shard, self._recorder.lines, self._loaded.get)
+            tell(shard, self._recorder.registry, self._loaded.get)
         return Outcome.ACCEPTED
 
     def _named(self, clock_ms: int, processed: int) -> str:

@@ -114,11 +114,11 @@ class PriorRounds:
         return judges(view.samples if view and of_ours else None, self._settings.trainer.priors)
 
     async def _round(self, partitions: list[int], newest: SampleColumns | None) -> Outcome:
-        line = self._announcer.lines[PRIORS]
-        made = await in_thread(None, self._made, partitions, newest, line.in_force(line.newest))
+        registered = self._announcer.registry[PRIORS]
+        made = await in_thread(None, self._made, partitions, newest, registered.in_force(registered.newest))
         manifest, reasons = made.manifest, made.manifest.gate.reasons if made.manifest.gate else ()
         if not reasons:
-            await self._announcer.publish(made.contents.data, manifest, judged_at=line.newest)
+            await self._announcer.publish(made.contents.data, manifest, judged_at=registered.newest)
             return Outcome.ACCEPTED
         log.warning("priors refused: %s", "; ".join(reasons), extra={"version": manifest.version})
         await in_thread(None, artifacts.keep, self._backend, made.contents.data, manifest)

@@ -100,17 +100,17 @@ class TrainerProcess:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _follow(self) -> None:
-        """Hear what is said on the model line, and whether another trainer has begun."""
+        """Hear what is said on the model registry, and whether another trainer has begun."""
         while True:
             try:
                 if await self._announcer.follow(FOLLOW_S):
                     self._tell_announced()
             except UnreachableError as error:
-                log.warning("the model line cannot be read; trying again: %s", error)
+                log.warning("the model registry cannot be read; trying again: %s", error)
                 await asyncio.sleep(RETRY_S)
 
     def _tell_announced(self) -> None:
-        self._metrics.set_announced(self._announcer.line.newest, self._announcer.in_force)
+        self._metrics.set_announced(self._announcer.registered_net.newest, self._announcer.in_force)
 
     # -- health
 
@@ -127,7 +127,7 @@ class TrainerProcess:
 
     def _status(self) -> Mapping[str, Any]:
         return {
-            "announcement": self._announcer.line.newest,
+            "announcement": self._announcer.registered_net.newest,
             "version": self._announcer.in_force,
             "fresh_samples": self._intake.fresh,
             "fine_tuning": self._rounds.began_at is not None,

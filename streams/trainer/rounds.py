@@ -204,10 +204,10 @@ class Rounds:
 
     def _current(self) -> Current:
         """What is in force. One that does not load is judged against as it was published, and not gone on from."""
-        line = self._announcer.line
-        n, version = line.newest, self._announcer.in_force
+        registered = self._announcer.registered_net
+        n, version = registered.newest, self._announcer.in_force
         if self._loaded is None or self._loaded[0] != version:
-            current = load_current(self._backend, line.manifests.get(version), version)
+            current = load_current(self._backend, registered.manifests.get(version), version)
             if current.net is None and version != BUILTIN_MODEL:
                 return current._replace(n=n)  # tried again the next time
             self._loaded = version, current

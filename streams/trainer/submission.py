@@ -100,8 +100,8 @@ async def submit(settings: Settings, backend: Backend, given: Submission) -> Sub
     announcer = Announcer(settings, backend)
     await announcer.start()
     try:
-        line, version = announcer.line, announcer.in_force
-        current = load_current(backend, line.manifests.get(version), version)._replace(n=line.newest)
+        registered, version = announcer.registered_net, announcer.in_force
+        current = load_current(backend, registered.manifests.get(version), version)._replace(n=registered.newest)
         with np.errstate(all="ignore"):  # whatever a candidate overflows, the gate looks at what comes out
             contents, manifest = judged(settings, given, view, order, current)
         if manifest.gate is not None and manifest.gate.passed:

@@ -1,4 +1,4 @@
-"""Announced models on their way to the shards: heard of beside the line, loaded beside it, scheduled between batches.
+"""Announced models on their way to the shards: heard of and loaded beside the batches, scheduled between batches.
 
 A shard adopts at exactly the announced offset, so no batch waits for it. What a shard hears of too late, or could not
 load in time, it adopts at its next checkpoint, and says where (``Adopted``): whoever replays adopts at the same place.
@@ -17,7 +17,7 @@ from sie_online.errors import UnreachableError
 from sie_online.settings import Settings
 from sie_online.shard.schedule import Artifact
 from streams.model_registry.loaded import Loaded
-from streams.model_registry.reader import ModelLineReader
+from streams.model_registry.reader import RegistryReader
 from streams.observe.metrics import Metrics
 from streams.store.backend import open_backend
 from streams.worker.leases import ShardLease
@@ -29,16 +29,16 @@ POLL_S = 1.0
 
 
 class Adoptions:
-    """Follows the model line for the shards of one worker."""
+    """Follows the model registry for the shards of one worker."""
 
     def __init__(self, settings: Settings, publisher: Publisher, metrics: Metrics) -> None:
         self._publisher = publisher
         self._metrics = metrics
-        self._reader = ModelLineReader(settings)
+        self._reader = RegistryReader(settings)
         self._reading = asyncio.Lock()
         metrics.count_unreadable_models(lambda: self._reader.unreadable.count)
         self._incomplete = False  # a version could not be loaded; it is to be offered again
-        self.loaded = Loaded(settings, open_backend(settings.store), self._reader.lines, metrics)
+        self.loaded = Loaded(settings, open_backend(settings.store), self._reader.registry, metrics)
 
     async def start(self) -> None:
         """Connect and read what has been announced.
@@ -78,7 +78,7 @@ class Adoptions:
 
     async def offer(self, lease: ShardLease) -> None:
         """Tell the shard of ``lease`` what it has not heard yet. The line stands still while it is told, not longer."""
-        for adoption in [each for line in self._reader.lines.values() for each in _unheard(line, lease)]:
+        for adoption in [each for registered in self._reader.registry.values() for each in _unheard(registered, lease)]:
             try:
                 artifact = await asyncio.to_thread(self.loaded.get, adoption, lease.partition)
             except LookupError:
@@ -98,8 +98,8 @@ class Adoptions:
         log.info("model heard of", extra=said | {"offset": adoption.offset, "late": bool(lease.late)})
 
     def _tell_announced(self) -> None:
-        for model, line in self._reader.lines.items():
-            self._metrics.set_announced(model, line.newest)
+        for model, registered in self._reader.registry.items():
+            self._metrics.set_announced(model, registered.newest)
 
     async def adopt_late(self, lease: ShardLease) -> None:
         """Adopt what was heard of too late, between batches, just before a checkpoint, and say where that was."""
@@ -119,8 +119,8 @@ class Adoptions:
             )
 
 
-def _unheard(line: RegisteredModel, lease: ShardLease) -> Iterable[Adoption]:
-    return line.adoptions(lease.partition, after=_told(lease, line.model))
+def _unheard(registered: RegisteredModel, lease: ShardLease) -> Iterable[Adoption]:
+    return registered.adoptions(lease.partition, after=_told(lease, registered.model))
 
 
 def _told(lease: ShardLease, model: str) -> int:

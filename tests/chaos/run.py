@@ -21,7 +21,7 @@ from sie_online import WeightSubscriber
 from sie_online.announcements import NET, PRIORS
 from sie_online.contracts import WEIGHTS
 from sie_online.settings import Settings
-from streams.model_registry.history import read_lines
+from streams.model_registry.history import read_registry
 from streams.model_registry.loaded import Loaded
 from streams.observe.metrics import Metrics
 from streams.store.backend import open_backend
@@ -73,9 +73,9 @@ def run(broker: Broker, folder: Path, seed: int, plan: Sequence[Fault], command:
             scene.problems.append(str(error))
         problems = scene.problems + scene.commits.ahead[:5]
     log = topic_io.read(settings, settings.topics.events)
-    lines = asyncio.run(read_lines(settings))
-    loaded = Loaded(settings, open_backend(settings.store), lines, Metrics(settings))
-    said, expected = said_by(settings), undisturbed(settings, log, lines, loaded.get)
+    registry = asyncio.run(read_registry(settings))
+    loaded = Loaded(settings, open_backend(settings.store), registry, Metrics(settings))
+    said, expected = said_by(settings), undisturbed(settings, log, registry, loaded.get)
     problems += compare(said, expected)
     problems += compare_tables("subscriber", asyncio.run(subscribed(settings)), last_revisions(expected.weights))
     distinct = said.weights.group_by(["partition", "offset", "revision"]).aggregate([]).num_rows
@@ -89,10 +89,10 @@ def run(broker: Broker, folder: Path, seed: int, plan: Sequence[Fault], command:
         records=len(log),
         rows=distinct,
         repeated_rows=said.weights.num_rows - distinct,
-        announced=len(lines[NET].announcements),
-        shared=len(lines[PRIORS].announcements),
+        announced=len(registry[NET].announcements),
+        shared=len(registry[PRIORS].announcements),
         served=len(set(said.weights["model_version"].to_pylist())),
-        late=sum(len(line.adopted) for line in lines.values()),
+        late=sum(len(registered.adopted) for registered in registry.values()),
         seconds=round(time.monotonic() - began, 1),
         problems=problems,
     )

@@ -34,9 +34,9 @@ class Said:
 
 
 def undisturbed(
-    settings: Settings, log: Iterable[ConsumerRecord], lines: Mapping[str, RegisteredModel], artifact_of: ArtifactOf
+    settings: Settings, log: Iterable[ConsumerRecord], registry: Mapping[str, RegisteredModel], artifact_of: ArtifactOf
 ) -> Said:
-    """What one shard per partition says of ``log``, read once, in order, without any fault, under ``lines``."""
+    """What one shard per partition says of ``log``, read once, in order, without any fault, under ``registry``."""
     outputs: list[ShardOutput] = []
     dead: list[tuple[int, int]] = []
     by_partition: dict[int, list[ConsumerRecord]] = {}
@@ -44,7 +44,7 @@ def undisturbed(
         by_partition.setdefault(record.partition, []).append(record)
     for partition, records in sorted(by_partition.items()):
         shard = Shard(settings, partition)
-        for adoption in (one for line in lines.values() for one in line.adoptions(partition)):
+        for adoption in (one for registered in registry.values() for one in registered.adoptions(partition)):
             shard.schedule(adoption, artifact_of(adoption, partition))
         for batch in _batches(settings.topics.events, partition, records):
             for output in shard.process(batch):

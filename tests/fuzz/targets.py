@@ -30,7 +30,7 @@ from sie_online.recommender.pooling import Gain, Gains
 from sie_online.settings import Settings
 from streams.checkpoint import manifest as checkpoints
 from streams.model_registry.priors import parts_of, tensors_of
-from streams.model_registry.registry import new_lines, take_in
+from streams.model_registry.registry import empty_registry, take_in
 from streams.observe.metrics import Metrics
 from tests.fuzz.mutate import BINARY, TEXT, Mutation, token
 from tests.support.events import Record, batch, random_events, records
@@ -143,14 +143,17 @@ def _adopted() -> bytes:
 def _check_announcements(inputs: Sequence[bytes]) -> None:
     for text in inputs:
         key, _, value = text.partition(b"\n")
-        lines = new_lines()
+        registry = empty_registry()
         try:
-            take_in(lines, key, value)
+            take_in(registry, key, value)
         except ValueError:
-            assert all(not (line.announcements or line.adopted or line.manifests) for line in lines.values())
-        for line in lines.values():
-            _metrics().set_announced(line.model, line.newest)
-            for adoption in line.adoptions(0):
+            assert all(
+                not (registered.announcements or registered.adopted or registered.manifests)
+                for registered in registry.values()
+            )
+        for registered in registry.values():
+            _metrics().set_announced(registered.model, registered.newest)
+            for adoption in registered.adoptions(0):
                 assert 0 <= adoption.offset < 1 << 63
                 assert adoption.version.isalnum()
 
@@ -171,7 +174,7 @@ def _check_manifests(inputs: Sequence[bytes]) -> None:
         except ManifestError:
             continue
         assert Manifest.from_json(found.to_json().encode()) == found
-        take_in(new_lines(), manifest_key(found.model, found.version), found.to_json().encode())
+        take_in(empty_registry(), manifest_key(found.model, found.version), found.to_json().encode())
 
 
 # -- entities

@@ -22,7 +22,7 @@ from sie_online.settings import Settings, load
 from streams import access
 from streams.model_registry import event_log
 from streams.model_registry.announcer import Announcer
-from streams.model_registry.reader import ModelLineReader
+from streams.model_registry.reader import RegistryReader
 from streams.store.backend import open_backend
 from streams.tools.writer import open_writer
 from streams.topics import check_topics, create_topics, find_topics
@@ -190,11 +190,11 @@ async def _revoke(settings: Settings, acls: list[Acl]) -> None:
 
 
 async def _announced(settings: Settings) -> int:
-    reader = ModelLineReader(settings)
+    reader = RegistryReader(settings)
     await reader.start()
     try:
         await reader.catch_up()
-        return reader.line.newest
+        return reader.registered_net.newest
     finally:
         await reader.stop()
 

@@ -18,7 +18,7 @@ from sie_online.settings import Settings
 from sie_online.simulator import Scenario, simulate
 from sie_online.tables import newest_statements, write_parquet
 from streams.model_registry.announcer import Announcer
-from streams.model_registry.reader import ModelLineReader
+from streams.model_registry.reader import RegistryReader
 from streams.store.backend import open_backend
 from streams.tools.pacing import Rate
 from streams.tools.replay import replay
@@ -44,7 +44,7 @@ def announce(settings: Settings, seed: int) -> Announcement:
         await announcer.start()
         try:
             data, manifest = random_version(seed)
-            return await announcer.publish(data, manifest, judged_at=announcer.line.newest)
+            return await announcer.publish(data, manifest, judged_at=announcer.registered_net.newest)
         finally:
             await announcer.stop()
 
@@ -69,11 +69,11 @@ def adopted_late(settings: Settings) -> dict[tuple[int, int], int]:
     """Where shards took announcements up late: offset by partition and number."""
 
     async def read() -> dict[tuple[int, int], int]:
-        reader = ModelLineReader(settings)
+        reader = RegistryReader(settings)
         await reader.start()
         try:
             await reader.catch_up()
-            return {at: adopted.offset for at, adopted in reader.line.adopted.items()}
+            return {at: adopted.offset for at, adopted in reader.registered_net.adopted.items()}
         finally:
             await reader.stop()
 

@@ -16,12 +16,12 @@ from sie_online.ingest.wire import heartbeat
 from sie_online.settings import Settings
 from streams.model_registry import artifacts
 from streams.model_registry.announcer import Announcer, OvertakenError, SupersededError
-from streams.model_registry.history import read_line
+from streams.model_registry.history import read_registered
 from streams.store.backend import LocalBackend, open_backend
 from tests.support.brokers import ROOT, Broker
 from tests.support.environment import as_environment
 from tests.support.topic_io import make_topics, write
-from tests.support.trainers import line
+from tests.support.trainers import registered_net
 from tests.support.versions import made_version
 
 SettingsFactory = Callable[..., Settings]
@@ -61,7 +61,7 @@ def test_a_version_applies_beyond_the_logs_end_and_is_durable_before_it_is_annou
     said = asyncio.run(_with(at, "t1", lambda a: a.publish(data, manifest, judged_at=0)))
     assert (said.n, said.version, said.reason) == (1, manifest.version, "publish")
     assert said.offsets == {0: 14, 1: 1}  # as many records again as the last seconds brought; one where none came
-    heard = line(at)
+    heard = registered_net(at)
     assert (heard.newest, heard.announcements[1], set(heard.manifests)) == (1, said, {manifest.version})
     assert artifacts.load(open_backend(at.store), manifest).w1.size
 
@@ -79,7 +79,7 @@ def test_a_rollback_is_a_new_announcement_of_an_old_version(at: Settings) -> Non
         assert (at_once.n, at_once.version, at_once.offsets) == (4, "builtin", {0: 0, 1: 0})
 
     asyncio.run(_with(at, None, act))
-    assert line(at).in_force(4) == "builtin"
+    assert registered_net(at).in_force(4) == "builtin"
 
 
 def test_two_trainers_the_newer_silences_the_older(at: Settings) -> None:
@@ -100,7 +100,7 @@ def test_two_trainers_the_newer_silences_the_older(at: Settings) -> None:
             await newer.stop()
 
     asyncio.run(act())
-    assert sorted(line(at).announcements) == [1]
+    assert sorted(registered_net(at).announcements) == [1]
 
 
 def test_a_persons_rollback_does_not_end_the_trainer_and_is_not_undone_by_what_was_judged_before(at: Settings) -> None:
@@ -138,14 +138,14 @@ def test_a_fault_between_the_records_of_an_announcement_leaves_none_of_them(at: 
         announcer.dies_at = step
         with pytest.raises(ConnectionAbortedError):
             await announcer.publish(data, manifest, judged_at=0)
-        heard = await read_line(at)
+        heard = await read_registered(at)
         assert (heard.newest, heard.manifests) == (0, {})
         announcer.dies_at = 99
         assert (await announcer.publish(data, manifest, judged_at=0)).n == 1
         await announcer.stop()
 
     asyncio.run(act())
-    assert line(at).newest == 1
+    assert registered_net(at).newest == 1
 
 
 KILLED = """
@@ -204,9 +204,9 @@ def test_a_trainer_killed_at_any_step_leaves_all_of_an_announcement_or_nothing(o
     backend = open_backend(on_kafka.store)
 
     async def after(successor: Announcer) -> None:
-        said = successor.line.newest
+        said = successor.registered_net.newest
         assert said == (1 if step == 3 else 0)
-        assert len(successor.line.manifests) == said
+        assert len(successor.registered_net.manifests) == said
         if said:
             (stored,) = artifacts.stored(backend)
             artifacts.load(backend, artifacts.read_manifest(backend, stored))
@@ -230,7 +230,7 @@ def test_a_full_or_missing_store_announces_nothing(at: Settings, tmp_path: Path)
         await announcer.stop()
 
     asyncio.run(act())
-    assert line(at).newest == 0
+    assert registered_net(at).newest == 0
 
 
 def test_refused_candidates_go_in_the_end_and_what_may_be_in_force_stays(

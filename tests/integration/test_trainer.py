@@ -19,7 +19,7 @@ from streams.model_registry import artifacts
 from streams.store.backend import open_backend
 from tests.support.brokers import Broker
 from tests.support.topic_io import make_topics
-from tests.support.trainers import line, outcome, page, running
+from tests.support.trainers import outcome, page, registered_net, running
 from tests.support.versions import LENIENT, TINY, publish_samples, two_partitions
 from tests.support.waiting import until
 
@@ -43,7 +43,7 @@ def test_settled_samples_become_an_announced_net(at: SettingsFactory, tmp_path: 
     publish_samples(settings, two_partitions(1200))
     with running(settings, tmp_path) as trainer:
         assert outcome(trainer) == "accepted"
-        said = line(settings)
+        said = registered_net(settings)
         manifest = Manifest.from_json(said.manifests[said.in_force(1)])
         assert artifacts.load(open_backend(settings.store), manifest).w1.size
         assert manifest.gate is not None
@@ -57,7 +57,7 @@ def test_settled_samples_become_an_announced_net(at: SettingsFactory, tmp_path: 
         publish_samples(settings, two_partitions(1200))  # a replay says all of it again
         publish_samples(settings, two_partitions(2000).slice(1200))
         assert outcome(trainer, 2) == "accepted"
-        later = line(settings)
+        later = registered_net(settings)
         assert Manifest.from_json(later.manifests[later.in_force(2)]).parent == manifest.version
         began = time.monotonic()
         assert trainer.stop() == 0
@@ -74,8 +74,8 @@ def test_a_restarted_trainer_goes_on_from_what_was_announced(at: SettingsFactory
         trainer.kill()
     with running(settings, tmp_path, "second") as trainer:
         assert outcome(trainer) == "accepted"
-        assert f"from={line(settings).in_force(1)}" in trainer.text()
-    assert line(settings).newest == 2
+        assert f"from={registered_net(settings).in_force(1)}" in trainer.text()
+    assert registered_net(settings).newest == 2
 
 
 def test_a_refused_candidate_is_kept_and_not_announced(at: SettingsFactory, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_refused_candidate_is_kept_and_not_announced(at: SettingsFactory, tmp_
     with running(settings, tmp_path) as trainer:
         assert outcome(trainer) == "refused"
         assert 'sie_trainer_gate_verdicts_total{reason="too_few"} 1.0' in page(trainer, "/metrics")
-    assert line(settings).newest == 0
+    assert registered_net(settings).newest == 0
     backend = open_backend(settings.store)
     (version,) = artifacts.stored(backend)
     verdict = artifacts.read_manifest(backend, version).gate
@@ -99,7 +99,7 @@ def test_an_exploding_norm_ends_the_fine_tune_and_nothing_else(at: SettingsFacto
         assert outcome(trainer) == "exploding_norm"
         publish_samples(settings, two_partitions(2000).slice(1200))
         assert outcome(trainer, 2) == "exploding_norm"
-    assert line(settings).newest == 0
+    assert registered_net(settings).newest == 0
     assert artifacts.stored(open_backend(settings.store)) == []
 
 
@@ -108,7 +108,7 @@ def test_a_net_that_training_breaks_is_given_up_and_nothing_else_is(at: Settings
     publish_samples(settings, two_partitions(1200))
     with running(settings, tmp_path) as trainer:
         assert outcome(trainer) in ("not_finite", "exploding_norm")
-    assert line(settings).newest == 0
+    assert registered_net(settings).newest == 0
 
 
 def test_a_corrupt_newest_artifact_is_not_gone_on_from(at: SettingsFactory, tmp_path: Path) -> None:
@@ -117,13 +117,13 @@ def test_a_corrupt_newest_artifact_is_not_gone_on_from(at: SettingsFactory, tmp_
     with running(settings, tmp_path, "first") as trainer:
         assert outcome(trainer) == "accepted"
         trainer.stop()
-    version = line(settings).in_force(1)
+    version = registered_net(settings).in_force(1)
     file = Path(settings.store.removeprefix("file://")) / artifacts.artifact_name(version)
     file.write_bytes(file.read_bytes()[:-100])
     with running(settings, tmp_path, "second") as trainer:
         assert outcome(trainer) == "accepted"
         assert "cannot be loaded, and is not gone on from" in trainer.text()
-    said = line(settings)
+    said = registered_net(settings)
     assert Manifest.from_json(said.manifests[said.in_force(2)]).parent is None
 
 
@@ -137,12 +137,12 @@ def test_a_store_that_vanishes_announces_nothing_until_it_is_back(at: SettingsFa
         store.write_text("a file where the folder was")
         publish_samples(settings, two_partitions(1200))
         assert outcome(trainer) == "unreachable"
-        assert line(settings).newest == 0
+        assert registered_net(settings).newest == 0
         store.unlink()
         moved.rename(store)
         publish_samples(settings, two_partitions(2000).slice(1200))
         assert outcome(trainer, 2) == "accepted"
-    assert line(settings).newest == 1
+    assert registered_net(settings).newest == 1
 
 
 def test_of_two_trainers_the_older_ends_with_a_sentence(at: SettingsFactory, tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_of_two_trainers_the_older_ends_with_a_sentence(at: SettingsFactory, tmp
             assert "another trainer" in older.text()
             publish_samples(settings, two_partitions(1200))
             assert outcome(newer) == "accepted"
-    assert line(settings).newest == 1
+    assert registered_net(settings).newest == 1
 
 
 def test_sigterm_amid_a_fine_tune_ends_it_within_five_seconds(at: SettingsFactory, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_sigterm_amid_a_fine_tune_ends_it_within_five_seconds(at: SettingsFactor
         began = time.monotonic()
         assert trainer.stop() == 0
         assert time.monotonic() - began < 5
-    assert line(settings).newest == 0
+    assert registered_net(settings).newest == 0
     assert artifacts.stored(open_backend(settings.store)) == []
 
 

@@ -16,7 +16,7 @@ from streams.trainer.intake import Intake
 from streams.trainer.metrics import TrainerMetrics
 from tests.support.brokers import embedded_broker, free_ports
 from tests.support.topic_io import make_topics
-from tests.support.trainers import line, outcome, page, running
+from tests.support.trainers import outcome, page, registered_net, running
 from tests.support.versions import LENIENT, TINY, publish_samples, two_partitions
 from tests.support.workers import WorkerProcess
 
@@ -57,6 +57,6 @@ def test_a_broker_that_is_away_for_a_while_ends_no_trainer(settings: Callable[..
             trainer.until(lambda: _unready(trainer) is None, "readiness", 30)
             publish_samples(made, two_partitions(1200))
             assert outcome(trainer) == "accepted"
-            assert line(made).newest == 1
+            assert registered_net(made).newest == 1
             broker.stop()
             assert trainer.stop(10) == 0  # also while nobody answers

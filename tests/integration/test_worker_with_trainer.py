@@ -18,7 +18,7 @@ from streams.tools.pacing import Rate
 from streams.tools.replay import replay
 from tests.support import topic_io
 from tests.support.brokers import Broker
-from tests.support.trainers import line
+from tests.support.trainers import registered_net
 from tests.support.versions import LENIENT, TINY
 from tests.support.waiting import until
 from tests.support.workers import SIE_WORKER, WorkerProcess, wait_until_read, worker_pool
@@ -60,12 +60,13 @@ def test_events_become_a_net_and_a_dead_trainer_harms_no_worker(
         asyncio.run(replay(made, simulation.chunks(), Rate()))
         wait_until_read(made, worker)
         second = _trainers(worker, 2)[1]
-        worker.until(lambda: line(made).newest, "announcement", 300)  # a busy machine's trainer starts slowly
+        # a busy machine's trainer starts slowly
+        worker.until(lambda: registered_net(made).newest, "announcement", 300)
         topic_io.write(made, [_renamed(record) for record in simulation.records()])  # as if a second day came
         wait_until_read(made, worker)
         assert worker.stop() == 0
         until(lambda: not Path(f"/proc/{second}").exists(), "end of its trainer", 10)
-    announced = {said.version for said in line(made).announcements.values()}
+    announced = {said.version for said in registered_net(made).announcements.values()}
     versions = set(topic_io.read_rows(made, made.topics.weights)["model_version"].to_pylist())
     assert "builtin" in versions
     assert versions & announced

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sie_online.announcements import RegisteredModel
 from sie_online.settings import Settings
-from streams.model_registry.history import read_line
+from streams.model_registry.history import read_registered
 from tests.support.workers import SIE_TRAINER, WorkerProcess
 
 
@@ -27,9 +27,9 @@ def running(settings: Settings, folder: Path, name: str = "trainer") -> Iterator
             process.kill()
 
 
-def line(settings: Settings) -> RegisteredModel:
+def registered_net(settings: Settings) -> RegisteredModel:
     """What the models topic says of the net now."""
-    return asyncio.run(read_line(settings))
+    return asyncio.run(read_registered(settings))
 
 
 def outcome(process: WorkerProcess, nth: int = 1, timeout_s: float = 90) -> str:

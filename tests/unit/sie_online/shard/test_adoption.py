@@ -148,14 +148,14 @@ def test_what_is_heard_of_too_late_is_not_scheduled_but_adopted_on_request(net: 
 
 
 def test_a_line_says_what_a_partition_is_to_adopt_and_where() -> None:
-    line = RegisteredModel()
-    line.apply(manifest_key("net", "A"), b"{}")
+    registered = RegisteredModel()
+    registered.apply(manifest_key("net", "A"), b"{}")
     for n, offsets in ((1, {0: 100, 1: 70}), (2, {0: 200})):
         announcement = Announcement(n=n, version="A", offsets=offsets, reason="publish", created_at_ms=0)
-        line.apply(announcement_key("net", n), encode(announcement))
-    line.apply(current_key("net"), b"2")
-    line.apply(adopted_key("net", 0, 1), encode(Adopted(n=1, version="A", partition=0, offset=150)))
-    line.apply(b"priors/announcement/1", b"not ours")
-    assert list(line.adoptions(0)) == [Adoption(1, "A", 150), Adoption(2, "A", 200)]
-    assert list(line.adoptions(1, after=1)) == [Adoption(2, "A", 0)]
-    assert (line.newest, line.in_force(0), line.in_force(1)) == (2, "builtin", "A")
+        registered.apply(announcement_key("net", n), encode(announcement))
+    registered.apply(current_key("net"), b"2")
+    registered.apply(adopted_key("net", 0, 1), encode(Adopted(n=1, version="A", partition=0, offset=150)))
+    registered.apply(b"priors/announcement/1", b"not ours")
+    assert list(registered.adoptions(0)) == [Adoption(1, "A", 150), Adoption(2, "A", 200)]
+    assert list(registered.adoptions(1, after=1)) == [Adoption(2, "A", 0)]
+    assert (registered.newest, registered.in_force(0), registered.in_force(1)) == (2, "builtin", "A")

@@ -24,8 +24,8 @@ from sie_online.announcements import (
 )
 from sie_online.settings import Settings
 from streams.model_registry import artifacts
-from streams.model_registry.reader import ModelLineReader
-from streams.model_registry.registry import new_lines, take_in
+from streams.model_registry.reader import RegistryReader
+from streams.model_registry.registry import empty_registry, take_in
 from streams.observe.metrics import Metrics
 from streams.store.backend import LocalBackend
 from tests.support.samples import made_manifest
@@ -79,13 +79,13 @@ HOSTILE: dict[str, tuple[bytes, bytes]] = {
 def test_a_record_that_cannot_be_read_is_counted_and_changes_nothing(
     name: str, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    reader = ModelLineReader(settings())
+    reader = RegistryReader(settings())
     key, value = HOSTILE[name]
     record = SimpleNamespace(topic="sie.models.v1", partition=0, offset=7, key=key, value=value)
     found = list(reader.unreadable.readable([record, record], reader._apply))
     assert (found, reader.unreadable.count) == ([], 2)
-    for line in reader.lines.values():
-        assert (line.manifests, line.announcements, line.adopted) == ({}, {}, {})
+    for registered in reader.registry.values():
+        assert (registered.manifests, registered.announcements, registered.adopted) == ({}, {}, {})
     (told,) = caplog.messages
     assert "sie.models.v1, partition 0, offset 7" in told
     assert told.isprintable()
@@ -93,22 +93,22 @@ def test_a_record_that_cannot_be_read_is_counted_and_changes_nothing(
 
 
 def test_what_surrounds_an_unreadable_record_holds() -> None:
-    lines = new_lines()
-    take_in(lines, manifest_key(NET, VERSION), manifest())
+    registry = empty_registry()
+    take_in(registry, manifest_key(NET, VERSION), manifest())
     for key, value in HOSTILE.values():
         with pytest.raises(ValueError, match=r".+"):
-            take_in(lines, key, value)
-    take_in(lines, announcement_key(NET, 1), said(invented_later=[1]))
-    take_in(lines, current_key(NET), b"1")
-    take_in(lines, b"net/invented/later", BRACKETS)
-    line = lines[NET]
-    assert (line.newest, line.in_force(1), set(line.manifests)) == (1, VERSION, {VERSION})
+            take_in(registry, key, value)
+    take_in(registry, announcement_key(NET, 1), said(invented_later=[1]))
+    take_in(registry, current_key(NET), b"1")
+    take_in(registry, b"net/invented/later", BRACKETS)
+    registered = registry[NET]
+    assert (registered.newest, registered.in_force(1), set(registered.manifests)) == (1, VERSION, {VERSION})
 
 
 def test_the_largest_numbers_are_read_and_told_to_prometheus() -> None:
-    lines = new_lines()
-    take_in(lines, announcement_key(NET, INT64), said(n=INT64, offsets={"0": INT64}))
-    (adoption,) = lines[NET].adoptions(0)
+    registry = empty_registry()
+    take_in(registry, announcement_key(NET, INT64), said(n=INT64, offsets={"0": INT64}))
+    (adoption,) = registry[NET].adoptions(0)
     assert (adoption.n, adoption.offset) == (INT64, INT64)
     Metrics(Settings()).set_announced(NET, adoption.n)
 

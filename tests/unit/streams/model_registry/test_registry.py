@@ -20,13 +20,13 @@ from tests.support.versions import made_version, new_version
 DAY_MS = 86_400_000
 
 
-def line_of(*versions: str, offset: int = 100, **adopted: Any) -> RegisteredModel:
+def registered_with(*versions: str, offset: int = 100, **adopted: Any) -> RegisteredModel:
     """Announcement n is made on day n and applies from n x ``offset`` in partition 0."""
-    line = RegisteredModel()
+    registered = RegisteredModel()
     for n, version in enumerate(versions, 1):
         said = Announcement(n=n, version=version, offsets={0: n * offset}, reason="publish", created_at_ms=n * DAY_MS)
-        line.apply(announcement_key("net", n), encode(said))
-    return line
+        registered.apply(announcement_key("net", n), encode(said))
+    return registered
 
 
 def test_what_was_kept_is_loaded(tmp_path: Path) -> None:
@@ -80,47 +80,48 @@ def test_a_full_disk_leaves_no_half_of_a_version(tmp_path: Path) -> None:
 
 
 def test_before_any_announcement_nothing_is_needed() -> None:
+    # partition 1 is not named: from its start
     assert needed(RegisteredModel(), {0: 5}, since_ms=0) == set()
 
 
 def test_versions_stay_while_the_log_holds_their_rows() -> None:
-    line = line_of("A", "B", "C")
-    assert needed(line, {0: 0}, since_ms=9 * DAY_MS) == {"A", "B", "C"}
-    assert needed(line, {0: 199}, since_ms=9 * DAY_MS) == {"A", "B", "C"}
-    assert needed(line, {0: 200}, since_ms=9 * DAY_MS) == {"B", "C"}
-    assert needed(line, {0: 999}, since_ms=9 * DAY_MS) == {"C"}
+    registered = registered_with("A", "B", "C")
+    assert needed(registered, {0: 0}, since_ms=9 * DAY_MS) == {"A", "B", "C"}
+    assert needed(registered, {0: 199}, since_ms=9 * DAY_MS) == {"A", "B", "C"}
+    assert needed(registered, {0: 200}, since_ms=9 * DAY_MS) == {"B", "C"}
+    assert needed(registered, {0: 999}, since_ms=9 * DAY_MS) == {"C"}
 
 
 def test_versions_stay_where_one_partition_still_needs_them() -> None:
-    assert needed(line_of("A", "B"), {0: 999, 1: 0}, since_ms=9 * DAY_MS) == {"B"}  # 1 is not named: from its start
-    late = line_of("A", "B")
+    assert needed(registered_with("A", "B"), {0: 999, 1: 0}, since_ms=9 * DAY_MS) == {"B"}
+    late = registered_with("A", "B")
     late.apply(adopted_key("net", 1, 2), encode(Adopted(n=2, version="B", partition=1, offset=7)))
     assert needed(late, {0: 999, 1: 0}, since_ms=9 * DAY_MS) == {"A", "B"}
 
 
 def test_versions_stay_for_as_long_as_a_late_adoption_may_be_unknown() -> None:
-    line = line_of("A", "B", "C")
-    assert needed(line, {0: 999}, since_ms=2 * DAY_MS) == {"A", "B", "C"}
-    assert needed(line, {0: 999}, since_ms=2 * DAY_MS + 1) == {"B", "C"}
+    registered = registered_with("A", "B", "C")
+    assert needed(registered, {0: 999}, since_ms=2 * DAY_MS) == {"A", "B", "C"}
+    assert needed(registered, {0: 999}, since_ms=2 * DAY_MS + 1) == {"B", "C"}
 
 
 def test_the_newest_stay_whether_announced_or_not() -> None:
-    line = line_of("A", "B", "C", "D")
+    registered = registered_with("A", "B", "C", "D")
     stored = ["A", "B", "C", "D", "R1", "R2", "R3"]
     rule = {"now_ms": 99 * DAY_MS, "retention_ms": DAY_MS}
-    assert superfluous(line, stored, {0: 999}, keep=1, **rule) == ["A", "B", "R1", "R2"]
-    assert superfluous(line, stored, {0: 999}, keep=2, **rule) == ["A", "R1"]
-    assert superfluous(line, stored, {0: 999}, keep=9, **rule) == []
+    assert superfluous(registered, stored, {0: 999}, keep=1, **rule) == ["A", "B", "R1", "R2"]
+    assert superfluous(registered, stored, {0: 999}, keep=2, **rule) == ["A", "R1"]
+    assert superfluous(registered, stored, {0: 999}, keep=9, **rule) == []
 
 
 def test_a_rollback_goes_to_what_was_there_before_the_version_in_force() -> None:
-    assert rollback_target(line_of("A", "B")) == "A"
-    assert rollback_target(line_of("A")) == "builtin"
-    assert rollback_target(line_of("A", "B", "A")) == "builtin"  # back once already: farther
-    assert rollback_target(line_of("A", "B", "A", "C")) == "A"
-    for line in (line_of(), line_of("A", "builtin")):
+    assert rollback_target(registered_with("A", "B")) == "A"
+    assert rollback_target(registered_with("A")) == "builtin"
+    assert rollback_target(registered_with("A", "B", "A")) == "builtin"  # back once already: farther
+    assert rollback_target(registered_with("A", "B", "A", "C")) == "A"
+    for registered in (registered_with(), registered_with("A", "builtin")):
         with pytest.raises(DecisionError, match="nothing to roll back"):
-            rollback_target(line)
+            rollback_target(registered)
 
 
 def test_a_version_applies_at_least_one_record_ahead() -> None:

@@ -45,26 +45,26 @@ def sample(features: str | None = None) -> pa.RecordBatch:
 
 
 class Kept:
-    """A version in a store and on a model line."""
+    """A version in a store and in a model registry."""
 
     def __init__(self, folder: Path, **changes: Any) -> None:
         data, manifest = random_version(seed=1)
         self.manifest: Manifest = replace(manifest, **changes)
         self.version = manifest.version
-        self.backend, self.line = LocalBackend(folder), RegisteredModel()
+        self.backend, self.registered = LocalBackend(folder), RegisteredModel()
         artifacts.keep(self.backend, data, self.manifest)
-        self.line.apply(manifest_key("net", self.version), self.manifest.to_json().encode())
+        self.registered.apply(manifest_key("net", self.version), self.manifest.to_json().encode())
 
     def why_not(self, sample: pa.RecordBatch) -> str:
         """The sentence."""
         with pytest.raises(UnexplainedError) as refusal:
-            influence(settled(self.version), sample, self.line, self.backend)
+            influence(settled(self.version), sample, self.registered, self.backend)
         return str(refusal.value)
 
 
 def test_every_input_is_named_and_together_they_are_what_moved_f(tmp_path: Path) -> None:
     kept = Kept(tmp_path)
-    found = influence(settled(kept.version), sample(), kept.line, kept.backend)
+    found = influence(settled(kept.version), sample(), kept.registered, kept.backend)
     names = [each.name for each in found.contributions]
     assert sorted(names) == sorted(
         ["user", "item", "category", *DENSE_NAMES, "probability", "feature_score", "error", "label_known"]
@@ -87,7 +87,7 @@ def test_an_absent_category_moves_nothing_and_an_unknown_user_does(tmp_path: Pat
     kept = Kept(tmp_path)
     moved = {
         each.name: each.logit
-        for each in influence(settled(kept.version), sample(), kept.line, kept.backend).contributions
+        for each in influence(settled(kept.version), sample(), kept.registered, kept.backend).contributions
     }
     assert moved["category"] == 0  # the sample has none
     assert moved["user"] != 0
@@ -119,7 +119,7 @@ def test_what_is_gone_or_of_other_features_is_said(tmp_path: Path) -> None:
     assert "cannot be loaded" in kept.why_not(sample())
     file.unlink()
     assert "gone from the store" in kept.why_not(sample())
-    kept.line.manifests.clear()
+    kept.registered.manifests.clear()
     assert "gone from the models topic" in kept.why_not(sample())
 
 
@@ -128,7 +128,7 @@ def test_a_terminal_shows_the_inputs_or_the_sentence(tmp_path: Path, monkeypatch
     row = settled(kept.version)
     console = Console(width=200, record=True, quiet=False)
     monkeypatch.setattr(explain_text, "out", console)
-    found = influence(row, sample(), kept.line, kept.backend)
+    found = influence(row, sample(), kept.registered, kept.backend)
     explain_text.show([row], found)
     text = console.export_text()
     assert f"of net {kept.version}" in text
@@ -141,6 +141,6 @@ def test_a_terminal_shows_the_inputs_or_the_sentence(tmp_path: Path, monkeypatch
 
 def test_f_is_the_logistic_of_its_logit(tmp_path: Path) -> None:
     kept = Kept(tmp_path)
-    found = influence(settled(kept.version), sample(), kept.line, kept.backend)
+    found = influence(settled(kept.version), sample(), kept.registered, kept.backend)
     for f, logit in ((found.f, found.logit), (found.baseline_f, found.baseline_logit)):
         assert f == pytest.approx(1 / (1 + math.exp(-logit)))

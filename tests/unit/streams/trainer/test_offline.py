@@ -69,8 +69,8 @@ def trainer_into(out: Path, settings: Settings) -> OfflineTrainer:
 
 
 def repeating(folder: Path, settings: Settings) -> Repeated:
-    lines, backend = recorded(folder)
-    return Repeated(lines, Loaded(settings, backend, lines, Metrics(settings)).get)
+    registry, backend = recorded(folder)
+    return Repeated(registry, Loaded(settings, backend, registry, Metrics(settings)).get)
 
 
 def weights(out: Path) -> pa.Table:
@@ -97,9 +97,9 @@ def trained(
 def test_nets_are_announced_each_going_on_from_the_one_before(trained: Trained) -> None:
     out, trainer, _ = trained
     accepted = [done.version for done in trainer.fine_tuned if done.outcome is Outcome.ACCEPTED]
-    lines, backend = recorded(out)
+    registry, backend = recorded(out)
     assert len(accepted) >= 2
-    assert [said.version for _, said in sorted(lines[NET].announcements.items())] == accepted
+    assert [said.version for _, said in sorted(registry[NET].announcements.items())] == accepted
     parents = [artifacts.read_manifest(backend, version).parent for version in accepted]
     assert parents == [None, *accepted[:-1]]
 
@@ -184,9 +184,9 @@ def test_what_several_partitions_learn_is_put_together_and_one_has_nothing_to_sh
     trained: Trained, partitions: int, evaluated: Callable[..., EvaluationReport], tmp_path: Path
 ) -> None:
     out, trainer, _ = trained
-    line = recorded(out)[0][PRIORS]
-    assert trainer.priors.outcomes.count(Outcome.ACCEPTED) == len(line.announcements)
-    assert bool(line.announcements) == (partitions > 1)
+    registered = recorded(out)[0][PRIORS]
+    assert trainer.priors.outcomes.count(Outcome.ACCEPTED) == len(registered.announcements)
+    assert bool(registered.announcements) == (partitions > 1)
     settings = settings_with(priors={"enabled": False})
     model_source = trainer_into(tmp_path, settings)
     evaluated(tmp_path, settings, model_source, partitions)
@@ -224,8 +224,8 @@ def test_a_candidate_that_is_not_accepted_changes_nothing(
     assert all(reason in " ".join(done.reasons) and not done.offsets for done in model_source.fine_tuned)
     assert report.rows_by_model == {BUILTIN_MODEL: report.rows}
     assert weights(tmp_path / "trained").equals(weights(tmp_path / "without"))
-    lines, backend = recorded(tmp_path / "trained")
-    assert not any(line.announcements for line in lines.values())
+    registry, backend = recorded(tmp_path / "trained")
+    assert not any(registered.announcements for registered in registry.values())
     kept = artifacts.stored(backend)
     assert kept == ([done.version for done in model_source.fine_tuned] if outcome is Outcome.REFUSED else [])
 

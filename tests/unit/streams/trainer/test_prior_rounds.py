@@ -37,12 +37,12 @@ class FakeAnnouncer:
     """Takes announcements, or raises ``fails_with``."""
 
     def __init__(self) -> None:
-        self.lines = {model: RegisteredModel(model) for model in MODELS}
+        self.registry = {model: RegisteredModel(model) for model in MODELS}
         self.said: list[Manifest] = []
         self.fails_with: Exception | None = None
 
     async def publish(self, data: bytes, manifest: Manifest, *, judged_at: int) -> Announcement:
-        assert judged_at == self.lines[PRIORS].newest
+        assert judged_at == self.registry[PRIORS].newest
         if self.fails_with:
             raise self.fails_with
         self.said.append(manifest)

@@ -86,15 +86,15 @@ def test_tensors_that_do_not_fit_are_refused(told: Told, name: str, spoilt: obje
 
 
 def test_a_partition_is_given_what_the_others_have_learned(told: Told, tmp_path: Path) -> None:
-    (data, manifest), backend, lines = (
+    (data, manifest), backend, registry = (
         made(told),
         LocalBackend(tmp_path),
         {m: RegisteredModel(m) for m in (NET, PRIORS)},
     )
     artifacts.keep(backend, data, manifest)
     assert (artifacts.stored(backend, PRIORS), artifacts.stored(backend)) == ([manifest.version], [])
-    lines[PRIORS].apply(manifest_key(PRIORS, manifest.version), manifest.to_json().encode())
-    loaded = Loaded(SETTINGS, backend, lines, Metrics(SETTINGS))
+    registry[PRIORS].apply(manifest_key(PRIORS, manifest.version), manifest.to_json().encode())
+    loaded = Loaded(SETTINGS, backend, registry, Metrics(SETTINGS))
     found = loaded.get(Adoption(1, manifest.version, 0, PRIORS), 1)
     assert isinstance(found, Gains)
     parts = told[0]
@@ -106,15 +106,15 @@ def test_a_partition_is_given_what_the_others_have_learned(told: Told, tmp_path:
 
 
 def test_a_damaged_artifact_is_not_had(told: Told, tmp_path: Path) -> None:
-    (data, manifest), backend, lines = (
+    (data, manifest), backend, registry = (
         made(told),
         LocalBackend(tmp_path),
         {m: RegisteredModel(m) for m in (NET, PRIORS)},
     )
     artifacts.keep(backend, data[:-1] + b"?", manifest)
-    lines[PRIORS].apply(manifest_key(PRIORS, manifest.version), manifest.to_json().encode())
+    registry[PRIORS].apply(manifest_key(PRIORS, manifest.version), manifest.to_json().encode())
     with pytest.raises(LookupError):
-        Loaded(SETTINGS, backend, lines, Metrics(SETTINGS)).get(Adoption(1, manifest.version, 0, PRIORS), 0)
+        Loaded(SETTINGS, backend, registry, Metrics(SETTINGS)).get(Adoption(1, manifest.version, 0, PRIORS), 0)
 
 
 # -- the gate

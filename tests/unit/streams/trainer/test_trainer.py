@@ -128,7 +128,7 @@ class FakeAnnouncer:
     """Takes announcements, or raises ``fails_with``."""
 
     def __init__(self) -> None:
-        self.line = RegisteredModel()
+        self.registered_net = RegisteredModel()
         self.said: list[str] = []
         self.fails_with: Exception | None = None
 
