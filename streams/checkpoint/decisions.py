@@ -165,8 +165,8 @@ def check_empty_store(committed: int | None, settings: Settings, *, accepted: bo
     )
 
 
-def check_published(said: Published, partition: int, epoch: int, settings: Settings, *, accepted: bool) -> bool:
-    """Whether ``said``, the newest rows of ``partition``, are another's, though publishing above them is ``accepted``.
+def check_published(newest: Published, partition: int, epoch: int, settings: Settings, *, accepted: bool) -> bool:
+    """Whether ``newest``, the newest rows of ``partition``, are another's, but publishing above them is ``accepted``.
 
     A group's own rows never exceed ``epoch``, the newest claim in its store. Rows of another group, or of another store
     of the same, are above it, or beside it where both began at nothing.
@@ -174,14 +174,14 @@ def check_published(said: Published, partition: int, epoch: int, settings: Setti
     Raises:
         DecisionError: they are another's, and nobody has decided to replace them.
     """
-    is_other = said.group not in ("", settings.group)
-    if said.generation < epoch or (said.generation == epoch and not is_other):
+    is_other = newest.group not in ("", settings.group)
+    if newest.generation < epoch or (newest.generation == epoch and not is_other):
         return False
     if accepted:
         return True
-    by = f"group {said.group!r}" if said.group else "another version"
+    by = f"group {newest.group!r}" if newest.group else "another version"
     raise DecisionError(
-        f"{said.topic}[{partition}] holds rows of generation {said.generation}, published by {by}, and group"
+        f"{newest.topic}[{partition}] holds rows of generation {newest.generation}, published by {by}, and group"
         f" {settings.group!r} has come to generation {epoch} in {settings.store}: readers keep the highest generation"
         " of an event, and would mix what two of them say. Give this group output topics of its own"
         f" (SIE_TOPICS__PREFIX={settings.group}. makes all their names); or, to replace those rows, stop whoever"
@@ -190,7 +190,7 @@ def check_published(said: Published, partition: int, epoch: int, settings: Setti
     )
 
 
-def check_replacement(said: Published, settings: Settings, members: int) -> None:
+def check_replacement(newest: Published, settings: Settings, members: int) -> None:
     """Refuse to publish above the rows of a group that still publishes, or that had other settings.
 
     Readers keep an event's highest revision, and of that the highest generation. Under other settings an event may have
@@ -200,14 +200,14 @@ def check_replacement(said: Published, settings: Settings, members: int) -> None
         DecisionError: the group has ``members``, or its fingerprint is another.
     """
     own_topics = f"give this group output topics of its own (SIE_TOPICS__PREFIX={settings.group}.)"
-    if said.fingerprint not in ("", settings.fingerprint()):
+    if newest.fingerprint not in ("", settings.fingerprint()):
         raise DecisionError(
-            f"{said.topic} holds rows that group {said.group!r} published under other settings (fingerprint"
-            f" {said.fingerprint[:12]}, now {settings.fingerprint()[:12]}): rows of both would be mixed by every"
+            f"{newest.topic} holds rows that group {newest.group!r} published under other settings (fingerprint"
+            f" {newest.fingerprint[:12]}, now {settings.fingerprint()[:12]}): rows of both would be mixed by every"
             f" reader. Put the settings back, or {own_topics}"
         )
     if members:
         raise DecisionError(
-            f"{said.topic} holds rows of group {said.group!r}, which still has {members} consumers: rows of two groups"
-            f" that publish at once would be mixed by every reader. Stop its workers first, or {own_topics}"
+            f"{newest.topic} holds rows of group {newest.group!r}, which still has {members} consumers: rows of"
+            f" two groups that publish at once would be mixed by every reader. Stop its workers first, or {own_topics}"
         )

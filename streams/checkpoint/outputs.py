@@ -44,9 +44,9 @@ async def newest_published(settings: Settings, topic: str, messages: int = 1) ->
         await reader.seek_before_end(messages)
         while not reader.reached(spans):
             for record in await reader.poll(0.5):
-                said = _said_by(record)
-                found[record.partition] = max(found.get(record.partition, said), said)
-    return {partition: said for partition, said in found.items() if said.generation > 0}
+                newest = _published_by(record)
+                found[record.partition] = max(found.get(record.partition, newest), newest)
+    return {partition: newest for partition, newest in found.items() if newest.generation > 0}
 
 
 async def highest_generation(settings: Settings, partition: int) -> int:
@@ -55,7 +55,7 @@ async def highest_generation(settings: Settings, partition: int) -> int:
     return published[partition].generation if partition in published else 0
 
 
-def _said_by(record: Message) -> Published:
+def _published_by(record: Message) -> Published:
     """What one message says; generation 0 if it cannot be read."""
     try:
         generation = max(_generations(record), default=0)

@@ -220,8 +220,8 @@ class CheckpointStore:
         )
 
     def _check_owner(self, shelf: Shelf, position: Position, manifest: Manifest) -> None:
-        says = (manifest.group, manifest.topic, manifest.position)
-        if says != (self._group, self._topic, position) or not shelf.folder.endswith(f"/{manifest.partition}"):
+        named = (manifest.group, manifest.topic, manifest.position)
+        if named != (self._group, self._topic, position) or not shelf.folder.endswith(f"/{manifest.partition}"):
             raise DecisionError(
                 f"it is of group {manifest.group!r}, topic {manifest.topic}, partition {manifest.partition}, at"
                 f" {manifest.epoch}-{manifest.next_offset}: were folders swapped, renamed or copied? Put each back in"

@@ -121,12 +121,12 @@ def rollback(
       sie model rollback builtin --now    no net, as soon as possible
       sie model rollback builtin --model priors
     """
-    said = asyncio.run(_roll_back(get_settings(ctx), version, model, now))
+    announcement = asyncio.run(_roll_back(get_settings(ctx), version, model, now))
     if as_json:
-        print_json(_said(said))
+        print_json(_announcement(announcement))
     else:
-        when = "at each shard's next checkpoint" if now else _from(said)
-        out.print(f"announcement {said.n}: {said.version} applies {when}")
+        when = "at each shard's next checkpoint" if now else _from(announcement)
+        out.print(f"announcement {announcement.n}: {announcement.version} applies {when}")
 
 
 @app.command()
@@ -209,30 +209,32 @@ def _document(entry: Entry) -> dict[str, Any]:
         "created_at_ms": manifest.created_at_ms if manifest else None,
         "passed": manifest.gate.passed if manifest and manifest.gate else None,
         "reasons": list(manifest.gate.reasons) if manifest and manifest.gate else [],
-        "announcements": [_said(said) for said in entry.announcements],
+        "announcements": [_announcement(announcement) for announcement in entry.announcements],
         "late_adoptions": entry.late,
         "stored": entry.stored,
     }
 
 
-def _said(said: Announcement) -> dict[str, Any]:
-    document: dict[str, Any] = msgspec.to_builtins(said, str_keys=True)
+def _announcement(announcement: Announcement) -> dict[str, Any]:
+    document: dict[str, Any] = msgspec.to_builtins(announcement, str_keys=True)
     return document
 
 
-def _verdict(manifest: Manifest, said: Announcement | None) -> dict[str, Any]:
+def _verdict(manifest: Manifest, announcement: Announcement | None) -> dict[str, Any]:
     gate = manifest.gate
     return {
         "version": manifest.version,
-        "passed": said is not None,
+        "passed": announcement is not None,
         "reasons": list(gate.reasons) if gate else [],
         "report": json.loads(manifest.to_json())["gate"]["report"] if gate else {},
-        "announcement": _said(said) if said else None,
+        "announcement": _announcement(announcement) if announcement else None,
     }
 
 
-def _from(said: Announcement) -> str:
-    places = ", ".join(f"{offset} in partition {partition}" for partition, offset in sorted(said.offsets.items()))
+def _from(announcement: Announcement) -> str:
+    places = ", ".join(
+        f"{offset} in partition {partition}" for partition, offset in sorted(announcement.offsets.items())
+    )
     return f"from offset {places}" if places else "from the start of every partition"
 
 
@@ -254,7 +256,10 @@ def _row(entry: Entry, model: Model) -> tuple[str, ...]:
     return (
         entry.version,
         entry.state,
-        " ".join(f"{said.n}{'r' if said.reason == 'rollback' else ''}" for said in entry.announcements),
+        " ".join(
+            f"{announcement.n}{'r' if announcement.reason == 'rollback' else ''}"
+            for announcement in entry.announcements
+        ),
         moment(manifest.created_at_ms) if manifest else "",
         *(figure(report.get("nll")) if manifest else "" for report in reports),
         str(entry.late or ""),

@@ -215,8 +215,8 @@ class DeadLetters(View):
 
 def _statement(record: Message) -> dict[str, Any]:
     name, partition = parse_key(record.key)
-    said = parse_statement(record.value)._asdict() if record.value else {"source_partition": partition}
-    return {"kind": name.kind, "id": name.id, **said}
+    statement = parse_statement(record.value)._asdict() if record.value else {"source_partition": partition}
+    return {"kind": name.kind, "id": name.id, **statement}
 
 
 def _dead_letter(record: Message) -> dict[str, Any]:

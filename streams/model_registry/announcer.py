@@ -1,4 +1,4 @@
-"""Says on ``sie.models.v1`` which version applies from where. One speaks at a time: the newer fences the older.
+"""Announces on ``sie.models.v1`` which version applies from where. One writes at a time: the newer fences the older.
 
 The steps of an announcement, and what is there if the process dies right after each:
 
@@ -73,28 +73,28 @@ class Announcer:
         self._name = name
         self._reader = RegistryReader(settings, access.announcer(settings))
         self._producer: AIOKafkaProducer | None = None
-        self._speaking = asyncio.Lock()
+        self._announcing = asyncio.Lock()
 
     async def start(self) -> None:
-        """Learn what has been said; a trainer also takes the lease, and fences the one before it.
+        """Learn what has been announced; a trainer also takes the lease, and fences the one before it.
 
         Raises:
             UnreachableError: no broker answers. TopicError: there is no such topic. AccessError: a right is missing.
         """
         await self._reader.start()
         if self._name is not None:
-            async with self._speaking:
+            async with self._announcing:
                 await self._transact([(LEASE_KEY, self._name.encode())])
         await self._reader.catch_up()
 
     async def stop(self) -> None:
-        """Disconnect; what is not committed was never said."""
+        """Disconnect; what is not committed was never announced."""
         await self._let_go()
         await self._reader.stop()
 
     @property
     def registry(self) -> Mapping[str, RegisteredModel]:
-        """What has been said so far, by model."""
+        """What has been announced so far, by model."""
         return self._reader.registry
 
     @property
@@ -104,7 +104,7 @@ class Announcer:
 
     @property
     def registered_net(self) -> RegisteredModel:
-        """What has been said of the net so far."""
+        """What has been announced of the net so far."""
         return self.registry[NET]
 
     @property
@@ -113,7 +113,7 @@ class Announcer:
         return self.registered_net.in_force(self.registered_net.newest)
 
     async def follow(self, timeout_s: float) -> bool:
-        """Take in what others say, waiting at most ``timeout_s``; whether anything was.
+        """Take in what others announce, waiting at most ``timeout_s``; whether anything was.
 
         Raises:
             SupersededError: another trainer has begun. UnreachableError: the broker refuses.
@@ -184,7 +184,7 @@ class Announcer:
     async def _announce(
         self, model: str, version: str, reason: Reason, offsets: Mapping[int, int], before: list[Record], judged_at: int
     ) -> Announcement:
-        async with self._speaking:
+        async with self._announcing:
             try:
                 return await self._next(model, version, reason, offsets, before, judged_at)
             except ProducerFenced:
@@ -201,19 +201,21 @@ class Announcer:
         if newest != judged_at:
             raise OvertakenError(f"announcement {newest} was made meanwhile: {version} is not announced")
         n = newest + 1
-        said = Announcement(n=n, version=version, offsets=dict(offsets), reason=reason, created_at_ms=_now_ms())
-        await self._transact([*before, (announcement_key(model, n), encode(said)), (current_key(model), b"%d" % n)])
+        announcement = Announcement(n=n, version=version, offsets=dict(offsets), reason=reason, created_at_ms=_now_ms())
+        await self._transact(
+            [*before, (announcement_key(model, n), encode(announcement)), (current_key(model), b"%d" % n)]
+        )
         await self._reader.catch_up(pending=True)
         log.info("announced", extra={"model": model, "n": n, "version": version, "reason": reason})
-        return said
+        return announcement
 
-    # -- speaking
+    # -- announcing
 
     async def _transact(self, records: list[Record]) -> None:
         """Write ``records`` in one transaction: all of them or none.
 
         Raises:
-            ProducerFenced: somebody has connected since; what they said has been read. UnreachableError.
+            ProducerFenced: somebody has connected since; what they announced has been read. UnreachableError.
         """
         limit_s = self._settings.kafka.request_timeout_s
         try:

@@ -38,12 +38,12 @@ class Entry:
 
 
 async def read_registered(settings: Settings, model: str = NET) -> RegisteredModel:
-    """Everything said of ``model`` so far; raises as ``read_registry``."""
+    """Everything announced of ``model`` so far; raises as ``read_registry``."""
     return (await read_registry(settings))[model]
 
 
 async def read_registry(settings: Settings, *, strict: bool = False) -> Mapping[str, RegisteredModel]:
-    """Everything said so far, by model.
+    """Everything announced so far, by model.
 
     Raises:
         UnreachableError: no broker answers. TopicError: there is no such topic.
@@ -61,22 +61,24 @@ async def read_registry(settings: Settings, *, strict: bool = False) -> Mapping[
 def entries(registered: RegisteredModel, backend: Backend) -> list[Entry]:
     """Every version announced or stored, and ``builtin``, the newest first."""
     stored = set(artifacts.stored(backend, registered.model))
-    versions = stored | registered.manifests.keys() | {said.version for said in registered.announcements.values()}
+    versions = stored | registered.manifests.keys() | {one.version for one in registered.announcements.values()}
     ordered = sorted(versions - {BUILTIN_MODEL}, reverse=True)
     return [_entry(registered, backend, version, version in stored) for version in [*ordered, BUILTIN_MODEL]]
 
 
 def _entry(registered: RegisteredModel, backend: Backend, version: str, stored: bool) -> Entry:
-    said = tuple(one for _, one in sorted(registered.announcements.items()) if one.version == version)
+    announcements = tuple(one for _, one in sorted(registered.announcements.items()) if one.version == version)
     manifest = _manifest(registered, backend, version)
     late = sum(one.version == version for one in registered.adopted.values())
-    return Entry(version, _state(registered, version, said, manifest), manifest, said, late, stored)
+    return Entry(version, _state(registered, version, announcements, manifest), manifest, announcements, late, stored)
 
 
-def _state(registered: RegisteredModel, version: str, said: Iterable[Announcement], manifest: Manifest | None) -> str:
+def _state(
+    registered: RegisteredModel, version: str, announcements: Iterable[Announcement], manifest: Manifest | None
+) -> str:
     if registered.in_force(registered.newest) == version:
         return "in force"
-    if tuple(said):
+    if tuple(announcements):
         return "announced"
     if version == BUILTIN_MODEL:
         return "before any"

@@ -1,4 +1,4 @@
-"""Follows ``sie.models.v1``: everything that was said of models, and what is said now. Commits and decides nothing.
+"""Follows ``sie.models.v1``: everything that is and was announced of models. Commits and decides nothing.
 
 Only committed records are read: an announcement whose writer died half-way was never made.
 """
@@ -105,7 +105,7 @@ class RegistryReader:
             raise failure(error, f"{self._at.topic} could not be read within {limit_s:g} s: {error!r}") from error
 
     async def poll(self, timeout_s: float) -> bool:
-        """Take in what was said, waiting ``timeout_s`` at most for it; whether anything was.
+        """Take in what was announced, waiting ``timeout_s`` at most for it; whether anything was.
 
         Raises:
             UnreachableError: the broker refuses. MessageError: where it is strict, a record cannot be read.

@@ -87,7 +87,7 @@ class Recorder:
             UnreachableError: the folder cannot be written.
         """
         artifacts.keep(self._backend, data, manifest)
-        self._say(manifest_key(manifest.model, manifest.version), manifest.to_json().encode())
+        self._append(manifest_key(manifest.model, manifest.version), manifest.to_json().encode())
         return self._announce(manifest.model, manifest.version, "publish", offsets, now_ms)
 
     def withdraw(self, model: str, offsets: Mapping[int, int], now_ms: int) -> Announcement:
@@ -102,13 +102,13 @@ class Recorder:
         self, model: str, version: str, reason: Reason, offsets: Mapping[int, int], now_ms: int
     ) -> Announcement:
         n = self.registry[model].newest + 1
-        said = Announcement(n=n, version=version, offsets=dict(offsets), reason=reason, created_at_ms=now_ms)
-        self._say(announcement_key(model, n), encode(said))
-        self._say(current_key(model), b"%d" % n)
+        announcement = Announcement(n=n, version=version, offsets=dict(offsets), reason=reason, created_at_ms=now_ms)
+        self._append(announcement_key(model, n), encode(announcement))
+        self._append(current_key(model), b"%d" % n)
         self._write()
-        return said
+        return announcement
 
-    def _say(self, key: bytes, value: bytes) -> None:
+    def _append(self, key: bytes, value: bytes) -> None:
         take_in(self.registry, key, value)
         self._records.append(msgspec.json.encode(Record(key.decode(), msgspec.Raw(value))) + b"\n")
 

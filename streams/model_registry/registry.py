@@ -13,7 +13,7 @@ ModelRegistry = Mapping[str, RegisteredModel]
 
 
 def empty_registry() -> ModelRegistry:
-    """Nothing said yet of any model."""
+    """Nothing announced yet of any model."""
     return {model: RegisteredModel(model) for model in MODELS}
 
 

@@ -100,7 +100,7 @@ class TrainerProcess:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _follow(self) -> None:
-        """Hear what is said on the model registry, and whether another trainer has begun."""
+        """Follow the model registry, and see whether another trainer has begun."""
         while True:
             try:
                 if await self._announcer.follow(FOLLOW_S):

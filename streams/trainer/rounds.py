@@ -179,8 +179,8 @@ class Rounds:
         for kind, figures in verdict.report.items():
             scalars.add(figures, f"gate/{kind}")
         if verdict.passed:
-            said = await self._announcer.publish(found.contents.data, manifest, judged_at=current.n)
-            self._metrics.set_announced(said.n, said.version)
+            announcement = await self._announcer.publish(found.contents.data, manifest, judged_at=current.n)
+            self._metrics.set_announced(announcement.n, announcement.version)
             return Outcome.ACCEPTED
         log.warning("candidate refused: %s", "; ".join(verdict.reasons), extra={"version": manifest.version})
         await in_thread(None, artifacts.keep, self._backend, found.contents.data, manifest)
@@ -190,10 +190,12 @@ class Rounds:
 
     async def _withdraw(self, current: Current, reasons: Iterable[str]) -> None:
         """Announce the built-in model: what is in force has fallen behind it."""
-        said = await self._announcer.rollback(BUILTIN_MODEL, judged_at=current.n)
+        announcement = await self._announcer.rollback(BUILTIN_MODEL, judged_at=current.n)
         self._metrics.withdrawn()
-        self._metrics.set_announced(said.n, said.version)
-        log.warning("net withdrawn: %s", "; ".join(reasons), extra={"version": current.version, "announcement": said.n})
+        self._metrics.set_announced(announcement.n, announcement.version)
+        log.warning(
+            "net withdrawn: %s", "; ".join(reasons), extra={"version": current.version, "announcement": announcement.n}
+        )
 
     def _given_up(self, error: ModelError) -> Outcome:
         if isinstance(error, StoppedError):

@@ -110,7 +110,7 @@ class Adoptions:
                 n=adoption.n, version=adoption.version, partition=lease.partition, offset=lease.shard.next_offset
             )
             key = adopted_key(adoption.model, here.partition, here.n)
-            await self._publisher.say_adopted(key, encode(here), lease.deliveries)
+            await self._publisher.publish_adopted(key, encode(here), lease.deliveries)
             self._metrics.adopted_late(lease.partition, adoption.model)
             log.warning(
                 "model adopted late",

@@ -1,7 +1,7 @@
 """Making shards durable: when, in which order, and what it must wait for.
 
-A checkpoint is a snapshot at offset o, written only after everything said up to o is confirmed by the brokers; only
-then is o committed to Kafka. The line stands still for the snapshot alone.
+A checkpoint is a snapshot at offset o, written only after everything published up to o is confirmed by the brokers;
+only then is o committed to Kafka. Processing stands still for the snapshot alone.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ class Checkpointer:
                 started = time.perf_counter()
                 snapshot = await in_thread(self._pool, lease.shard.snapshot)
                 taken = time.perf_counter()
-                epoch, said = lease.epoch, lease.deliveries.open()
-            await confirmed(said)
+                epoch, outstanding = lease.epoch, lease.deliveries.open()
+            await confirmed(outstanding)
             self._metrics.observe_stage("snapshot", taken - started)
             self._metrics.observe_stage("confirm", time.perf_counter() - taken)
             written = await self._write(lease, epoch, snapshot)

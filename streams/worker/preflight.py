@@ -58,8 +58,8 @@ async def _check(settings: Settings, store: CheckpointStore, ownership: Ownershi
         places = await log.places()  # after the store was asked: no checkpoint can lie beyond an end that is told now
     for partition in partitions:
         ownership.check(stored[partition], places[partition])
-        for said in (found[partition] for found in published if partition in found):
-            await _check_published(settings, store, ownership, partition, said)
+        for newest in (found[partition] for found in published if partition in found):
+            await _check_published(settings, store, ownership, partition, newest)
 
 
 class InputLog(TopicReader):
@@ -79,13 +79,13 @@ def _offset(committed: int | None) -> int | None:
 
 
 async def _check_published(
-    settings: Settings, store: CheckpointStore, ownership: Ownership, partition: int, said: Published
+    settings: Settings, store: CheckpointStore, ownership: Ownership, partition: int, newest: Published
 ) -> None:
     anew = await asyncio.to_thread(ownership.begins_anew, partition)
     epoch = await asyncio.to_thread(store.newest_epoch, partition)
-    if check_published(said, partition, epoch, settings, accepted=anew):
-        is_rival = said.group not in ("", settings.group)
-        check_replacement(said, settings, await members_of(settings, said.group) if is_rival else 0)
+    if check_published(newest, partition, epoch, settings, accepted=anew):
+        is_rival = newest.group not in ("", settings.group)
+        check_replacement(newest, settings, await members_of(settings, newest.group) if is_rival else 0)
 
 
 async def members_of(settings: Settings, group: str) -> int:

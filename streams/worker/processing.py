@@ -110,29 +110,29 @@ class Processing:
         """Publish what ``batch`` gives rise to, in order, each output while the next is made; False if given up."""
         inline = len(batch) <= INLINE_RECORDS
         outputs = lease.shard.process(batch, gather=inline)
-        saying: asyncio.Task[None] | None = None
+        publishing: asyncio.Task[None] | None = None
         try:
-            while self._leases.holds(lease):  # a shard that was given up has nothing more to say
+            while self._leases.holds(lease):  # a shard that was given up publishes nothing more
                 output, took_s = _timed_next(outputs) if inline else await in_thread(self._pool, _timed_next, outputs)
                 inline = False  # a clock that moves far may settle any number of samples
                 seconds["process"] += took_s
                 started = time.perf_counter()
-                if saying is not None:
-                    await saying
-                said = self._say(lease, output, batch.fetched_at)
+                if publishing is not None:
+                    await publishing
+                publication = self._publish(lease, output, batch.fetched_at)
                 if output.last:
-                    await said
+                    await publication
                 else:
-                    saying = asyncio.create_task(said)
+                    publishing = asyncio.create_task(publication)
                 seconds["publish"] += time.perf_counter() - started
                 if output.last:
                     return True
             return False
         finally:
-            if saying is not None:
-                saying.cancel()
+            if publishing is not None:
+                publishing.cancel()
 
-    async def _say(self, lease: ShardLease, output: ShardOutput, fetched_at: float) -> None:
+    async def _publish(self, lease: ShardLease, output: ShardOutput, fetched_at: float) -> None:
         """Publish ``output`` of records that were fetched at ``fetched_at`` (s since 1970)."""
         delivery = await self._publisher.publish(lease.partition, output, lease.deliveries)
         if delivery is not None:
@@ -142,14 +142,16 @@ class Processing:
         for letter in output.dead_letters:
             self._metrics.dead_letter(letter.reason)
 
-    def _measure(self, rows: pa.RecordBatch, fetched_at: float, said_at: float, delivery: asyncio.Future[Any]) -> None:
-        """Note how long ago the newest of ``rows``, confirmed now, became known, was fetched and was said."""
+    def _measure(
+        self, rows: pa.RecordBatch, fetched_at: float, published_at: float, delivery: asyncio.Future[Any]
+    ) -> None:
+        """Note how long ago the newest of ``rows``, confirmed now, became known, was fetched and was published."""
         if delivery.cancelled() or delivery.exception():
             return
         now = time.time()
         known_ms, partition = rows.column("published_ms")[-1].as_py(), rows.column("partition")[0].as_py()
         self._metrics.observe_output(partition, rows.num_rows, now - known_ms / 1000, now - fetched_at)
-        self._metrics.observe_stage("deliver", now - said_at)
+        self._metrics.observe_stage("deliver", now - published_at)
 
     async def _stop_if_superseded(self, lease: ShardLease) -> None:
         """Ask the store now and then: a process that was suspended for a while is the last to learn of a new owner."""

@@ -145,8 +145,8 @@ class Publisher(mode.Service):
             await self._send(deliveries, topics.samples, message, partition=partition, headers=self._origin)
         await self._send_keyed(deliveries, topics.entities, gathered.entities)
 
-    async def say_adopted(self, key: bytes, value: bytes, deliveries: Deliveries) -> None:
-        """Say on the models topic where a shard adopted a model late."""
+    async def publish_adopted(self, key: bytes, value: bytes, deliveries: Deliveries) -> None:
+        """Publish on the models topic where a shard adopted a model late."""
         await self._send(deliveries, self._settings.topics.models, value, key=key, partition=0)
 
     async def _send(
@@ -235,8 +235,8 @@ class Publisher(mode.Service):
         self._confirmed_at = time.monotonic()
         self._room.set()
         if self._producer is not None and not delivery.cancelled() and (error := delivery.exception()):
-            said = refusal(self._settings, "topic", topic, "Write") if isinstance(error, REFUSALS) else repr(error)
-            die(code_of(error), f"a message to {topic} was refused: {said}")
+            reason = refusal(self._settings, "topic", topic, "Write") if isinstance(error, REFUSALS) else repr(error)
+            die(code_of(error), f"a message to {topic} was refused: {reason}")
 
 
 def messages(rows: pa.RecordBatch, limit: int) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ Who owns which truth: a shard its state and next offset; the store the durable s
 transport's ``Positions`` what is owned at this moment; ``ShardLeases`` what is in memory. They are kept in step:
 
 1. A batch is processed only under the epoch it was fetched under, and only if it continues the shard exactly.
-2. A checkpoint is a snapshot at offset o, made durable only after everything said up to o is confirmed by the brokers.
+2. A checkpoint is a snapshot at offset o, made durable once everything published up to o is confirmed by the brokers.
 3. Only then is o committed to Kafka, which nobody reads to find a place.
 
 So whatever kills the process, the next owner starts from a state and an offset that belong together, and says again
@@ -116,7 +116,7 @@ class Worker(mode.Service):
         self.add_future(self._listen())
         self.add_future(self._identity.watch(self))
         self.add_future(self._turn())
-        self.add_future(self._say_gathered())
+        self.add_future(self._publish_gathered())
 
     async def _turn(self) -> None:
         """Show the watchdog that the event loop turns."""
@@ -125,7 +125,7 @@ class Worker(mode.Service):
             await self.sleep(TURN_S)
         self._vitals.turned_at = None
 
-    async def _say_gathered(self) -> None:
+    async def _publish_gathered(self) -> None:
         """Publish now and then what the shards have gathered; a checkpoint does it, too."""
         while not self.should_stop:
             await self.sleep(GATHER_S)

@@ -132,8 +132,10 @@ def _check_rows(inputs: Sequence[bytes]) -> None:
 
 
 def _announcements() -> Seeds:
-    said = Announcement(n=1, version=made_manifest().version, offsets={0: 5, 1: 7}, reason="publish", created_at_ms=1)
-    return [announcement_key(NET, 1) + b"\n" + encode(said), _adopted()]
+    announcement = Announcement(
+        n=1, version=made_manifest().version, offsets={0: 5, 1: 7}, reason="publish", created_at_ms=1
+    )
+    return [announcement_key(NET, 1) + b"\n" + encode(announcement), _adopted()]
 
 
 def _adopted() -> bytes:

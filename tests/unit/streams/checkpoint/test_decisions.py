@@ -107,7 +107,7 @@ def test_where_a_topics_id_is_unknown_nothing_is_compared(accepted: bool) -> Non
 
 
 def test_a_manifest_that_says_nothing_of_the_topics_id_is_read_as_before() -> None:
-    said = Manifest(
+    written = Manifest(
         code_version="0.1.0",
         fingerprint="f",
         group="g",
@@ -122,8 +122,8 @@ def test_a_manifest_that_says_nothing_of_the_topics_id_is_read_as_before() -> No
         packs={},
         pieces={},
     )
-    assert manifests.decode(manifests.encode(said)).topic_id == "a"
-    earlier = msgspec.json.decode(msgspec.json.encode(said))
+    assert manifests.decode(manifests.encode(written)).topic_id == "a"
+    earlier = msgspec.json.decode(msgspec.json.encode(written))
     del earlier["topic_id"]
     assert msgspec.json.decode(msgspec.json.encode(earlier), type=Manifest).topic_id == ""
 
@@ -171,13 +171,13 @@ PUBLISHED: dict[str, tuple[int, str, int, bool]] = {
 @pytest.mark.parametrize("found", PUBLISHED)
 def test_rows_that_are_not_this_stores_are_another_groups(settings: Callable[..., Settings], found: str) -> None:
     generation, group, epoch, is_other = PUBLISHED[found]
-    said, ours = Published(generation, group, "", "sie.weights.v1"), settings(group="ours")
-    assert check_published(said, 3, epoch, ours, accepted=True) is is_other
+    newest, ours = Published(generation, group, "", "sie.weights.v1"), settings(group="ours")
+    assert check_published(newest, 3, epoch, ours, accepted=True) is is_other
     if not is_other:
-        assert check_published(said, 3, epoch, ours, accepted=False) is False
+        assert check_published(newest, 3, epoch, ours, accepted=False) is False
         return
     with pytest.raises(DecisionError, match=r"sie.weights.v1\[3\].*SIE_TOPICS__PREFIX=ours\..*--fresh") as refusal:
-        check_published(said, 3, epoch, ours, accepted=False)
+        check_published(newest, 3, epoch, ours, accepted=False)
     assert refusal.value.exit_code == 78
 
 
@@ -185,10 +185,10 @@ def test_rows_are_replaced_only_under_the_same_settings_and_once_their_group_has
     settings: Callable[..., Settings],
 ) -> None:
     ours = settings(group="ours")
-    said = Published(8, "theirs", ours.fingerprint(), "sie.weights.v1")
-    check_replacement(said, ours, members=0)
-    check_replacement(said._replace(fingerprint=""), ours, members=0)
+    newest = Published(8, "theirs", ours.fingerprint(), "sie.weights.v1")
+    check_replacement(newest, ours, members=0)
+    check_replacement(newest._replace(fingerprint=""), ours, members=0)
     with pytest.raises(DecisionError, match=r"'theirs', which still has 2 consumers.*SIE_TOPICS__PREFIX=ours\."):
-        check_replacement(said, ours, members=2)
+        check_replacement(newest, ours, members=2)
     with pytest.raises(DecisionError, match=r"under other settings.*SIE_TOPICS__PREFIX=ours\."):
-        check_replacement(said._replace(fingerprint="0" * 64), ours, members=0)
+        check_replacement(newest._replace(fingerprint="0" * 64), ours, members=0)

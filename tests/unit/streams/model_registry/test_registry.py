@@ -24,8 +24,10 @@ def registered_with(*versions: str, offset: int = 100, **adopted: Any) -> Regist
     """Announcement n is made on day n and applies from n x ``offset`` in partition 0."""
     registered = RegisteredModel()
     for n, version in enumerate(versions, 1):
-        said = Announcement(n=n, version=version, offsets={0: n * offset}, reason="publish", created_at_ms=n * DAY_MS)
-        registered.apply(announcement_key("net", n), encode(said))
+        announcement = Announcement(
+            n=n, version=version, offsets={0: n * offset}, reason="publish", created_at_ms=n * DAY_MS
+        )
+        registered.apply(announcement_key("net", n), encode(announcement))
     return registered
 
 

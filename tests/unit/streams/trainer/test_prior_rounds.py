@@ -38,14 +38,14 @@ class FakeAnnouncer:
 
     def __init__(self) -> None:
         self.registry = {model: RegisteredModel(model) for model in MODELS}
-        self.said: list[Manifest] = []
+        self.announced: list[Manifest] = []
         self.fails_with: Exception | None = None
 
     async def publish(self, data: bytes, manifest: Manifest, *, judged_at: int) -> Announcement:
         assert judged_at == self.registry[PRIORS].newest
         if self.fails_with:
             raise self.fails_with
-        self.said.append(manifest)
+        self.announced.append(manifest)
         return Announcement(n=1, version=manifest.version, offsets={}, reason="publish", created_at_ms=1)
 
 
@@ -110,7 +110,7 @@ def test_what_the_checkpoints_hold_is_announced(
     scene = Scene(tmp_path, monkeypatch, stream.outputs)
     scene.save(stream.saved)
     assert scene.look() == Outcome.ACCEPTED
-    (manifest,) = scene.announcer.said
+    (manifest,) = scene.announcer.announced
     assert manifest.model == PRIORS
     assert manifest.train_offsets == {str(partition): (0, N) for partition in range(PARTITIONS)}
     assert scene.look() is None  # nothing new
@@ -149,7 +149,7 @@ def test_samples_that_are_too_few_are_waited_for_and_without_any_bounds_decide(
     assert scene.look() is None
     scene.view = View(view.samples, "another schema")
     assert scene.look() == Outcome.ACCEPTED
-    assert scene.announcer.said[0].metrics == {}
+    assert scene.announcer.announced[0].metrics == {}
 
 
 def test_what_the_gate_refuses_is_kept_and_not_announced(
@@ -162,7 +162,7 @@ def test_what_the_gate_refuses_is_kept_and_not_announced(
     published = scene.view.samples.probability
     published[:] = scene.view.samples.label  # nobody predicts better than the truth
     assert scene.look() == Outcome.REFUSED
-    assert not scene.announcer.said
+    assert not scene.announcer.announced
     (version,) = artifacts.stored(scene.backend, PRIORS)
     gate = artifacts.read_manifest(scene.backend, version, PRIORS).gate
     assert gate is not None
@@ -175,7 +175,7 @@ def test_checkpoints_of_other_settings_are_not_put_together(
     scene = Scene(tmp_path, monkeypatch, stream.outputs)
     scene.save(stream.saved, small_settings(recommender={"seed": 7}))
     assert scene.look() == Outcome.UNREACHABLE
-    assert not scene.announcer.said
+    assert not scene.announcer.announced
 
 
 def test_a_failure_changes_nothing_and_the_next_look_goes_on(

@@ -129,23 +129,23 @@ class FakeAnnouncer:
 
     def __init__(self) -> None:
         self.registered_net = RegisteredModel()
-        self.said: list[str] = []
+        self.announced: list[str] = []
         self.fails_with: Exception | None = None
 
     @property
     def in_force(self) -> str:
-        return self.said[-1] if self.said else "builtin"
+        return self.announced[-1] if self.announced else "builtin"
 
     async def publish(self, data: bytes, manifest: Any, *, judged_at: int) -> Announcement:
         if self.fails_with:
             raise self.fails_with
-        self.said.append(manifest.version)
+        self.announced.append(manifest.version)
         return Announcement(n=1, version=manifest.version, offsets={}, reason="publish", created_at_ms=1)
 
     async def rollback(self, version: str, *, judged_at: int) -> Announcement:
         if self.fails_with:
             raise self.fails_with
-        self.said.append(version)
+        self.announced.append(version)
         return Announcement(n=judged_at + 1, version=version, offsets={}, reason="rollback", created_at_ms=1)
 
     async def sweep(self) -> list[str]:
@@ -209,10 +209,10 @@ def test_a_failed_fine_tune_is_counted_announces_nothing_and_the_next_goes_on(
     scene: Scene, error: Exception, outcome: str
 ) -> None:
     assert scene.round(raising(error)) == outcome
-    assert (scene.announcer.said, artifacts.stored(scene.backend)) == ([], [])
+    assert (scene.announcer.announced, artifacts.stored(scene.backend)) == ([], [])
     assert figure(scene.metrics, "fine_tunes_total", outcome=outcome) == 1
     assert scene.round(judged(Verdict(True))) == "accepted"
-    assert len(scene.announcer.said) == 1
+    assert len(scene.announcer.announced) == 1
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_a_refused_candidate_is_kept_with_its_reasons_counted(scene: Scene) -> N
     assert scene.round(judged(Verdict(False, reasons))) == "refused"
     (version,) = artifacts.stored(scene.backend)
     assert artifacts.read_manifest(scene.backend, version).gate == Verdict(False, reasons)
-    assert scene.announcer.said == []
+    assert scene.announcer.announced == []
     assert [figure(scene.metrics, "gate_verdicts_total", reason=name) for name in ("nll", "gauc", "auc")] == [1, 1, 0]
 
 
@@ -253,16 +253,16 @@ def test_a_net_in_force_that_falls_behind_uniform_importance_is_withdrawn(
     scene: Scene, current_nll: float, said: list[str]
 ) -> None:
     scene.round(judged(Verdict(True)))
-    (version,) = scene.announcer.said
+    (version,) = scene.announcer.announced
     scene.rounds._loaded = version, Current(1, version, Judged(made_weights(), 0.5), "schema-1")
     assert scene.round(judged(Verdict(False, ("NLL 0.5 is worse",), _report(current_nll)))) == "refused"
-    assert scene.announcer.said == [version, *said]
+    assert scene.announcer.announced == [version, *said]
     assert figure(scene.metrics, "withdrawals_total") == len(said)
 
 
 def test_without_a_net_there_is_nothing_to_withdraw(scene: Scene) -> None:
     assert scene.round(judged(Verdict(False, ("NLL 0.5 is worse",), _report(0.9)))) == "refused"
-    assert scene.announcer.said == []
+    assert scene.announcer.announced == []
 
 
 def test_a_real_fine_tune_passes_through(scene: Scene) -> None:
