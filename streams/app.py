@@ -140,15 +140,15 @@ class App(faust.App):
         logs.set_up(self.settings.log_level)
         try:
             await self.site.maybe_start()
-            await asyncio.to_thread(prepare, self.settings, self._tell_starting)
+            await asyncio.to_thread(prepare, self.settings, self._set_starting)
             await check_before_joining(self.settings, self.store, self.ownership)
         except SieError as error:
             die(error.exit_code, str(error))
-        self._tell_starting("")
+        self._set_starting("")
         before_death(cast(Consumer, self.consumer).thread.leave)
         Watchdog(self.vitals, self.settings.watchdog, self.availability).start()
 
-    def _tell_starting(self, stage: str) -> None:
+    def _set_starting(self, stage: str) -> None:
         """What the start is at; empty when it is over."""
         self._starting = stage
 

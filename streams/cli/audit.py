@@ -57,9 +57,9 @@ def command(
 async def _audit(rows: pa.Table, settings: Settings, strict: bool) -> Finding:
     registry = await read_registry(settings, strict=strict)
     loaded = Loaded(settings, open_backend(settings.store), registry, Metrics(settings))
-    with progress("Audit", "records") as tell:
+    with progress("Audit", "records") as advance:
         try:
-            return await audit(rows, settings, registry, loaded.get, tell)
+            return await audit(rows, settings, registry, loaded.get, advance)
         except LookupError as error:
             raise UnreachableError(f"announced model {error} cannot be loaded from {settings.store}") from None
 

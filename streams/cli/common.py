@@ -35,7 +35,7 @@ Strict = Annotated[
 ]
 
 
-def tell_unreadable(unreadable: Unreadable, topic: str) -> None:
+def warn_unreadable(unreadable: Unreadable, topic: str) -> None:
     """Say how many messages were passed over, if any were; the log has said why the first was."""
     if unreadable.count:
         err.print(f"{topic}: {unreadable.count:,} unreadable messages passed over", style="yellow", markup=False)

@@ -49,7 +49,7 @@ def command(
     if as_json:
         print_json(report.document())
     else:
-        _tell(report, plan.directory, out)
+        _print_report(report, plan.directory, out)
     if report.problems:
         raise SieError("the demo's books do not balance: " + "; ".join(report.problems))
 
@@ -63,7 +63,7 @@ def _require_torch() -> None:
         raise UsageError(f"{error} (or leave the trainer out: --no-trainer)") from None
 
 
-def _tell(report: Report, directory: Path, console: Console) -> None:
+def _print_report(report: Report, directory: Path, console: Console) -> None:
     console.print(_books(report))
     console.print()
     if report.net:

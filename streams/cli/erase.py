@@ -68,12 +68,12 @@ def _erase(settings: Settings, users: Sequence[Subject], yes: bool, as_json: boo
         if not sys.stdin.isatty():
             raise UsageError("this cannot be taken back: say --yes where nobody can be asked")
         typer.confirm(f"Forget {len(users)} user(s) for good?", abort=True, err=True)
-    with progress("Erase", "users") as tell:
-        partitions = asyncio.run(erase(settings, users, tell))
+    with progress("Erase", "users") as advance:
+        partitions = asyncio.run(erase(settings, users, advance))
     kept = asyncio.run(kept_hours(settings))
     if as_json:
-        told = [{"user_id": one.user_id, "published_id": one.published_id} for one in users]
-        print_json({"erased": told, "partitions": partitions, "kept_hours": kept})
+        documents = [{"user_id": one.user_id, "published_id": one.published_id} for one in users]
+        print_json({"erased": documents, "partitions": partitions, "kept_hours": kept})
         return
     out.print(f"{len(users)} user(s): told all {partitions} partitions of {settings.topics.events}", soft_wrap=True)
     for topic, hours in kept.items():

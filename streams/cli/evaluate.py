@@ -99,18 +99,18 @@ def command(
     require_writable("--out", directory)
     training = _training(settings, directory, adopt_after) if trainer else None
     model_source: ModelSource | None = _repeated(settings, models) if models is not None else training
-    chunks = read_events(files, reading, limit=limit, note=read.tell)
+    chunks = read_events(files, reading, limit=limit, note=read.print_note)
     with err.status("Compiling the kernels (kept for the next time) ..."):
         warm_up()
     begin = time.monotonic()
-    with progress("Evaluate") as tell:
+    with progress("Evaluate") as advance:
         report = evaluate(
             chunks,
             settings,
             directory,
             partitions=partitions,
             started_ms=int(time.time() * 1_000),
-            on_progress=tell,
+            on_progress=advance,
             model_source=model_source,
             strict=strict,
         )
@@ -121,7 +121,7 @@ def command(
         document["fine_tunes"] = [asdict(done) for done in training.fine_tuned]
         document["priors"] = [str(outcome) for outcome in training.priors.outcomes]
     (directory / "report.json").write_text(json.dumps(document, indent=2) + "\n")
-    findings.tell_disorder(report.source, settings)
+    findings.warn_disorder(report.source, settings)
     if as_json:
         print_json(document)
         return

@@ -22,7 +22,7 @@ from sie_online.client.unreadable import Unreadable
 from sie_online.errors import SieError, UsageError
 from sie_online.escape import safe
 from sie_online.settings import Settings
-from streams.cli.common import Json, Strict, get_settings, print_json, tell_unreadable
+from streams.cli.common import Json, Strict, get_settings, print_json, warn_unreadable
 from streams.cli.explain_text import shares, show
 from streams.cli.progress import progress
 from streams.cli.tail import share_read
@@ -104,7 +104,7 @@ def command(
     begin = parse_since(since, datetime.datetime.now(datetime.UTC))
     scan = Scan(event_id, contracts.WEIGHTS, Unreadable(strict=strict))
     asyncio.run(_scan(settings, settings.topics.weights, scan, begin))
-    tell_unreadable(scan.unreadable, settings.topics.weights)
+    warn_unreadable(scan.unreadable, settings.topics.weights)
     if not scan.found:
         raise UsageError(_not_found(scan, settings.topics.weights, since))
     table = tables.newest_statements(scan.found, scan.found[0].schema)

@@ -31,7 +31,7 @@ def _lines(found: SourceFindings) -> Iterator[str]:
         yield from (f"  {safe(one.place)}: {safe(one.detail)}" for one in examples)
 
 
-def tell_disorder(found: SourceFindings, settings: Settings) -> None:
+def warn_disorder(found: SourceFindings, settings: Settings) -> None:
     """Say, if events came late, how many and what that does to labels."""
     if note := disorder(found, settings):
         err.print(note, soft_wrap=True)

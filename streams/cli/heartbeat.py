@@ -28,7 +28,7 @@ def command(
     settings = get_settings(ctx)
     behind = settings.labels.lateness_s if behind_s is None else behind_s
 
-    def tell(partition: int, timestamp_ms: int) -> None:
+    def print_beat(partition: int, timestamp_ms: int) -> None:
         err.print(f"heartbeat to {settings.topics.events}/{partition} at {timestamp_ms}")
 
-    asyncio.run(keep_beating(settings, silent_s=silent_s, behind_s=behind, on_beat=tell))
+    asyncio.run(keep_beating(settings, silent_s=silent_s, behind_s=behind, on_beat=print_beat))

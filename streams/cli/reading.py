@@ -110,7 +110,7 @@ def reading_of(
     )
 
 
-def tell(sentence: str) -> None:
+def print_note(sentence: str) -> None:
     """Say what was recognised in a file."""
     err.print(f"Note: {sentence}", soft_wrap=True)
 

@@ -69,13 +69,13 @@ def command(
         time_zone=time_zone, kind=kind, delimiter=delimiter, encoding=encoding, sort=sort,
         earliest_ms=settings.limits.earliest_ms,
     )  # fmt: skip
-    chunks = read_events(files, reading, limit=limit, note=read.tell)
+    chunks = read_events(files, reading, limit=limit, note=read.print_note)
     with err.status("Compiling the kernels (kept for the next time) ..."):
         Inspector(settings)
     with progress("Replay") as report:
-        writing = replay(settings, chunks, pace, flush=flush, strict=strict, on_progress=report, on_stop=_tell_stopped)
+        writing = replay(settings, chunks, pace, flush=flush, strict=strict, on_progress=report, on_stop=_print_stopped)
         done = asyncio.run(writing)
-    _tell(done, settings, flush)
+    _print_summary(done, settings, flush)
     if as_json:
         print_json(findings.flat(asdict(done)) | {"events_per_s": done.events_per_s})
         return
@@ -85,7 +85,7 @@ def command(
     )
 
 
-def _tell_stopped(records: int, place: str) -> None:
+def _print_stopped(records: int, place: str) -> None:
     """Say what an early end has left on the topic."""
     if not records:
         err.print("Stopped early: nothing was written")
@@ -94,10 +94,10 @@ def _tell_stopped(records: int, place: str) -> None:
     err.print(f"Stopped early: {records:,} records were written and acknowledged{up_to}", soft_wrap=True)
 
 
-def _tell(done: Replayed, settings: Settings, flush: bool | None) -> None:
+def _print_summary(done: Replayed, settings: Settings, flush: bool | None) -> None:
     if done.source.dead_letters_by_reason:
         err.print("A worker will make dead letters of these:", findings.dead_letters(done.source), soft_wrap=True)
-    findings.tell_disorder(done.source, settings)
+    findings.warn_disorder(done.source, settings)
     if flush is None and not done.flushed:
         err.print(
             f"Note: {settings.topics.events} held records before, so no heartbeats were sent: they would have settled"

@@ -157,7 +157,7 @@ def run(arguments: Sequence[str]) -> int:
         result = typer.main.get_command(app).main(list(arguments), prog_name="sie", standalone_mode=False)
         sys.stdout.flush()
     except SieError as error:
-        _tell(f"sie: {error}")
+        _print_error(f"sie: {error}")
         return error.exit_code
     except typer.TyperException as error:
         return _wrong_use(error)
@@ -174,7 +174,7 @@ def run(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _tell(message: str) -> None:
+def _print_error(message: str) -> None:
     """Say what went wrong; further lines are indented, so that none can pass for the word of another command."""
     err.print(Text(message.replace("\n", "\n  ")), soft_wrap=True)
 
@@ -184,7 +184,7 @@ def _wrong_use(error: typer.TyperException) -> int:
     ctx = getattr(error, "ctx", None)
     path = ctx.command_path if ctx else "sie"
     if message := error.format_message():
-        _tell(f"{path}: {message} ('{path} --help' explains.)")
+        _print_error(f"{path}: {message} ('{path} --help' explains.)")
     return UsageError.exit_code
 
 

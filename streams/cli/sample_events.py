@@ -63,12 +63,12 @@ def command(
         simulation = simulate(scenario)
     if not duplicates:
         simulation = simulation.without_duplicates()
-    with progress("Write") as tell:
-        _write(target, simulation, tell)
+    with progress("Write") as advance:
+        _write(target, simulation, advance)
     if as_json:
         print_json(_document(target, simulation) | {"seconds": time.monotonic() - begin})
     else:
-        _tell(target, simulation)
+        _print_summary(target, simulation)
 
 
 def _require_free(target: SimulationFiles, force: bool) -> None:
@@ -79,9 +79,9 @@ def _require_free(target: SimulationFiles, force: bool) -> None:
             raise UsageError(f"--out: {path} exists: choose another name, or replace it with --force")
 
 
-def _write(target: SimulationFiles, simulation: Simulation, tell: Callable[[int, float], None]) -> None:
+def _write(target: SimulationFiles, simulation: Simulation, advance: Callable[[int, float], None]) -> None:
     try:
-        target.write(simulation, tell)
+        target.write(simulation, advance)
     except OSError as error:
         raise UsageError(f"--out: cannot write {target.path}: {error.strerror or error}") from None
 
@@ -102,7 +102,7 @@ def _document(target: SimulationFiles, simulation: Simulation) -> dict[str, obje
     }
 
 
-def _tell(target: SimulationFiles, simulation: Simulation) -> None:
+def _print_summary(target: SimulationFiles, simulation: Simulation) -> None:
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in simulation.counts_by_kind().items() if count)
     size = f"{target.path.stat().st_size / 1e6:.1f} MB"
     out.print(f"{target.path}: {simulation.events:,} events ({kinds}), {size}", soft_wrap=True)

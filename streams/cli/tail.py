@@ -15,7 +15,7 @@ from sie_online import tables
 from sie_online.client.reader import Span, TopicReader
 from sie_online.client.unreadable import Unreadable
 from sie_online.errors import UsageError
-from streams.cli.common import Json, Strict, err, get_settings, out, print_json, require_writable, tell_unreadable
+from streams.cli.common import Json, Strict, err, get_settings, out, print_json, require_writable, warn_unreadable
 from streams.cli.progress import progress
 from streams.cli.views import VIEWS, Kind, View
 
@@ -80,7 +80,7 @@ def command(
     else:
         with progress(view.topic, "rows") as report:
             asyncio.run(_tail(view, ParquetSink(view, parquet, report), begin, until_idle, limit, unreadable))
-    tell_unreadable(unreadable, view.topic)
+    warn_unreadable(unreadable, view.topic)
 
 
 def _check(as_json: bool, parquet: Path | None, until_idle: float | None, limit: int | None) -> None:

@@ -17,7 +17,7 @@ def in_background(work: Callable[[], T]) -> asyncio.Future[T]:
     loop = asyncio.get_running_loop()
     result: asyncio.Future[T] = loop.create_future()
 
-    def tell(outcome: Callable[[], None]) -> None:
+    def resolve(outcome: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop has gone meanwhile
             loop.call_soon_threadsafe(lambda: None if result.done() else outcome())
 
@@ -25,9 +25,9 @@ def in_background(work: Callable[[], T]) -> asyncio.Future[T]:
         try:
             value = work()
         except BaseException as error:  # noqa: BLE001 - raised where the result is awaited
-            tell(partial(result.set_exception, error))
+            resolve(partial(result.set_exception, error))
         else:
-            tell(partial(result.set_result, value))
+            resolve(partial(result.set_result, value))
 
     threading.Thread(target=run, daemon=True).start()
     return result

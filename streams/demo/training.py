@@ -131,11 +131,11 @@ async def _submit_poisoned(settings: Settings, store: Path) -> list[str] | None:
         *command, env=environment(settings), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     try:
-        told, complaint = await process.communicate()
+        output, complaint = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
     if process.returncode not in (0, 1):
         raise SieError(f"the poisoned candidate could not be judged: {complaint.decode(errors='replace')[-500:]}")
-    reasons: list[str] = json.loads(told)["reasons"]
+    reasons: list[str] = json.loads(output)["reasons"]
     return reasons if process.returncode else None

@@ -1,4 +1,4 @@
-"""Announcements that are repeated: told to fresh shards, and kept as files beside the artifacts they name.
+"""Announcements that are repeated: scheduled in fresh shards, and kept as files beside the artifacts they name.
 
 In a folder, ``models/records.jsonl`` holds the records of ``sie.models.v1``, one ``{"key": …, "value": …}`` a line,
 and ``models/<model>`` the artifacts, as in a store. An evaluation with a trainer writes such a folder, for another one
@@ -45,9 +45,9 @@ class Repeated:
         """Nothing is learnt from them here."""
 
     def look(self, shards: Sequence[Shard]) -> None:
-        """Tell the shards what they have not heard."""
+        """Have the shards adopt what they do not know."""
         for shard in shards:
-            tell(shard, self._registry, self._artifact_of)
+            schedule_announced(shard, self._registry, self._artifact_of)
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -60,7 +60,7 @@ class Record(msgspec.Struct, frozen=True):
 _record = msgspec.json.Decoder(Record)
 
 
-def tell(shard: Shard, registry: ModelRegistry, artifact_of: ArtifactOf) -> None:
+def schedule_announced(shard: Shard, registry: ModelRegistry, artifact_of: ArtifactOf) -> None:
     """Have ``shard`` adopt what it has not heard of yet, each version where it applies.
 
     Raises:

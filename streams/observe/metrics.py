@@ -163,8 +163,8 @@ class Metrics:
 
     def watch_trainer(self, restarts: Callable[[], int]) -> None:
         """Ask ``restarts`` at every scrape how often the worker's own trainer was started anew."""
-        told = "Times that the worker's own trainer was started anew."
-        self.registry.register(ReadCounter("sie_trainer_restarts", told, restarts))
+        documentation = "Times that the worker's own trainer was started anew."
+        self.registry.register(ReadCounter("sie_trainer_restarts", documentation, restarts))
 
     def revoke(self, partition: int) -> None:
         """The partition is another worker's: what it was here is no longer true."""

@@ -21,7 +21,7 @@ from sie_online.ingest.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import Shard
 from streams.model_registry.loaded import ArtifactOf
-from streams.model_registry.recorded import tell
+from streams.model_registry.recorded import schedule_announced
 from streams.model_registry.registry import ModelRegistry
 
 REVISIONS = 1 << 20
@@ -77,7 +77,7 @@ class Claims:
                 unlike = _unlike(ours[name], theirs[name])
                 differs |= unlike
                 for row in np.flatnonzero(unlike)[: max(0, SHOWN - len(finding.differences))].tolist():
-                    finding.differences.append(_told(name, ours, theirs, row))
+                    finding.differences.append(_difference(name, ours, theirs, row))
         finding.different += int(differs.sum())
         finding.equal += int((~differs).sum())
 
@@ -147,7 +147,7 @@ async def _recompute(
 
 def _shard(settings: Settings, partition: int, registry: ModelRegistry, artifact_of: ArtifactOf) -> Shard:
     shard = Shard(settings, partition)
-    tell(shard, registry, artifact_of)
+    schedule_announced(shard, registry, artifact_of)
     return shard
 
 
@@ -201,6 +201,6 @@ def _unlike(ours: pa.ChunkedArray, theirs: pa.ChunkedArray) -> NDArray[np.bool_]
     return found
 
 
-def _told(name: str, ours: pa.Table, theirs: pa.Table, row: int) -> str:
+def _difference(name: str, ours: pa.Table, theirs: pa.Table, row: int) -> str:
     place = "/".join(str(ours[part][row].as_py()) for part in ("partition", "offset", "revision"))
     return f"{place}: {name} is {theirs[name][row].as_py()!r}, recomputed {ours[name][row].as_py()!r}"

@@ -49,7 +49,7 @@ def attempt(
     gate: Gate,
     version: str,
     *,
-    tell: Callable[[Progress], None],
+    on_progress: Callable[[Progress], None],
     should_stop: Callable[[], bool],
 ) -> Attempt:
     """Fine-tune on ``view``, and judge the candidate against ``current``.
@@ -63,7 +63,7 @@ def attempt(
     parent = _parent(net, settings)
     if parent is None:
         settings = replace(settings, mode="full")  # there is no body yet that heads could be put on
-    candidate = fine_tune(view.samples, settings, parent, on_progress=tell, should_stop=should_stop)
+    candidate = fine_tune(view.samples, settings, parent, on_progress=on_progress, should_stop=should_stop)
     trained = time.perf_counter()
     origin = origin_of(version, current.version if parent is not None else None, view.schema_hash)
     contents, manifest = judged(candidate, ordered(view.samples), net, gate, origin)

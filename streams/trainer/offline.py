@@ -25,7 +25,7 @@ from sie_online.settings import Settings
 from sie_online.shard import Shard
 from streams.model_registry import artifacts
 from streams.model_registry.loaded import Loaded
-from streams.model_registry.recorded import Recorder, tell
+from streams.model_registry.recorded import Recorder, schedule_announced
 from streams.observe.metrics import Metrics
 from streams.store.backend import Backend
 from streams.trainer.attempt import Attempt, Current, attempt
@@ -147,7 +147,7 @@ class OfflineTrainer:
                 return done
             self._recorder.withdraw(NET, offsets, now_ms)
         for shard in shards:
-            tell(shard, self._recorder.registry, self._loaded.get)
+            schedule_announced(shard, self._recorder.registry, self._loaded.get)
         return replace(done, offsets=offsets)
 
     def _begun(self, view: View, clock_ms: int) -> FineTuned:
@@ -166,7 +166,7 @@ class OfflineTrainer:
             fine_tune_of(self._settings),
             gate_of(self._settings),
             version,
-            tell=lambda _: None,
+            on_progress=lambda _: None,
             should_stop=lambda: False,
         )
 

@@ -16,7 +16,7 @@ from sie_online.settings import Settings
 from sie_online.shard import Shard
 from streams.model_registry import artifacts
 from streams.model_registry.loaded import Loaded
-from streams.model_registry.recorded import Recorder, tell
+from streams.model_registry.recorded import Recorder, schedule_announced
 from streams.store.backend import Backend
 from streams.trainer.metrics import Outcome
 from streams.trainer.priors import LEAST_PARTITIONS, Cadence, Learned, Pooled, judges, pooled, pools, suffice
@@ -67,7 +67,7 @@ class OfflinePriors:
         offsets = {shard.partition: shard.next_offset + 1 for shard in shards}
         self._recorder.publish(made.contents.data, manifest, offsets, manifest.created_at_ms)
         for shard in shards:
-            tell(shard, self._recorder.registry, self._loaded.get)
+            schedule_announced(shard, self._recorder.registry, self._loaded.get)
         return Outcome.ACCEPTED
 
     def _named(self, clock_ms: int, processed: int) -> str:

@@ -74,7 +74,7 @@ class TrainerProcess:
         try:
             await self._announcer.start()
             self._ready = True
-            self._tell_announced()
+            self._report_announced()
             await self._until(stop)
         finally:
             self._ready = False
@@ -104,12 +104,12 @@ class TrainerProcess:
         while True:
             try:
                 if await self._announcer.follow(FOLLOW_S):
-                    self._tell_announced()
+                    self._report_announced()
             except UnreachableError as error:
                 log.warning("the model registry cannot be read; trying again: %s", error)
                 await asyncio.sleep(RETRY_S)
 
-    def _tell_announced(self) -> None:
+    def _report_announced(self) -> None:
         self._metrics.set_announced(self._announcer.registered_net.newest, self._announcer.in_force)
 
     # -- health

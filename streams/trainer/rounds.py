@@ -151,7 +151,7 @@ class Rounds:
         log.info("fine-tune begins", extra={"version": version, "samples": len(view.samples), "from": current.version})
         deadline = time.monotonic() + self._settings.trainer.fine_tune.longest_s
 
-        def tell(progress: Progress) -> None:
+        def on_progress(progress: Progress) -> None:
             figures = {"epoch": progress.epoch, "of": progress.epochs, "loss": round(progress.loss, 6)}
             log.info("fine-tuning: %s", progress.note, extra=figures | {"samples_per_s": round(progress.samples_per_s)})
             if progress.epoch:
@@ -164,7 +164,7 @@ class Rounds:
             fine_tune_of(self._settings),
             gate_of(self._settings),
             version,
-            tell=tell,
+            on_progress=on_progress,
             should_stop=lambda: self._stopping.is_set() or time.monotonic() > deadline,
         )
 

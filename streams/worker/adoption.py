@@ -61,9 +61,9 @@ class Adoptions:
         """
         async with self._reading:
             await self._reader.catch_up()
-        self._tell_announced()
+        self._report_announced()
 
-    async def heard(self) -> bool:
+    async def has_news(self) -> bool:
         """Wait a moment for announcements; whether there is something to offer."""
         try:
             async with self._reading:
@@ -72,13 +72,15 @@ class Adoptions:
             log.warning("announcements cannot be read: %s", error)
             await asyncio.sleep(POLL_S)
             return False
-        self._tell_announced()
+        self._report_announced()
         again, self._incomplete = self._incomplete, False
         return news or again
 
     async def offer(self, lease: ShardLease) -> None:
-        """Tell the shard of ``lease`` what it has not heard yet. The line stands still while it is told, not longer."""
-        for adoption in [each for registered in self._reader.registry.values() for each in _unheard(registered, lease)]:
+        """Tell the shard of ``lease`` what it does not know yet. Its batches wait while it is told, not longer."""
+        for adoption in [
+            each for registered in self._reader.registry.values() for each in _not_yet_known(registered, lease)
+        ]:
             try:
                 artifact = await asyncio.to_thread(self.loaded.get, adoption, lease.partition)
             except LookupError:
@@ -86,18 +88,18 @@ class Adoptions:
                 continue
             async with lease.processing:
                 started = time.perf_counter()
-                if adoption.n > _told(lease, adoption.model):
-                    self._tell(lease, adoption, artifact)
+                if adoption.n > _latest_known(lease, adoption.model):
+                    self._schedule(lease, adoption, artifact)
                 self._metrics.observe_stage("adopt", time.perf_counter() - started)
 
-    def _tell(self, lease: ShardLease, adoption: Adoption, artifact: Artifact | None) -> None:
+    def _schedule(self, lease: ShardLease, adoption: Adoption, artifact: Artifact | None) -> None:
         if not lease.shard.schedule(adoption, artifact):
             lease.late.append((adoption, artifact))
-        said = {"partition": lease.partition, "model": adoption.model, "version": adoption.version}
-        said |= {"announcement": adoption.n}
-        log.info("model heard of", extra=said | {"offset": adoption.offset, "late": bool(lease.late)})
+        fields = {"partition": lease.partition, "model": adoption.model, "version": adoption.version}
+        fields |= {"announcement": adoption.n}
+        log.info("model heard of", extra=fields | {"offset": adoption.offset, "late": bool(lease.late)})
 
-    def _tell_announced(self) -> None:
+    def _report_announced(self) -> None:
         for model, registered in self._reader.registry.items():
             self._metrics.set_announced(model, registered.newest)
 
@@ -119,11 +121,11 @@ class Adoptions:
             )
 
 
-def _unheard(registered: RegisteredModel, lease: ShardLease) -> Iterable[Adoption]:
-    return registered.adoptions(lease.partition, after=_told(lease, registered.model))
+def _not_yet_known(registered: RegisteredModel, lease: ShardLease) -> Iterable[Adoption]:
+    return registered.adoptions(lease.partition, after=_latest_known(lease, registered.model))
 
 
-def _told(lease: ShardLease, model: str) -> int:
+def _latest_known(lease: ShardLease, model: str) -> int:
     """Number of the newest announcement of ``model`` that the shard has heard of."""
     return max(
         [lease.shard.latest_known(model), *(adoption.n for adoption, _ in lease.late if adoption.model == model)]

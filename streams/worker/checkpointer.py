@@ -104,7 +104,7 @@ class Checkpointer:
                 return
             lease.saved = Position(epoch, snapshot.next_offset)
             lease.checked_at = time.monotonic()
-        self._tell(lease, snapshot.next_offset, written)
+        self._report(lease, snapshot.next_offset, written)
 
     async def _write(self, lease: ShardLease, epoch: int, snapshot: Snapshot) -> Written | None:
         """The store's answer; None if the shard was given up while it was asked."""
@@ -115,7 +115,7 @@ class Checkpointer:
                 return None  # a successor may well have claimed it by now
             die(error.exit_code, f"partition {lease.partition}: {error}")
 
-    def _tell(self, lease: ShardLease, offset: int, written: Written) -> None:
+    def _report(self, lease: ShardLease, offset: int, written: Written) -> None:
         self._consumer.checkpointed(lease.partition, offset)
         self._vitals.saved(lease.partition, everything=not lease.unsaved)
         if not self._leases.holds(lease):

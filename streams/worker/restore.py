@@ -89,7 +89,7 @@ class Ownership:
             lease.shard.close()
             return self._restore(lease.partition, epoch, place)
         lease.epoch = lease.shard.generation = epoch
-        log.info("shard kept", extra=_told(lease))
+        log.info("shard kept", extra=_log_fields(lease))
         return lease
 
     def _restore(self, partition: int, epoch: int, place: LogPlace) -> ShardLease:
@@ -115,7 +115,7 @@ class Ownership:
             saved = Position(loaded.epoch, loaded.next_offset)
         begin = NOWHERE if left_behind else offset
         lease = ShardLease(shard=shard, epoch=epoch, saved=saved, n_partitions=place.n_partitions, begin=begin)
-        log.info("shard restored", extra=_told(lease) | {"seconds": round(time.monotonic() - started, 3)})
+        log.info("shard restored", extra=_log_fields(lease) | {"seconds": round(time.monotonic() - started, 3)})
         return lease
 
     def _begin(self, stored: Loaded | None, place: LogPlace) -> tuple[Loaded | None, int]:
@@ -141,5 +141,5 @@ class Ownership:
             return None
 
 
-def _told(lease: ShardLease) -> dict[str, int]:
+def _log_fields(lease: ShardLease) -> dict[str, int]:
     return {"partition": lease.partition, "epoch": lease.epoch, "offset": lease.shard.next_offset}

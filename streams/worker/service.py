@@ -138,7 +138,7 @@ class Worker(mode.Service):
     async def _listen(self) -> None:
         """Tell the shards of every model that is announced."""
         while not self.should_stop:
-            if await self._adoptions.heard():
+            if await self._adoptions.has_news():
                 for lease in self.leases:
                     await self._adoptions.offer(lease)
 

@@ -27,27 +27,27 @@ PROGRESS_S = 10
 """Between two lines in the log while kernels are compiled."""
 
 
-def prepare(settings: Settings, tell: Callable[[str], None]) -> None:
+def prepare(settings: Settings, on_stage: Callable[[str], None]) -> None:
     """Check and warm up; blocks for seconds, or for two minutes where the kernels were never compiled.
 
-    ``tell`` hears what it is at, from whatever thread.
+    ``on_stage`` hears what it is at, from whatever thread.
 
     Raises:
         UnreachableError: store or broker does not answer.
         TopicError: a topic is missing or of the wrong shape.
         AccessError: the brokers do not allow what a worker does.
     """
-    tell("checking the store")
+    on_stage("checking the store")
     check_store(settings)
-    tell("checking the topics")
+    on_stage("checking the topics")
     asyncio.run(check_topics(settings, access.worker(settings)))
-    compile_kernels(tell)
+    compile_kernels(on_stage)
 
 
-def compile_kernels(tell: Callable[[str], None]) -> None:
+def compile_kernels(on_stage: Callable[[str], None]) -> None:
     """Compile the kernels, or load them from their cache, telling how many are there."""
     started, done = time.monotonic(), threading.Event()
-    threading.Thread(target=_tell_progress, args=(tell, done), daemon=True).start()
+    threading.Thread(target=_report_progress, args=(on_stage, done), daemon=True).start()
     try:
         warm_up()
     finally:
@@ -55,10 +55,10 @@ def compile_kernels(tell: Callable[[str], None]) -> None:
     log.info("kernels ready", extra={"seconds": round(time.monotonic() - started, 1)})
 
 
-def _tell_progress(tell: Callable[[str], None], done: threading.Event) -> None:
+def _report_progress(on_stage: Callable[[str], None], done: threading.Event) -> None:
     for second in itertools.count():
         ready, there_are = jit.progress()
-        tell(f"compiling kernels ({ready} of {there_are})")
+        on_stage(f"compiling kernels ({ready} of {there_are})")
         if second % PROGRESS_S == PROGRESS_S // 2:
             log.info("compiling kernels", extra={"ready": ready, "of": there_are, "cache": jit.config.CACHE_DIR})
         if done.wait(1.0):

@@ -90,7 +90,7 @@ def measure(
     seconds: float,
     warm_s: float,
     window_s: float,
-    tell: Callable[[str], None],
+    on_note: Callable[[str], None],
 ) -> Latencies:
     """Run the rates one after the other over one worker."""
     settings = arena.settings("latency", labels={"window_s": window_s})
@@ -102,7 +102,7 @@ def measure(
         readings = []
         for rate in rates:
             readings.append(_reading(settings, at, worker, broker, rate, seconds, warm_s))
-            tell(f"{rate:,} events/s: " + ", ".join(f"{k} {v:.1f} ms" for k, v in readings[-1].latency_ms.items()))
+            on_note(f"{rate:,} events/s: " + ", ".join(f"{k} {v:.1f} ms" for k, v in readings[-1].latency_ms.items()))
         code, said = worker.stop(), worker.text()
         (BENCH / "latency-worker.log").write_text(said)
         if code:

@@ -58,7 +58,7 @@ def main() -> int:
             out = given.out or (RESULT_WITH_TRAINER if given.with_trainer else RESULT)
             report = measure(given.events, given.partitions, given.rounds, given.stock_events, given.with_trainer)
     except KeyboardInterrupt:
-        tell("interrupted")
+        log("interrupted")
         return 130
     report.write(out)
     print(f"\n{report}\n\n{out}")
@@ -68,7 +68,7 @@ def main() -> int:
 def measure(n_events: int, n_partitions: int, n_rounds: int, n_stock: int, with_trainer: bool) -> Report:
     """Write the events, warm the broker up, run the rounds."""
     with _arena(n_partitions) as (empty, broker):
-        tell(f"writing about {n_events:,} events to {n_partitions} partitions")
+        log(f"writing about {n_events:,} events to {n_partitions} partitions")
         written = write_events(empty, n_events, _now_and_then(lambda n, _share: f"written {n:,}"))
         arena = replace(empty, records=written.records + written.heartbeats)
         stock = 0 if with_trainer else min(n_stock, written.records)
@@ -76,12 +76,12 @@ def measure(n_events: int, n_partitions: int, n_rounds: int, n_stock: int, with_
             describe(),
             {"records": arena.records, "partitions": n_partitions, "stock_events": stock, "checkpoint_s": CHECKPOINT_S},
         )
-        tell(f"{arena.records:,} records; one unmeasured fetch to warm the broker up")
+        log(f"{arena.records:,} records; one unmeasured fetch to warm the broker up")
         run_fetch(arena, broker, "warm-up")
         for number in range(1, n_rounds + 1):
             report.busy_before.append(busy_cores())
             if note := warning(report.busy_before[-1]):
-                tell(note)
+                log(note)
             report.rounds.append(_round(arena, broker, number, n_rounds, stock))
     return report
 
@@ -90,9 +90,9 @@ def latencies(n_partitions: int, rates: Sequence[int], seconds: float, window_s:
     """Create the topics and run the rates."""
     with _arena(n_partitions) as (arena, broker):
         if note := warning(busy_cores()):
-            tell(note)
+            log(note)
         asyncio.run(create_topics(arena.settings("source")))
-        return measure_latency(arena, broker, rates, seconds, window_s + SETTLED_S, window_s, tell)
+        return measure_latency(arena, broker, rates, seconds, window_s + SETTLED_S, window_s, log)
 
 
 def _round(arena: Arena, broker: Broker, number: int, n_rounds: int, n_stock: int) -> dict[str, Run]:
@@ -112,9 +112,9 @@ def _round(arena: Arena, broker: Broker, number: int, n_rounds: int, n_stock: in
         contestants[WITH_TRAINER] = lambda: run_worker(arena, broker, f"trainer-{number}", progress, trainer=True)
     runs = {}
     for name, contest in contestants.items():
-        tell(f"{at}: {name} starts")
+        log(f"{at}: {name} starts")
         runs[name] = contest()
-        tell(f"{at}: {name} {runs[name].rate:,.0f} events/s ({runs[name].events:,} in {runs[name].seconds:.2f} s)")
+        log(f"{at}: {name} {runs[name].rate:,.0f} events/s ({runs[name].events:,} in {runs[name].seconds:.2f} s)")
     return runs
 
 
@@ -125,7 +125,7 @@ def _arena(n_partitions: int) -> Iterator[tuple[Arena, Broker]]:
     with tempfile.TemporaryDirectory(dir=BENCH, prefix="run-") as folder:
         data = Path(folder) / "broker"
         data.mkdir()
-        tell("starting Apache Kafka")
+        log("starting Apache Kafka")
         with apache_kafka(data) as broker:
             yield Arena(broker.address, Path(folder), n_partitions), broker
 
@@ -138,7 +138,7 @@ def _now_and_then(words: Callable[..., str]) -> Callable[..., None]:
         nonlocal told
         if time.monotonic() - told >= TELL_EVERY_S:
             told = time.monotonic()
-            tell(words(*state))
+            log(words(*state))
 
     return progress
 
@@ -146,7 +146,7 @@ def _now_and_then(words: Callable[..., str]) -> Callable[..., None]:
 BEGAN = time.monotonic()
 
 
-def tell(line: str) -> None:
+def log(line: str) -> None:
     """One line of progress, with the seconds since the start."""
     print(f"[{time.monotonic() - BEGAN:6.1f} s] {line}", flush=True)
 

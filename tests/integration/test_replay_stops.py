@@ -80,9 +80,9 @@ def cut() -> None:
 def test_a_file_that_is_cut_leaves_what_was_read_and_says_up_to_where(
     made: Settings, replayed: Replay, as_json: list[str]
 ) -> None:
-    code, out, told = replayed(made, then([chunk(0), chunk(1)], cut), *as_json)
+    code, out, stderr = replayed(made, then([chunk(0), chunk(1)], cut), *as_json)
     assert (code, out) == (2, "")
-    assert told.splitlines()[-2:] == [
+    assert stderr.splitlines()[-2:] == [
         "Stopped early: 6,000 records were written and acknowledged, all of them up to a.csv, line 6001",
         "sie: a.csv.gz ends in the middle: it was cut",
     ]
@@ -94,9 +94,9 @@ def test_ctrl_c_while_a_silent_pipe_is_read_ends_at_once(made: Settings, replaye
         signal.raise_signal(signal.SIGINT)
         pytest.fail("the read went on")
 
-    code, _, told = replayed(made, then([chunk(0)], press))
+    code, _, stderr = replayed(made, then([chunk(0)], press))
     assert code == 130
-    assert told.endswith(
+    assert stderr.endswith(
         "Stopped early: 3,000 records were written and acknowledged, all of them up to a.csv, line 3001\n"
     )
     assert written(made) == 3_000
@@ -114,11 +114,11 @@ def test_ctrl_c_between_two_records_leaves_and_counts_those_before(
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(EventWriter, "write", press)
-    code, _, told = replayed(made, [chunk(0)], "--rate", "1000")
+    code, _, stderr = replayed(made, [chunk(0)], "--rate", "1000")
     count = written(made)
     assert code == 130
     assert 0 < count < SIZE
-    assert f"{count:,} records were written and acknowledged, all of them up to a.csv, line {count + 1}\n" in told
+    assert f"{count:,} records were written and acknowledged, all of them up to a.csv, line {count + 1}\n" in stderr
 
 
 def test_a_broker_that_goes_away_is_3_and_only_what_it_acknowledged_counts(
@@ -133,36 +133,36 @@ def test_a_broker_that_goes_away_is_3_and_only_what_it_acknowledged_counts(
             own.stop()
             yield chunk(1)
 
-        code, _, told = replayed(mortal, source(), "--rate", "6000", "--no-flush")
+        code, _, stderr = replayed(mortal, source(), "--rate", "6000", "--no-flush")
         own.restart()
         there = written(mortal)
-    acknowledged = re.search(r"Stopped early: ([\d,]+) records were written", told)
+    acknowledged = re.search(r"Stopped early: ([\d,]+) records were written", stderr)
     assert code == 3
-    assert acknowledged is not None, told
-    assert SIZE / 2 < int(acknowledged[1].replace(",", "")) <= there < 2 * SIZE, told
-    assert "all of them up to a.csv, line " in told
+    assert acknowledged is not None, stderr
+    assert SIZE / 2 < int(acknowledged[1].replace(",", "")) <= there < 2 * SIZE, stderr
+    assert "all of them up to a.csv, line " in stderr
     gc.collect()
     assert "never retrieved" not in caplog.text, "one sentence, and no trace of every batch under way"
 
 
 def test_of_a_small_file_without_an_event_nothing_is_written(made: Settings, replayed: Replay) -> None:
-    code, _, told = replayed(made, [chunk(0, bad=range(SIZE)), Chunk([], 1.0)])
+    code, _, stderr = replayed(made, [chunk(0, bad=range(SIZE)), Chunk([], 1.0)])
     assert code == 2
-    assert told.splitlines()[-2] == "Stopped early: nothing was written"
-    assert told.splitlines()[-1].startswith("sie: none of the 3,000 records is a valid event: user_id, item_id, ")
+    assert stderr.splitlines()[-2] == "Stopped early: nothing was written"
+    assert stderr.splitlines()[-1].startswith("sie: none of the 3,000 records is a valid event: user_id, item_id, ")
     assert written(made) == 0
 
 
 def test_of_a_large_one_what_was_written_before_is_told(made: Settings, replayed: Replay) -> None:
-    code, _, told = replayed(made, [chunk(n, bad=range(SIZE)) for n in range(3)])
+    code, _, stderr = replayed(made, [chunk(n, bad=range(SIZE)) for n in range(3)])
     assert code == 2
-    assert "Stopped early: 6,000 records were written and acknowledged, all of them up to a.csv, line 6001\n" in told
-    assert "none of the 9,000 records is a valid event" in told
+    assert "Stopped early: 6,000 records were written and acknowledged, all of them up to a.csv, line 6001\n" in stderr
+    assert "none of the 9,000 records is a valid event" in stderr
     assert written(made) == 6_000
 
 
 def test_a_first_chunk_without_an_event_is_written_before_the_others(made: Settings, replayed: Replay) -> None:
-    code, out, told = replayed(made, [chunk(0, bad=range(SIZE)), chunk(1, bad=[7]), Chunk([], 1.0)], "--json")
+    code, out, stderr = replayed(made, [chunk(0, bad=range(SIZE)), chunk(1, bad=[7]), Chunk([], 1.0)], "--json")
     assert code == 0
     found = json.loads(out)
     assert (found["records"], found["heartbeats"]) == (6_000, 3)
@@ -170,15 +170,15 @@ def test_a_first_chunk_without_an_event_is_written_before_the_others(made: Setti
     assert [one["place"] for one in found["dead_letter_examples"]["missing_field"]] == [
         f"a.csv, line {n}" for n in (2, 3, 4)
     ]
-    assert "missing_field: 3,001, the first:\n  a.csv, line 2: " in told
+    assert "missing_field: 3,001, the first:\n  a.csv, line 2: " in stderr
     assert written(made) == 6_003
 
 
 def test_strict_writes_nothing_of_the_chunk_with_the_first_dead_letter(made: Settings, replayed: Replay) -> None:
-    code, _, told = replayed(made, [chunk(0), chunk(1, bad=[7, 9])], "--strict")
+    code, _, stderr = replayed(made, [chunk(0), chunk(1, bad=[7, 9])], "--strict")
     assert code == 2
-    assert told.splitlines()[-2].endswith("all of them up to a.csv, line 3001")
-    assert told.splitlines()[-1].startswith("sie: a.csv, line 3009: missing_field: ")
+    assert stderr.splitlines()[-2].endswith("all of them up to a.csv, line 3001")
+    assert stderr.splitlines()[-1].startswith("sie: a.csv, line 3009: missing_field: ")
     assert written(made) == 3_000
 
 
@@ -187,7 +187,7 @@ def test_a_purchase_that_comes_after_its_views_have_settled_is_told_and_what_to_
 ) -> None:
     late = event(9_999, "purchase", at_s=-7_200.0, user="u1")
     rows = [*(good(n) for n in range(10)), WireRecord(b"u1", json.dumps(late).encode())]
-    code, _, told = replayed(made, [Chunk(rows, 1.0)])
+    code, _, stderr = replayed(made, [Chunk(rows, 1.0)])
     assert code == 0
-    assert "Note: late events: 1, by up to 2 h, among them conversions and returns: 1." in told
-    assert "raise labels.lateness_s (now 0 s)" in told
+    assert "Note: late events: 1, by up to 2 h, among them conversions and returns: 1." in stderr
+    assert "raise labels.lateness_s (now 0 s)" in stderr

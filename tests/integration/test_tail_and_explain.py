@@ -199,11 +199,11 @@ def test_interrupting_tail_is_clean(following: subprocess.Popen[str]) -> None:
 
 
 def test_explain_tells_scores_shares_and_revisions(sie: Callable[..., Done]) -> None:
-    (told,) = sie("explain", "event-0-0", "--json").documents()
-    assert (told["label"], told["weight"], told["final"]) == (1, 2.0, True)
-    assert told["factors"]["noise"]["share"] == pytest.approx(2 / 3)
-    assert sum(factor["share"] for factor in told["factors"].values()) == pytest.approx(1)
-    assert [(row["revision"], row["generation"]) for row in told["revisions"]] == [(0, 2), (1, 2)]
+    (explained,) = sie("explain", "event-0-0", "--json").documents()
+    assert (explained["label"], explained["weight"], explained["final"]) == (1, 2.0, True)
+    assert explained["factors"]["noise"]["share"] == pytest.approx(2 / 3)
+    assert sum(factor["share"] for factor in explained["factors"].values()) == pytest.approx(1)
+    assert [(row["revision"], row["generation"]) for row in explained["revisions"]] == [(0, 2), (1, 2)]
 
 
 def test_explain_draws_each_parts_share(sie: Callable[..., Done]) -> None:
@@ -222,11 +222,11 @@ def test_explain_says_how_far_it_looked_for_an_unknown_event(sie: Callable[..., 
 
 
 def test_explain_says_why_no_net_explains_a_weight(sie: Callable[..., Done]) -> None:
-    (told,) = sie("explain", "event-0-0", "--json").documents()
-    assert told["influence"] is None
-    assert told["influence_unknown"] == "no net was in force when it settled"
-    (told,) = sie("explain", "event-0-1", "--json").documents()
-    assert told["influence_unknown"] == "the event has not settled yet"
+    (explained,) = sie("explain", "event-0-0", "--json").documents()
+    assert explained["influence"] is None
+    assert explained["influence_unknown"] == "no net was in force when it settled"
+    (explained,) = sie("explain", "event-0-1", "--json").documents()
+    assert explained["influence_unknown"] == "the event has not settled yet"
 
 
 async def _under_a_net(settings: Settings) -> float:
@@ -258,16 +258,16 @@ async def _under_a_net(settings: Settings) -> float:
 def test_explain_shows_which_inputs_moved_f(sie: Callable[..., Done], published: Settings) -> None:
     asyncio.run(create_topics(published))
     f = asyncio.run(_under_a_net(published))
-    (told,) = sie("explain", "event-0-7", "--json").documents()
-    found = told["influence"]
-    assert told["influence_unknown"] is None
+    (explained,) = sie("explain", "event-0-7", "--json").documents()
+    found = explained["influence"]
+    assert explained["influence_unknown"] is None
     assert found["f"] == pytest.approx(f, abs=1e-5)
-    assert math.log(found["f"] / found["mean_f"]) == pytest.approx(told["factors"]["influence"]["log"], abs=1e-4)
+    assert math.log(found["f"] / found["mean_f"]) == pytest.approx(explained["factors"]["influence"]["log"], abs=1e-4)
     moved = sum(each["logit"] for each in found["contributions"])
     assert moved == pytest.approx(found["logit"] - found["baseline_logit"], abs=1e-9)
     assert found["contributions"][0]["name"] in sie("explain", "event-0-7").out
-    (told,) = sie("explain", "event-0-9", "--json").documents()
-    assert told["influence_unknown"].endswith("retention has cut it")
+    (explained,) = sie("explain", "event-0-9", "--json").documents()
+    assert explained["influence_unknown"].endswith("retention has cut it")
     shutil.rmtree(published.store.removeprefix("file://"))
-    (told,) = sie("explain", "event-0-7", "--json").documents()
-    assert told["influence_unknown"].endswith("is gone from the store")
+    (explained,) = sie("explain", "event-0-7", "--json").documents()
+    assert explained["influence_unknown"].endswith("is gone from the store")

@@ -41,11 +41,11 @@ def erase(user: str = WHO) -> dict[str, Any]:
     return dict(json.loads(value))
 
 
-def unkeyed(told: list[dict[str, Any]]) -> list[Record]:
+def unkeyed(events: list[dict[str, Any]]) -> list[Record]:
     """Records as ``records`` makes them, but erasures without a key."""
     return [
-        Record(one.offset, one.value, None) if told[one.offset]["event_type"] == "erase" else one
-        for one in records(told)
+        Record(one.offset, one.value, None) if events[one.offset]["event_type"] == "erase" else one
+        for one in records(events)
     ]
 
 
@@ -63,11 +63,11 @@ def key_of(user: str, settings: Settings | None = None) -> bytes:
 
 def test_after_an_erasure_no_snapshot_holds_the_user_s_key_or_id() -> None:
     shard = Shard(small_settings(), 0)
-    told = [*random_events(300, seed=3), *(event(1000 + n, at_s=9000 + n, user=WHO, item=f"i{n}") for n in range(8))]
-    run(shard, unkeyed(told))
+    events = [*random_events(300, seed=3), *(event(1000 + n, at_s=9000 + n, user=WHO, item=f"i{n}") for n in range(8))]
+    run(shard, unkeyed(events))
     before = held(shard)
     assert key_of(WHO) in before and WHO.encode() in before
-    run(shard, unkeyed([*told, erase()])[len(told) :])
+    run(shard, unkeyed([*events, erase()])[len(events) :])
     for _ in range(2):
         after = shard.snapshot()
         assert after.changed.keys() == after.live  # it refers to no older pack, where the user would still be
@@ -77,9 +77,9 @@ def test_after_an_erasure_no_snapshot_holds_the_user_s_key_or_id() -> None:
 
 
 def test_open_views_end_without_label_and_user_and_become_no_sample() -> None:
-    told = [event(1, user=WHO), event(2, user=WHO, item="i2"), event(3), event(4, "purchase", 5, user=WHO), erase(),
+    events = [event(1, user=WHO), event(2, user=WHO, item="i2"), event(3), event(4, "purchase", 5, user=WHO), erase(),
             event(5, "purchase", 10, user=WHO), heartbeat(9000)]  # fmt: skip
-    outputs = run(Shard(small_settings(), 0), unkeyed(told))
+    outputs = run(Shard(small_settings(), 0), unkeyed(events))
     rows = weights(outputs).to_pylist()
     last = {row["event_id"]: row for row in rows}
     for name, revision in (("e1", 2), ("e2", 1)):  # e1 had been bought
@@ -91,7 +91,7 @@ def test_open_views_end_without_label_and_user_and_become_no_sample() -> None:
     assert last["e3"]["label"] == 0
     assert samples(outputs)["event_id"].to_pylist() == ["e3"]
     assert sum(output.counts.erasures for output in outputs) == 1
-    assert sum(output.counts.events_in for output in outputs) == len(told)
+    assert sum(output.counts.events_in for output in outputs) == len(events)
 
 
 def test_the_user_s_statement_on_the_entities_topic_is_taken_back_after_the_last_one() -> None:
@@ -119,10 +119,10 @@ def test_who_comes_back_is_a_new_user() -> None:
 
 
 def test_an_unknown_user_is_erased_without_a_trace() -> None:
-    told = random_events(400, seed=4)
+    events = random_events(400, seed=4)
     cut = 200
-    plain = weights(run(Shard(small_settings(), 0), unkeyed(told)))
-    outputs = run(Shard(small_settings(), 0), unkeyed([*told[:cut], erase("nobody"), *told[cut:]]))
+    plain = weights(run(Shard(small_settings(), 0), unkeyed(events)))
+    outputs = run(Shard(small_settings(), 0), unkeyed([*events[:cut], erase("nobody"), *events[cut:]]))
     rows = weights(outputs)
     assert [offset - (offset > cut) for offset in rows["offset"].to_pylist()] == plain["offset"].to_pylist()
     assert rows.drop_columns(["offset"]).equals(plain.drop_columns(["offset"]))
@@ -136,10 +136,10 @@ erasures = st.lists(st.tuples(st.integers(1, 380), st.integers(0, 39)), min_size
 def test_what_is_said_depends_neither_on_batches_nor_on_a_restart(
     who: list[tuple[int, int]], cuts: list[int], restart: int
 ) -> None:
-    told = random_events(380, seed=6)
+    events = random_events(380, seed=6)
     for at, user in sorted(who, reverse=True):
-        told.insert(at, erase(f"u{user}"))
-    rows = unkeyed(told)
+        events.insert(at, erase(f"u{user}"))
+    rows = unkeyed(events)
     whole = weights(run(Shard(small_settings(), 0), rows))
     assert weights(run(Shard(small_settings(), 0), rows, cuts)).equals(whole)
 
@@ -152,8 +152,8 @@ def test_what_is_said_depends_neither_on_batches_nor_on_a_restart(
 
 def test_more_open_views_than_one_output_holds_are_all_withdrawn() -> None:
     settings = small_settings(labels={"window_s": 3600, "max_open_views": 1 << 13})
-    told = [*(event(n, at_s=n / 10, user=WHO, item=f"i{n % 50}") for n in range(5_000)), event(9_999, at_s=600)]
-    rows = weights(run(Shard(settings, 0), unkeyed([*told, erase(), heartbeat(9_000)])))
+    events = [*(event(n, at_s=n / 10, user=WHO, item=f"i{n % 50}") for n in range(5_000)), event(9_999, at_s=600)]
+    rows = weights(run(Shard(settings, 0), unkeyed([*events, erase(), heartbeat(9_000)])))
     final = [row for row in rows.to_pylist() if row["final"]]
     assert len(final) == 5_001
     assert sum(row["user_id"] == "" and row["label"] is None for row in final) == 5_000
@@ -165,8 +165,8 @@ def test_under_a_key_the_record_carries_the_published_id_and_is_not_keyed_twice(
     settings = small_settings(privacy={"hmac_key_file": str(file)})
     published = hmac.new(b"k" * 32, WHO.encode(), hashlib.sha256).hexdigest()
     shard = Shard(settings, 0)
-    told = [event(1, user=WHO), erase(published)]
-    run(shard, unkeyed(told))
+    events = [event(1, user=WHO), erase(published)]
+    run(shard, unkeyed(events))
     assert key_of(WHO, settings) not in held(shard)
 
 
