@@ -1,6 +1,6 @@
 """The commit of one checkpoint: ordered steps, each of which may be the last thing this process ever does.
 
-Owns the order and what it promises; names and bytes are ``Shelf``'s, what to rewrite is ``space``'s.
+Owns the order and what it promises; names and bytes are ``ShardFolder``'s, what to rewrite is ``space``'s.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sie_online.errors import CheckpointError, DecisionError, StaleEpochError, UnreachableError
-from streams.checkpoint.folder import Shelf, pack_epoch
+from streams.checkpoint.folder import ShardFolder, pack_epoch
 from streams.checkpoint.manifest import Manifest, Piece
 from streams.checkpoint.space import pieces_to_move
 from streams.store.backend import Part
@@ -29,19 +29,19 @@ KEPT_CLAIMS = 16
 to create one of them again and believe it new."""
 
 
-def check_current(shelf: Shelf, epoch: int) -> None:
+def check_current(folder: ShardFolder, epoch: int) -> None:
     """Prove that ``epoch`` is still the newest claim.
 
     Raises:
         StaleEpochError: a newer one exists.
         UnreachableError: not even our own exists: the store was emptied under us.
     """
-    claims = shelf.claims()
-    newest = max([0, *claims, *(position.epoch for position in shelf.positions())])
+    claims = folder.claims()
+    newest = max([0, *claims, *(position.epoch for position in folder.positions())])
     if newest > epoch:
-        raise StaleEpochError(f"{shelf.folder}: epoch {newest} has been claimed; this owner, epoch {epoch}, must stop")
+        raise StaleEpochError(f"{folder.path}: epoch {newest} has been claimed; this owner, epoch {epoch}, must stop")
     if epoch not in claims:
-        raise UnreachableError(f"{shelf.folder}: the claim of epoch {epoch} is gone; the store was emptied or replaced")
+        raise UnreachableError(f"{folder.path}: the claim of epoch {epoch} is gone; the store was emptied or replaced")
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Commit:
     manifest whose unchanged pieces it takes over, None for a full snapshot. Call ``run`` once.
     """
 
-    shelf: Shelf
+    folder: ShardFolder
     draft: Manifest
     snapshot: Snapshot
     base: Manifest | None
@@ -63,10 +63,10 @@ class Commit:
         or the new one if the manifest was already durable.
         """
         # 1. Nothing is written by an owner who knows of a newer one. Dying here: the old checkpoint stands.
-        check_current(self.shelf, self.draft.epoch)
+        check_current(self.folder, self.draft.epoch)
         # 2. Changed pieces, and live ones that are due to be written anew. Dying here: a pack that nobody names, or
         #    half of one; the next commit of whoever owns the shard then deletes it.
-        older = whole_before(self.shelf, self.draft)
+        older = whole_before(self.folder, self.draft)
         packs, pieces = self._write_pack(older)
         # 3. The manifest: from its rename on, a restart loads the new state. Dying before: as after 2. Dying here:
         #    the new checkpoint stands, and one superseded manifest too many, which the next commit deletes.
@@ -77,7 +77,7 @@ class Commit:
             raise
         # 4. A newer owner may have come since 1. Then it may read what we would sweep, and we delete nothing. (That our
         #    manifest got in does no harm: it is a true state, and any manifest of the newer epoch precedes it.)
-        check_current(self.shelf, self.draft.epoch)
+        check_current(self.folder, self.draft.epoch)
         # 5. Superseded manifests first, then packs without a name. Dying amid it: the next commit deletes the rest.
         self._sweep(kept(manifest, older))
         return manifest
@@ -91,12 +91,12 @@ class Commit:
         if not any(manifest.packs.keys().isdisjoint(staying) for manifest in older):
             moved = set(known)  # no older checkpoint is without a share in what stays: nothing may stay
         moving = {name: piece for name, piece in known.items() if name in moved}
-        changed |= {name: _flat(part) for name, part in self.shelf.read_pieces(moving).items()}
+        changed |= {name: _flat(part) for name, part in self.folder.read_pieces(moving).items()}
         pieces = {name: piece for name, piece in known.items() if name not in moved}
         packs = {piece.pack: sizes[piece.pack] for piece in pieces.values()}
         if changed:
             parts = {name: Part.of(part) for name, part in changed.items()}
-            pack = self._pack = self.shelf.put_pack(self.draft.epoch, self.number, list(parts.values()))
+            pack = self._pack = self.folder.put_pack(self.draft.epoch, self.number, list(parts.values()))
             packs[pack] = sum(part.nbytes for part in changed.values())
             self.bytes_written += packs[pack]
             pieces |= dict(_laid_out(pack, parts))
@@ -114,32 +114,32 @@ class Commit:
 
     def _write_manifest(self, packs: dict[str, int], pieces: dict[str, Piece]) -> Manifest:
         manifest = msgspec.structs.replace(self.draft, packs=packs, pieces=pieces)
-        self.bytes_written += self.shelf.put_manifest(manifest)
+        self.bytes_written += self.folder.put_manifest(manifest)
         return manifest
 
     def _drop_pack(self) -> None:
         """A full disk must not stay full of what nobody names; unless the manifest got in before the store failed."""
         with suppress(UnreachableError):
-            if self._pack and self.draft.position not in self.shelf.positions():
-                self.shelf.delete_pack(self._pack)
+            if self._pack and self.draft.position not in self.folder.positions():
+                self.folder.delete_pack(self._pack)
 
     def _sweep(self, kept: Sequence[Manifest]) -> None:
         try:
-            sweep(self.shelf, kept)
+            sweep(self.folder, kept)
         except UnreachableError as error:  # what could not be deleted goes with a later commit; the checkpoint stands
-            log.warning("%s: superseded checkpoint files stay for now: %s", self.shelf.folder, error)
+            log.warning("%s: superseded checkpoint files stay for now: %s", self.folder.path, error)
 
 
-def whole_before(shelf: Shelf, draft: Manifest) -> list[Manifest]:
+def whole_before(folder: ShardFolder, draft: Manifest) -> list[Manifest]:
     """Manifests below ``draft``, about the same log, that can be loaded, as far as names tell; newest first."""
-    found, present = [], shelf.packs()
-    for each in shelf.positions():
+    found, present = [], folder.packs()
+    for each in folder.positions():
         if each >= draft.position:
             continue
         try:
-            manifest = shelf.read_manifest(each)
+            manifest = folder.read_manifest(each)
         except (CheckpointError, DecisionError, FileNotFoundError) as error:
-            log.warning("%s: manifest %d-%d is of no use and goes: %s", shelf.folder, *each, error)
+            log.warning("%s: manifest %d-%d is of no use and goes: %s", folder.path, *each, error)
             continue
         is_of_another_log = "" not in (ids := {manifest.topic_id, draft.topic_id}) and len(ids) > 1
         if manifest.packs.keys() <= present and not is_of_another_log:
@@ -159,25 +159,25 @@ def kept(newest: Manifest, older: Sequence[Manifest]) -> list[Manifest]:
     return [newest, *(older[place] for place in sorted(places))]
 
 
-def sweep(shelf: Shelf, kept: Sequence[Manifest]) -> None:
+def sweep(folder: ShardFolder, kept: Sequence[Manifest]) -> None:
     """Delete what none of ``kept`` (newest first) needs. Nothing of a later epoch is ever touched, so that even an
     owner who was superseded a moment ago cannot harm its successor, whose first checkpoint is full.
     """
     newest = kept[0].position
     positions = {manifest.position for manifest in kept}
-    for position in shelf.positions():
+    for position in folder.positions():
         if position < newest and position not in positions:
-            shelf.delete_manifest(position)
+            folder.delete_manifest(position)
     named = {pack for manifest in kept for pack in manifest.packs}
-    for pack in sorted(shelf.packs() - named):
+    for pack in sorted(folder.packs() - named):
         if pack_epoch(pack) <= newest.epoch:
-            shelf.delete_pack(pack)
-    for epoch, name in list(shelf.litter()):
+            folder.delete_pack(pack)
+    for epoch, name in list(folder.litter()):
         if epoch <= newest.epoch:
-            shelf.backend.delete(name)
-    for epoch in shelf.claims():
+            folder.backend.delete(name)
+    for epoch in folder.claims():
         if epoch <= newest.epoch - KEPT_CLAIMS:
-            shelf.delete_claim(epoch)
+            folder.delete_claim(epoch)
 
 
 def _flat(part: bytes | memoryview) -> memoryview:

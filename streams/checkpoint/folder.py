@@ -21,12 +21,12 @@ MAX_EPOCH = 10**10 - 1
 """The largest that a name has room for: three centuries of one claim a second."""
 
 
-class Shelf:
-    """``<folder>/{epochs/<epoch>, manifests/<epoch>-<offset>.json, packs/<epoch>-<n>-<sha>.pack}``."""
+class ShardFolder:
+    """``<path>/{epochs/<epoch>, manifests/<epoch>-<offset>.json, packs/<epoch>-<n>-<sha>.pack}``."""
 
-    def __init__(self, backend: Backend, folder: str) -> None:
+    def __init__(self, backend: Backend, path: str) -> None:
         self.backend = backend
-        self.folder = folder
+        self.path = path
 
     def claims(self) -> list[int]:
         """Epochs that were claimed and not forgotten, unordered."""
@@ -40,10 +40,10 @@ class Shelf:
         """
         if epoch > MAX_EPOCH:
             raise DecisionError(
-                f"{self.folder}: no epoch is left above {MAX_EPOCH}: some file in 'epochs' or 'manifests' has a name"
+                f"{self.path}: no epoch is left above {MAX_EPOCH}: some file in 'epochs' or 'manifests' has a name"
                 f" that no worker gave it. Find it and move it away, or {REPROCESS}"
             )
-        return self.backend.create(f"{self.folder}/epochs/{epoch:010d}", note)
+        return self.backend.create(f"{self.path}/epochs/{epoch:010d}", note)
 
     def newest_epoch(self) -> int:
         """Highest epoch that was ever claimed or checkpointed here, 0 if none."""
@@ -73,7 +73,7 @@ class Shelf:
         """Write ``parts`` as one immutable pack; returns its name."""
         digest = Part.of("".join(part.sha256 for part in parts).encode()).sha256
         name = f"{epoch:010d}-{number:06d}-{digest[:16]}.pack"
-        self.backend.put(f"{self.folder}/packs/{name}", parts)
+        self.backend.put(f"{self.path}/packs/{name}", parts)
         return name
 
     def read_pieces(self, pieces: Mapping[str, Piece]) -> dict[str, bytes]:
@@ -93,28 +93,28 @@ class Shelf:
         for folder in ("manifests", "packs"):
             for name in self._names(folder):
                 if ours := LITTER.fullmatch(name):
-                    yield int(ours[1]), f"{self.folder}/{folder}/{name}"
+                    yield int(ours[1]), f"{self.path}/{folder}/{name}"
 
     def delete_manifest(self, position: Position) -> None:
         self.backend.delete(self._manifest(position))
 
     def delete_pack(self, name: str) -> None:
-        self.backend.delete(f"{self.folder}/packs/{name}")
+        self.backend.delete(f"{self.path}/packs/{name}")
 
     def delete_claim(self, epoch: int) -> None:
-        self.backend.delete(f"{self.folder}/epochs/{epoch:010d}")
+        self.backend.delete(f"{self.path}/epochs/{epoch:010d}")
 
     def _manifest(self, position: Position) -> str:
-        return f"{self.folder}/manifests/{position.epoch:010d}-{position.offset:020d}.json"
+        return f"{self.path}/manifests/{position.epoch:010d}-{position.offset:020d}.json"
 
     def _names(self, folder: str) -> Collection[str]:
-        return self.backend.list(f"{self.folder}/{folder}")
+        return self.backend.list(f"{self.path}/{folder}")
 
     def _slices(self, pack: str, pieces: Mapping[str, Piece]) -> Iterator[tuple[str, bytes]]:
         if not PACK.fullmatch(pack):
             raise CheckpointError(f"{pack!r} is no name of a pack")
         try:
-            data = memoryview(self.backend.read(f"{self.folder}/packs/{pack}"))
+            data = memoryview(self.backend.read(f"{self.path}/packs/{pack}"))
         except FileNotFoundError as error:
             raise CheckpointError(f"pack {pack} is gone") from error
         for name, piece in pieces.items():

@@ -22,7 +22,7 @@ from sie_online.errors import CheckpointError, DecisionError, UnreachableError
 from sie_online.settings import Settings
 from streams.checkpoint import manifest as manifests
 from streams.checkpoint.commit import KEPT_CLAIMS, Commit, check_current
-from streams.checkpoint.folder import Shelf
+from streams.checkpoint.folder import ShardFolder
 from streams.checkpoint.manifest import Manifest, Position
 from streams.store.backend import Backend, open_backend
 
@@ -61,10 +61,10 @@ class Written:
 
 
 @dataclass
-class _Ownership:
+class _ShardCheckpoints:
     """What this process knows of one shard's checkpoints."""
 
-    shelf: Shelf
+    folder: ShardFolder
     lock: threading.Lock = field(default_factory=threading.Lock)
     last: Manifest | None = None
     packs_written: int = 0
@@ -96,12 +96,12 @@ class CheckpointStore:
         Raises:
             UnreachableError: the store does not answer.
         """
-        shelf = self._shards[partition].shelf
+        folder = self._shards[partition].folder
         note = f"{socket.gethostname()} {os.getpid()}\n".encode()
         while True:
-            epoch = max(1, at_least, shelf.newest_epoch() + 1)
+            epoch = max(1, at_least, folder.newest_epoch() + 1)
             # Claims are forgotten KEPT_CLAIMS below the newest: one as old as that may not have been ours first.
-            if shelf.create_claim(epoch, note) and shelf.newest_epoch() < epoch + KEPT_CLAIMS:
+            if folder.create_claim(epoch, note) and folder.newest_epoch() < epoch + KEPT_CLAIMS:
                 return epoch
 
     def check_current(self, partition: int, epoch: int) -> None:
@@ -111,15 +111,15 @@ class CheckpointStore:
             StaleEpochError: a newer claim exists: stop publishing.
             UnreachableError: the store does not answer, or the claim itself is gone.
         """
-        check_current(self._shards[partition].shelf, epoch)
+        check_current(self._shards[partition].folder, epoch)
 
     def newest(self, partition: int) -> Position | None:
         """Epoch and next offset of the newest manifest, without reading it; None if there is none."""
-        return next(iter(self._shards[partition].shelf.positions()), None)
+        return next(iter(self._shards[partition].folder.positions()), None)
 
     def newest_epoch(self, partition: int) -> int:
         """Highest epoch that was ever claimed or checkpointed, 0 if none."""
-        return self._shards[partition].shelf.newest_epoch()
+        return self._shards[partition].folder.newest_epoch()
 
     def load(self, partition: int, only: Callable[[str], bool] = lambda _name: True) -> Loaded | None:
         """The newest checkpoint that is whole, None if there never was one; of its pieces those that ``only`` picks.
@@ -128,23 +128,23 @@ class CheckpointStore:
             DecisionError: there are checkpoints, but none is whole, or one is another shard's or has another format.
             UnreachableError: the store does not answer.
         """
-        shelf = self._shards[partition].shelf
+        folder = self._shards[partition].folder
         for _ in range(LOAD_ATTEMPTS):
-            positions, failure = shelf.positions(), None
+            positions, failure = folder.positions(), None
             if not positions:
                 return None
             for position in positions:
                 try:
-                    return self._read(shelf, position, only)
+                    return self._read(folder, position, only)
                 except (CheckpointError, FileNotFoundError, UnreachableError) as error:  # one bad sector is no outage
-                    log.warning("%s: checkpoint %d-%d is refused: %s", shelf.folder, *position, error)
+                    log.warning("%s: checkpoint %d-%d is refused: %s", folder.path, *position, error)
                     failure = error if isinstance(error, UnreachableError) else failure
-            if positions == shelf.positions():
+            if positions == folder.positions():
                 break
         if failure is not None:
             raise failure
         raise DecisionError(
-            f"{shelf.folder}: none of the {len(positions)} checkpoints is whole (the log says why): restore the folder"
+            f"{folder.path}: none of the {len(positions)} checkpoints is whole (the log says why): restore the folder"
             " from a backup, or move it away and decide with --fresh"
         )
 
@@ -164,12 +164,12 @@ class CheckpointStore:
             last, shard.last = shard.last, None  # a failure loses what only this snapshot said: the next must be full
             draft = self._draft(partition, epoch, snapshot)
             try:
-                commit = Commit(shard.shelf, draft, snapshot, _base(shard.shelf, last, snapshot), shard.packs_written)
+                commit = Commit(shard.folder, draft, snapshot, _base(shard.folder, last, snapshot), shard.packs_written)
                 shard.last = commit.run()
             except (UnreachableError, CheckpointError) as error:
                 with suppress(UnreachableError):  # a successor may have swept away what we were writing
-                    check_current(shard.shelf, epoch)
-                at = f"{shard.shelf.folder}: checkpoint at offset {draft.next_offset}"
+                    check_current(shard.folder, epoch)
+                at = f"{shard.folder.path}: checkpoint at offset {draft.next_offset}"
                 raise type(error)(f"{at} failed: {error}") from error
             shard.packs_written += 1
         return Written(commit.bytes_written, time.perf_counter() - started, len(snapshot.changed))
@@ -193,7 +193,7 @@ class CheckpointStore:
             pieces={},
         )
 
-    def _read(self, shelf: Shelf, position: Position, only: Callable[[str], bool]) -> Loaded:
+    def _read(self, folder: ShardFolder, position: Position, only: Callable[[str], bool]) -> Loaded:
         """The checkpoint at ``position``.
 
         Raises:
@@ -201,11 +201,11 @@ class CheckpointStore:
             DecisionError: it is, and belongs to another shard or has another format.
         """
         try:
-            manifest = shelf.read_manifest(position)
-            self._check_owner(shelf, position, manifest)
+            manifest = folder.read_manifest(position)
+            self._check_owner(folder, position, manifest)
         except DecisionError as error:
-            raise DecisionError(f"{shelf.folder}: checkpoint {position.epoch}-{position.offset}: {error}") from None
-        pieces = shelf.read_pieces({name: piece for name, piece in manifest.pieces.items() if only(name)})
+            raise DecisionError(f"{folder.path}: checkpoint {position.epoch}-{position.offset}: {error}") from None
+        pieces = folder.read_pieces({name: piece for name, piece in manifest.pieces.items() if only(name)})
         return Loaded(
             next_offset=manifest.next_offset,
             epoch=manifest.epoch,
@@ -219,9 +219,9 @@ class CheckpointStore:
             topic_id=manifest.topic_id,
         )
 
-    def _check_owner(self, shelf: Shelf, position: Position, manifest: Manifest) -> None:
+    def _check_owner(self, folder: ShardFolder, position: Position, manifest: Manifest) -> None:
         named = (manifest.group, manifest.topic, manifest.position)
-        if named != (self._group, self._topic, position) or not shelf.folder.endswith(f"/{manifest.partition}"):
+        if named != (self._group, self._topic, position) or not folder.path.endswith(f"/{manifest.partition}"):
             raise DecisionError(
                 f"it is of group {manifest.group!r}, topic {manifest.topic}, partition {manifest.partition}, at"
                 f" {manifest.epoch}-{manifest.next_offset}: were folders swapped, renamed or copied? Put each back in"
@@ -229,7 +229,7 @@ class CheckpointStore:
             )
 
 
-class _Shards(dict[int, _Ownership]):
+class _Shards(dict[int, _ShardCheckpoints]):
     """What is known by partition, made on first use."""
 
     def __init__(self, backend: Backend, group: str, topic: str) -> None:
@@ -237,8 +237,8 @@ class _Shards(dict[int, _Ownership]):
         self._backend = backend
         self._folder = f"checkpoints/{_as_folder(group)}/{_as_folder(topic)}"
 
-    def __missing__(self, partition: int) -> _Ownership:
-        made = _Ownership(Shelf(self._backend, f"{self._folder}/{partition}"))
+    def __missing__(self, partition: int) -> _ShardCheckpoints:
+        made = _ShardCheckpoints(ShardFolder(self._backend, f"{self._folder}/{partition}"))
         return self.setdefault(partition, made)  # one of two racing threads wins
 
 
@@ -247,9 +247,9 @@ def _as_folder(name: str) -> str:
     return quote(name, safe="").replace(".", "%2E") if name.strip(".") == "" else quote(name, safe="")
 
 
-def _base(shelf: Shelf, last: Manifest | None, snapshot: Snapshot) -> Manifest | None:
+def _base(folder: ShardFolder, last: Manifest | None, snapshot: Snapshot) -> Manifest | None:
     """The manifest to take unchanged pieces from: our own last one, if the store still has it whole as its newest."""
     if last is None or snapshot.changed.keys() == snapshot.live:
         return None
-    newest = next(iter(shelf.positions()), None)
-    return last if newest == last.position and last.packs.keys() <= shelf.packs() else None
+    newest = next(iter(folder.positions()), None)
+    return last if newest == last.position and last.packs.keys() <= folder.packs() else None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from streams.checkpoint import CheckpointStore
-from streams.checkpoint.folder import Shelf
+from streams.checkpoint.folder import ShardFolder
 from streams.checkpoint.manifest import Manifest
 from streams.checkpoint.store import Loaded
 from streams.store.backend import LocalBackend
@@ -22,15 +22,15 @@ def files(folder: Path, kind: str) -> list[Path]:
     return sorted((folder / "store").rglob(f"{kind}/*"))
 
 
-def shelf(folder: Path) -> Shelf:
+def folder(folder: Path) -> ShardFolder:
     """The only shard's folder in the test's store, once something was written."""
     (manifests,) = (folder / "store").rglob("manifests")
-    return Shelf(LocalBackend(folder / "store"), str(manifests.parent.relative_to(folder / "store")))
+    return ShardFolder(LocalBackend(folder / "store"), str(manifests.parent.relative_to(folder / "store")))
 
 
 def newest_manifest(folder: Path) -> Manifest:
     """What the last checkpoint in the test's store consists of."""
-    return shelf(folder).read_manifest(shelf(folder).positions()[0])
+    return folder(folder).read_manifest(folder(folder).positions()[0])
 
 
 @dataclass(frozen=True)

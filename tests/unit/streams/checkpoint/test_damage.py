@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sie_online.errors import DecisionError, UnreachableError
 from sie_online.settings import load
 from streams.checkpoint import CheckpointStore
-from streams.checkpoint.folder import Shelf
+from streams.checkpoint.folder import ShardFolder
 from streams.checkpoint.manifest import Manifest, Position
 from streams.checkpoint.space import RENEWAL
 from streams.store.backend import LocalBackend
@@ -203,16 +203,16 @@ def test_a_checkpoint_that_replaces_the_one_being_loaded_is_loaded_instead(
     epoch = predecessor.claim(0, 1)
     predecessor.write(0, epoch, state.snapshot())
     successor = stores()
-    read = Shelf.read_manifest
+    read = ShardFolder.read_manifest
 
-    def meanwhile(mine: Shelf, position: Position) -> Manifest:
-        monkeypatch.setattr(Shelf, "read_manifest", read)
+    def meanwhile(mine: ShardFolder, position: Position) -> Manifest:
+        monkeypatch.setattr(ShardFolder, "read_manifest", read)
         for _ in range(3):
             state.step()
             predecessor.write(0, epoch, state.snapshot(full=True))
         return read(mine, position)
 
-    monkeypatch.setattr(Shelf, "read_manifest", meanwhile)
+    monkeypatch.setattr(ShardFolder, "read_manifest", meanwhile)
     assert whole(successor.load(0)) == state.whole()
 
 

@@ -11,8 +11,8 @@ import pytest
 from sie_online.errors import StaleEpochError
 from sie_online.settings import load
 from streams.checkpoint import CheckpointStore, commit
-from streams.checkpoint.folder import Shelf
-from tests.support.checkpoints import State, Stores, files, shelf, whole
+from streams.checkpoint.folder import ShardFolder
+from tests.support.checkpoints import State, Stores, files, folder, whole
 
 
 def test_every_claim_is_above_all_before_it_and_at_least_what_was_asked(stores: Stores) -> None:
@@ -50,18 +50,18 @@ def test_claimants_in_processes_get_different_epochs(tmp_path: Path) -> None:
 
 def test_an_epoch_that_was_forgotten_is_never_given_again(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     slow, busy, state = stores(), stores(), State()
-    create = Shelf.create_claim
+    create = ShardFolder.create_claim
 
-    def after_a_pause(slow_shelf: Shelf, epoch: int, note: bytes) -> bool:
+    def after_a_pause(slow_folder: ShardFolder, epoch: int, note: bytes) -> bool:
         """Between reading the list and creating, others claim, checkpoint and forget."""
-        monkeypatch.setattr(Shelf, "create_claim", create)
+        monkeypatch.setattr(ShardFolder, "create_claim", create)
         for _ in range(20):
             newest = busy.claim(0, 1)
         busy.write(0, newest, state.snapshot())
-        assert epoch not in slow_shelf.claims()  # else this test proves nothing
-        return create(slow_shelf, epoch, note)
+        assert epoch not in slow_folder.claims()  # else this test proves nothing
+        return create(slow_folder, epoch, note)
 
-    monkeypatch.setattr(Shelf, "create_claim", after_a_pause)
+    monkeypatch.setattr(ShardFolder, "create_claim", after_a_pause)
     assert slow.claim(0, 1) == 21
 
 
@@ -102,12 +102,12 @@ def test_a_zombie_paused_within_its_commit_harms_no_successor(
     new = State(seed=2)
     new.offset = 1000
 
-    original = getattr(Shelf, pause)
+    original = getattr(ShardFolder, pause)
 
-    def paused(mine: Shelf, *args: object) -> object:
+    def paused(mine: ShardFolder, *args: object) -> object:
         if pause == "positions" and mine.packs() == packs_before:
             return original(mine, *args)  # the first listings precede the commit's pack
-        monkeypatch.setattr(Shelf, pause, original)
+        monkeypatch.setattr(ShardFolder, pause, original)
         result = original(mine, *args) if pause == "positions" else None
         epoch = owner.claim(0, 1)
         for _ in range(successor_wrote):
@@ -115,8 +115,8 @@ def test_a_zombie_paused_within_its_commit_harms_no_successor(
             new.offset += 1
         return result if pause == "positions" else original(mine, *args)
 
-    packs_before = shelf(tmp_path).packs()
-    monkeypatch.setattr(Shelf, pause, paused)
+    packs_before = folder(tmp_path).packs()
+    monkeypatch.setattr(ShardFolder, pause, paused)
     expected_old = [old.whole()]
     outcome = None
     try:
