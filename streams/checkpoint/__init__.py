@@ -10,6 +10,6 @@ Knows what a snapshot's pieces are called, not what they mean (``sie_online.shar
 - ``outputs``: who has published on the output topics, and under which epoch
 """
 
-from streams.checkpoint.store import CheckpointStore, Loaded, Written
+from streams.checkpoint.store import CheckpointStore, LoadedCheckpoint, Written
 
-__all__ = ["CheckpointStore", "Loaded", "Written"]
+__all__ = ["CheckpointStore", "LoadedCheckpoint", "Written"]

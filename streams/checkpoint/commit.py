@@ -15,7 +15,7 @@ import msgspec
 
 from sie_online.errors import CheckpointError, DecisionError, StaleEpochError, UnreachableError
 from streams.checkpoint.folder import ShardFolder, pack_epoch
-from streams.checkpoint.manifest import Manifest, Piece
+from streams.checkpoint.manifest import CheckpointManifest, Piece
 from streams.checkpoint.space import pieces_to_move
 from streams.store.backend import Part
 
@@ -51,14 +51,14 @@ class Commit:
     """
 
     folder: ShardFolder
-    draft: Manifest
+    draft: CheckpointManifest
     snapshot: Snapshot
-    base: Manifest | None
+    base: CheckpointManifest | None
     number: int
     bytes_written: int = 0
     _pack: str = ""
 
-    def run(self) -> Manifest:
+    def run(self) -> CheckpointManifest:
         """Raises ``StaleEpochError``, ``CheckpointError`` or ``UnreachableError``. ``load`` then gives the old state,
         or the new one if the manifest was already durable.
         """
@@ -82,7 +82,7 @@ class Commit:
         self._sweep(kept(manifest, older))
         return manifest
 
-    def _write_pack(self, older: Sequence[Manifest]) -> tuple[dict[str, int], dict[str, Piece]]:
+    def _write_pack(self, older: Sequence[CheckpointManifest]) -> tuple[dict[str, int], dict[str, Piece]]:
         known = self._kept_pieces()
         sizes = self.base.packs if self.base else {}
         changed = {name: _flat(part) for name, part in self.snapshot.changed.items()}
@@ -112,7 +112,7 @@ class Commit:
             )
         return {name: known[name] for name in sorted(unchanged)}
 
-    def _write_manifest(self, packs: dict[str, int], pieces: dict[str, Piece]) -> Manifest:
+    def _write_manifest(self, packs: dict[str, int], pieces: dict[str, Piece]) -> CheckpointManifest:
         manifest = msgspec.structs.replace(self.draft, packs=packs, pieces=pieces)
         self.bytes_written += self.folder.put_manifest(manifest)
         return manifest
@@ -123,14 +123,14 @@ class Commit:
             if self._pack and self.draft.position not in self.folder.positions():
                 self.folder.delete_pack(self._pack)
 
-    def _sweep(self, kept: Sequence[Manifest]) -> None:
+    def _sweep(self, kept: Sequence[CheckpointManifest]) -> None:
         try:
             sweep(self.folder, kept)
         except UnreachableError as error:  # what could not be deleted goes with a later commit; the checkpoint stands
             log.warning("%s: superseded checkpoint files stay for now: %s", self.folder.path, error)
 
 
-def whole_before(folder: ShardFolder, draft: Manifest) -> list[Manifest]:
+def whole_before(folder: ShardFolder, draft: CheckpointManifest) -> list[CheckpointManifest]:
     """Manifests below ``draft``, about the same log, that can be loaded, as far as names tell; newest first."""
     found, present = [], folder.packs()
     for each in folder.positions():
@@ -147,7 +147,7 @@ def whole_before(folder: ShardFolder, draft: Manifest) -> list[Manifest]:
     return found
 
 
-def kept(newest: Manifest, older: Sequence[Manifest]) -> list[Manifest]:
+def kept(newest: CheckpointManifest, older: Sequence[CheckpointManifest]) -> list[CheckpointManifest]:
     """What stays of ``newest`` and all ``older`` ones (newest first): at most four.
 
     The newest; the one before, to fall back on; the newest that shares no pack with the newest of all, so that no one
@@ -159,7 +159,7 @@ def kept(newest: Manifest, older: Sequence[Manifest]) -> list[Manifest]:
     return [newest, *(older[place] for place in sorted(places))]
 
 
-def sweep(folder: ShardFolder, kept: Sequence[Manifest]) -> None:
+def sweep(folder: ShardFolder, kept: Sequence[CheckpointManifest]) -> None:
     """Delete what none of ``kept`` (newest first) needs. Nothing of a later epoch is ever touched, so that even an
     owner who was superseded a moment ago cannot harm its successor, whose first checkpoint is full.
     """

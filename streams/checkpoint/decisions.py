@@ -13,7 +13,7 @@ from sie_online.settings import Settings
 from sie_online.shard import Layout
 from streams.checkpoint.manifest import REPROCESS
 from streams.checkpoint.outputs import Published
-from streams.checkpoint.store import Loaded
+from streams.checkpoint.store import LoadedCheckpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Overrides:
 
 
 def check_restore(
-    loaded: Loaded | None,
+    loaded: LoadedCheckpoint | None,
     settings: Settings,
     layout: Layout,
     *,
@@ -60,7 +60,7 @@ def check_restore(
     return check_log(loaded, begin_offset, end_offset, accepted=overrides.accept_gap)
 
 
-def of_this_topic(loaded: Loaded | None, topic_id: str, *, accepted: bool) -> Loaded | None:
+def of_this_topic(loaded: LoadedCheckpoint | None, topic_id: str, *, accepted: bool) -> LoadedCheckpoint | None:
     """``loaded``; None if it is about a former topic of the same name, and a person has decided to leave it behind.
 
     ``topic_id`` is Kafka's, of the topic that is there now. Where either is unknown (empty), nothing is compared.
@@ -90,7 +90,7 @@ MADE_ANEW = (
 )
 
 
-def check_fingerprint(loaded: Loaded, fingerprint: str, *, accepted: bool) -> None:
+def check_fingerprint(loaded: LoadedCheckpoint, fingerprint: str, *, accepted: bool) -> None:
     """Refuse to continue, under other settings, a state that decides what rows say."""
     if loaded.fingerprint == fingerprint or accepted:
         return
@@ -101,7 +101,7 @@ def check_fingerprint(loaded: Loaded, fingerprint: str, *, accepted: bool) -> No
     )
 
 
-def check_layout(loaded: Loaded, layout: Layout, *, accepted: bool) -> None:
+def check_layout(loaded: LoadedCheckpoint, layout: Layout, *, accepted: bool) -> None:
     """Refuse bytes that would be misread, whatever a person has decided; and, unless ``accepted``, a state that was
     learned with hyper-parameters other than those compiled in.
     """
@@ -120,7 +120,7 @@ def check_layout(loaded: Loaded, layout: Layout, *, accepted: bool) -> None:
         )
 
 
-def check_partitions(loaded: Loaded, n_partitions: int, *, accepted: bool) -> None:
+def check_partitions(loaded: LoadedCheckpoint, n_partitions: int, *, accepted: bool) -> None:
     """Refuse when users may have moved to another partition, away from their open views."""
     if loaded.input_partitions == n_partitions or accepted:
         return
@@ -131,7 +131,7 @@ def check_partitions(loaded: Loaded, n_partitions: int, *, accepted: bool) -> No
     )
 
 
-def check_log(loaded: Loaded, begin_offset: int, end_offset: int, *, accepted: bool) -> int:
+def check_log(loaded: LoadedCheckpoint, begin_offset: int, end_offset: int, *, accepted: bool) -> int:
     """Where to go on in the log; refuse when it cannot be where the checkpoint ends.
 
     With ``accepted``: at the log's begin if the records between are gone, at its end if the checkpoint lies beyond it

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from sie_online.errors import CheckpointError, DecisionError
 from streams.checkpoint import manifest as manifests
-from streams.checkpoint.manifest import INT64_MAX, REPROCESS, Manifest, Piece, Position
+from streams.checkpoint.manifest import INT64_MAX, REPROCESS, CheckpointManifest, Piece, Position
 from streams.store.backend import TEMPORARY, Backend, Part
 
 CLAIM = re.compile(r"[0-9]{10}")
@@ -55,11 +55,11 @@ class ShardFolder:
         found = [Position(*map(int, name.groups())) for name in names if name]
         return sorted((position for position in found if position.offset <= INT64_MAX), reverse=True)
 
-    def read_manifest(self, position: Position) -> Manifest:
+    def read_manifest(self, position: Position) -> CheckpointManifest:
         """Raises ``CheckpointError`` where it is torn, ``FileNotFoundError`` where it is gone."""
         return manifests.decode(self.backend.read(self._manifest(position)))
 
-    def put_manifest(self, manifest: Manifest) -> int:
+    def put_manifest(self, manifest: CheckpointManifest) -> int:
         """Make ``manifest`` the newest; returns its bytes."""
         data = manifests.encode(manifest)
         self.backend.put(self._manifest(manifest.position), [Part.of(data)])

@@ -1,6 +1,6 @@
 """The manifest: one small JSON file that names everything a checkpoint consists of, and vouches for it.
 
-Format 2 is ``{"sha256": <hex of body's bytes>, "body": {…}}``; the body's fields are those of ``Manifest``, and its
+Format 2 is ``{"sha256": <hex of body's bytes>, "body": {…}}``; the fields are those of ``CheckpointManifest``, and its
 ``meta`` names the layout of the pieces. Within a format fields are only added. Formats that are not ours are refused: a
 later one is for a later version to read, format 1 did not say how its records were laid out.
 """
@@ -48,7 +48,7 @@ class Piece(msgspec.Struct, frozen=True, array_like=True):
     sha256: str
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+class CheckpointManifest(msgspec.Struct, frozen=True, kw_only=True):
     """A checkpoint: whose state, which state, and where its pieces are. ``packs`` maps names to bytes.
 
     ``topic_id`` is Kafka's, empty where it is not known (brokers that tell none).
@@ -96,19 +96,19 @@ def encode_meta(meta: dict[str, Any]) -> msgspec.Raw:
         raise CheckpointError(f"a snapshot's meta is not JSON: {error}") from error
 
 
-def decode_meta(manifest: Manifest) -> dict[str, Any]:
+def decode_meta(manifest: CheckpointManifest) -> dict[str, Any]:
     """The snapshot's ``meta``."""
     meta: dict[str, Any] = json.loads(bytes(manifest.meta))
     return meta
 
 
-def encode(manifest: Manifest) -> bytes:
+def encode(manifest: CheckpointManifest) -> bytes:
     """The file's content."""
     body = msgspec.json.encode(manifest)
     return msgspec.json.encode(_Envelope(sha256=hashlib.sha256(body).hexdigest(), body=msgspec.Raw(body)))
 
 
-def decode(data: bytes) -> Manifest:
+def decode(data: bytes) -> CheckpointManifest:
     """Read a manifest and check its digest.
 
     Raises:
@@ -123,7 +123,7 @@ def decode(data: bytes) -> Manifest:
         if hashlib.sha256(body).hexdigest() != envelope.sha256:
             raise CheckpointError("the manifest's checksum does not fit its content")
         _check_format(msgspec.json.decode(body, type=_Format))
-        manifest = msgspec.json.decode(body, type=Manifest)
+        manifest = msgspec.json.decode(body, type=CheckpointManifest)
         if not isinstance(decode_meta(manifest), dict):
             raise CheckpointError("the manifest's meta is no object")
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # nested beyond any depth, or not UTF-8

@@ -23,7 +23,7 @@ from sie_online.settings import Settings
 from streams.checkpoint import manifest as manifests
 from streams.checkpoint.commit import KEPT_CLAIMS, Commit, check_current
 from streams.checkpoint.folder import ShardFolder
-from streams.checkpoint.manifest import Manifest, Position
+from streams.checkpoint.manifest import CheckpointManifest, Position
 from streams.store.backend import Backend, open_backend
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ LOAD_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedCheckpoint:
     """A checkpoint, read and verified. ``next_offset`` is the first input offset that ``pieces`` do not cover."""
 
     next_offset: int
@@ -66,7 +66,7 @@ class _ShardCheckpoints:
 
     folder: ShardFolder
     lock: threading.Lock = field(default_factory=threading.Lock)
-    last: Manifest | None = None
+    last: CheckpointManifest | None = None
     packs_written: int = 0
 
 
@@ -121,7 +121,7 @@ class CheckpointStore:
         """Highest epoch that was ever claimed or checkpointed, 0 if none."""
         return self._shards[partition].folder.newest_epoch()
 
-    def load(self, partition: int, only: Callable[[str], bool] = lambda _name: True) -> Loaded | None:
+    def load(self, partition: int, only: Callable[[str], bool] = lambda _name: True) -> LoadedCheckpoint | None:
         """The newest checkpoint that is whole, None if there never was one; of its pieces those that ``only`` picks.
 
         Raises:
@@ -174,10 +174,10 @@ class CheckpointStore:
             shard.packs_written += 1
         return Written(commit.bytes_written, time.perf_counter() - started, len(snapshot.changed))
 
-    def _draft(self, partition: int, epoch: int, snapshot: Snapshot) -> Manifest:
+    def _draft(self, partition: int, epoch: int, snapshot: Snapshot) -> CheckpointManifest:
         if self.input_partitions < 1:
             raise CheckpointError(f"{self._topic}: the store was not told the number of input partitions")
-        return Manifest(
+        return CheckpointManifest(
             code_version=CODE_VERSION,
             fingerprint=self._fingerprint,
             group=self._group,
@@ -193,7 +193,7 @@ class CheckpointStore:
             pieces={},
         )
 
-    def _read(self, folder: ShardFolder, position: Position, only: Callable[[str], bool]) -> Loaded:
+    def _read(self, folder: ShardFolder, position: Position, only: Callable[[str], bool]) -> LoadedCheckpoint:
         """The checkpoint at ``position``.
 
         Raises:
@@ -206,7 +206,7 @@ class CheckpointStore:
         except DecisionError as error:
             raise DecisionError(f"{folder.path}: checkpoint {position.epoch}-{position.offset}: {error}") from None
         pieces = folder.read_pieces({name: piece for name, piece in manifest.pieces.items() if only(name)})
-        return Loaded(
+        return LoadedCheckpoint(
             next_offset=manifest.next_offset,
             epoch=manifest.epoch,
             meta=manifests.decode_meta(manifest),
@@ -219,7 +219,7 @@ class CheckpointStore:
             topic_id=manifest.topic_id,
         )
 
-    def _check_owner(self, folder: ShardFolder, position: Position, manifest: Manifest) -> None:
+    def _check_owner(self, folder: ShardFolder, position: Position, manifest: CheckpointManifest) -> None:
         named = (manifest.group, manifest.topic, manifest.position)
         if named != (self._group, self._topic, position) or not folder.path.endswith(f"/{manifest.partition}"):
             raise DecisionError(
@@ -247,7 +247,7 @@ def _as_folder(name: str) -> str:
     return quote(name, safe="").replace(".", "%2E") if name.strip(".") == "" else quote(name, safe="")
 
 
-def _base(folder: ShardFolder, last: Manifest | None, snapshot: Snapshot) -> Manifest | None:
+def _base(folder: ShardFolder, last: CheckpointManifest | None, snapshot: Snapshot) -> CheckpointManifest | None:
     """The manifest to take unchanged pieces from: our own last one, if the store still has it whole as its newest."""
     if last is None or snapshot.changed.keys() == snapshot.live:
         return None

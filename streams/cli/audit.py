@@ -17,7 +17,7 @@ from sie_online.shard import warm_up
 from streams.cli.common import Json, Strict, err, get_settings, out, print_json
 from streams.cli.progress import progress
 from streams.model_registry.history import read_registry
-from streams.model_registry.loaded import Loaded
+from streams.model_registry.loaded import LoadedModels
 from streams.observe.metrics import Metrics
 from streams.store.backend import open_backend
 from streams.tools.audit import Finding, audit
@@ -56,7 +56,7 @@ def command(
 
 async def _audit(rows: pa.Table, settings: Settings, strict: bool) -> Finding:
     registry = await read_registry(settings, strict=strict)
-    loaded = Loaded(settings, open_backend(settings.store), registry, Metrics(settings))
+    loaded = LoadedModels(settings, open_backend(settings.store), registry, Metrics(settings))
     with progress("Audit", "records") as advance:
         try:
             return await audit(rows, settings, registry, loaded.get, advance)

@@ -144,7 +144,7 @@ def _training(settings: Settings, directory: Path, adopt_after: int) -> OfflineT
 
 
 def _repeated(settings: Settings, models: str) -> ModelSource:
-    from streams.model_registry.loaded import Loaded
+    from streams.model_registry.loaded import LoadedModels
     from streams.model_registry.recorded import Repeated, recorded
     from streams.observe.metrics import Metrics
     from streams.store.backend import open_backend
@@ -155,7 +155,7 @@ def _repeated(settings: Settings, models: str) -> ModelSource:
         registry, backend = asyncio.run(read_registry(settings)), open_backend(settings.store)
     else:
         registry, backend = recorded(Path(models))
-    loaded = Loaded(settings, backend, registry, Metrics(settings))
+    loaded = LoadedModels(settings, backend, registry, Metrics(settings))
 
     def artifact_of(adoption: Adoption, partition: int) -> Artifact | None:
         try:

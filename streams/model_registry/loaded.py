@@ -13,10 +13,10 @@ from streams.observe.metrics import Metrics
 from streams.store.backend import Backend
 
 ArtifactOf = Callable[[Adoption, int], Artifact | None]
-"""What an adoption puts in force at a partition (``Loaded.get``)."""
+"""What an adoption puts in force at a partition (``LoadedModels.get``)."""
 
 
-class Loaded:
+class LoadedModels:
     """Nets and priors of ``registry``."""
 
     def __init__(

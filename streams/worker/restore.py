@@ -16,7 +16,7 @@ from sie_online.errors import CheckpointError, DecisionError
 from sie_online.importance.influence import NetArrays
 from sie_online.settings import Settings
 from sie_online.shard import Layout, Shard
-from streams.checkpoint import CheckpointStore, Loaded
+from streams.checkpoint import CheckpointStore, LoadedCheckpoint
 from streams.checkpoint.decisions import Overrides, check_restore, of_this_topic
 from streams.checkpoint.manifest import Position
 from streams.transport.topic_id import UNKNOWN
@@ -63,11 +63,11 @@ class Ownership:
         """Whether a person has decided that this shard, of which nothing is stored, begins at the log's begin."""
         return self._overrides.fresh and self._store.newest(partition) is None
 
-    def stored(self, partition: int) -> Loaded | None:
+    def stored(self, partition: int) -> LoadedCheckpoint | None:
         """The newest checkpoint's manifest; what ``check`` is to be given."""
         return self._store.load(partition, only=lambda _piece: False)
 
-    def check(self, stored: Loaded | None, place: LogPlace) -> None:
+    def check(self, stored: LoadedCheckpoint | None, place: LogPlace) -> None:
         """Raise what ``take`` would raise of ``stored``, without taking anything."""
         self._begin(stored, place)
 
@@ -118,7 +118,7 @@ class Ownership:
         log.info("shard restored", extra=_log_fields(lease) | {"seconds": round(time.monotonic() - started, 3)})
         return lease
 
-    def _begin(self, stored: Loaded | None, place: LogPlace) -> tuple[Loaded | None, int]:
+    def _begin(self, stored: LoadedCheckpoint | None, place: LogPlace) -> tuple[LoadedCheckpoint | None, int]:
         """What of ``stored`` is gone on with, and from which offset."""
         loaded = of_this_topic(stored, place.topic_id, accepted=self._overrides.accept_new_topic)
         offset = check_restore(

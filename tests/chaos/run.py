@@ -22,7 +22,7 @@ from sie_online.announcements import NET, PRIORS
 from sie_online.contracts import WEIGHTS
 from sie_online.settings import Settings
 from streams.model_registry.history import read_registry
-from streams.model_registry.loaded import Loaded
+from streams.model_registry.loaded import LoadedModels
 from streams.observe.metrics import Metrics
 from streams.store.backend import open_backend
 from tests.chaos.faults import Fault, long_plan, short_plan
@@ -74,7 +74,7 @@ def run(broker: Broker, folder: Path, seed: int, plan: Sequence[Fault], command:
         problems = scene.problems + scene.commits.ahead[:5]
     log = topic_io.read(settings, settings.topics.events)
     registry = asyncio.run(read_registry(settings))
-    loaded = Loaded(settings, open_backend(settings.store), registry, Metrics(settings))
+    loaded = LoadedModels(settings, open_backend(settings.store), registry, Metrics(settings))
     said, expected = said_by(settings), undisturbed(settings, log, registry, loaded.get)
     problems += compare(said, expected)
     problems += compare_tables("subscriber", asyncio.run(subscribed(settings)), last_revisions(expected.weights))

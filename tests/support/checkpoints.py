@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 
 from streams.checkpoint import CheckpointStore
 from streams.checkpoint.folder import ShardFolder
-from streams.checkpoint.manifest import Manifest
-from streams.checkpoint.store import Loaded
+from streams.checkpoint.manifest import CheckpointManifest
+from streams.checkpoint.store import LoadedCheckpoint
 from streams.store.backend import LocalBackend
 
 Stores = Callable[..., CheckpointStore]
@@ -28,7 +28,7 @@ def folder(folder: Path) -> ShardFolder:
     return ShardFolder(LocalBackend(folder / "store"), str(manifests.parent.relative_to(folder / "store")))
 
 
-def newest_manifest(folder: Path) -> Manifest:
+def newest_manifest(folder: Path) -> CheckpointManifest:
     """What the last checkpoint in the test's store consists of."""
     return folder(folder).read_manifest(folder(folder).positions()[0])
 
@@ -75,7 +75,7 @@ class State:
         return self.offset, self.meta, dict(self.pieces)
 
 
-def whole(loaded: Loaded | None) -> tuple[int, dict[str, Any], dict[str, bytes]]:
+def whole(loaded: LoadedCheckpoint | None) -> tuple[int, dict[str, Any], dict[str, bytes]]:
     assert loaded is not None
     return loaded.next_offset, loaded.meta, loaded.pieces
 

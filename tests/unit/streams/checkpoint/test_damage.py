@@ -17,7 +17,7 @@ from sie_online.errors import DecisionError, UnreachableError
 from sie_online.settings import load
 from streams.checkpoint import CheckpointStore
 from streams.checkpoint.folder import ShardFolder
-from streams.checkpoint.manifest import Manifest, Position
+from streams.checkpoint.manifest import CheckpointManifest, Position
 from streams.checkpoint.space import RENEWAL
 from streams.store.backend import LocalBackend
 from tests.support.checkpoints import State, Stores, files, whole
@@ -205,7 +205,7 @@ def test_a_checkpoint_that_replaces_the_one_being_loaded_is_loaded_instead(
     successor = stores()
     read = ShardFolder.read_manifest
 
-    def meanwhile(mine: ShardFolder, position: Position) -> Manifest:
+    def meanwhile(mine: ShardFolder, position: Position) -> CheckpointManifest:
         monkeypatch.setattr(ShardFolder, "read_manifest", read)
         for _ in range(3):
             state.step()

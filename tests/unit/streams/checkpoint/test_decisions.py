@@ -12,7 +12,7 @@ import pytest
 from sie_online.errors import DecisionError
 from sie_online.settings import Settings
 from sie_online.shard import Layout
-from streams.checkpoint import Loaded
+from streams.checkpoint import LoadedCheckpoint
 from streams.checkpoint import manifest as manifests
 from streams.checkpoint.decisions import (
     Overrides,
@@ -21,7 +21,7 @@ from streams.checkpoint.decisions import (
     check_restore,
     of_this_topic,
 )
-from streams.checkpoint.manifest import Manifest
+from streams.checkpoint.manifest import CheckpointManifest
 from streams.checkpoint.outputs import Published
 
 Check = Callable[..., int]
@@ -44,7 +44,7 @@ def saved(**changes: Any) -> dict[str, Any]:
 def check(settings: Callable[..., Settings]) -> Check:
     """``check_restore`` of a checkpoint at offset 100 of a log that holds 50 to 200; overridable."""
     current = settings()
-    loaded = Loaded(100, 3, meta(OURS), {}, current.fingerprint(), 4, 2, 3, "0.1.0")
+    loaded = LoadedCheckpoint(100, 3, meta(OURS), {}, current.fingerprint(), 4, 2, 3, "0.1.0")
 
     def run(flags: dict[str, bool] | None = None, **found: Any) -> int:
         place: dict[str, Any] = {"begin_offset": 50, "end_offset": 200, "committed": 90, "n_partitions": 4}
@@ -88,7 +88,7 @@ def test_every_refusal_names_its_flag_and_only_that_flag_lifts_it(check: Check, 
     assert check({flag: True}, **place) == begins_at
 
 
-HELD = Loaded(100, 3, {}, {}, "", 4, 1, 3, "0.1.0", topic_id="a")
+HELD = LoadedCheckpoint(100, 3, {}, {}, "", 4, 1, 3, "0.1.0", topic_id="a")
 
 
 def test_a_state_of_another_topic_is_refused_until_a_person_leaves_it_behind() -> None:
@@ -107,7 +107,7 @@ def test_where_a_topics_id_is_unknown_nothing_is_compared(accepted: bool) -> Non
 
 
 def test_a_manifest_that_says_nothing_of_the_topics_id_is_read_as_before() -> None:
-    written = Manifest(
+    written = CheckpointManifest(
         code_version="0.1.0",
         fingerprint="f",
         group="g",
@@ -125,7 +125,7 @@ def test_a_manifest_that_says_nothing_of_the_topics_id_is_read_as_before() -> No
     assert manifests.decode(manifests.encode(written)).topic_id == "a"
     earlier = msgspec.json.decode(msgspec.json.encode(written))
     del earlier["topic_id"]
-    assert msgspec.json.decode(msgspec.json.encode(earlier), type=Manifest).topic_id == ""
+    assert msgspec.json.decode(msgspec.json.encode(earlier), type=CheckpointManifest).topic_id == ""
 
 
 MISREAD: dict[str, tuple[dict[str, Any], str]] = {

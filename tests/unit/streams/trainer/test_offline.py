@@ -25,7 +25,7 @@ from sie_online.settings import Settings, load
 from sie_online.simulator import Scenario, Simulation, simulate
 from streams.cli.root import run
 from streams.model_registry import artifacts
-from streams.model_registry.loaded import Loaded
+from streams.model_registry.loaded import LoadedModels
 from streams.model_registry.recorded import RECORDS, Repeated, recorded
 from streams.observe.metrics import Metrics
 from streams.store.backend import LocalBackend
@@ -70,7 +70,7 @@ def trainer_into(out: Path, settings: Settings) -> OfflineTrainer:
 
 def repeating(folder: Path, settings: Settings) -> Repeated:
     registry, backend = recorded(folder)
-    return Repeated(registry, Loaded(settings, backend, registry, Metrics(settings)).get)
+    return Repeated(registry, LoadedModels(settings, backend, registry, Metrics(settings)).get)
 
 
 def weights(out: Path) -> pa.Table:

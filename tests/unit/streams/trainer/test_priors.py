@@ -19,7 +19,7 @@ from sie_online.settings.training import PriorsPooling
 from sie_online.shard import Shard
 from sie_online.shard.pooled import initial_recommender
 from streams.model_registry import artifacts
-from streams.model_registry.loaded import Loaded
+from streams.model_registry.loaded import LoadedModels
 from streams.model_registry.priors import parts_of, tensors_of
 from streams.observe.metrics import Metrics
 from streams.store.backend import LocalBackend
@@ -94,7 +94,7 @@ def test_a_partition_is_given_what_the_others_have_learned(told: Told, tmp_path:
     artifacts.keep(backend, data, manifest)
     assert (artifacts.stored(backend, PRIORS), artifacts.stored(backend)) == ([manifest.version], [])
     registry[PRIORS].apply(manifest_key(PRIORS, manifest.version), manifest.to_json().encode())
-    loaded = Loaded(SETTINGS, backend, registry, Metrics(SETTINGS))
+    loaded = LoadedModels(SETTINGS, backend, registry, Metrics(SETTINGS))
     found = loaded.get(Adoption(1, manifest.version, 0, PRIORS), 1)
     assert isinstance(found, Gains)
     parts = told[0]
@@ -114,7 +114,7 @@ def test_a_damaged_artifact_is_not_had(told: Told, tmp_path: Path) -> None:
     artifacts.keep(backend, data[:-1] + b"?", manifest)
     registry[PRIORS].apply(manifest_key(PRIORS, manifest.version), manifest.to_json().encode())
     with pytest.raises(LookupError):
-        Loaded(SETTINGS, backend, registry, Metrics(SETTINGS)).get(Adoption(1, manifest.version, 0, PRIORS), 0)
+        LoadedModels(SETTINGS, backend, registry, Metrics(SETTINGS)).get(Adoption(1, manifest.version, 0, PRIORS), 0)
 
 
 # -- the gate
