@@ -17,7 +17,7 @@ from sie_online.client.unreadable import Unreadable
 from sie_online.errors import UsageError
 from streams.cli.common import Json, Strict, err, get_settings, out, print_json, require_writable, warn_unreadable
 from streams.cli.progress import progress
-from streams.cli.views import VIEWS, Kind, View
+from streams.cli.views import VIEWS, Kind, TopicView
 
 HEADING_EVERY = 40  # lines: about a screen
 
@@ -98,7 +98,7 @@ def _check(as_json: bool, parquet: Path | None, until_idle: float | None, limit:
 
 
 async def _tail(
-    view: View, sink: Sink, begin: From, until_idle: float | None, limit: int | None, unreadable: Unreadable
+    view: TopicView, sink: Sink, begin: From, until_idle: float | None, limit: int | None, unreadable: Unreadable
 ) -> None:
     left = limit
     async with TopicReader(view.settings, view.topic, begin.value) as reader:
@@ -124,7 +124,7 @@ def share_read(begins: Mapping[int, int], positions: Mapping[int, int], spans: M
 class JsonSink:
     """One JSON object per line."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: TopicView) -> None:
         self._view = view
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -144,7 +144,7 @@ class JsonSink:
 class LineSink:
     """Aligned lines; on a terminal the heading comes again on every screen."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: TopicView) -> None:
         self._view = view
         self._lines = 0
 
@@ -168,7 +168,7 @@ class LineSink:
 class ParquetSink:
     """Keeps all rows and writes them once."""
 
-    def __init__(self, view: View, path: Path, report: Callable[[int, float], None]) -> None:
+    def __init__(self, view: TopicView, path: Path, report: Callable[[int, float], None]) -> None:
         self._view = view
         self._path = path
         self._report = report

@@ -29,7 +29,7 @@ class Kind(enum.StrEnum):
     DEAD_LETTERS = "dead-letters"
 
 
-class View:
+class TopicView:
     """One topic. ``read`` makes rows of records; ``merge`` makes one table of many batches of them."""
 
     columns: ClassVar[Sequence[Column]]
@@ -85,7 +85,7 @@ _SCORES = (
 _PLACE = Column("source", 0, lambda row: f"{row['partition']}:{row['offset']}", style=lambda row: "dim")
 
 
-class Weights(View):
+class WeightsView(TopicView):
     """``sie.weights.v1``: every statement, repeats of a replay included; merged, the highest generation of each."""
 
     columns = (
@@ -109,7 +109,7 @@ class Weights(View):
         return tables.newest_statements(batches, schema)
 
 
-class Samples(View):
+class SamplesView(TopicView):
     """``sie.samples.v1``: settled samples with their features."""
 
     columns = (*_EVENT, Column("settled (UTC)", 19, lambda row: moment(row["settled_ms"])), *_SCORES, _PLACE)
@@ -130,7 +130,7 @@ class Samples(View):
             raise UsageError(f"{self.topic} holds samples of several feature schemas: {error}") from None
 
 
-class Entities(View):
+class EntitiesView(TopicView):
     """``sie.entities.v1``: what single shards say; merged, the newest statement per key."""
 
     columns = (
@@ -171,7 +171,7 @@ class Entities(View):
         return pa.Table.from_pylist(kept, schema=self.schema)
 
 
-class DeadLetters(View):
+class DeadLettersView(TopicView):
     """``sie.dead-letters.v1``: records that were no events; merged, one per source record."""
 
     columns = (
@@ -244,11 +244,11 @@ def _whole(text: str, most: int) -> int:
     return number
 
 
-VIEWS: dict[Kind, type[View]] = {
-    Kind.WEIGHTS: Weights,
-    Kind.SAMPLES: Samples,
-    Kind.ENTITIES: Entities,
-    Kind.DEAD_LETTERS: DeadLetters,
+VIEWS: dict[Kind, type[TopicView]] = {
+    Kind.WEIGHTS: WeightsView,
+    Kind.SAMPLES: SamplesView,
+    Kind.ENTITIES: EntitiesView,
+    Kind.DEAD_LETTERS: DeadLettersView,
 }
 
 

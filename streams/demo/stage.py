@@ -33,7 +33,7 @@ from streams.demo.plan import Plan, environment
 from streams.demo.report import Report, quantiles
 from streams.demo.site import Site
 from streams.demo.training import Trained, conclude, first_net
-from streams.demo.view import State, View
+from streams.demo.view import DemoDisplay, DemoState
 from streams.tools.pacing import Rate
 from streams.tools.replay import Replayed, replay
 from streams.topics import create_topics
@@ -69,8 +69,8 @@ class _Stage:
         self._settings = plan.settings(own, f"127.0.0.1:{port}", free_port(), free_port())
         self._port = port
         self._site = Site(self._settings)
-        self._state = State(total=plan.events)
-        self._view = View(console, self._state)
+        self._state = DemoState(total=plan.events)
+        self._view = DemoDisplay(console, self._state)
 
     async def play(self) -> Report:
         """From nothing to the report."""

@@ -23,7 +23,7 @@ BAR_WIDTH = 24
 
 
 @dataclass
-class State:
+class DemoState:
     """What there is to show; the stage writes it, the view reads it. ``lag`` in records, None while unknown;
     ``waited_s``: how long sending has stood still on purpose, so far.
     """
@@ -50,10 +50,10 @@ class State:
         return self.sent / max(took_s - self.waited_s, 1e-3)
 
 
-class View:
-    """Shows a ``State`` on ``console``."""
+class DemoDisplay:
+    """Shows a ``DemoState`` on ``console``."""
 
-    def __init__(self, console: Console, state: State) -> None:
+    def __init__(self, console: Console, state: DemoState) -> None:
         self._console = console
         self._state = state
         self._last_line = time.monotonic()
@@ -98,7 +98,7 @@ class View:
         return Group(head, panels)
 
 
-def _counts(state: State) -> Table:
+def _counts(state: DemoState) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column()
     table.add_column(justify="right")
@@ -113,7 +113,7 @@ def _counts(state: State) -> Table:
     return table
 
 
-def _histogram(state: State) -> Table:
+def _histogram(state: DemoState) -> Table:
     table = Table.grid(padding=(0, 1))
     table.add_column(justify="right")
     top = max([1, *state.histogram])
@@ -123,7 +123,7 @@ def _histogram(state: State) -> Table:
     return table
 
 
-def _found(state: State) -> Table:
+def _found(state: DemoState) -> Table:
     table = Table.grid(padding=(0, 2))
     for kind, etype in KIND_TYPES.items():
         value = state.found.get(kind)
@@ -132,7 +132,7 @@ def _found(state: State) -> Table:
     return table
 
 
-def _line(state: State) -> str:
+def _line(state: DemoState) -> str:
     found = ", ".join(f"{kind} {value:.3f}" for kind, value in state.found.items() if value is not None)
     lag = "unknown" if state.lag is None else f"{state.lag:,}"
     return (

@@ -21,7 +21,7 @@ from models.snapshot import Contents
 from models.tune import Progress, fine_tune
 from sie_online.contracts import BUILTIN_MODEL, CODE_VERSION
 from streams.model_registry.artifacts import artifact_name
-from streams.trainer.intake import View
+from streams.trainer.intake import WindowView
 
 
 class Current(NamedTuple):
@@ -43,7 +43,7 @@ class Attempt(NamedTuple):
 
 
 def attempt(
-    view: View,
+    view: WindowView,
     current: Current,
     settings: FineTune,
     gate: Gate,

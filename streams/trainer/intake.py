@@ -33,7 +33,7 @@ RETRY_S = 2.0
 PEEK_S = 5.0
 
 
-class View(NamedTuple):
+class WindowView(NamedTuple):
     """The window at one moment: later additions do not change it. ``schema_hash`` is of its features."""
 
     samples: SampleColumns
@@ -93,7 +93,7 @@ class Intake:
         """
         await self._read(only_to_the_end=True)
 
-    async def view(self) -> View | None:
+    async def view(self) -> WindowView | None:
         """What the window holds; None while that is nothing."""
         async with self._busy:
             samples = await asyncio.to_thread(self._window.samples)
@@ -101,7 +101,7 @@ class Intake:
             return None
         times = samples.event_time_ms[~samples.older]
         self._metrics.set_window(len(samples), int(samples.older.sum()), float(times[-1] - times[0]) / 1000)
-        return View(samples, self._schemas[-1])
+        return WindowView(samples, self._schemas[-1])
 
     async def _read(self, *, only_to_the_end: bool) -> None:
         start = {"topic": self._topic, "positions": self._positions} if self._positions else "earliest"

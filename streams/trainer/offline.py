@@ -29,7 +29,7 @@ from streams.model_registry.recorded import Recorder, schedule_announced
 from streams.observe.metrics import Metrics
 from streams.store.backend import Backend
 from streams.trainer.attempt import Attempt, Current, attempt
-from streams.trainer.intake import View
+from streams.trainer.intake import WindowView
 from streams.trainer.metrics import Outcome
 from streams.trainer.offline_priors import OfflinePriors
 from streams.trainer.plan import fine_tune_of, gate_of, window_of
@@ -112,11 +112,11 @@ class OfflineTrainer:
         if samples is None:
             return
         self._fresh = 0
-        done = self._round(View(samples, self._schema_hash), shards)
+        done = self._round(WindowView(samples, self._schema_hash), shards)
         self.fine_tuned.append(done)
         self._on_end(done)
 
-    def _round(self, view: View, shards: Sequence[Shard]) -> FineTuned:
+    def _round(self, view: WindowView, shards: Sequence[Shard]) -> FineTuned:
         begun, current = self._begun(view, max(shard.clock_ms for shard in shards)), self._current()
         self._on_begin(begun)
         began_s = time.perf_counter()
@@ -150,7 +150,7 @@ class OfflineTrainer:
             schedule_announced(shard, self._recorder.registry, self._loaded.get)
         return replace(done, offsets=offsets)
 
-    def _begun(self, view: View, clock_ms: int) -> FineTuned:
+    def _begun(self, view: WindowView, clock_ms: int) -> FineTuned:
         """The version is named after all that it follows from, so that a repetition names it alike."""
         samples, number = view.samples, len(self.fine_tuned) + 1
         digest = hashlib.sha256(f"{number} {self._settings.fingerprint()} {self._settings.trainer!r}".encode())
@@ -159,7 +159,7 @@ class OfflineTrainer:
         version = ulid(clock_ms, digest.digest()[:RANDOM_BYTES])
         return FineTuned(number, clock_ms, len(samples), int(samples.label.sum()), version)
 
-    def _attempt(self, view: View, current: Current, version: str) -> Attempt:
+    def _attempt(self, view: WindowView, current: Current, version: str) -> Attempt:
         return attempt(
             view,
             current,

@@ -30,7 +30,7 @@ from streams.model_registry.announcer import Announcer, OvertakenError, Supersed
 from streams.store.backend import Backend
 from streams.threads import in_thread
 from streams.trainer.attempt import Attempt, Current, attempt
-from streams.trainer.intake import Intake, View
+from streams.trainer.intake import Intake, WindowView
 from streams.trainer.metrics import Outcome, TrainerMetrics
 from streams.trainer.plan import fine_tune_of, gate_of
 from streams.trainer.scalars import Scalars
@@ -92,7 +92,7 @@ class Rounds:
                 return
             await asyncio.sleep(LOOK_S)
 
-    async def _view(self) -> View | None:
+    async def _view(self) -> WindowView | None:
         """The window; None, until as many more have come, while it is too small."""
         fresh = self._intake.fresh
         view = await self._intake.view()
@@ -107,7 +107,7 @@ class Rounds:
 
     # -- one round
 
-    async def _round(self, view: View) -> None:
+    async def _round(self, view: WindowView) -> None:
         version = ulid(time.time_ns() // 1_000_000, secrets.token_bytes(10))
         scalars = Scalars(version)
         self.began_at = time.monotonic()
@@ -123,7 +123,7 @@ class Rounds:
         log.info("fine-tune ended", extra={"version": version, "outcome": outcome})
         await self._tidy(scalars)
 
-    async def _outcome(self, view: View, version: str, scalars: Scalars) -> Outcome:
+    async def _outcome(self, view: WindowView, version: str, scalars: Scalars) -> Outcome:
         try:
             current = await in_thread(None, self._current)
             found = await in_thread(None, self._attempt, view, current, version, scalars)
@@ -147,7 +147,7 @@ class Rounds:
             log.exception("fine-tune failed, the net in force stays", extra={"version": version})
             return Outcome.FAULT
 
-    def _attempt(self, view: View, current: Current, version: str, scalars: Scalars) -> Attempt:
+    def _attempt(self, view: WindowView, current: Current, version: str, scalars: Scalars) -> Attempt:
         log.info("fine-tune begins", extra={"version": version, "samples": len(view.samples), "from": current.version})
         deadline = time.monotonic() + self._settings.trainer.fine_tune.longest_s
 

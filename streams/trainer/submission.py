@@ -41,7 +41,7 @@ from streams.model_registry import artifacts
 from streams.model_registry.announcer import Announcer
 from streams.store.backend import Backend
 from streams.trainer.attempt import Current, origin_of
-from streams.trainer.intake import Intake, View
+from streams.trainer.intake import Intake, WindowView
 from streams.trainer.metrics import TrainerMetrics
 from streams.trainer.plan import gate_of
 from streams.trainer.rounds import load_current
@@ -113,7 +113,7 @@ async def submit(settings: Settings, backend: Backend, given: Submission) -> Sub
 
 
 def judged(
-    settings: Settings, given: Submission, view: View, order: Ordered, current: Current
+    settings: Settings, given: Submission, view: WindowView, order: Ordered, current: Current
 ) -> tuple[Contents, Manifest]:
     """Artifact and manifest of ``given`` under a new version, with the gate's verdict. Nothing is written."""
     parent = given.manifest.parent if given.manifest else None
@@ -137,7 +137,7 @@ def judged(
     return contents, manifest
 
 
-def _require_schema(given: Submission, view: View) -> None:
+def _require_schema(given: Submission, view: WindowView) -> None:
     if given.manifest is not None and given.manifest.feature_schema_hash != view.schema_hash:
         raise ArtifactError("its features mean something else than those of the samples: it was trained on others")
 

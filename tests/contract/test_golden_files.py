@@ -13,7 +13,7 @@ from sie_online import contracts, statements
 from sie_online.client.entities import EntityTable, Name, parse_key, parse_statement
 from sie_online.client.rows import SAMPLES, Source, read_batch, weight_rows
 from sie_online.client.unreadable import Unreadable
-from streams.cli.views import DeadLetters
+from streams.cli.views import DeadLettersView
 from tests.contract import golden_files
 from tests.contract.golden_files import BUILDERS, DIRECTORY, build, rows
 
@@ -118,7 +118,7 @@ class _Letter:
 
 def test_golden_dead_letters_decode_to_their_rows(settings: Any) -> None:
     lines = (DIRECTORY / "dead-letters-1.jsonl").read_bytes().splitlines()
-    (batch,) = DeadLetters(settings()).read([_Letter(json.loads(line)) for line in lines], Unreadable(strict=True))
+    (batch,) = DeadLettersView(settings()).read([_Letter(json.loads(line)) for line in lines], Unreadable(strict=True))
     read = [
         (row["source_partition"], row["source_offset"], row["source_timestamp_ms"], row["reason"], row["exception"])
         for row in batch.to_pylist()

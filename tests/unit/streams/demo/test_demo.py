@@ -23,7 +23,7 @@ from streams.demo.picture import draw
 from streams.demo.plan import EVENTS, PARTITIONS, SECONDS, Plan, environment
 from streams.demo.report import Report
 from streams.demo.training import Trained
-from streams.demo.view import State, View
+from streams.demo.view import DemoDisplay, DemoState
 from tests.support.rows import weight_batch, weight_row
 
 SCORE = Score(0.9, 0.3, 0.4, 0.7, 100, 10)
@@ -140,16 +140,16 @@ def test_the_picture_is_drawn_from_any_report(tmp_path: Path) -> None:
 
 
 def test_a_terminal_sees_a_picture_and_a_pipe_sees_lines() -> None:
-    state = State(total=1_000, sent=500, weighted=400, lag=100, sending_since=0.0, sending_until=1.0)
+    state = DemoState(total=1_000, sent=500, weighted=400, lag=100, sending_since=0.0, sending_until=1.0)
     state.found, state.phase = {"bots": 0.934, "brushing": None, "misclick": None}, "Streaming"
     terminal = Console(file=io.StringIO(), force_terminal=True, width=120)
-    view = View(terminal, state)
+    view = DemoDisplay(terminal, state)
     with view.shown():
         view.tick()
     shown = terminal.file.getvalue()  # type: ignore[attr-defined]
     assert all(text in shown for text in ("Streaming", "bots", "0.934", "lag", "Weights"))
     pipe = Console(file=io.StringIO(), force_terminal=False, width=120)
-    view = View(pipe, state)
+    view = DemoDisplay(pipe, state)
     with view.shown():
         view.tick()
         view.tick()

@@ -24,7 +24,7 @@ from streams.model_registry.event_log import Growth
 from streams.model_registry.priors import parts_of
 from streams.store.backend import LocalBackend
 from streams.trainer import prior_rounds
-from streams.trainer.intake import Intake, View
+from streams.trainer.intake import Intake, WindowView
 from streams.trainer.metrics import Outcome, TrainerMetrics
 from tests.support.events import heartbeat, random_events, records, run, samples, small_settings
 
@@ -58,12 +58,12 @@ class Scene:
         self.announcer = FakeAnnouncer()
         self.metrics = TrainerMetrics()
         intake = Intake(self.settings, self.metrics)
-        self.view: View | None = View(from_table(pa.table(samples(outputs))), schema_hash())
+        self.view: WindowView | None = WindowView(from_table(pa.table(samples(outputs))), schema_hash())
 
         async def growth(_: Settings) -> dict[int, Growth]:
             return {partition: Growth(0, 0, 0) for partition in range(PARTITIONS + 1)}
 
-        async def view() -> View | None:
+        async def view() -> WindowView | None:
             return self.view
 
         monkeypatch.setattr(prior_rounds.event_log, "growth", growth)
@@ -145,9 +145,9 @@ def test_samples_that_are_too_few_are_waited_for_and_without_any_bounds_decide(
     scene.save(stream.saved)
     view = scene.view
     assert view is not None
-    scene.view = View(view.samples.take(view.samples.label == 0), view.schema_hash)
+    scene.view = WindowView(view.samples.take(view.samples.label == 0), view.schema_hash)
     assert scene.look() is None
-    scene.view = View(view.samples, "another schema")
+    scene.view = WindowView(view.samples, "another schema")
     assert scene.look() == Outcome.ACCEPTED
     assert scene.announcer.announced[0].metrics == {}
 

@@ -33,7 +33,7 @@ from streams.model_registry.announcer import OvertakenError, SupersededError
 from streams.store.backend import LocalBackend
 from streams.trainer import rounds, scalars
 from streams.trainer.attempt import Attempt, Current
-from streams.trainer.intake import Intake, View
+from streams.trainer.intake import Intake, WindowView
 from streams.trainer.metrics import Outcome, TrainerMetrics
 from streams.trainer.plan import fine_tune_of, gate_of
 from streams.trainer.scalars import Scalars
@@ -80,8 +80,8 @@ def message(table: pa.Table, offset: int = 0, value: bytes | None = None) -> Any
     return SimpleNamespace(topic="sie.samples.v1", partition=0, offset=offset, value=content)
 
 
-def taken(intake: Intake, *messages: Any) -> View | None:
-    async def take() -> View | None:
+def taken(intake: Intake, *messages: Any) -> WindowView | None:
+    async def take() -> WindowView | None:
         await intake._take(messages)
         return await intake.view()
 
@@ -166,7 +166,7 @@ class Scene:
 
     def round(self, attempt: Callable[..., Attempt]) -> Outcome | None:
         self._monkeypatch.setattr(rounds, "attempt", attempt)
-        asyncio.run(self.rounds._round(View(made_samples(300), "schema-1")))
+        asyncio.run(self.rounds._round(WindowView(made_samples(300), "schema-1")))
         return self.rounds.latest
 
 
