@@ -26,7 +26,7 @@ from streams.exits import FAULT, before_death, code_of, die
 from streams.observe import logs
 from streams.observe.broker_metrics import watch_broker
 from streams.observe.metrics import Metrics
-from streams.observe.web import Health, Site
+from streams.observe.web import WorkerHealth, WorkerSite
 from streams.transport import SCHEME, Consumer, RebalanceListener
 from streams.transport.schema import BatchSchema
 from streams.worker.adoption import Adoptions
@@ -108,7 +108,7 @@ class App(faust.App):
             availability=self.availability,
         )
         self.metrics.watch_unacked_bytes(lambda: self.publisher.unacked_bytes)
-        self.site = Site(settings, self.metrics.registry, self._health())
+        self.site = WorkerSite(settings, self.metrics.registry, self._health())
         self._starting = "starting"
         self.on_before_shutdown.connect(self._finish)
 
@@ -119,8 +119,8 @@ class App(faust.App):
         self.worker.consumer.attach(cast(Consumer, self.consumer))
         return [self.site, self.publisher, self.worker, self.log_watch, *super().on_init_dependencies()]
 
-    def _health(self) -> Health:
-        return Health(
+    def _health(self) -> WorkerHealth:
+        return WorkerHealth(
             stalled_s=self.vitals.stalled_s,
             assigned=lambda: self.worker.assignment.assigned,
             recovered=lambda: self.worker.assignment.recovered,

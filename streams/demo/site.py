@@ -23,7 +23,7 @@ class Figures:
     lag: int
 
 
-class Site:
+class SiteClient:
     """The worker's site on loopback."""
 
     def __init__(self, settings: Settings) -> None:

@@ -31,7 +31,7 @@ from streams.demo.observer import HEADLINE, Observer
 from streams.demo.picture import draw
 from streams.demo.plan import Plan, environment
 from streams.demo.report import Report, quantiles
-from streams.demo.site import Site
+from streams.demo.site import SiteClient
 from streams.demo.training import Trained, conclude, first_net
 from streams.demo.view import DemoDisplay, DemoState
 from streams.tools.pacing import Rate
@@ -68,7 +68,7 @@ class _Stage:
         self._children = children
         self._settings = plan.settings(own, f"127.0.0.1:{port}", free_port(), free_port())
         self._port = port
-        self._site = Site(self._settings)
+        self._site = SiteClient(self._settings)
         self._state = DemoState(total=plan.events)
         self._view = DemoDisplay(console, self._state)
 

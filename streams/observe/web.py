@@ -1,6 +1,6 @@
 """The worker's own site: ``/healthz``, ``/readyz``, ``/metrics`` and a status page. Read-only; loopback by default.
 
-What is healthy is told by the callables of ``Health``, the figures by the metrics' registry.
+What is healthy is told by the callables of ``WorkerHealth``, the figures by the metrics' registry.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class WorkerHealth:
     """How the worker is. Callables are asked at every request, on the event loop, and must not block.
 
     ``stalled_s``: for how many seconds nothing has been processed although records wait; 0 where none wait.
@@ -54,10 +54,10 @@ def _ask(name: str, check: Callable[[], bool]) -> bool:
         return False
 
 
-class Site(mode.Service):
+class WorkerSite(mode.Service):
     """Serves on ``settings.web`` while it runs; ``url`` says where."""
 
-    def __init__(self, settings: Settings, registry: CollectorRegistry, health: Health, **kwargs: Any) -> None:
+    def __init__(self, settings: Settings, registry: CollectorRegistry, health: WorkerHealth, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._limit_s = settings.watchdog.progress_s
         self._registry = registry

@@ -33,7 +33,7 @@ from streams.trainer.intake import RETRY_S, Intake
 from streams.trainer.metrics import TrainerMetrics
 from streams.trainer.prior_rounds import PriorRounds
 from streams.trainer.priors import pools
-from streams.trainer.site import Health, TrainerSite
+from streams.trainer.site import TrainerHealth, TrainerSite
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class TrainerProcess:
         self._priors = PriorRounds(settings, self._intake, self._announcer, backend, self._metrics)
         self._ready = False
         watch_broker(self._metrics.registry, self._intake.availability)
-        health = Health(self._alive, self._checks, self._status, self._reason)
+        health = TrainerHealth(self._alive, self._checks, self._status, self._reason)
         self.site = TrainerSite(settings.trainer.web, self._metrics.registry, health)
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -15,7 +15,7 @@ from streams.observe.http import HttpServer, json_page, metrics_page, readiness_
 log = logging.getLogger(__name__)
 
 
-class Health(NamedTuple):
+class TrainerHealth(NamedTuple):
     """How the trainer is; asked at every request, on the event loop."""
 
     alive: Callable[[], bool]
@@ -27,7 +27,7 @@ class Health(NamedTuple):
 class TrainerSite:
     """Serves on ``address`` between ``start`` and ``stop``; ``url`` says where."""
 
-    def __init__(self, address: TrainerWeb, registry: CollectorRegistry, health: Health) -> None:
+    def __init__(self, address: TrainerWeb, registry: CollectorRegistry, health: TrainerHealth) -> None:
         self._health = health
         routes = {
             "/": self._status,

@@ -39,7 +39,7 @@ OUTAGE_S = 18
 PER_S = 2_000
 
 
-class Site:
+class WorkerPages:
     """A worker's pages."""
 
     def __init__(self, worker: WorkerProcess) -> None:
@@ -82,7 +82,7 @@ def _killed(broker: Broker) -> Iterator[None]:
         broker.start()  # or whoever waits for it would do so for ever
 
 
-def _assert_told(site: Site, settings: Settings, killed: float) -> None:
+def _assert_told(site: WorkerPages, settings: Settings, killed: float) -> None:
     """Every page says that the broker is away, and since when."""
     assert site.get("/readyz")[0] == 503
     assert f"broker {settings.broker} has not answered since 2" in site.readiness()["reason"]
@@ -145,7 +145,7 @@ def test_an_outage_is_told_everywhere_waited_for_and_costs_nothing(
     with worker_pool(made, tmp_path, RECORDING_WORKER) as start:
         worker = start()
         worker.wait_ready()
-        site = Site(worker)
+        site = WorkerPages(worker)
         subscriber.start()
         _write(made)
         wait_until_read(made, worker)

@@ -16,13 +16,13 @@ import pytest
 
 from sie_online.settings import Settings
 from streams.observe.metrics import Metrics
-from streams.observe.web import Health, Site
+from streams.observe.web import WorkerHealth, WorkerSite
 from tests.support.brokers import free_ports
 from tests.support.metrics import busy, counts
 from tests.support.requirements import PROMETHEUS, need
 from tests.support.waiting import awaited
 
-WELL = Health(stalled_s=lambda: 0.0, assigned=lambda: True, recovered=lambda: True, agents_running=lambda: True)
+WELL = WorkerHealth(stalled_s=lambda: 0.0, assigned=lambda: True, recovered=lambda: True, agents_running=lambda: True)
 SEEN_WITHIN_S = 30
 
 CONFIG = """
@@ -94,7 +94,7 @@ def test_prometheus_sees_a_worker_move(settings: Callable[..., Settings], tmp_pa
         metrics = Metrics(settings())
         busy(metrics)
         async with (
-            Site(settings(), metrics.registry, WELL) as site,
+            WorkerSite(settings(), metrics.registry, WELL) as site,
             aiohttp.ClientSession() as session,
             scraping(site.url.removeprefix("http://"), tmp_path) as prometheus,
         ):
@@ -121,7 +121,7 @@ def test_promtool_has_nothing_to_say_about_what_is_served(settings: Callable[...
         metrics = Metrics(settings())
         busy(metrics)
         async with (
-            Site(settings(), metrics.registry, WELL) as site,
+            WorkerSite(settings(), metrics.registry, WELL) as site,
             aiohttp.ClientSession() as session,
             session.get(f"{site.url}/metrics") as answer,
         ):

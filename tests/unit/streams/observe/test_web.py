@@ -21,15 +21,15 @@ from streams.observe import http
 from streams.observe.broker_metrics import watch_broker
 from streams.observe.metrics import Metrics
 from streams.observe.status import quantile, status
-from streams.observe.web import Health, Site
+from streams.observe.web import WorkerHealth, WorkerSite
 from tests.support.metrics import busy
 
 SettingsFactory = Callable[..., Settings]
-WELL = Health(stalled_s=lambda: 0.0, assigned=lambda: True, recovered=lambda: True, agents_running=lambda: True)
+WELL = WorkerHealth(stalled_s=lambda: 0.0, assigned=lambda: True, recovered=lambda: True, agents_running=lambda: True)
 
 
 def serving(
-    settings: Settings, ask: Callable[[aiohttp.ClientSession, Site], Awaitable[Any]], health: Health = WELL
+    settings: Settings, ask: Callable[[aiohttp.ClientSession, WorkerSite], Awaitable[Any]], health: WorkerHealth = WELL
 ) -> Any:
     """Run a site, and ``ask`` it, with a busy worker's metrics."""
 
@@ -37,15 +37,15 @@ def serving(
         metrics = Metrics(settings)
         busy(metrics, 0)
         busy(metrics, 3)
-        site = Site(settings, metrics.registry, health)
+        site = WorkerSite(settings, metrics.registry, health)
         async with site, aiohttp.ClientSession(site.url) as session:
             return await ask(session, site)
 
     return asyncio.run(run())
 
 
-def get(path: str, **headers: str) -> Callable[[aiohttp.ClientSession, Site], Awaitable[tuple[int, Any, str]]]:
-    async def ask(session: aiohttp.ClientSession, _: Site) -> tuple[int, Any, str]:
+def get(path: str, **headers: str) -> Callable[[aiohttp.ClientSession, WorkerSite], Awaitable[tuple[int, Any, str]]]:
+    async def ask(session: aiohttp.ClientSession, _: WorkerSite) -> tuple[int, Any, str]:
         async with session.get(path, headers=headers) as answer:
             return answer.status, answer.headers, await answer.text()
 
@@ -143,7 +143,7 @@ def test_the_status_sums_up_what_the_metrics_say(settings: SettingsFactory) -> N
 def test_a_worker_that_has_just_started_has_a_status_too(settings: SettingsFactory) -> None:
     async def run() -> Any:
         async with (
-            Site(settings(), Metrics(settings()).registry, WELL) as site,
+            WorkerSite(settings(), Metrics(settings()).registry, WELL) as site,
             aiohttp.ClientSession() as session,
             session.get(f"{site.url}/status.json") as answer,
         ):
@@ -182,7 +182,7 @@ def test_answers_tell_nothing_of_what_runs_here_and_may_not_be_framed(settings: 
 
 
 def test_nothing_can_be_changed_through_the_site(settings: SettingsFactory) -> None:
-    async def ask(session: aiohttp.ClientSession, _: Site) -> set[int]:
+    async def ask(session: aiohttp.ClientSession, _: WorkerSite) -> set[int]:
         codes = set()
         for path in ("/", "/metrics", "/healthz", "/readyz", "/status.json"):
             for method in ("POST", "PUT", "DELETE", "PATCH"):
@@ -194,7 +194,7 @@ def test_nothing_can_be_changed_through_the_site(settings: SettingsFactory) -> N
 
 
 def test_it_listens_on_loopback_unless_told_otherwise(settings: SettingsFactory) -> None:
-    async def ask(_: aiohttp.ClientSession, site: Site) -> str:
+    async def ask(_: aiohttp.ClientSession, site: WorkerSite) -> str:
         return site.url
 
     assert serving(settings(), ask).startswith("http://127.0.0.1:")
@@ -217,7 +217,7 @@ def test_an_address_that_is_not_ours_is_told_as_such(settings: SettingsFactory, 
 
 
 def test_the_port_is_free_again_after_the_stop(settings: SettingsFactory) -> None:
-    async def ask(_: aiohttp.ClientSession, site: Site) -> int:
+    async def ask(_: aiohttp.ClientSession, site: WorkerSite) -> int:
         return int(site.url.rpartition(":")[2])
 
     port = serving(settings(), ask)
@@ -249,7 +249,7 @@ def test_a_foreign_name_for_this_address_is_refused(settings: SettingsFactory, h
 
 
 def test_who_is_too_old_for_a_host_header_is_answered(settings: SettingsFactory) -> None:
-    async def ask(_: aiohttp.ClientSession, site: Site) -> bytes:
+    async def ask(_: aiohttp.ClientSession, site: WorkerSite) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(site))
         writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
         answer = await reader.readline()
@@ -265,7 +265,7 @@ def test_half_open_connections_neither_keep_a_probe_out_nor_stay(
 ) -> None:
     monkeypatch.setattr(http, "IDLE_S", 1.0)
 
-    async def ask(session: aiohttp.ClientSession, site: Site) -> tuple[int, int, list[bytes]]:
+    async def ask(session: aiohttp.ClientSession, site: WorkerSite) -> tuple[int, int, list[bytes]]:
         streams = []
         for _ in range(300):
             reader, writer = await asyncio.open_connection("127.0.0.1", port_of(site))
@@ -287,7 +287,7 @@ def test_half_open_connections_neither_keep_a_probe_out_nor_stay(
     "request_", [b"GET /" + b"a" * 2_000 + b" HTTP/1.1\r\n", b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 80]
 )
 def test_a_head_larger_than_any_of_ours_is_refused(settings: SettingsFactory, request_: bytes) -> None:
-    async def ask(_: aiohttp.ClientSession, site: Site) -> bytes:
+    async def ask(_: aiohttp.ClientSession, site: WorkerSite) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(site))
         writer.write(request_ + b"Host: localhost\r\n\r\n")
         answer = await reader.readline()
@@ -297,11 +297,11 @@ def test_a_head_larger_than_any_of_ours_is_refused(settings: SettingsFactory, re
     assert b" 400 " in serving(settings(), ask)
 
 
-def port_of(site: Site) -> int:
+def port_of(site: WorkerSite) -> int:
     return int(site.url.rpartition(":")[2])
 
 
-def site_connections(site: Site) -> list[Any]:
+def site_connections(site: WorkerSite) -> list[Any]:
     runner = site._server._runner
     assert runner is not None
     assert runner.server is not None

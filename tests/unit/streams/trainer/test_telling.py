@@ -15,7 +15,7 @@ from streams.store.backend import LocalBackend
 from streams.trainer import process
 from streams.trainer.metrics import TrainerMetrics, reason_label
 from streams.trainer.scalars import Scalars
-from streams.trainer.site import Health, TrainerSite
+from streams.trainer.site import TrainerHealth, TrainerSite
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_scalars_are_json_lines_without_tensorboard(tmp_path: Path, monkeypatch:
 
 def test_a_taken_port_is_a_sentence() -> None:
     async def start_twice() -> None:
-        health = Health(lambda: True, dict, dict)
+        health = TrainerHealth(lambda: True, dict, dict)
         first = TrainerSite(TrainerWeb(port=0), TrainerMetrics().registry, health)
         await first.start()
         port = int(first.url.rpartition(":")[2])
