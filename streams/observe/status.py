@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.samples import Sample
 
 
-class Shard(msgspec.Struct, frozen=True):
+class PartitionStatus(msgspec.Struct, frozen=True):
     """One partition; times in seconds, None where not known yet."""
 
     partition: int
@@ -32,7 +32,7 @@ class Latency(msgspec.Struct, frozen=True):
     p99_s: float | None
 
 
-class Weights(msgspec.Struct, frozen=True):
+class WeightHistogram(msgspec.Struct, frozen=True):
     """How published weights are distributed: ``counts[i]`` lie below ``edges[i]``, the last are above all."""
 
     edges: list[float]
@@ -59,11 +59,11 @@ class Status(msgspec.Struct, frozen=True):
     effective_ratio: float | None
     since_known: Latency
     since_arrival: Latency
-    weights: Weights
-    partitions: list[Shard]
+    weights: WeightHistogram
+    partitions: list[PartitionStatus]
 
 
-class Samples:
+class MetricSamples:
     """All samples of a registry by name."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -90,19 +90,19 @@ class Samples:
         """Mean over all series, None where there are none."""
         return _finite(self.total(name) / len(self[name])) if self[name] else None
 
-    def buckets(self, name: str) -> Weights:
+    def buckets(self, name: str) -> WeightHistogram:
         """A histogram's buckets, summed over all series, not cumulated."""
         sums: defaultdict[float, float] = defaultdict(float)
         for sample in self[f"{name}_bucket"]:
             sums[float(sample.labels["le"])] += sample.value
         edges = sorted(sums)
         counts = [sums[edge] - (sums[edges[at - 1]] if at else 0.0) for at, edge in enumerate(edges)]
-        return Weights([edge for edge in edges if math.isfinite(edge)], counts)
+        return WeightHistogram([edge for edge in edges if math.isfinite(edge)], counts)
 
 
 def status(registry: CollectorRegistry, *, alive: bool, checks: Mapping[str, bool], reason: str) -> Status:
     """Sum up ``registry``; ``checks`` and ``reason`` are those of readiness."""
-    samples = Samples(registry)
+    samples = MetricSamples(registry)
     started = samples.total("process_start_time_seconds")
     return Status(
         version=next((sample.labels["version"] for sample in samples["sie_build_info"]), "?"),
@@ -140,22 +140,22 @@ def quantile(share: float, edges: list[float], counts: list[float]) -> float | N
     return edges[-1]
 
 
-def _latency(histogram: Weights) -> Latency:
+def _latency(histogram: WeightHistogram) -> Latency:
     edges, counts = histogram.edges, histogram.counts
     return Latency(quantile(0.5, edges, counts), quantile(0.99, edges, counts))
 
 
-def _shards(samples: Samples) -> list[Shard]:
+def _shards(samples: MetricSamples) -> list[PartitionStatus]:
     partitions = {sample.labels["partition"] for name in ("sie_epoch", "sie_lag_records") for sample in samples[name]}
     return [_shard(samples, number) for number in sorted(map(int, partitions - {"other"}))]
 
 
-def _shard(samples: Samples, number: int) -> Shard:
+def _shard(samples: MetricSamples, number: int) -> PartitionStatus:
     def of(name: str) -> float | None:
         return _value(samples[name], str(number))
 
     time_s = of("sie_event_time_seconds")
-    return Shard(
+    return PartitionStatus(
         partition=number,
         epoch=_whole(of("sie_epoch")),
         lag=_whole(of("sie_lag_records")),
