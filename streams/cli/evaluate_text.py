@@ -9,7 +9,7 @@ from rich.table import Table
 
 from sie_online.evaluation.report import EvaluationReport
 from sie_online.settings import Settings
-from streams.trainer.metrics import Outcome
+from streams.trainer.metrics import TrainingOutcome
 
 if TYPE_CHECKING:
     from streams.trainer.offline import OfflineTrainer
@@ -65,5 +65,5 @@ def _training_rows(training: OfflineTrainer | None) -> list[tuple[str, int]]:
         ("  accepted", sum(done.outcome == "accepted" for done in fine_tuned)),
         ("  the net in force withdrawn", sum(bool(done.withdrawn) for done in fine_tuned)),
         ("priors", len(priors)),
-        ("  accepted", priors.count(Outcome.ACCEPTED)),
+        ("  accepted", priors.count(TrainingOutcome.ACCEPTED)),
     ]

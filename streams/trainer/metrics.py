@@ -15,7 +15,7 @@ from streams.observe.metrics import UNREADABLE_MODELS, ReadCounter
 SECONDS = (0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600)
 
 
-class Outcome(StrEnum):
+class TrainingOutcome(StrEnum):
     """What became of a fine-tune. Whatever it was but ``accepted``: its net did not come into force."""
 
     ACCEPTED = "accepted"
@@ -145,11 +145,11 @@ class TrainerMetrics:
             if (value := figures.get(name)) is not None:
                 self._figures.labels(name).set(value)
 
-    def ended(self, outcome: Outcome) -> None:
+    def ended(self, outcome: TrainingOutcome) -> None:
         """A fine-tune ended."""
         self._fine_tunes.labels(outcome).inc()
 
-    def priors_ended(self, outcome: Outcome) -> None:
+    def priors_ended(self, outcome: TrainingOutcome) -> None:
         """Priors were due, and this became of them."""
         self._priors.labels(outcome).inc()
 
@@ -163,7 +163,7 @@ class TrainerMetrics:
 
     def _add_series(self) -> None:
         """At 0 from the start: a rate misses the step with which a series appears."""
-        for outcome in Outcome:
+        for outcome in TrainingOutcome:
             self._fine_tunes.labels(outcome)
             self._priors.labels(outcome)
         for reason in ("passed", *REASONS.values(), OTHER):

@@ -30,7 +30,7 @@ from streams.observe.metrics import Metrics
 from streams.store.backend import Backend
 from streams.trainer.attempt import Attempt, Current, attempt
 from streams.trainer.intake import WindowView
-from streams.trainer.metrics import Outcome
+from streams.trainer.metrics import TrainingOutcome
 from streams.trainer.offline_priors import OfflinePriors
 from streams.trainer.plan import fine_tune_of, gate_of, window_of
 from streams.trainer.rounds import GIVEN_UP, load_current
@@ -52,7 +52,7 @@ class FineTuned:
     samples: int
     positives: int
     version: str
-    outcome: Outcome = Outcome.UNFIT
+    outcome: TrainingOutcome = TrainingOutcome.UNFIT
     reasons: tuple[str, ...] = ()
     withdrawn: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -123,12 +123,12 @@ class OfflineTrainer:
         try:
             found = self._attempt(view, current, begun.version)
         except ModelError as error:
-            outcome = GIVEN_UP.get(type(error), Outcome.UNFIT)
+            outcome = GIVEN_UP.get(type(error), TrainingOutcome.UNFIT)
             return replace(begun, outcome=outcome, reasons=(str(error),), seconds=time.perf_counter() - began_s)
         manifest, verdict = found.manifest, found.manifest.gate or Verdict(False, ("it was not judged",))
         done = replace(
             begun,
-            outcome=Outcome.ACCEPTED if verdict.passed else Outcome.REFUSED,
+            outcome=TrainingOutcome.ACCEPTED if verdict.passed else TrainingOutcome.REFUSED,
             reasons=verdict.reasons,
             seconds=time.perf_counter() - began_s,
             metrics=manifest.metrics,

@@ -18,8 +18,8 @@ from streams.model_registry import artifacts
 from streams.model_registry.loaded import LoadedModels
 from streams.model_registry.recorded import Recorder, schedule_announced
 from streams.store.backend import Backend
-from streams.trainer.metrics import Outcome
-from streams.trainer.priors import LEAST_PARTITIONS, Cadence, Learned, Pooled, judges, pooled, pools, suffice
+from streams.trainer.metrics import TrainingOutcome
+from streams.trainer.priors import LEAST_PARTITIONS, Cadence, PooledPriors, ShardGains, judges, pooled, pools, suffice
 
 RANDOM_BYTES = 10
 
@@ -37,7 +37,7 @@ class OfflinePriors:
     """
 
     def __init__(self, settings: Settings, backend: Backend, recorder: Recorder, loaded: LoadedModels) -> None:
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[TrainingOutcome] = []
         self._settings = settings
         self._backend = backend
         self._recorder = recorder
@@ -53,22 +53,22 @@ class OfflinePriors:
         if not suffice(newest, rules):
             return
         self._cadence.done(processed)
-        learned = {shard.partition: Learned(shard.next_offset, shard.own_gains()) for shard in shards}
+        learned = {shard.partition: ShardGains(shard.next_offset, shard.own_gains()) for shard in shards}
         registered, now_ms = self._recorder.registry[PRIORS], time.time_ns() // 1_000_000
         version = self._named(max(shard.clock_ms for shard in shards), processed)
         made = pooled(learned, newest, self._settings, version, registered.in_force(registered.newest), now_ms)
         self.outcomes.append(self._settle(made, shards))
 
-    def _settle(self, made: Pooled, shards: Sequence[Shard]) -> Outcome:
+    def _settle(self, made: PooledPriors, shards: Sequence[Shard]) -> TrainingOutcome:
         manifest = made.manifest
         if manifest.gate is None or not manifest.gate.passed:
             artifacts.keep(self._backend, made.contents.data, manifest)
-            return Outcome.REFUSED
+            return TrainingOutcome.REFUSED
         offsets = {shard.partition: shard.next_offset + 1 for shard in shards}
         self._recorder.publish(made.contents.data, manifest, offsets, manifest.created_at_ms)
         for shard in shards:
             schedule_announced(shard, self._recorder.registry, self._loaded.get)
-        return Outcome.ACCEPTED
+        return TrainingOutcome.ACCEPTED
 
     def _named(self, clock_ms: int, processed: int) -> str:
         """The version is named after what it follows from, so that a repetition names it alike."""

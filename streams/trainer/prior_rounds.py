@@ -28,8 +28,8 @@ from streams.model_registry.announcer import Announcer, OvertakenError, Supersed
 from streams.store.backend import Backend
 from streams.threads import in_thread
 from streams.trainer.intake import Intake
-from streams.trainer.metrics import Outcome, TrainerMetrics
-from streams.trainer.priors import LEAST_PARTITIONS, Cadence, Learned, Pooled, judges, pooled, suffice
+from streams.trainer.metrics import TrainerMetrics, TrainingOutcome
+from streams.trainer.priors import LEAST_PARTITIONS, Cadence, PooledPriors, ShardGains, judges, pooled, suffice
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +64,11 @@ class PriorRounds:
             if outcome is not None:
                 self._ended_at = time.monotonic()
                 self._metrics.priors_ended(outcome)
-                if outcome is not Outcome.UNREACHABLE:  # said already, and again as long as it lasts
+                if outcome is not TrainingOutcome.UNREACHABLE:  # said already, and again as long as it lasts
                     log.info("priors ended", extra={"outcome": outcome})
             await asyncio.sleep(LOOK_S)
 
-    async def _look(self) -> Outcome | None:
+    async def _look(self) -> TrainingOutcome | None:
         """Make a version if one is due; what became of it."""
         try:
             return await self._round_if_due()
@@ -76,18 +76,18 @@ class PriorRounds:
             raise
         except OvertakenError as error:
             log.warning("%s", error)
-            return Outcome.OVERTAKEN
+            return TrainingOutcome.OVERTAKEN
         except ModelError as error:
             log.warning("no priors made, those in force stay: %s", error)
-            return Outcome.UNFIT
+            return TrainingOutcome.UNFIT
         except (UnreachableError, CheckpointError, DecisionError) as error:
             log.warning("no priors made, those in force stay: %s", error)
-            return Outcome.UNREACHABLE
+            return TrainingOutcome.UNREACHABLE
         except Exception:  # whatever it is: workers have what is in force, and we try again
             log.exception("no priors made, those in force stay")
-            return Outcome.FAULT
+            return TrainingOutcome.FAULT
 
-    async def _round_if_due(self) -> Outcome | None:
+    async def _round_if_due(self) -> TrainingOutcome | None:
         if not self._partitions:
             self._partitions = list(await event_log.growth(self._settings))
         processed = await in_thread(None, self._processed)
@@ -113,20 +113,20 @@ class PriorRounds:
         of_ours = view is not None and view.schema_hash == schema_hash()
         return judges(view.samples if view and of_ours else None, self._settings.trainer.priors)
 
-    async def _round(self, partitions: list[int], newest: SampleColumns | None) -> Outcome:
+    async def _round(self, partitions: list[int], newest: SampleColumns | None) -> TrainingOutcome:
         registered = self._announcer.registry[PRIORS]
         made = await in_thread(None, self._made, partitions, newest, registered.in_force(registered.newest))
         manifest, reasons = made.manifest, made.manifest.gate.reasons if made.manifest.gate else ()
         if not reasons:
             await self._announcer.publish(made.contents.data, manifest, judged_at=registered.newest)
-            return Outcome.ACCEPTED
+            return TrainingOutcome.ACCEPTED
         log.warning("priors refused: %s", "; ".join(reasons), extra={"version": manifest.version})
         await in_thread(None, artifacts.keep, self._backend, made.contents.data, manifest)
-        return Outcome.REFUSED
+        return TrainingOutcome.REFUSED
 
-    def _made(self, partitions: list[int], newest: SampleColumns | None, parent: str) -> Pooled:
+    def _made(self, partitions: list[int], newest: SampleColumns | None, parent: str) -> PooledPriors:
         start, now_ms = initial_recommender(self._settings), time.time_ns() // 1_000_000
-        learned: dict[int, Learned] = {}
+        learned: dict[int, ShardGains] = {}
         for partition in partitions:
             loaded = self._store.load(partition, only=is_learned)
             if loaded is None:
@@ -137,5 +137,5 @@ class PriorRounds:
                     f" config show'), or by a version with other records than the trainer's, {CODE_VERSION}: what it"
                     " has learned cannot be put together with others"
                 )
-            learned[partition] = Learned(loaded.next_offset, own_gains(start, loaded.pieces))
+            learned[partition] = ShardGains(loaded.next_offset, own_gains(start, loaded.pieces))
         return pooled(learned, newest, self._settings, ulid(now_ms, secrets.token_bytes(10)), parent, now_ms)

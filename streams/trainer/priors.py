@@ -37,14 +37,14 @@ FIGURES = 6
 """Digits after the point in a report."""
 
 
-class Learned(NamedTuple):
+class ShardGains(NamedTuple):
     """What a shard had learned itself when ``next_offset`` was the next to process."""
 
     next_offset: int
     gains: Gains
 
 
-class Pooled(NamedTuple):
+class PooledPriors(NamedTuple):
     """A judged version."""
 
     contents: Contents
@@ -84,13 +84,13 @@ def suffice(newest: SampleColumns | None, rules: PriorsPooling) -> bool:
 
 
 def pooled(
-    learned: Mapping[int, Learned],
+    learned: Mapping[int, ShardGains],
     newest: SampleColumns | None,
     settings: Settings,
     version: str,
     parent: str,
     now_ms: int,
-) -> Pooled:
+) -> PooledPriors:
     """The version made of ``learned`` (by partition), judged by the ``newest`` samples if there are any."""
     parts = {partition: each.gains for partition, each in learned.items()}
     contents = encode(tensors_of(parts))
@@ -112,7 +112,7 @@ def pooled(
         code_version=CODE_VERSION,
         model=PRIORS,
     )
-    return Pooled(contents, manifest)
+    return PooledPriors(contents, manifest)
 
 
 def judge(parts: Mapping[int, Gains], newest: SampleColumns | None, settings: Settings) -> Verdict:

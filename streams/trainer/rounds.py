@@ -31,7 +31,7 @@ from streams.store.backend import Backend
 from streams.threads import in_thread
 from streams.trainer.attempt import Attempt, Current, attempt
 from streams.trainer.intake import Intake, WindowView
-from streams.trainer.metrics import Outcome, TrainerMetrics
+from streams.trainer.metrics import TrainerMetrics, TrainingOutcome
 from streams.trainer.plan import fine_tune_of, gate_of
 from streams.trainer.scalars import Scalars
 
@@ -41,10 +41,10 @@ LOOK_S = 0.2
 NO_ROOM = ("can't allocate memory", "out of memory")
 """How torch says, without an exception of its own, that the machine's memory does not suffice."""
 
-GIVEN_UP: dict[type[ModelError], Outcome] = {
-    NotFiniteLossError: Outcome.NOT_FINITE,
-    ExplodingNormError: Outcome.EXPLODING_NORM,
-    OutOfMemoryError: Outcome.OUT_OF_MEMORY,
+GIVEN_UP: dict[type[ModelError], TrainingOutcome] = {
+    NotFiniteLossError: TrainingOutcome.NOT_FINITE,
+    ExplodingNormError: TrainingOutcome.EXPLODING_NORM,
+    OutOfMemoryError: TrainingOutcome.OUT_OF_MEMORY,
 }
 
 
@@ -60,7 +60,7 @@ class Rounds:
         self, settings: Settings, intake: Intake, announcer: Announcer, backend: Backend, metrics: TrainerMetrics
     ) -> None:
         self.began_at: float | None = None
-        self.latest: Outcome | None = None
+        self.latest: TrainingOutcome | None = None
         self._settings = settings
         self._intake = intake
         self._announcer = announcer
@@ -123,7 +123,7 @@ class Rounds:
         log.info("fine-tune ended", extra={"version": version, "outcome": outcome})
         await self._tidy(scalars)
 
-    async def _outcome(self, view: WindowView, version: str, scalars: Scalars) -> Outcome:
+    async def _outcome(self, view: WindowView, version: str, scalars: Scalars) -> TrainingOutcome:
         try:
             current = await in_thread(None, self._current)
             found = await in_thread(None, self._attempt, view, current, version, scalars)
@@ -134,18 +134,18 @@ class Rounds:
             return outcome
         except OvertakenError as error:
             log.warning("%s", error)
-            return Outcome.OVERTAKEN
+            return TrainingOutcome.OVERTAKEN
         except UnreachableError as error:
             log.warning("candidate not announced, the net in force stays: %s", error, extra={"version": version})
-            return Outcome.UNREACHABLE
+            return TrainingOutcome.UNREACHABLE
         except SupersededError:
             raise
         except Exception as error:  # whatever it is: workers have the net in force, and we try again
             if isinstance(error, MemoryError) or any(text in str(error) for text in NO_ROOM):
                 log.warning("fine-tune given up for want of memory, the net in force stays: %s", error)
-                return Outcome.OUT_OF_MEMORY
+                return TrainingOutcome.OUT_OF_MEMORY
             log.exception("fine-tune failed, the net in force stays", extra={"version": version})
-            return Outcome.FAULT
+            return TrainingOutcome.FAULT
 
     def _attempt(self, view: WindowView, current: Current, version: str, scalars: Scalars) -> Attempt:
         log.info("fine-tune begins", extra={"version": version, "samples": len(view.samples), "from": current.version})
@@ -168,7 +168,7 @@ class Rounds:
             should_stop=lambda: self._stopping.is_set() or time.monotonic() > deadline,
         )
 
-    async def _settle(self, found: Attempt, current: Current, scalars: Scalars) -> Outcome:
+    async def _settle(self, found: Attempt, current: Current, scalars: Scalars) -> TrainingOutcome:
         """Announce a candidate that passed; keep one that did not for a look."""
         manifest, verdict = found.manifest, found.manifest.gate or Verdict(False, ("it was not judged",))
         self._metrics.judged(found.seconds, found.gate_seconds, verdict.reasons)
@@ -181,12 +181,12 @@ class Rounds:
         if verdict.passed:
             announcement = await self._announcer.publish(found.contents.data, manifest, judged_at=current.n)
             self._metrics.set_announced(announcement.n, announcement.version)
-            return Outcome.ACCEPTED
+            return TrainingOutcome.ACCEPTED
         log.warning("candidate refused: %s", "; ".join(verdict.reasons), extra={"version": manifest.version})
         await in_thread(None, artifacts.keep, self._backend, found.contents.data, manifest)
         if current.net is not None and (reasons := withdrawal(verdict, gate_of(self._settings))):
             await self._withdraw(current, reasons)
-        return Outcome.REFUSED
+        return TrainingOutcome.REFUSED
 
     async def _withdraw(self, current: Current, reasons: Iterable[str]) -> None:
         """Announce the built-in model: what is in force has fallen behind it."""
@@ -197,10 +197,10 @@ class Rounds:
             "net withdrawn: %s", "; ".join(reasons), extra={"version": current.version, "announcement": announcement.n}
         )
 
-    def _given_up(self, error: ModelError) -> Outcome:
+    def _given_up(self, error: ModelError) -> TrainingOutcome:
         if isinstance(error, StoppedError):
-            return Outcome.STOPPED if self._stopping.is_set() else Outcome.TOO_LONG
-        return GIVEN_UP.get(type(error), Outcome.UNFIT)
+            return TrainingOutcome.STOPPED if self._stopping.is_set() else TrainingOutcome.TOO_LONG
+        return GIVEN_UP.get(type(error), TrainingOutcome.UNFIT)
 
     # -- around it
 

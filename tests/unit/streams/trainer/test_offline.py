@@ -31,7 +31,7 @@ from streams.observe.metrics import Metrics
 from streams.store.backend import LocalBackend
 from streams.trainer import offline
 from streams.trainer.attempt import Attempt, attempt
-from streams.trainer.metrics import Outcome
+from streams.trainer.metrics import TrainingOutcome
 from streams.trainer.offline import FineTuned, OfflineTrainer
 from tests.support.versions import LENIENT, TINY
 
@@ -96,7 +96,7 @@ def trained(
 
 def test_nets_are_announced_each_going_on_from_the_one_before(trained: Trained) -> None:
     out, trainer, _ = trained
-    accepted = [done.version for done in trainer.fine_tuned if done.outcome is Outcome.ACCEPTED]
+    accepted = [done.version for done in trainer.fine_tuned if done.outcome is TrainingOutcome.ACCEPTED]
     registry, backend = recorded(out)
     assert len(accepted) >= 2
     assert [said.version for _, said in sorted(registry[NET].announcements.items())] == accepted
@@ -159,7 +159,7 @@ def test_a_withdrawn_net_gives_way_at_the_announced_offset(
     trainer = trainer_into(tmp_path, settings_with())
     evaluated(tmp_path, settings_with(), trainer)
     first, second, third = trainer.fine_tuned[:3]
-    assert (first.withdrawn, second.outcome, third.outcome) == ((), Outcome.REFUSED, Outcome.ACCEPTED)
+    assert (first.withdrawn, second.outcome, third.outcome) == ((), TrainingOutcome.REFUSED, TrainingOutcome.ACCEPTED)
     assert second.withdrawn
     rows = weights(tmp_path).to_pandas()
     said = rows[rows["revision"] == 0].set_index("offset")["model_version"].astype(str)
@@ -185,7 +185,7 @@ def test_what_several_partitions_learn_is_put_together_and_one_has_nothing_to_sh
 ) -> None:
     out, trainer, _ = trained
     registered = recorded(out)[0][PRIORS]
-    assert trainer.priors.outcomes.count(Outcome.ACCEPTED) == len(registered.announcements)
+    assert trainer.priors.outcomes.count(TrainingOutcome.ACCEPTED) == len(registered.announcements)
     assert bool(registered.announcements) == (partitions > 1)
     settings = settings_with(priors={"enabled": False})
     model_source = trainer_into(tmp_path, settings)
@@ -208,13 +208,17 @@ def test_another_seed_makes_other_nets(
 @pytest.mark.parametrize(
     ("trainer", "outcome", "reason"),
     [
-        ({"gate": {"effective_share": 1.0}}, Outcome.REFUSED, "effective sample size"),
-        ({"fine_tune": {"largest_norm": 1e-9}}, Outcome.EXPLODING_NORM, "norm"),
+        ({"gate": {"effective_share": 1.0}}, TrainingOutcome.REFUSED, "effective sample size"),
+        ({"fine_tune": {"largest_norm": 1e-9}}, TrainingOutcome.EXPLODING_NORM, "norm"),
     ],
     ids=["refused", "given up"],
 )
 def test_a_candidate_that_is_not_accepted_changes_nothing(
-    evaluated: Callable[..., EvaluationReport], tmp_path: Path, trainer: dict[str, Any], outcome: Outcome, reason: str
+    evaluated: Callable[..., EvaluationReport],
+    tmp_path: Path,
+    trainer: dict[str, Any],
+    outcome: TrainingOutcome,
+    reason: str,
 ) -> None:
     settings = settings_with(**trainer)
     model_source = trainer_into(tmp_path / "trained", settings)
@@ -227,7 +231,7 @@ def test_a_candidate_that_is_not_accepted_changes_nothing(
     registry, backend = recorded(tmp_path / "trained")
     assert not any(registered.announcements for registered in registry.values())
     kept = artifacts.stored(backend)
-    assert kept == ([done.version for done in model_source.fine_tuned] if outcome is Outcome.REFUSED else [])
+    assert kept == ([done.version for done in model_source.fine_tuned] if outcome is TrainingOutcome.REFUSED else [])
 
 
 def test_a_fine_tune_waits_for_new_samples_and_for_enough_of_them(

@@ -25,7 +25,7 @@ from streams.model_registry.priors import parts_of
 from streams.store.backend import LocalBackend
 from streams.trainer import prior_rounds
 from streams.trainer.intake import Intake, WindowView
-from streams.trainer.metrics import Outcome, TrainerMetrics
+from streams.trainer.metrics import TrainerMetrics, TrainingOutcome
 from tests.support.events import heartbeat, random_events, records, run, samples, small_settings
 
 N = 1_500
@@ -83,7 +83,7 @@ class Scene:
         for partition, snapshot in saved.items():
             store.write(partition, store.claim(partition, 1), snapshot)
 
-    def look(self) -> Outcome | None:
+    def look(self) -> TrainingOutcome | None:
         return asyncio.run(self.rounds._look())
 
 
@@ -109,7 +109,7 @@ def test_what_the_checkpoints_hold_is_announced(
 ) -> None:
     scene = Scene(tmp_path, monkeypatch, stream.outputs)
     scene.save(stream.saved)
-    assert scene.look() == Outcome.ACCEPTED
+    assert scene.look() == TrainingOutcome.ACCEPTED
     (manifest,) = scene.announcer.announced
     assert manifest.model == PRIORS
     assert manifest.train_offsets == {str(partition): (0, N) for partition in range(PARTITIONS)}
@@ -135,7 +135,7 @@ def test_one_partition_has_nothing_to_share(tmp_path: Path, monkeypatch: pytest.
     scene.save({0: stream.saved[0]})
     assert scene.look() is None
     scene.save({1: stream.saved[1]})
-    assert scene.look() == Outcome.ACCEPTED
+    assert scene.look() == TrainingOutcome.ACCEPTED
 
 
 def test_samples_that_are_too_few_are_waited_for_and_without_any_bounds_decide(
@@ -148,7 +148,7 @@ def test_samples_that_are_too_few_are_waited_for_and_without_any_bounds_decide(
     scene.view = WindowView(view.samples.take(view.samples.label == 0), view.schema_hash)
     assert scene.look() is None
     scene.view = WindowView(view.samples, "another schema")
-    assert scene.look() == Outcome.ACCEPTED
+    assert scene.look() == TrainingOutcome.ACCEPTED
     assert scene.announcer.announced[0].metrics == {}
 
 
@@ -161,7 +161,7 @@ def test_what_the_gate_refuses_is_kept_and_not_announced(
     assert scene.view is not None
     published = scene.view.samples.probability
     published[:] = scene.view.samples.label  # nobody predicts better than the truth
-    assert scene.look() == Outcome.REFUSED
+    assert scene.look() == TrainingOutcome.REFUSED
     assert not scene.announcer.announced
     (version,) = artifacts.stored(scene.backend, PRIORS)
     gate = artifacts.read_manifest(scene.backend, version, PRIORS).gate
@@ -174,7 +174,7 @@ def test_checkpoints_of_other_settings_are_not_put_together(
 ) -> None:
     scene = Scene(tmp_path, monkeypatch, stream.outputs)
     scene.save(stream.saved, small_settings(recommender={"seed": 7}))
-    assert scene.look() == Outcome.UNREACHABLE
+    assert scene.look() == TrainingOutcome.UNREACHABLE
     assert not scene.announcer.announced
 
 
@@ -183,8 +183,11 @@ def test_a_failure_changes_nothing_and_the_next_look_goes_on(
 ) -> None:
     scene = Scene(tmp_path, monkeypatch, stream.outputs)
     scene.save(stream.saved)
-    for error, outcome in ((UnreachableError("no broker"), Outcome.UNREACHABLE), (ValueError("ours"), Outcome.FAULT)):
+    for error, outcome in (
+        (UnreachableError("no broker"), TrainingOutcome.UNREACHABLE),
+        (ValueError("ours"), TrainingOutcome.FAULT),
+    ):
         scene.announcer.fails_with = error
         assert scene.look() == outcome
     scene.announcer.fails_with = None
-    assert scene.look() == Outcome.ACCEPTED
+    assert scene.look() == TrainingOutcome.ACCEPTED

@@ -23,13 +23,13 @@ from streams.model_registry.loaded import LoadedModels
 from streams.model_registry.priors import parts_of, tensors_of
 from streams.observe.metrics import Metrics
 from streams.store.backend import LocalBackend
-from streams.trainer.priors import Cadence, Learned, judge, judges, pooled, suffice
+from streams.trainer.priors import Cadence, ShardGains, judge, judges, pooled, suffice
 from tests.support.events import heartbeat, random_events, records, run, samples, small_settings
 from tests.support.versions import new_version
 
 N = 1_500
 SETTINGS = small_settings()
-Told = tuple[dict[int, Learned], SampleColumns]
+Told = tuple[dict[int, ShardGains], SampleColumns]
 
 
 def equal(a: Gains, b: Gains) -> bool:
@@ -46,7 +46,7 @@ def told() -> Told:
         shard = Shard(SETTINGS, partition)
         outputs = run(shard, records([*random_events(N, seed=partition), heartbeat(10 * N * 20)]))
         settled.append(from_table(pa.table(samples(outputs))))
-        learned[partition] = Learned(shard.next_offset, shard.own_gains())
+        learned[partition] = ShardGains(shard.next_offset, shard.own_gains())
     together = joined(settled)
     return learned, together.take(chronological(together))
 

@@ -34,7 +34,7 @@ from streams.store.backend import LocalBackend
 from streams.trainer import rounds, scalars
 from streams.trainer.attempt import Attempt, Current
 from streams.trainer.intake import Intake, WindowView
-from streams.trainer.metrics import Outcome, TrainerMetrics
+from streams.trainer.metrics import TrainerMetrics, TrainingOutcome
 from streams.trainer.plan import fine_tune_of, gate_of
 from streams.trainer.scalars import Scalars
 from tests.support.samples import made_samples, made_weights, samples_table
@@ -164,7 +164,7 @@ class Scene:
         self._monkeypatch = monkeypatch
         self.rounds = rounds.Rounds(self.settings, self.intake, self.announcer, self.backend, self.metrics)  # type: ignore[arg-type]
 
-    def round(self, attempt: Callable[..., Attempt]) -> Outcome | None:
+    def round(self, attempt: Callable[..., Attempt]) -> TrainingOutcome | None:
         self._monkeypatch.setattr(rounds, "attempt", attempt)
         asyncio.run(self.rounds._round(WindowView(made_samples(300), "schema-1")))
         return self.rounds.latest
