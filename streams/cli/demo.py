@@ -12,7 +12,7 @@ from rich.text import Text
 
 from sie_online.errors import SieError, UsageError
 from streams.cli.common import Json, err, get_settings, out, print_json
-from streams.demo import Plan, Report, run_demo
+from streams.demo import DemoPlan, DemoReport, run_demo
 from streams.demo.training import Trained
 
 NEXT = """What to try next
@@ -44,7 +44,7 @@ def command(
     """
     if trainer:
         _require_torch()
-    plan = Plan.of(rate, seconds, events, seed, directory, trainer)
+    plan = DemoPlan.of(rate, seconds, events, seed, directory, trainer)
     report = run_demo(plan, get_settings(ctx), err)
     if as_json:
         print_json(report.document())
@@ -63,7 +63,7 @@ def _require_torch() -> None:
         raise UsageError(f"{error} (or leave the trainer out: --no-trainer)") from None
 
 
-def _print_report(report: Report, directory: Path, console: Console) -> None:
+def _print_report(report: DemoReport, directory: Path, console: Console) -> None:
     console.print(_books(report))
     console.print()
     if report.net:
@@ -76,7 +76,7 @@ def _print_report(report: Report, directory: Path, console: Console) -> None:
     console.print(Text(NEXT), soft_wrap=True)
 
 
-def _books(report: Report) -> Table:
+def _books(report: DemoReport) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(justify="right")
@@ -114,7 +114,7 @@ def _net(net: Trained) -> Table:
     return table
 
 
-def _models(report: Report) -> Table:
+def _models(report: DemoReport) -> Table:
     names = {
         "uniform": "without weights",
         "weighted": "with the weights",

@@ -14,8 +14,8 @@ picture     the same as an image
 stage       the order of it all (``run_demo``)
 """
 
-from streams.demo.plan import Plan
-from streams.demo.report import Report
+from streams.demo.plan import DemoPlan
+from streams.demo.report import DemoReport
 from streams.demo.stage import run_demo
 
-__all__ = ["Plan", "Report", "run_demo"]
+__all__ = ["DemoPlan", "DemoReport", "run_demo"]

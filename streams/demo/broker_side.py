@@ -16,7 +16,7 @@ from sie_online.settings import Settings
 POLL_MS = 50
 
 
-class Log:
+class BrokerSide:
     """Positions and dead letters. Use ``open_log``."""
 
     def __init__(self, settings: Settings, consumer: AIOKafkaConsumer, admin: AIOKafkaAdminClient) -> None:
@@ -48,14 +48,14 @@ class Log:
 
 
 @asynccontextmanager
-async def open_log(settings: Settings) -> AsyncIterator[Log]:
+async def open_log(settings: Settings) -> AsyncIterator[BrokerSide]:
     """Connect; the topics must exist."""
     consumer = PatientConsumer(settings, settings.topics.dead_letters, auto_offset_reset="earliest")
     admin = AIOKafkaAdminClient(**connection(settings))
     try:
         await consumer.start()
         await admin.start()
-        yield Log(settings, consumer, admin)
+        yield BrokerSide(settings, consumer, admin)
     finally:
         await consumer.stop()
         await admin.close()

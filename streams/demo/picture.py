@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from streams.demo.observer import HISTOGRAM_EDGES, Observer
-from streams.demo.report import Report
+from streams.demo.report import DemoReport
 
 MEASURES = ("accuracy", "precision", "recall", "auc")
 COLOURS = {"uniform": "#9aa5b1", "weighted": "#1f77b4", "oracle": "#d9c08c", "without_net": "#a6cbe3"}
@@ -23,7 +23,7 @@ NAMES = {
 }
 
 
-def draw(report: Report, observer: Observer, path: Path) -> None:
+def draw(report: DemoReport, observer: Observer, path: Path) -> None:
     """Write the picture as PNG."""
     figure = Figure(figsize=(12, 4.8), layout="constrained")
     FigureCanvasAgg(figure)
@@ -43,7 +43,7 @@ def _weights(axes: Any, observer: Observer) -> None:
     axes.set(title="Weights at first statement", ylabel="events (logarithmic)", yscale="symlog")
 
 
-def _models(axes: Any, report: Report) -> None:
+def _models(axes: Any, report: DemoReport) -> None:
     width = 0.8 / len(report.models)
     for nth, (name, score) in enumerate(report.models.items()):
         values = [getattr(score, measure) for measure in MEASURES]

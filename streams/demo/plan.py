@@ -22,7 +22,7 @@ LEAST_WITH_TRAINER = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DemoPlan:
     """``rate`` in events per second; ``directory`` holds everything the demo writes."""
 
     events: int
@@ -40,7 +40,7 @@ class Plan:
         seed: int,
         directory: Path,
         trainer: bool = True,
-    ) -> Plan:
+    ) -> DemoPlan:
         """Fill in what is not said: any two of rate, seconds and events give the third."""
         if rate and seconds and events and abs(rate * seconds - events) > 0.01 * events:
             raise UsageError("--rate, --seconds and --events contradict each other: give two of them")

@@ -17,7 +17,7 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
 @dataclass(frozen=True)
-class Report:
+class DemoReport:
     """``events_in`` is what was written to the input topic; the four outcomes are what became of it.
 
     ``events_weighted`` is counted by a subscriber, ``dead_letters`` in their topic (each source record once),

@@ -24,13 +24,13 @@ from sie_online.ingest.wire import Chunk
 from sie_online.settings import Settings
 from sie_online.simulator import Simulation, simulate
 from streams.demo.background import in_background, while_well
-from streams.demo.broker_side import Log, open_log
+from streams.demo.broker_side import BrokerSide, open_log
 from streams.demo.children import ChildError, Children, broker_command, free_port, listens, worker_command
 from streams.demo.learners import compare, warm_up
 from streams.demo.observer import HEADLINE, Observer
 from streams.demo.picture import draw
-from streams.demo.plan import Plan, environment
-from streams.demo.report import Report, quantiles
+from streams.demo.plan import DemoPlan, environment
+from streams.demo.report import DemoReport, quantiles
 from streams.demo.site import SiteClient
 from streams.demo.training import Trained, conclude, first_net
 from streams.demo.view import DemoDisplay, DemoState
@@ -45,7 +45,7 @@ LOOK_EVERY_S = 0.5
 FIRST_SHARE = 0.75  # of the stream, by then a part of its samples has settled; the rest is weighed under the first net
 
 
-def run_demo(plan: Plan, own: Settings, console: Console) -> Report:
+def run_demo(plan: DemoPlan, own: Settings, console: Console) -> DemoReport:
     """Run a demo in ``plan.directory`` and write ``report.json`` and ``report.png`` there.
 
     ``own`` are the person's settings; those that shape rows apply.
@@ -62,7 +62,7 @@ def run_demo(plan: Plan, own: Settings, console: Console) -> Report:
 class _Stage:
     """The parts of one demo and what they know of each other."""
 
-    def __init__(self, plan: Plan, own: Settings, children: Children, console: Console) -> None:
+    def __init__(self, plan: DemoPlan, own: Settings, children: Children, console: Console) -> None:
         port = free_port()
         self._plan = plan
         self._children = children
@@ -72,12 +72,12 @@ class _Stage:
         self._state = DemoState(total=plan.events)
         self._view = DemoDisplay(console, self._state)
 
-    async def play(self) -> Report:
+    async def play(self) -> DemoReport:
         """From nothing to the report."""
         with self._view.shown():
             return await while_well(self._act(), self._watch_children())
 
-    async def _act(self) -> Report:
+    async def _act(self) -> DemoReport:
         simulating = in_background(self._prepare)
         await self._start_broker()
         await self._start_worker()
@@ -137,7 +137,7 @@ class _Stage:
 
     # -- the stream
 
-    async def _stream(self, simulation: Simulation, log: Log) -> Replayed:
+    async def _stream(self, simulation: Simulation, log: BrokerSide) -> Replayed:
         sent = await self._send(simulation)
         await self._until_weighed(sent, log)
         return sent
@@ -178,7 +178,7 @@ class _Stage:
             async for batch in subscriber.batches():
                 observer.take(batch)
 
-    async def _look(self, observer: Observer, log: Log) -> None:
+    async def _look(self, observer: Observer, log: BrokerSide) -> None:
         state = self._state
         while True:
             state.weighted, state.final = observer.weighted, observer.final
@@ -189,7 +189,7 @@ class _Stage:
             self._view.tick()
             await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _until_weighed(self, sent: Replayed, log: Log) -> None:
+    async def _until_weighed(self, sent: Replayed, log: BrokerSide) -> None:
         """Until the group has no lag and the subscriber has caught up with what the worker counts."""
         self._phase("Letting the last windows mature")
         moved, before = time.monotonic(), (-1, -1, -1, -1)
@@ -218,14 +218,14 @@ class _Stage:
         self,
         simulation: Simulation,
         observer: Observer,
-        log: Log,
+        log: BrokerSide,
         sent: Replayed,
         seconds: float,
         trained: Trained | None,
-    ) -> Report:
+    ) -> DemoReport:
         counted, planted = (await self._site.figures()).outcomes, simulation.counts_by_kind()
         events_in = sent.records + sent.heartbeats
-        return Report(
+        return DemoReport(
             events_in=events_in,
             events_weighted=observer.weighted,
             duplicates=counted["duplicate"],

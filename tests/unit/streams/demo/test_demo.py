@@ -20,14 +20,14 @@ from sie_online.simulator import Scenario, simulate
 from streams.demo.learners import Score, compare
 from streams.demo.observer import Observer
 from streams.demo.picture import draw
-from streams.demo.plan import EVENTS, PARTITIONS, SECONDS, Plan, environment
-from streams.demo.report import Report
+from streams.demo.plan import EVENTS, PARTITIONS, SECONDS, DemoPlan, environment
+from streams.demo.report import DemoReport
 from streams.demo.training import Trained
 from streams.demo.view import DemoDisplay, DemoState
 from tests.support.rows import weight_batch, weight_row
 
 SCORE = Score(0.9, 0.3, 0.4, 0.7, 100, 10)
-REPORT = Report(
+REPORT = DemoReport(
     events_in=1_034, events_weighted=1_000, duplicates=10, duplicates_planted=10, heartbeats=4, dead_letters=20,
     dead_letters_planted=20, noise_auc=0.95, noise_auc_by_kind={"bots": 0.96, "brushing": None},
     noise_planted_by_kind={"bots": 100}, lag_end=0, events_per_s=500.0, seconds=2.0, rate_asked=600.0, seed=0,
@@ -56,13 +56,13 @@ def batch(rows: list[dict[str, object]]) -> pa.RecordBatch:
 def test_any_two_of_rate_seconds_and_events_give_the_third(
     rate: float | None, seconds: float | None, events: int | None, expected: tuple[int, float]
 ) -> None:
-    plan = Plan.of(rate, seconds, events, 0, Path("x"), trainer=False)
+    plan = DemoPlan.of(rate, seconds, events, 0, Path("x"), trainer=False)
     assert (plan.events, plan.rate) == expected
 
 
 def test_contradicting_figures_are_refused() -> None:
     with pytest.raises(UsageError, match="contradict"):
-        Plan.of(1_000, 10, 50_000, 0, Path("x"))
+        DemoPlan.of(1_000, 10, 50_000, 0, Path("x"))
 
 
 def test_settings_that_shape_rows_reach_the_worker_and_those_of_ones_own_kafka_do_not(
@@ -71,7 +71,7 @@ def test_settings_that_shape_rows_reach_the_worker_and_those_of_ones_own_kafka_d
     monkeypatch.setenv("SIE_KAFKA__SECURITY_PROTOCOL", "SASL_SSL")
     monkeypatch.setenv("SIE_KAFKA__SASL_USERNAME", "me")
     own = settings(importance={"factors": ["noise"], "k": 2.0}, labels={"window_s": 3_600})
-    shared = Plan.of(None, None, None, 0, tmp_path).settings(own, "127.0.0.1:15999", 15_998, 15_997)
+    shared = DemoPlan.of(None, None, None, 0, tmp_path).settings(own, "127.0.0.1:15999", 15_998, 15_997)
     for name in [name for name in os.environ if name.startswith("SIE_")]:
         monkeypatch.delenv(name)
     child = environment(shared)
