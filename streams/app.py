@@ -36,7 +36,7 @@ from streams.worker.publisher import Publisher
 from streams.worker.restore import Ownership
 from streams.worker.service import Worker
 from streams.worker.startup import prepare
-from streams.worker.watchdog import Vitals, Watchdog
+from streams.worker.watchdog import Vitals, WatchdogThread
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ class App(faust.App):
             die(error.exit_code, str(error))
         self._set_starting("")
         before_death(cast(Consumer, self.consumer).thread.leave)
-        Watchdog(self.vitals, self.settings.watchdog, self.availability).start()
+        WatchdogThread(self.vitals, self.settings.watchdog, self.availability).start()
 
     def _set_starting(self, stage: str) -> None:
         """What the start is at; empty when it is over."""

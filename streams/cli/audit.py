@@ -20,7 +20,7 @@ from streams.model_registry.history import read_registry
 from streams.model_registry.loaded import LoadedModels
 from streams.observe.metrics import Metrics
 from streams.store.backend import open_backend
-from streams.tools.audit import Finding, audit
+from streams.tools.audit import AuditFinding, audit
 
 
 def command(
@@ -54,7 +54,7 @@ def command(
         raise DecisionError("the table is not what these events, announcements and settings give rise to")
 
 
-async def _audit(rows: pa.Table, settings: Settings, strict: bool) -> Finding:
+async def _audit(rows: pa.Table, settings: Settings, strict: bool) -> AuditFinding:
     registry = await read_registry(settings, strict=strict)
     loaded = LoadedModels(settings, open_backend(settings.store), registry, Metrics(settings))
     with progress("Audit", "records") as advance:
@@ -64,7 +64,7 @@ async def _audit(rows: pa.Table, settings: Settings, strict: bool) -> Finding:
             raise UnreachableError(f"announced model {error} cannot be loaded from {settings.store}") from None
 
 
-def _show(finding: Finding) -> None:
+def _show(finding: AuditFinding) -> None:
     out.print(f"{finding.rows:,} rows: {finding.equal:,} equal in every bit")
     for name, count in (("different", finding.different), ("given rise to by nothing in the log", finding.missing)):
         if count:

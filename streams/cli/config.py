@@ -17,7 +17,7 @@ from sie_online.settings.environment import variable_of
 from streams.cli.common import Json, err, get_settings, out, print_json
 
 if TYPE_CHECKING:
-    from streams.tools.checks import Finding
+    from streams.tools.checks import CheckResult
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Check the settings, or show what is in force.")
 
@@ -82,7 +82,7 @@ def check(
     raise typer.Exit(next((finding.exit_code for finding in findings if finding.ok is False), 0))
 
 
-async def _try_out(settings: Settings, *, aloud: bool) -> list[Finding]:
+async def _try_out(settings: Settings, *, aloud: bool) -> list[CheckResult]:
     from streams.tools.checks import try_out  # with it come Kafka and the kernels
 
     findings = []

@@ -20,7 +20,7 @@ from sie_online.moments import moment
 from sie_online.settings import Settings
 from streams.cli.common import Json, err, get_settings, out, print_json
 from streams.cli.text import figure
-from streams.model_registry.history import Entry, checked, difference, entries, named, read_registered
+from streams.model_registry.history import VersionEntry, checked, difference, entries, named, read_registered
 from streams.store.backend import Backend, open_backend
 
 REFUSED = 1
@@ -33,16 +33,16 @@ app = typer.Typer(
 )
 
 
-class Model(StrEnum):
+class ModelName(StrEnum):
     """Models that versions are announced of."""
 
     NET = NET
     PRIORS = PRIORS
 
 
-Which = Annotated[Model, typer.Option("--model", help="The importance net, or what all partitions have learned.")]
+Which = Annotated[ModelName, typer.Option("--model", help="The importance net, or what all partitions have learned.")]
 
-REPORTS = {Model.NET: ("candidate", "uniform"), Model.PRIORS: ("pooled", "published")}
+REPORTS = {ModelName.NET: ("candidate", "uniform"), ModelName.PRIORS: ("pooled", "published")}
 """Of a gate's report the figures of a version, and what they are held against."""
 
 Version = Annotated[
@@ -51,7 +51,7 @@ Version = Annotated[
 
 
 @app.command("list")
-def list_(ctx: typer.Context, model: Which = Model.NET, as_json: Json = False) -> None:
+def list_(ctx: typer.Context, model: Which = ModelName.NET, as_json: Json = False) -> None:
     """Every version there is, the newest first: in force, announced, or refused by the gate.
 
     [bold]Examples[/bold]
@@ -66,7 +66,7 @@ def list_(ctx: typer.Context, model: Which = Model.NET, as_json: Json = False) -
 
 
 @app.command()
-def show(ctx: typer.Context, version: Version, model: Which = Model.NET, as_json: Json = False) -> None:
+def show(ctx: typer.Context, version: Version, model: Which = ModelName.NET, as_json: Json = False) -> None:
     """Everything known of one version: announcements, figures, the gate's verdict, whether its artifact is sound.
 
     [bold]Example[/bold]
@@ -91,7 +91,7 @@ def diff(ctx: typer.Context, a: Version, b: Version, as_json: Json = False) -> N
     [bold]Example[/bold]
       sie model diff 01K9XW current
     """
-    backend, found = _look(get_settings(ctx), Model.NET)
+    backend, found = _look(get_settings(ctx), ModelName.NET)
     document = difference(backend, named(found, a), named(found, b))
     if as_json:
         print_json(document)
@@ -108,7 +108,7 @@ def rollback(
             metavar="[VERSION]", help="An announced version, or 'builtin' for none; default: what was there before."
         ),
     ] = None,
-    model: Which = Model.NET,
+    model: Which = ModelName.NET,
     now: Annotated[
         bool, typer.Option("--now", help="Shards adopt at their next checkpoint, late and counted as such.")
     ] = False,
@@ -166,7 +166,7 @@ def submit(
         raise typer.Exit(REFUSED)
 
 
-async def _roll_back(settings: Settings, name: str | None, model: Model, now: bool) -> Announcement:
+async def _roll_back(settings: Settings, name: str | None, model: ModelName, now: bool) -> Announcement:
     from streams.model_registry.announcer import Announcer, rollback_target
 
     backend = open_backend(settings.store)
@@ -182,7 +182,7 @@ async def _roll_back(settings: Settings, name: str | None, model: Model, now: bo
         await announcer.stop()
 
 
-def _announced_before(entry: Entry, backend: Backend) -> str:
+def _announced_before(entry: VersionEntry, backend: Backend) -> str:
     if not entry.announcements:
         raise UsageError(f"{entry.version} was never announced ({entry.state}): 'sie model submit' judges a candidate")
     problem = checked(backend, entry.manifest) if entry.manifest else "its manifest is gone"
@@ -191,7 +191,7 @@ def _announced_before(entry: Entry, backend: Backend) -> str:
     return entry.version
 
 
-def _look(settings: Settings, model: Model) -> tuple[Backend, list[Entry]]:
+def _look(settings: Settings, model: ModelName) -> tuple[Backend, list[VersionEntry]]:
     backend = open_backend(settings.store)
     registered = asyncio.run(read_registered(settings, model))
     return backend, entries(registered, backend)
@@ -200,7 +200,7 @@ def _look(settings: Settings, model: Model) -> tuple[Backend, list[Entry]]:
 # -- documents and tables
 
 
-def _document(entry: Entry) -> dict[str, Any]:
+def _document(entry: VersionEntry) -> dict[str, Any]:
     manifest = entry.manifest
     return {
         "version": entry.version,
@@ -238,7 +238,7 @@ def _from(announcement: Announcement) -> str:
     return f"from offset {places}" if places else "from the start of every partition"
 
 
-def _table(found: list[Entry], model: Model) -> Table:
+def _table(found: list[VersionEntry], model: ModelName) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("version", overflow="fold")
     against = f"{REPORTS[model][1]}'s"
@@ -250,7 +250,7 @@ def _table(found: list[Entry], model: Model) -> Table:
     return table
 
 
-def _row(entry: Entry, model: Model) -> tuple[str, ...]:
+def _row(entry: VersionEntry, model: ModelName) -> tuple[str, ...]:
     manifest, gate = entry.manifest, entry.manifest.gate if entry.manifest else None
     reports = [gate.report.get(kind, {}) for kind in REPORTS[model]] if gate else [{}, {}]
     return (

@@ -15,7 +15,7 @@ from streams.cli import findings
 from streams.cli import reading as read
 from streams.cli.common import Json, err, get_settings, out, print_json
 from streams.cli.progress import progress
-from streams.tools.pacing import Rate
+from streams.tools.pacing import ReplayRate
 from streams.tools.replay import Replayed, replay
 
 
@@ -63,7 +63,7 @@ def command(
       sie replay lost_hour.parquet --no-flush --strict
     """
     settings = get_settings(ctx)
-    pace = Rate.parse(rate)
+    pace = ReplayRate.parse(rate)
     reading = read.reading_of(
         preset=preset, mapping=mapping, columns=columns, constants=constants, types=types, time_unit=time_unit,
         time_zone=time_zone, kind=kind, delimiter=delimiter, encoding=encoding, sort=sort,

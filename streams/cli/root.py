@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Entry:
+class CommandEntry:
     """One command: where it lives, what its line in ``sie --help`` says, and which extra brings what it imports."""
 
     name: str
@@ -68,20 +68,24 @@ class Entry:
 COMMANDS = {
     entry.name: entry
     for entry in (
-        Entry("demo", "A generated event stream through broker and worker on this machine.", "Try it", extra="demo"),
-        Entry("sample-events", "Write a file of generated events, and the truth about them.", "Try it"),
-        Entry("topics", "Create the topics, or check them.", "Run it", "app"),
-        Entry("worker", "Weigh events as they come, until told to stop.", "Run it"),
-        Entry("trainer", "Fine-tune the importance net; announce what passes the gate.", "Run it", extra="trainer"),
-        Entry("model", "List, show, compare, submit and roll back announced nets.", "Run it", "app"),
-        Entry("config", "Check the settings, or show what is in force.", "Run it", "app"),
-        Entry("heartbeat", "Move the clocks of silent partitions.", "Run it"),
-        Entry("erase", "Forget users, or see what still holds them.", "Run it"),
-        Entry("replay", "Write a file of events to the input topic, at a chosen rate.", "Work with data"),
-        Entry("evaluate", "Weigh a file of events without a broker.", "Work with data"),
-        Entry("tail", "Follow weights, samples, entities or dead letters.", "Work with data"),
-        Entry("explain", "Why an event has its weight.", "Work with data"),
-        Entry("audit", "Recompute published weights from the log, bit for bit.", "Work with data"),
+        CommandEntry(
+            "demo", "A generated event stream through broker and worker on this machine.", "Try it", extra="demo"
+        ),
+        CommandEntry("sample-events", "Write a file of generated events, and the truth about them.", "Try it"),
+        CommandEntry("topics", "Create the topics, or check them.", "Run it", "app"),
+        CommandEntry("worker", "Weigh events as they come, until told to stop.", "Run it"),
+        CommandEntry(
+            "trainer", "Fine-tune the importance net; announce what passes the gate.", "Run it", extra="trainer"
+        ),
+        CommandEntry("model", "List, show, compare, submit and roll back announced nets.", "Run it", "app"),
+        CommandEntry("config", "Check the settings, or show what is in force.", "Run it", "app"),
+        CommandEntry("heartbeat", "Move the clocks of silent partitions.", "Run it"),
+        CommandEntry("erase", "Forget users, or see what still holds them.", "Run it"),
+        CommandEntry("replay", "Write a file of events to the input topic, at a chosen rate.", "Work with data"),
+        CommandEntry("evaluate", "Weigh a file of events without a broker.", "Work with data"),
+        CommandEntry("tail", "Follow weights, samples, entities or dead letters.", "Work with data"),
+        CommandEntry("explain", "Why an event has its weight.", "Work with data"),
+        CommandEntry("audit", "Recompute published weights from the log, bit for bit.", "Work with data"),
     )
 }
 

@@ -34,7 +34,7 @@ from streams.demo.report import DemoReport, quantiles
 from streams.demo.site import SiteClient
 from streams.demo.training import Trained, conclude, first_net
 from streams.demo.view import DemoDisplay, DemoState
-from streams.tools.pacing import Rate
+from streams.tools.pacing import ReplayRate
 from streams.tools.replay import Replayed, replay
 from streams.topics import create_topics
 
@@ -149,7 +149,7 @@ class _Stage:
         def note(records: int, _share: float) -> None:
             self._state.sent = records
 
-        rate, chunks = Rate(self._plan.rate), simulation.chunks()
+        rate, chunks = ReplayRate(self._plan.rate), simulation.chunks()
         already = 0
         if self._plan.trainer:
             first = await replay(self._settings, _up_to(FIRST_SHARE, chunks), rate, flush=False, on_progress=note)

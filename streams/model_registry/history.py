@@ -26,7 +26,7 @@ LEAST_LETTERS = 4
 
 
 @dataclass(frozen=True)
-class Entry:
+class VersionEntry:
     """One version. ``stored``: its artifact lies in the store; ``late``: shards that adopted it late."""
 
     version: str
@@ -58,7 +58,7 @@ async def read_registry(settings: Settings, *, strict: bool = False) -> Mapping[
     return reader.registry
 
 
-def entries(registered: RegisteredModel, backend: Backend) -> list[Entry]:
+def entries(registered: RegisteredModel, backend: Backend) -> list[VersionEntry]:
     """Every version announced or stored, and ``builtin``, the newest first."""
     stored = set(artifacts.stored(backend, registered.model))
     versions = stored | registered.manifests.keys() | {one.version for one in registered.announcements.values()}
@@ -66,11 +66,13 @@ def entries(registered: RegisteredModel, backend: Backend) -> list[Entry]:
     return [_entry(registered, backend, version, version in stored) for version in [*ordered, BUILTIN_MODEL]]
 
 
-def _entry(registered: RegisteredModel, backend: Backend, version: str, stored: bool) -> Entry:
+def _entry(registered: RegisteredModel, backend: Backend, version: str, stored: bool) -> VersionEntry:
     announcements = tuple(one for _, one in sorted(registered.announcements.items()) if one.version == version)
     manifest = _manifest(registered, backend, version)
     late = sum(one.version == version for one in registered.adopted.values())
-    return Entry(version, _state(registered, version, announcements, manifest), manifest, announcements, late, stored)
+    return VersionEntry(
+        version, _state(registered, version, announcements, manifest), manifest, announcements, late, stored
+    )
 
 
 def _state(
@@ -94,7 +96,7 @@ def _manifest(registered: RegisteredModel, backend: Backend, version: str) -> Ma
     return None
 
 
-def named(found: Iterable[Entry], name: str) -> Entry:
+def named(found: Iterable[VersionEntry], name: str) -> VersionEntry:
     """The entry that ``name`` means: a version, ``current``, or enough of a version's beginning or end.
 
     Raises:
@@ -121,7 +123,7 @@ def checked(backend: Backend, manifest: Manifest) -> str:
     return "sound"
 
 
-def difference(backend: Backend, a: Entry, b: Entry) -> dict[str, Any]:
+def difference(backend: Backend, a: VersionEntry, b: VersionEntry) -> dict[str, Any]:
     """Figures of both beside each other, and how far their tensors are apart where both can be loaded."""
     one, other = _required(a), _required(b)
     return {
@@ -136,7 +138,7 @@ def difference(backend: Backend, a: Entry, b: Entry) -> dict[str, Any]:
     }
 
 
-def _required(entry: Entry) -> Manifest:
+def _required(entry: VersionEntry) -> Manifest:
     if entry.manifest is None:
         raise UsageError(f"{entry.version} has no manifest: there is nothing to compare")
     return entry.manifest

@@ -50,14 +50,14 @@ class Repeated:
             schedule_announced(shard, self._registry, self._artifact_of)
 
 
-class Record(msgspec.Struct, frozen=True):
+class RegistryRecord(msgspec.Struct, frozen=True):
     """One record: the key as text, the value as the JSON it is."""
 
     key: str
     value: msgspec.Raw
 
 
-_record = msgspec.json.Decoder(Record)
+_record = msgspec.json.Decoder(RegistryRecord)
 
 
 def schedule_announced(shard: Shard, registry: ModelRegistry, artifact_of: ArtifactOf) -> None:
@@ -71,7 +71,7 @@ def schedule_announced(shard: Shard, registry: ModelRegistry, artifact_of: Artif
             shard.schedule(adoption, artifact_of(adoption, shard.partition))
 
 
-class Recorder:
+class RegistryRecorder:
     """A model registry that this alone writes. The folder holds it after every announcement."""
 
     def __init__(self, backend: Backend) -> None:
@@ -110,14 +110,14 @@ class Recorder:
 
     def _append(self, key: bytes, value: bytes) -> None:
         take_in(self.registry, key, value)
-        self._records.append(msgspec.json.encode(Record(key.decode(), msgspec.Raw(value))) + b"\n")
+        self._records.append(msgspec.json.encode(RegistryRecord(key.decode(), msgspec.Raw(value))) + b"\n")
 
     def _write(self) -> None:
         self._backend.put(RECORDS, [Part.of(b"".join(self._records))])
 
 
 def recorded(folder: Path) -> tuple[ModelRegistry, Backend]:
-    """What a ``Recorder`` has left in ``folder``, which may also be given by its ``models``.
+    """What a ``RegistryRecorder`` has left in ``folder``, which may also be given by its ``models``.
 
     Raises:
         UsageError: there is nothing, or it cannot be read.

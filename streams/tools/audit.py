@@ -33,7 +33,7 @@ Progress = Callable[[int, float], None]
 
 
 @dataclass
-class Finding:
+class AuditFinding:
     """What the recomputation says of a table's rows."""
 
     rows: int = 0
@@ -63,7 +63,7 @@ class Claims:
         self._rows = _plain(rows.take(pa.array(order)))
         self._seen = np.zeros(len(keys), np.bool_)
 
-    def compare(self, computed: pa.RecordBatch, finding: Finding) -> None:
+    def compare(self, computed: pa.RecordBatch, finding: AuditFinding) -> None:
         """Hold ``computed`` against the rows of the same identity."""
         table = pa.Table.from_batches([computed])
         keys = _keys(table)
@@ -98,7 +98,7 @@ async def audit(
     registry: ModelRegistry,
     artifact_of: ArtifactOf,
     on_progress: Progress,
-) -> Finding:
+) -> AuditFinding:
     """Recompute ``rows`` (columns of ``sie.weights.v1``) from ``sie.events`` as it stands.
 
     Raises:
@@ -108,7 +108,7 @@ async def audit(
     """
     if missing := {"partition", "offset", "revision"} - set(rows.schema.names):
         raise MessageError(f"the table has no column {', '.join(sorted(missing))}: write it with 'sie tail weights'")
-    finding = Finding(rows=len(rows))
+    finding = AuditFinding(rows=len(rows))
     async with TopicReader(settings, settings.topics.events) as reader:
         spans = await reader.spans()
         claims = _by_partition(rows)
@@ -129,7 +129,7 @@ async def _recompute(
     spans: Mapping[int, Span],
     shards: Mapping[int, Shard],
     claims: Mapping[int, Claims],
-    finding: Finding,
+    finding: AuditFinding,
     on_progress: Progress,
 ) -> None:
     todo = sum(spans[partition].end for partition in shards)

@@ -27,7 +27,7 @@ class Check(NamedTuple):
     needs: frozenset[str] = frozenset()
 
 
-class Finding(NamedTuple):
+class CheckResult(NamedTuple):
     """What one check found. ``ok`` is None where it was not tried; ``exit_code`` is of the documented ones."""
 
     name: str
@@ -70,7 +70,7 @@ CHECKS = (
 )
 
 
-async def try_out(settings: Settings) -> AsyncIterator[Finding]:
+async def try_out(settings: Settings) -> AsyncIterator[CheckResult]:
     """The finding of each of ``CHECKS``, as soon as it is there."""
     failed: set[str] = set()
     for check in CHECKS:
@@ -80,12 +80,12 @@ async def try_out(settings: Settings) -> AsyncIterator[Finding]:
         yield finding
 
 
-async def _finding(check: Check, settings: Settings, missing: list[str]) -> Finding:
+async def _finding(check: Check, settings: Settings, missing: list[str]) -> CheckResult:
     if missing:
-        return Finding(check.name, None, f"not tried without {' and '.join(missing)}")
+        return CheckResult(check.name, None, f"not tried without {' and '.join(missing)}")
     began = time.monotonic()
     try:
         ok, found, code = True, await check.find(settings), 0
     except SieError as error:
         ok, found, code = False, str(error), error.exit_code
-    return Finding(check.name, ok, found, round(time.monotonic() - began, 3), code)
+    return CheckResult(check.name, ok, found, round(time.monotonic() - began, 3), code)

@@ -18,14 +18,14 @@ UNPACED_RECORDS = 2_048  # at full speed, how many are written before others get
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class ReplayRate:
     """Either ``events_per_s`` or ``speedup`` (event seconds per second) is set; neither: as fast as possible."""
 
     events_per_s: float | None = None
     speedup: float | None = None
 
     @classmethod
-    def parse(cls, text: str) -> Rate:
+    def parse(cls, text: str) -> ReplayRate:
         """Read ``max``, a number of events per second, ``realtime``, ``realtime×N`` or ``realtimexN``.
 
         Raises:
@@ -48,7 +48,7 @@ class Rate:
 class Pacer:
     """Cuts records into slices and waits until each is due. Late ones follow at once, so the rate holds on average."""
 
-    def __init__(self, rate: Rate) -> None:
+    def __init__(self, rate: ReplayRate) -> None:
         self._rate = rate
         self._begin: float | None = None
         self._records = 0
@@ -84,7 +84,7 @@ class Pacer:
         return due
 
     def _cuts(self, due: NDArray[np.float64]) -> list[tuple[int, int]]:
-        if self._rate == Rate():
+        if self._rate == ReplayRate():
             edges = np.arange(0, len(due), UNPACED_RECORDS)
         else:
             edges = np.flatnonzero(np.diff(np.floor(due / STEP_S), prepend=-1.0))

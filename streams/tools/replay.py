@@ -24,7 +24,7 @@ from sie_online.errors import SieError, UnreachableError
 from sie_online.evaluation.inspection import Inspected, Inspector, SourceFindings
 from sie_online.ingest.wire import Chunk, Origin, final_heartbeats
 from sie_online.settings import Settings
-from streams.tools.pacing import Pacer, Rate
+from streams.tools.pacing import Pacer, ReplayRate
 from streams.tools.writer import EventWriter, open_writer
 
 FLUSH_EVERY = 64
@@ -62,7 +62,7 @@ class Replayed:
 async def replay(
     settings: Settings,
     chunks: Iterable[Chunk],
-    rate: Rate,
+    rate: ReplayRate,
     *,
     flush: bool | None = None,
     strict: bool = False,
@@ -108,7 +108,7 @@ async def _is_untouched(settings: Settings, partitions: int) -> bool:
 class _Replay:
     """One replay under way, and the marks by which it knows how far it has come."""
 
-    def __init__(self, writer: EventWriter, settings: Settings, rate: Rate, strict: bool) -> None:
+    def __init__(self, writer: EventWriter, settings: Settings, rate: ReplayRate, strict: bool) -> None:
         self._writer = writer
         self._settings = settings
         self._rate = rate
@@ -125,7 +125,7 @@ class _Replay:
             await self._mark(chunk)
             async for part in pacer.slices(inspected.times_ms):
                 await self._writer.write(chunk.records[part])
-                if self._rate != Rate():
+                if self._rate != ReplayRate():
                     await self._writer.flush()
                 share = before + (chunk.progress - before) * part.stop / len(chunk)
                 on_progress(self._written + part.stop, share)

@@ -25,7 +25,7 @@ from sie_online.settings import Settings
 from sie_online.shard import Shard
 from streams.model_registry import artifacts
 from streams.model_registry.loaded import LoadedModels
-from streams.model_registry.recorded import Recorder, schedule_announced
+from streams.model_registry.recorded import RegistryRecorder, schedule_announced
 from streams.observe.metrics import Metrics
 from streams.store.backend import Backend
 from streams.trainer.attempt import Attempt, Current, attempt
@@ -89,7 +89,7 @@ class OfflineTrainer:
         self._backend = backend
         self._adopt_after = adopt_after
         self._on_begin, self._on_end = on_begin, on_end
-        self._recorder = Recorder(backend)
+        self._recorder = RegistryRecorder(backend)
         self._loaded = LoadedModels(settings, backend, self._recorder.registry, Metrics(settings))
         self.priors = OfflinePriors(settings, backend, self._recorder, self._loaded)
         self._window = window_of(settings)

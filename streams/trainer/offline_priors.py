@@ -16,7 +16,7 @@ from sie_online.settings import Settings
 from sie_online.shard import Shard
 from streams.model_registry import artifacts
 from streams.model_registry.loaded import LoadedModels
-from streams.model_registry.recorded import Recorder, schedule_announced
+from streams.model_registry.recorded import RegistryRecorder, schedule_announced
 from streams.store.backend import Backend
 from streams.trainer.metrics import TrainingOutcome
 from streams.trainer.priors import LEAST_PARTITIONS, Cadence, PooledPriors, ShardGains, judges, pooled, pools, suffice
@@ -36,7 +36,7 @@ class OfflinePriors:
         outcomes: what became of every version so far.
     """
 
-    def __init__(self, settings: Settings, backend: Backend, recorder: Recorder, loaded: LoadedModels) -> None:
+    def __init__(self, settings: Settings, backend: Backend, recorder: RegistryRecorder, loaded: LoadedModels) -> None:
         self.outcomes: list[TrainingOutcome] = []
         self._settings = settings
         self._backend = backend

@@ -99,7 +99,7 @@ def verdict(vitals: Vitals, limits: settings_module.Watchdog) -> str | None:
     return None
 
 
-class Watchdog(threading.Thread):
+class WatchdogThread(threading.Thread):
     """Looks at ``vitals`` four times a second."""
 
     def __init__(self, vitals: Vitals, limits: settings_module.Watchdog, availability: Availability) -> None:

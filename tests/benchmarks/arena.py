@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from sie_online.client.connection import connection
 from sie_online.settings import Settings, load
 from sie_online.simulator import Scenario, simulate
-from streams.tools.pacing import Rate
+from streams.tools.pacing import ReplayRate
 from streams.tools.replay import Replayed, replay
 from streams.topics import create_topics, specs
 from tests.support.brokers import free_ports
@@ -57,7 +57,7 @@ def write_events(arena: Arena, n_events: int, progress: Callable[[int, float], N
     settings = arena.settings("source")
     asyncio.run(create_topics(settings))
     chunks = simulate(Scenario(events=n_events)).chunks()
-    return asyncio.run(replay(settings, chunks, Rate(), on_progress=progress))
+    return asyncio.run(replay(settings, chunks, ReplayRate(), on_progress=progress))
 
 
 def make_outputs(settings: Settings) -> list[str]:

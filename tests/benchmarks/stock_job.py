@@ -50,7 +50,7 @@ class User:
 
 
 @dataclass(slots=True)
-class Rate:
+class Interactions:
     """Views, carts and purchases of an item or a category."""
 
     views: int = 0
@@ -95,10 +95,10 @@ class StockJob:
     weighted: Any = field(default_factory=_twin)
     uniform: Any = field(default_factory=_twin)
     users: dict[str, User] = field(default_factory=lambda: defaultdict(User))
-    items: dict[str, Rate] = field(default_factory=lambda: defaultdict(Rate))
-    categories: dict[str, Rate] = field(default_factory=lambda: defaultdict(Rate))
+    items: dict[str, Interactions] = field(default_factory=lambda: defaultdict(Interactions))
+    categories: dict[str, Interactions] = field(default_factory=lambda: defaultdict(Interactions))
     pairs: dict[tuple[str, str], Pair] = field(default_factory=lambda: defaultdict(Pair))
-    total: Rate = field(default_factory=Rate)
+    total: Interactions = field(default_factory=Interactions)
     seen: OrderedDict[str, None] = field(default_factory=OrderedDict)
     waiting: dict[tuple[str, str], list[OpenView]] = field(default_factory=lambda: defaultdict(list))
     by_time: deque[OpenView] = field(default_factory=deque)
@@ -158,12 +158,12 @@ class StockJob:
             "f_normaliser": log_normaliser,
         }
 
-    def _features(self, event: Event, user: User, item: Rate, category: Rate, pair: Pair) -> Features:
+    def _features(self, event: Event, user: User, item: Interactions, category: Interactions, pair: Pair) -> Features:
         base = (self.total.buys + 1.0) / (self.total.views + 50.0)
         now, seen = event.timestamp_ms, min(pair.views, 7)
         gap, since = _age_bin(now - user.last_ms), _age_bin(now - pair.last_ms)
         state = pair.cart + 2 * pair.favorite + 4 * pair.bought
-        user_lift = round(2 * Rate(user.views, 0, user.buys).lift(base))
+        user_lift = round(2 * Interactions(user.views, 0, user.buys).lift(base))
         item_lift, category_lift = round(2 * item.lift(base)), round(2 * category.lift(base))
         return {
             f"event_type={event.event_type}": 1.0,
@@ -215,7 +215,7 @@ class StockJob:
                 self.weighted.learn_one(view.features, True, w=view.weight)
                 self.uniform.learn_one(view.features, True)
 
-    def _count(self, event: Event, user: User, item: Rate, category: Rate, pair: Pair) -> None:
+    def _count(self, event: Event, user: User, item: Interactions, category: Interactions, pair: Pair) -> None:
         counters = (item, category, self.total)
         if event.event_type in SAMPLES:
             user.views += 1

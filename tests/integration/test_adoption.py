@@ -20,7 +20,7 @@ from sie_online.tables import newest_statements, write_parquet
 from streams.model_registry.announcer import Announcer
 from streams.model_registry.reader import RegistryReader
 from streams.store.backend import open_backend
-from streams.tools.pacing import Rate
+from streams.tools.pacing import ReplayRate
 from streams.tools.replay import replay
 from tests.chaos.scene import load_of
 from tests.support import topic_io
@@ -156,7 +156,7 @@ def _audit(settings: Settings, file: Path) -> dict[str, object]:
 def test_an_audit_finds_a_single_changed_bit(settings: Settle, broker: Broker, tmp_path: Path) -> None:
     made = settings(broker=broker.address, checkpoint={"interval_s": 0.5}, topics={"partitions": PARTITIONS})
     topic_io.make_topics(made)
-    asyncio.run(replay(made, simulate(Scenario(events=1_000, seed=6)).chunks(), Rate.parse("max")))
+    asyncio.run(replay(made, simulate(Scenario(events=1_000, seed=6)).chunks(), ReplayRate.parse("max")))
     with worker_pool(made, tmp_path, SIE_WORKER) as start:
         worker = start()
         wait_until_read(made, worker, 600)

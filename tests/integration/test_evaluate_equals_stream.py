@@ -16,7 +16,7 @@ from sie_online.contracts import WEIGHT_KEY, WEIGHTS
 from sie_online.evaluation.run import evaluate
 from sie_online.settings import Settings
 from sie_online.simulator import Scenario, simulate
-from streams.tools.pacing import Rate
+from streams.tools.pacing import ReplayRate
 from streams.tools.replay import replay
 from tests.support import topic_io
 from tests.support.brokers import Broker
@@ -42,7 +42,7 @@ def test_a_streamed_run_and_an_evaluation_say_the_same(
     with worker_pool(made, tmp_path, SIE_WORKER) as start:
         worker = start()
         worker.wait_ready(600)  # its kernels may have to be compiled
-        asyncio.run(replay(made, simulation.chunks(), Rate(events_per_s=1_500)))  # paced: many small batches
+        asyncio.run(replay(made, simulation.chunks(), ReplayRate(events_per_s=1_500)))  # paced: many small batches
         wait_until_read(made, worker, 300)
         assert worker.stop() == 0
     evaluate(simulation.chunks(), made, tmp_path, partitions=PARTITIONS, started_ms=int(time.time() * 1_000))

@@ -21,7 +21,7 @@ from sie_online.settings import Settings
 from sie_online.simulator import Scenario, Simulation, simulate
 from streams.cli.root import run
 from streams.tools.heartbeat import keep_beating
-from streams.tools.pacing import Rate
+from streams.tools.pacing import ReplayRate
 from streams.tools.replay import replay
 from tests.support.brokers import Broker, free_ports
 
@@ -68,7 +68,7 @@ def _is_heartbeat(record: Any) -> bool:
 
 
 def test_every_record_arrives_in_order_where_kafka_would_place_it(on_broker: Settings, simulation: Simulation) -> None:
-    done = asyncio.run(replay(on_broker, simulation.chunks(), Rate(), flush=False))
+    done = asyncio.run(replay(on_broker, simulation.chunks(), ReplayRate(), flush=False))
     found = asyncio.run(_read(on_broker))
     for partition, records in found.items():
         expected = [
@@ -82,7 +82,7 @@ def test_every_record_arrives_in_order_where_kafka_would_place_it(on_broker: Set
 
 def test_kafka_timestamps_are_the_time_of_writing(on_broker: Settings, simulation: Simulation) -> None:
     before = int(time.time() * 1_000)
-    asyncio.run(replay(on_broker, simulation.chunks(), Rate()))
+    asyncio.run(replay(on_broker, simulation.chunks(), ReplayRate()))
     after = int(time.time() * 1_000)
     stamps = [record.timestamp for records in asyncio.run(_read(on_broker)).values() for record in records]
     assert before <= min(stamps) <= max(stamps) <= after
@@ -91,7 +91,7 @@ def test_kafka_timestamps_are_the_time_of_writing(on_broker: Settings, simulatio
 def test_it_ends_with_one_heartbeat_in_every_partition_past_the_last_window(
     on_broker: Settings, simulation: Simulation
 ) -> None:
-    done = asyncio.run(replay(on_broker, simulation.chunks(), Rate()))
+    done = asyncio.run(replay(on_broker, simulation.chunks(), ReplayRate()))
     assert done.heartbeats == PARTITIONS
     for records in asyncio.run(_read(on_broker)).values():
         assert [_is_heartbeat(record) for record in records] == [False] * (len(records) - 1) + [True]
@@ -120,7 +120,7 @@ def test_heartbeats_go_by_the_rows_that_are_no_dead_letters(on_broker: Settings,
     rows[20] = "100,20,7,pv,2145916800"  # the year 2038
     (tmp_path / "log.csv").write_text("\n".join(rows))
     done = asyncio.run(
-        replay(on_broker, read_events([tmp_path / "log.csv"], Reading(preset="taobao")), Rate(speedup=1e5))
+        replay(on_broker, read_events([tmp_path / "log.csv"], Reading(preset="taobao")), ReplayRate(speedup=1e5))
     )
     assert (done.records, done.flushed, done.source.disorder_ms) == (50, True, 0)
     beats = [json.loads(records[-1].value) for records in asyncio.run(_read(on_broker)).values()]
@@ -131,7 +131,9 @@ def test_a_chosen_rate_is_kept(on_broker: Settings, simulation: Simulation) -> N
     first = next(simulation.chunks())
     part = Chunk(first.records[:800], 1.0)
     seen: list[tuple[int, float]] = []
-    done = asyncio.run(replay(on_broker, [part], Rate(events_per_s=1_000), on_progress=lambda *at: seen.append(at)))
+    done = asyncio.run(
+        replay(on_broker, [part], ReplayRate(events_per_s=1_000), on_progress=lambda *at: seen.append(at))
+    )
     assert done.seconds >= 0.7
     assert len(seen) >= 10
     assert seen == sorted(seen)
@@ -142,10 +144,10 @@ def test_a_missing_topic_and_a_missing_broker_are_told_apart(
     settings: Callable[..., Settings], broker: Broker, simulation: Simulation
 ) -> None:
     with pytest.raises(TopicError, match="sie topics create"):
-        asyncio.run(replay(settings(broker=broker.address), simulation.chunks(), Rate()))
+        asyncio.run(replay(settings(broker=broker.address), simulation.chunks(), ReplayRate()))
     nobody = settings(broker=f"127.0.0.1:{free_ports()[0]}")
     with pytest.raises(UnreachableError, match=nobody.broker):
-        asyncio.run(replay(nobody, simulation.chunks(), Rate()))
+        asyncio.run(replay(nobody, simulation.chunks(), ReplayRate()))
 
 
 def test_the_command_replays_a_file_and_tells_what_it_wrote(

@@ -14,7 +14,7 @@ import pytest
 from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
 from sie_online.simulator import Scenario, simulate
-from streams.tools.pacing import Rate
+from streams.tools.pacing import ReplayRate
 from streams.tools.replay import replay
 from tests.support import topic_io
 from tests.support.brokers import Broker
@@ -57,7 +57,7 @@ def test_events_become_a_net_and_a_dead_trainer_harms_no_worker(
         (first,) = _trainers(worker, 1)
         worker.wait_ready(600)  # its kernels may have to be compiled
         os.kill(first, signal.SIGKILL)
-        asyncio.run(replay(made, simulation.chunks(), Rate()))
+        asyncio.run(replay(made, simulation.chunks(), ReplayRate()))
         wait_until_read(made, worker)
         second = _trainers(worker, 2)[1]
         # a busy machine's trainer starts slowly

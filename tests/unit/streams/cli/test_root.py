@@ -67,7 +67,7 @@ def test_brackets_in_a_message_are_no_markup(
 
 def test_an_unexpected_error_is_70_with_its_traceback_on_stderr(command: Callable[[Any], None]) -> None:
     code = (
-        "import sys; from streams.cli import root as c; c.Entry.load = lambda entry: 1 / 0; sys.exit(c.run(['worker']))"
+        "import sys; import streams.cli.root as c; c.CommandEntry.load = lambda _: 1 / 0; sys.exit(c.run(['worker']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (70, "")

@@ -22,7 +22,7 @@ from sie_online.errors import SieError
 from sie_online.escape import harmless, safe, safe_json
 from streams.cli import common, model, root
 from streams.cli.terminal import Terminal
-from streams.model_registry.history import Entry
+from streams.model_registry.history import VersionEntry
 from streams.observe.logs import LineFormatter
 
 HOSTILE = "01K\x1b[2J\x1b]0;owned\x07\x9b31m\r\n2026-01-01 INFO forged\u202e\u2066\x00\x7f[bold]:skull:[link=http://evil.example]x"
@@ -69,7 +69,7 @@ def test_a_text_object_or_a_table_s_cell_steers_nothing_either(text: str) -> Non
 
 def test_a_hostile_version_is_harmless_in_the_list_of_models() -> None:
     said = Announcement(n=1, version=HOSTILE, offsets={}, reason="publish", created_at_ms=0)
-    entries = [Entry(HOSTILE, HOSTILE, None, (said,), 0, False)]
+    entries = [VersionEntry(HOSTILE, HOSTILE, None, (said,), 0, False)]
     shown = printed(model._table(entries, model.Model.NET))
     assert is_harmless(shown)
     assert "[bold]:skull:" in shown.replace("\n", "")

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from sie_online.errors import UsageError
 from streams.tools.heartbeat import Silence
-from streams.tools.pacing import Pacer, Rate
+from streams.tools.pacing import Pacer, ReplayRate
 
 
 def chunk(times_ms: list[int]) -> NDArray[np.int64]:
     return np.array(times_ms, np.int64)
 
 
-def departures(rate: Rate, *chunks: NDArray[np.int64]) -> list[float]:
+def departures(rate: ReplayRate, *chunks: NDArray[np.int64]) -> list[float]:
     """Seconds after the start at which each record leaves."""
 
     async def run() -> list[float]:
@@ -34,41 +34,41 @@ def departures(rate: Rate, *chunks: NDArray[np.int64]) -> list[float]:
 @pytest.mark.parametrize(
     ("text", "rate"),
     [
-        ("max", Rate()),
-        ("MAX", Rate()),
-        ("2500", Rate(events_per_s=2500)),
-        ("0.5", Rate(events_per_s=0.5)),
-        ("realtime", Rate(speedup=1)),
-        ("realtime×60", Rate(speedup=60)),
-        ("realtimex1.5", Rate(speedup=1.5)),
+        ("max", ReplayRate()),
+        ("MAX", ReplayRate()),
+        ("2500", ReplayRate(events_per_s=2500)),
+        ("0.5", ReplayRate(events_per_s=0.5)),
+        ("realtime", ReplayRate(speedup=1)),
+        ("realtime×60", ReplayRate(speedup=60)),
+        ("realtimex1.5", ReplayRate(speedup=1.5)),
     ],
 )
-def test_every_documented_rate_is_understood(text: str, rate: Rate) -> None:
-    assert Rate.parse(text) == rate
+def test_every_documented_rate_is_understood(text: str, rate: ReplayRate) -> None:
+    assert ReplayRate.parse(text) == rate
 
 
 @pytest.mark.parametrize("text", ["", "fast", "0", "-3", "nan", "inf", "realtime×", "realtimex0", "60×realtime"])
 def test_any_other_rate_is_refused_with_the_choices(text: str) -> None:
     with pytest.raises(UsageError, match="realtime×N"):
-        Rate.parse(text)
+        ReplayRate.parse(text)
 
 
 def test_a_rate_holds_across_chunks() -> None:
-    left = departures(Rate(events_per_s=1_000), chunk([0] * 150), chunk([0] * 150))
+    left = departures(ReplayRate(events_per_s=1_000), chunk([0] * 150), chunk([0] * 150))
     assert len(left) == 300
     assert all(at >= i / 1_000 - 0.06 for i, at in enumerate(left))
     assert left[-1] >= 0.24
 
 
 def test_event_time_sets_the_pace_and_a_step_back_costs_no_time() -> None:
-    left = departures(Rate(speedup=10), chunk([5_000, 6_000, 5_500]), chunk([5_200, 8_000]))
+    left = departures(ReplayRate(speedup=10), chunk([5_000, 6_000, 5_500]), chunk([5_200, 8_000]))
     assert left[1] >= 0.1
     assert left[4] >= 0.3
     assert left[3] < left[4] - 0.1
 
 
 def test_full_speed_waits_for_nothing_and_keeps_everything() -> None:
-    left = departures(Rate(), chunk(list(range(0, 10**9, 10**5))))
+    left = departures(ReplayRate(), chunk(list(range(0, 10**9, 10**5))))
     assert len(left) == 10_000
     assert left[-1] < 5
 

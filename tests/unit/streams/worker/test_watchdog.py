@@ -9,7 +9,7 @@ import pytest
 
 from sie_online.client.availability import Availability
 from sie_online.settings import Watchdog as Limits
-from streams.worker.watchdog import Vitals, Watchdog, verdict
+from streams.worker.watchdog import Vitals, WatchdogThread, verdict
 
 LIMITS = Limits(progress_s=10, checkpoint_s=20, restore_s=30, shutdown_s=5)
 
@@ -102,7 +102,7 @@ def test_time_without_a_broker_counts_for_nothing_that_needs_one(
     settings: Callable[..., Any], vitals: Vitals, away: bool, ends: bool
 ) -> None:
     availability = Availability(settings(), clock=lambda: vitals.awake)
-    watchdog = Watchdog(vitals, LIMITS, availability)
+    watchdog = WatchdogThread(vitals, LIMITS, availability)
     vitals.lags(0, 7)
     vitals.progressed(0)
     vitals.unassigned_since = vitals.restoring_since = vitals.now
@@ -119,7 +119,7 @@ def test_what_needs_no_broker_has_its_deadline_during_an_outage_too(
     settings: Callable[..., Any], vitals: Vitals, stuck: str
 ) -> None:
     availability = Availability(settings(), clock=lambda: vitals.awake)
-    watchdog = Watchdog(vitals, LIMITS, availability)
+    watchdog = WatchdogThread(vitals, LIMITS, availability)
     setattr(vitals, stuck, vitals.awake)
     for _ in range(20):
         availability.failed(TimeoutError())
