@@ -32,7 +32,7 @@ BATCHES = "sie_batch_records_count"
 
 
 @dataclass(frozen=True)
-class Reading:
+class LatencyReading:
     """One rate: latencies in ms by quantile, cores kept busy by process, and what came of it.
 
     ``batches_per_s`` are the worker's: what one fetch brought of one partition.
@@ -58,7 +58,7 @@ class Latencies:
 
     machine: Mapping[str, str]
     setting: Mapping[str, Any]
-    readings: Sequence[Reading]
+    readings: Sequence[LatencyReading]
 
     def write(self, path: Path) -> None:
         """As JSON."""
@@ -113,7 +113,7 @@ def measure(
 
 def _reading(
     settings: Settings, at: Path, worker: WorkerProcess, broker: Broker, rate: int, seconds: float, warm_s: float
-) -> Reading:
+) -> LatencyReading:
     at = at / str(rate)
     (at / "load").mkdir(parents=True)
     out = at / "readings.npy"
@@ -137,7 +137,7 @@ def _reading(
     first_s = found[:, 0].min() + warm_s
     counted = found[(found[:, 0] >= first_s) & (found[:, 0] < first_s + seconds)]
     delays_ms = (counted[:, 1] - counted[:, 0]) * 1000
-    return Reading(
+    return LatencyReading(
         rate=rate,
         sent=int(said["sent"]),
         read=len(found),

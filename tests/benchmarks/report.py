@@ -24,7 +24,7 @@ HOW = (
 
 
 @dataclass
-class Report:
+class BenchmarkReport:
     """All runs, in rounds of one run per contestant."""
 
     machine: Mapping[str, str]

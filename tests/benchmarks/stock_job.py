@@ -24,7 +24,7 @@ W_MIN, W_MAX = 1e-3, 10.0
 Features = dict[str, float]
 
 
-class Event(msgspec.Struct):
+class StockEvent(msgspec.Struct):
     """What is read of an event."""
 
     event_id: str
@@ -105,7 +105,7 @@ class StockJob:
     clock_ms: int = 0
     mean_weight: float = 1.0
     settled: int = 0
-    decode: Any = field(default_factory=lambda: msgspec.json.Decoder(Event).decode)
+    decode: Any = field(default_factory=lambda: msgspec.json.Decoder(StockEvent).decode)
     encode: Any = field(default_factory=lambda: msgspec.json.Encoder().encode)
 
     def handle(self, value: bytes | None) -> bytes:
@@ -131,7 +131,7 @@ class StockJob:
                 del self.waiting[view.pair]
             self.settled += 1
 
-    def _weigh(self, event: Event) -> dict[str, Any]:
+    def _weigh(self, event: StockEvent) -> dict[str, Any]:
         """Score before learning, then learn and count."""
         user, pair = self.users[event.user_id], self.pairs[event.user_id, event.item_id]
         item, category = self.items[event.item_id], self.categories[event.category_id]
@@ -158,7 +158,9 @@ class StockJob:
             "f_normaliser": log_normaliser,
         }
 
-    def _features(self, event: Event, user: User, item: Interactions, category: Interactions, pair: Pair) -> Features:
+    def _features(
+        self, event: StockEvent, user: User, item: Interactions, category: Interactions, pair: Pair
+    ) -> Features:
         base = (self.total.buys + 1.0) / (self.total.views + 50.0)
         now, seen = event.timestamp_ms, min(pair.views, 7)
         gap, since = _age_bin(now - user.last_ms), _age_bin(now - pair.last_ms)
@@ -184,7 +186,7 @@ class StockJob:
             f"cart_gap={pair.cart},{gap}": 1.0,
         }
 
-    def _noise(self, event: Event, user: User) -> float:
+    def _noise(self, event: StockEvent, user: User) -> float:
         """How much too regular the account's gaps are."""
         if user.last_ms == 0:
             return 0.1
@@ -200,7 +202,7 @@ class StockJob:
         self.mean_weight += 0.001 * (raw - self.mean_weight)
         return min(max(raw / self.mean_weight, W_MIN), W_MAX), -math.log(self.mean_weight)
 
-    def _open(self, event: Event, features: Features, weight: float) -> None:
+    def _open(self, event: StockEvent, features: Features, weight: float) -> None:
         """A view counts as a negative at once, and waits for its purchase."""
         self.weighted.learn_one(features, False, w=weight)
         self.uniform.learn_one(features, False)
@@ -208,14 +210,14 @@ class StockJob:
         self.waiting[view.pair].append(view)
         self.by_time.append(view)
 
-    def _convert(self, event: Event) -> None:
+    def _convert(self, event: StockEvent) -> None:
         for view in self.waiting.get((event.user_id, event.item_id), ()):
             if not view.label and view.at_ms <= event.timestamp_ms < view.at_ms + WINDOW_MS:
                 view.label = True
                 self.weighted.learn_one(view.features, True, w=view.weight)
                 self.uniform.learn_one(view.features, True)
 
-    def _count(self, event: Event, user: User, item: Interactions, category: Interactions, pair: Pair) -> None:
+    def _count(self, event: StockEvent, user: User, item: Interactions, category: Interactions, pair: Pair) -> None:
         counters = (item, category, self.total)
         if event.event_type in SAMPLES:
             user.views += 1

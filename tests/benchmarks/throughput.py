@@ -29,7 +29,7 @@ from tests.benchmarks.contestants import FETCH, STOCK, WITH_TRAINER, WORKER, Run
 from tests.benchmarks.latency import RATES, Latencies
 from tests.benchmarks.latency import measure as measure_latency
 from tests.benchmarks.machine import busy_cores, describe, warning
-from tests.benchmarks.report import Report
+from tests.benchmarks.report import BenchmarkReport
 from tests.support.brokers import Broker, apache_kafka, requirements
 
 RESULT = BENCH / "throughput.json"
@@ -49,7 +49,7 @@ def main() -> int:
     _forget_settings()
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.default_int_handler)  # as Ctrl-C: what we started is ended
-    report: Report | Latencies
+    report: BenchmarkReport | Latencies
     try:
         if given.latency:
             out = given.out or RESULT_LATENCY
@@ -65,14 +65,14 @@ def main() -> int:
     return 0
 
 
-def measure(n_events: int, n_partitions: int, n_rounds: int, n_stock: int, with_trainer: bool) -> Report:
+def measure(n_events: int, n_partitions: int, n_rounds: int, n_stock: int, with_trainer: bool) -> BenchmarkReport:
     """Write the events, warm the broker up, run the rounds."""
     with _arena(n_partitions) as (empty, broker):
         log(f"writing about {n_events:,} events to {n_partitions} partitions")
         written = write_events(empty, n_events, _now_and_then(lambda n, _share: f"written {n:,}"))
         arena = replace(empty, records=written.records + written.heartbeats)
         stock = 0 if with_trainer else min(n_stock, written.records)
-        report = Report(
+        report = BenchmarkReport(
             describe(),
             {"records": arena.records, "partitions": n_partitions, "stock_events": stock, "checkpoint_s": CHECKPOINT_S},
         )

@@ -28,7 +28,7 @@ from streams.store.backend import open_backend
 from tests.chaos.faults import Fault, long_plan, short_plan
 from tests.chaos.fleet import HopelessError
 from tests.chaos.scene import TRAINER, Scene, chaos_settings, opened
-from tests.chaos.verdict import Said, compare, compare_tables, last_revisions, undisturbed
+from tests.chaos.verdict import PublishedRows, compare, compare_tables, last_revisions, undisturbed
 from tests.support import topic_io
 from tests.support.brokers import Broker, apache_kafka
 from tests.support.workers import SIE_TRAINER, SIE_WORKER
@@ -38,7 +38,7 @@ SERVED_WITHIN_S = 15.0  # after a kill; judged where nothing else runs, not in a
 
 
 @dataclass(frozen=True)
-class Report:
+class ChaosReport:
     """What one run did and found. ``problems`` is empty if every promise was kept.
 
     ``announced`` and ``shared`` count announcements of nets and of priors, ``served`` the nets of rows,
@@ -62,7 +62,9 @@ class Report:
     problems: list[str]
 
 
-def run(broker: Broker, folder: Path, seed: int, plan: Sequence[Fault], command: Sequence[str] = SIE_WORKER) -> Report:
+def run(
+    broker: Broker, folder: Path, seed: int, plan: Sequence[Fault], command: Sequence[str] = SIE_WORKER
+) -> ChaosReport:
     """Do ``plan`` to two workers and a trainer under load, let them finish, and judge what they published."""
     began = time.monotonic()
     settings = chaos_settings(broker, folder, f"chaos-{seed}-{int(time.time())}")
@@ -75,11 +77,11 @@ def run(broker: Broker, folder: Path, seed: int, plan: Sequence[Fault], command:
     log = topic_io.read(settings, settings.topics.events)
     registry = asyncio.run(read_registry(settings))
     loaded = LoadedModels(settings, open_backend(settings.store), registry, Metrics(settings))
-    said, expected = said_by(settings), undisturbed(settings, log, registry, loaded.get)
-    problems += compare(said, expected)
+    published, expected = published_by(settings), undisturbed(settings, log, registry, loaded.get)
+    problems += compare(published, expected)
     problems += compare_tables("subscriber", asyncio.run(subscribed(settings)), last_revisions(expected.weights))
-    distinct = said.weights.group_by(["partition", "offset", "revision"]).aggregate([]).num_rows
-    return Report(
+    distinct = published.weights.group_by(["partition", "offset", "revision"]).aggregate([]).num_rows
+    return ChaosReport(
         seed=seed,
         faults=[fault.__name__ for fault in plan],
         exits=scene.fleet.exits,
@@ -88,10 +90,10 @@ def run(broker: Broker, folder: Path, seed: int, plan: Sequence[Fault], command:
         commit_looks=scene.commits.looks,
         records=len(log),
         rows=distinct,
-        repeated_rows=said.weights.num_rows - distinct,
+        repeated_rows=published.weights.num_rows - distinct,
         announced=len(registry[NET].announcements),
         shared=len(registry[PRIORS].announcements),
-        served=len(set(said.weights["model_version"].to_pylist())),
+        served=len(set(published.weights["model_version"].to_pylist())),
         late=sum(len(registered.adopted) for registered in registry.values()),
         seconds=round(time.monotonic() - began, 1),
         problems=problems,
@@ -111,10 +113,10 @@ def _play(scene: Scene, plan: Sequence[Fault]) -> None:
             scene.problems.append(f"{name}, told to stop, ended with {code}")
 
 
-def said_by(settings: Settings) -> Said:
+def published_by(settings: Settings) -> PublishedRows:
     """Everything in the output topics."""
     letters = [dict(record.headers) for record in topic_io.read(settings, settings.topics.dead_letters)]
-    return Said(
+    return PublishedRows(
         topic_io.read_rows(settings, settings.topics.weights),
         topic_io.read_rows(settings, settings.topics.samples),
         [(int(one["sie-source-partition"]), int(one["sie-source-offset"])) for one in letters],

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.faults import Fault, kill, short_plan
-from tests.chaos.run import Report, run
+from tests.chaos.run import ChaosReport, run
 from tests.support.brokers import apache_kafka
 from tests.support.workers import SIE_WORKER
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 SEED = 1
 
 
-def _run(folder: Path, plan: Sequence[Fault], command: Sequence[str] = SIE_WORKER) -> Report:
+def _run(folder: Path, plan: Sequence[Fault], command: Sequence[str] = SIE_WORKER) -> ChaosReport:
     with apache_kafka(folder / "broker") as broker:
         return run(broker, folder, SEED, plan, command)
 

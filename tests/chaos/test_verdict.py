@@ -8,21 +8,21 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tests.chaos.verdict import Said, compare
+from tests.chaos.verdict import PublishedRows, compare
 from tests.support.rows import sample_batch, weight_batch, weight_row
 
 ROWS = [weight_row(offset, revision, event_id=f"e{offset}") for offset in range(3) for revision in range(2)]
 
 
-def _said(*rows: dict[str, Any], dead: list[tuple[int, int]] | None = None) -> Said:
+def _published(*rows: dict[str, Any], dead: list[tuple[int, int]] | None = None) -> PublishedRows:
     samples = pa.Table.from_batches([sample_batch(0, 1)])
-    return Said(pa.Table.from_batches([weight_batch(*rows)]), samples, dead or [(0, 9)])
+    return PublishedRows(pa.Table.from_batches([weight_batch(*rows)]), samples, dead or [(0, 9)])
 
 
 def test_the_same_rows_in_another_order_under_other_generations_and_repeated_are_the_same() -> None:
-    found = _said(*ROWS[::-1], *({**row, "generation": 7} for row in ROWS))
+    found = _published(*ROWS[::-1], *({**row, "generation": 7} for row in ROWS))
 
-    assert compare(found, _said(*ROWS)) == []
+    assert compare(found, _published(*ROWS)) == []
 
 
 @pytest.mark.parametrize(
@@ -38,16 +38,16 @@ def test_the_same_rows_in_another_order_under_other_generations_and_repeated_are
     ],
 )
 def test_a_difference_is_found(changed: list[dict[str, Any]], finding: str) -> None:
-    problems = compare(_said(*changed), _said(*ROWS))
+    problems = compare(_published(*changed), _published(*ROWS))
 
     assert any(finding in problem for problem in problems), problems
 
 
 def test_a_dead_letter_too_few_is_found() -> None:
-    assert compare(_said(*ROWS, dead=[(0, 9)]), _said(*ROWS, dead=[(0, 9), (1, 5)]))
+    assert compare(_published(*ROWS, dead=[(0, 9)]), _published(*ROWS, dead=[(0, 9), (1, 5)]))
 
 
 def test_not_a_number_equals_itself() -> None:
     odd = [{**row, "uncertainty": math.nan} for row in ROWS]
 
-    assert compare(_said(*odd, *odd), _said(*odd)) == []
+    assert compare(_published(*odd, *odd), _published(*odd)) == []

@@ -25,7 +25,7 @@ SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Said:
+class PublishedRows:
     """What a run published: rows of weights and samples, and (partition, offset) of the dead letters."""
 
     weights: pa.Table
@@ -35,7 +35,7 @@ class Said:
 
 def undisturbed(
     settings: Settings, log: Iterable[ConsumerRecord], registry: Mapping[str, RegisteredModel], artifact_of: ArtifactOf
-) -> Said:
+) -> PublishedRows:
     """What one shard per partition says of ``log``, read once, in order, without any fault, under ``registry``."""
     outputs: list[ShardOutput] = []
     dead: list[tuple[int, int]] = []
@@ -51,7 +51,7 @@ def undisturbed(
                 outputs.append(output)
                 dead += [(partition, letter.offset) for letter in output.dead_letters]
         shard.close()
-    return Said(
+    return PublishedRows(
         pa.Table.from_batches([one.weights for one in outputs]),
         pa.Table.from_batches([one.gathered.samples for one in outputs]),
         dead,
@@ -67,7 +67,7 @@ def _batches(topic: str, partition: int, records: list[ConsumerRecord]) -> Itera
         start = end
 
 
-def compare(found: Said, expected: Said) -> list[str]:
+def compare(found: PublishedRows, expected: PublishedRows) -> list[str]:
     """Everything that is wrong with ``found``; nothing if all is well."""
     problems = compare_tables("weights", found.weights, expected.weights)
     problems += compare_tables("samples", found.samples, expected.samples)

@@ -87,7 +87,7 @@ def event_lines(name: str) -> bytes:
 
 def event_table(values: list[bytes]) -> list[dict[str, Any]]:
     """What the decoder makes of ``values``: ids as text, absent numbers as None."""
-    records = [_Record(offset, value) for offset, value in enumerate(values)]
+    records = [_KeyedRecord(offset, value) for offset, value in enumerate(values)]
     batch = RecordBatch.of(records, topic=SOURCE, partition=0, epoch=1, start=0, end=len(values))
     events, dead = Decoder(Settings()).decode(batch)
     if dead:
@@ -95,7 +95,7 @@ def event_table(values: list[bytes]) -> list[dict[str, Any]]:
     return list(_event_rows(events))
 
 
-class _Record:
+class _KeyedRecord:
     """A Kafka record, keyed as our producers key it and written long after its event."""
 
     def __init__(self, offset: int, value: bytes) -> None:

@@ -33,7 +33,7 @@ from streams.model_registry.priors import parts_of, tensors_of
 from streams.model_registry.registry import empty_registry, take_in
 from streams.observe.metrics import Metrics
 from tests.fuzz.mutate import BINARY, TEXT, Mutation, token
-from tests.support.events import Record, batch, random_events, records
+from tests.support.events import EventRecord, batch, random_events, records
 from tests.support.rows import sample_batch, weight_message, weight_row
 from tests.support.samples import made_manifest
 from tests.support.versions import made_version
@@ -78,7 +78,7 @@ def _events() -> Seeds:
 
 
 def _check_events(inputs: Sequence[bytes]) -> None:
-    rows = batch([Record(at, value, b"u1") for at, value in enumerate(inputs)])
+    rows = batch([EventRecord(at, value, b"u1") for at, value in enumerate(inputs)])
     fast, dead = _decoder().decode(rows)
     with patch("sie_online.ingest.decoder.parse"):  # nothing is sure any more
         slow, slow_dead = _decoder().decode(rows)

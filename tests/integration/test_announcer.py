@@ -216,14 +216,14 @@ def test_a_trainer_killed_at_any_step_leaves_all_of_an_announcement_or_nothing(o
 
 
 def test_a_full_or_missing_store_announces_nothing(at: Settings, tmp_path: Path) -> None:
-    class Full(LocalBackend):
+    class FullBackend(LocalBackend):
         def _fill(self, file: Any, parts: Any) -> None:
             raise OSError(28, "No space left on device")
 
     async def act() -> None:
         from sie_online.errors import UnreachableError
 
-        announcer = Announcer(at, Full(tmp_path), "t")
+        announcer = Announcer(at, FullBackend(tmp_path), "t")
         await announcer.start()
         with pytest.raises(UnreachableError, match="No space left"):
             await announcer.publish(*made_version(), judged_at=0)

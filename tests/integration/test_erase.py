@@ -28,7 +28,7 @@ WHO = "u-erased"
 OTHERS = [f"u{n}" for n in range(20)]
 
 
-class Deployment:
+class EraseDeployment:
     """Settings of a test's own, and ``sie`` under them."""
 
     def __init__(self, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,7 +70,7 @@ class Deployment:
 @pytest.fixture
 def at(
     broker: Broker, settings: SettingsFactory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Deployment:
+) -> EraseDeployment:
     made = settings(
         broker=broker.address,
         checkpoint={"interval_s": 0.3},
@@ -78,11 +78,11 @@ def at(
         entities={"publish_max_age_s": 1e-3},
     )
     topic_io.make_topics(made)
-    return Deployment(made, monkeypatch, capsys)
+    return EraseDeployment(made, monkeypatch, capsys)
 
 
 def test_an_erased_user_is_gone_from_store_and_statements_even_after_the_log_is_read_anew(
-    at: Deployment, tmp_path: Path
+    at: EraseDeployment, tmp_path: Path
 ) -> None:
     with worker_pool(at.settings, tmp_path) as start:
         worker = start()
@@ -120,14 +120,14 @@ def test_an_erased_user_is_gone_from_store_and_statements_even_after_the_log_is_
     assert at.sie("audit", str(table))[0] == 0
 
 
-def test_nobody_is_forgotten_by_mistake(at: Deployment) -> None:
+def test_nobody_is_forgotten_by_mistake(at: EraseDeployment) -> None:
     before = topic_io.ends(at.settings, at.settings.topics.events)
     for arguments in (["--user", WHO], ["--yes"], ["--yes", "--user", ""], ["--yes", "--user", "u" * 300]):
         assert at.sie("erase", *arguments)[0] == 2
     assert topic_io.ends(at.settings, at.settings.topics.events) == before
 
 
-def test_a_file_names_many_users_each_once(at: Deployment, tmp_path: Path) -> None:
+def test_a_file_names_many_users_each_once(at: EraseDeployment, tmp_path: Path) -> None:
     listed = tmp_path / "ids.txt"
     listed.write_text("u1\nü2\n\nu1\n", "utf-8")
     code, printed = at.sie("erase", "--file", str(listed), "--user", "u1", "--yes", "--json")

@@ -27,7 +27,7 @@ from tests.support.versions import LENIENT, TINY, made_version, publish_samples,
 SettingsFactory = Callable[..., Settings]
 
 
-class Deployment:
+class ModelDeployment:
     """Settings of a test's own, and ``sie model`` under them."""
 
     def __init__(self, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,16 +67,16 @@ def at(
     settings: SettingsFactory,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> Callable[..., Deployment]:
-    def make(**trainer: Any) -> Deployment:
+) -> Callable[..., ModelDeployment]:
+    def make(**trainer: Any) -> ModelDeployment:
         made = settings(broker=broker.address, topics={"partitions": 2}, trainer=TINY | trainer)
         make_topics(made)
-        return Deployment(made, monkeypatch, capsys)
+        return ModelDeployment(made, monkeypatch, capsys)
 
     return make
 
 
-def test_list_show_and_diff_tell_what_was_announced(at: Callable[..., Deployment]) -> None:
+def test_list_show_and_diff_tell_what_was_announced(at: Callable[..., ModelDeployment]) -> None:
     here = at()
     code, before = here.sie("list", "--json")
     assert (code, [entry["state"] for entry in before]) == (0, ["in force"])  # no net yet: builtin
@@ -102,7 +102,7 @@ def test_list_show_and_diff_tell_what_was_announced(at: Callable[..., Deployment
     assert (code, "is no version" in text) == (2, True)
 
 
-def test_rollback_announces_the_version_before_and_any_that_is_named(at: Callable[..., Deployment]) -> None:
+def test_rollback_announces_the_version_before_and_any_that_is_named(at: Callable[..., ModelDeployment]) -> None:
     here = at()
     code, text = here.sie("rollback")
     assert (code, "nothing to roll back" in text) == (78, True)
@@ -116,7 +116,7 @@ def test_rollback_announces_the_version_before_and_any_that_is_named(at: Callabl
     assert (code, said["version"]) == (0, "builtin")
 
 
-def test_a_rollback_to_what_no_worker_could_load_is_refused(at: Callable[..., Deployment]) -> None:
+def test_a_rollback_to_what_no_worker_could_load_is_refused(at: Callable[..., ModelDeployment]) -> None:
     here = at()
     first, _ = here.announce(2)
     here.backend.delete(artifacts.artifact_name(first))
@@ -128,7 +128,7 @@ def test_a_rollback_to_what_no_worker_could_load_is_refused(at: Callable[..., De
     assert (code, "was never announced" in text) == (2, True)
 
 
-def test_a_candidate_that_passes_is_announced(at: Callable[..., Deployment], tmp_path: Path) -> None:
+def test_a_candidate_that_passes_is_announced(at: Callable[..., ModelDeployment], tmp_path: Path) -> None:
     here = at(**LENIENT)
     publish_samples(here.settings, two_partitions(1200))
     flat = made_weights()._replace(w3=np.zeros_like(made_weights().w3), b3=np.zeros(2, np.float32))
@@ -161,7 +161,7 @@ def _poisoned(file: Path, kind: str) -> None:
     ],
 )
 def test_a_poisoned_candidate_is_refused_kept_and_never_announced(
-    at: Callable[..., Deployment], tmp_path: Path, kind: str, reason: str
+    at: Callable[..., ModelDeployment], tmp_path: Path, kind: str, reason: str
 ) -> None:
     here = at()
     publish_samples(here.settings, two_partitions(1200))
@@ -176,7 +176,9 @@ def test_a_poisoned_candidate_is_refused_kept_and_never_announced(
     assert (code, "refused" in text) == (1, True)
 
 
-def test_a_submission_with_its_manifest_must_be_what_that_says(at: Callable[..., Deployment], tmp_path: Path) -> None:
+def test_a_submission_with_its_manifest_must_be_what_that_says(
+    at: Callable[..., ModelDeployment], tmp_path: Path
+) -> None:
     here = at(**LENIENT)
     publish_samples(here.settings, two_partitions(1200))
     data, manifest = made_version()
@@ -188,7 +190,7 @@ def test_a_submission_with_its_manifest_must_be_what_that_says(at: Callable[...,
     assert here.sie("submit", str(tmp_path / "nowhere.safetensors"))[0] == 2
 
 
-def test_without_samples_nothing_is_judged(at: Callable[..., Deployment], tmp_path: Path) -> None:
+def test_without_samples_nothing_is_judged(at: Callable[..., ModelDeployment], tmp_path: Path) -> None:
     here = at()
     file = tmp_path / "candidate.safetensors"
     safetensors_numpy.save_file(tensors_of(made_weights()), file)

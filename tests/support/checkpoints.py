@@ -34,14 +34,14 @@ def newest_manifest(folder: Path) -> CheckpointManifest:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class FakeSnapshot:
     next_offset: int
     meta: dict[str, Any]
     changed: dict[str, bytes | memoryview]
     live: frozenset[str]
 
 
-class State:
+class FakeState:
     """Pieces that change at random; ``snapshot`` hands over those that changed since the last one."""
 
     def __init__(self, pieces: int = 6, size: int = 1000, seed: int = 0) -> None:
@@ -60,11 +60,11 @@ class State:
         self.pieces[name] = value
         self.changed.add(name)
 
-    def snapshot(self, *, full: bool = False) -> Snapshot:
+    def snapshot(self, *, full: bool = False) -> FakeSnapshot:
         names = set(self.pieces) if full else self.changed & self.pieces.keys()
         self.changed = set()
         changed = {name: memoryview(self.pieces[name]) for name in sorted(names)}
-        return Snapshot(self.offset, self.meta, changed, frozenset(self.pieces))
+        return FakeSnapshot(self.offset, self.meta, changed, frozenset(self.pieces))
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def whole(loaded: LoadedCheckpoint | None) -> tuple[int, dict[str, Any], dict[st
     return loaded.next_offset, loaded.meta, loaded.pieces
 
 
-class Died(Exception):  # noqa: N818 - no error: what kill -9 looks like from within
+class Killed(Exception):  # noqa: N818 - no error: what kill -9 looks like from within
     """The process ends here."""
 
 
@@ -95,7 +95,7 @@ class MortalBackend(LocalBackend):
     def _tick(self, what: str) -> None:
         self.left -= 1
         if self.left == 0:
-            raise Died(what)
+            raise Killed(what)
         self.trace.append(what)
 
     def _fill(self, file: BinaryIO, parts: Any) -> None:

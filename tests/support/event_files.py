@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from sie_online.ingest.decoder import Decoder
 from sie_online.ingest.sources import Reading, read_events
 from sie_online.settings import Settings
-from tests.support.events import Record, batch
+from tests.support.events import EventRecord, batch
 
 T = 1_750_000_000_000
 """2025-06-15 15:06:40 UTC."""
@@ -86,7 +86,7 @@ def outcome(paths: Path | str | Sequence[Path | str], limit: int | None = None, 
     found, paths = Outcome(), [paths] if isinstance(paths, Path | str) else paths
     for chunk in read_events(paths, Reading(**says), limit=limit, note=found.notes.append):
         found.skipped += chunk.skipped
-        records = [Record(at, record.value, record.key, ARRIVAL) for at, record in enumerate(chunk.records)]
+        records = [EventRecord(at, record.value, record.key, ARRIVAL) for at, record in enumerate(chunk.records)]
         _, letters = _decoder().decode(batch(records))
         refused = {letter.offset: str(letter.reason) for letter in letters}
         for at, record in enumerate(records):

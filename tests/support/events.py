@@ -23,7 +23,7 @@ HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True)
-class Record:
+class EventRecord:
     """A consumer record, as far as batches are built from it."""
 
     offset: int
@@ -52,15 +52,15 @@ def heartbeat(at_s: float) -> dict[str, Any]:
     return {"event_type": "heartbeat", "timestamp_ms": START_MS + round(at_s * 1000)}
 
 
-def records(events: Iterable[dict[str, Any]]) -> list[Record]:
+def records(events: Iterable[dict[str, Any]]) -> list[EventRecord]:
     """Records at consecutive offsets from 0, keyed by user."""
     return [
-        Record(offset, json.dumps(one).encode(), str(one["user_id"]).encode() if "user_id" in one else None)
+        EventRecord(offset, json.dumps(one).encode(), str(one["user_id"]).encode() if "user_id" in one else None)
         for offset, one in enumerate(events)
     ]
 
 
-def batch(rows: Sequence[Record], partition: int = 0) -> RecordBatch:
+def batch(rows: Sequence[EventRecord], partition: int = 0) -> RecordBatch:
     """One batch of consecutive records."""
     start = rows[0].offset if rows else 0
     end = start + len(rows)
@@ -96,7 +96,7 @@ def random_events(n: int, seed: int, users: int = 40, items: int = 60, step_s: f
     ]
 
 
-def run(shard: Shard, rows: Sequence[Record], cuts: Iterable[int] = ()) -> list[ShardOutput]:
+def run(shard: Shard, rows: Sequence[EventRecord], cuts: Iterable[int] = ()) -> list[ShardOutput]:
     """Process ``rows``, cut into batches at the given indices."""
     outputs: list[ShardOutput] = []
     edges = sorted({0, len(rows), *(cut for cut in cuts if 0 < cut < len(rows))})

@@ -15,7 +15,7 @@ from sie_online.simulator import Scenario, simulate
 KAFKA_MS = 1_900_000_000_000  # later than every generated event
 
 
-class _Record(NamedTuple):
+class _LogRecord(NamedTuple):
     offset: int
     value: bytes | None
     key: bytes | None
@@ -27,7 +27,7 @@ def generated_samples(events: int, *, seed: int = 0, window_s: float = 6 * 3_600
     """The samples of two days with about ``events`` events, in the batches in which they settle."""
     settings, stream = load({"labels": {"window_s": window_s}}), simulate(Scenario(events=events, seed=seed))
     wire = [*stream.records(), *final_heartbeats(settings, stream.last_event_ms, 1)]
-    records = [_Record(offset, record.value, record.key) for offset, record in enumerate(wire)]
+    records = [_LogRecord(offset, record.value, record.key) for offset, record in enumerate(wire)]
     shard = Shard(settings, 0)
     batch = RecordBatch.of(records, topic=settings.topics.events, partition=0, epoch=0, start=0, end=len(records))
     batches = [output.gathered.samples for output in shard.process(batch)]

@@ -17,7 +17,7 @@ from sie_online.ingest.events import DeadLetter, Reason
 from sie_online.settings import Settings
 from sie_online.shard import Shard
 from streams.worker.publisher import dead_letter
-from tests.support.events import Record, batch, event, heartbeat, run, small_settings
+from tests.support.events import EventRecord, batch, event, heartbeat, run, small_settings
 
 WHO = "mallory@mail.example"
 KEY = b"k" * 32
@@ -58,16 +58,18 @@ MALFORMED = [
 ]
 
 
-def told() -> list[Record]:
+def told() -> list[EventRecord]:
     """Valid events, malformed ones, a record with another's key and one without a value."""
     values = [json.dumps(valid(n, item=f"i{n % 3}")) for n in range(2, 9)] + [
         json.dumps(valid(9) | {"event_type": "purchase"})
     ]
     headers = (("trace", WHO.encode()), (WHO, b"1"))
-    rows = [Record(at, value.encode(), WHO.encode(), headers=headers) for at, value in enumerate([*values, *MALFORMED])]
-    rows.append(Record(len(rows), json.dumps(valid(10)).encode(), f"not {WHO}".encode(), headers=headers))
-    rows.append(Record(len(rows), None, WHO.encode(), headers=headers))
-    rows.append(Record(len(rows), json.dumps(heartbeat(9_000)).encode(), None))
+    rows = [
+        EventRecord(at, value.encode(), WHO.encode(), headers=headers) for at, value in enumerate([*values, *MALFORMED])
+    ]
+    rows.append(EventRecord(len(rows), json.dumps(valid(10)).encode(), f"not {WHO}".encode(), headers=headers))
+    rows.append(EventRecord(len(rows), None, WHO.encode(), headers=headers))
+    rows.append(EventRecord(len(rows), json.dumps(heartbeat(9_000)).encode(), None))
     return rows
 
 
@@ -92,7 +94,7 @@ def test_no_output_state_or_log_line_carries_a_raw_user_id(keyed: Settings, capl
 
 def test_a_dead_letter_is_still_known_by_place_reason_size_and_keyed_digest(keyed: Settings) -> None:
     value = f'{{"user_id": "{WHO}"'.encode()
-    (letter,) = letters_of([Record(0, value, WHO.encode(), headers=(("trace", WHO.encode()),))], keyed)
+    (letter,) = letters_of([EventRecord(0, value, WHO.encode(), headers=(("trace", WHO.encode()),))], keyed)
     key, shown, headers = dead_letter("sie.events", 3, letter)
     named = dict(headers)
     assert (key, shown) == (pseudonym(WHO.encode()), None)
@@ -104,12 +106,12 @@ def test_a_dead_letter_is_still_known_by_place_reason_size_and_keyed_digest(keye
 
 def test_without_a_key_a_dead_letter_is_the_record_as_it_came() -> None:
     headers = (("trace", b"t"),)
-    (letter,) = letters_of([Record(0, b"{", b"k", headers=headers)], small_settings())
+    (letter,) = letters_of([EventRecord(0, b"{", b"k", headers=headers)], small_settings())
     key, value, shown = dead_letter("sie.events", 3, letter)
     assert (key, value, letter.reason) == (b"k", b"{", Reason.BAD_JSON)
     assert shown[0] == ("trace", b"t")
 
 
-def letters_of(rows: list[Record], settings: Settings) -> list[DeadLetter]:
+def letters_of(rows: list[EventRecord], settings: Settings) -> list[DeadLetter]:
     _, dead = Decoder(settings).decode(batch(rows))
     return dead

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sie_online.client.folding import EVERY_S, KEPT, Folding, fold_library
 
 
-class Log:
+class FoldedLog:
     """A folded log whose clock is ours; ``lines`` are what passed."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Log:
 
 
 def test_a_cause_that_repeats_is_told_once_a_minute_with_how_many_there_were() -> None:
-    log = Log()
+    log = FoldedLog()
     for second in range(120):
         log.now = 1_000.0 + second
         for node in range(90):
@@ -47,7 +47,7 @@ def test_a_cause_that_repeats_is_told_once_a_minute_with_how_many_there_were() -
 
 
 def test_numbers_in_a_librarys_template_make_no_other_cause() -> None:
-    log = Log()
+    log = FoldedLog()
     assert log.say("correlation id 17 does not match")
     assert not log.say("correlation id 18 does not match")
 
@@ -63,7 +63,7 @@ def test_numbers_in_a_librarys_template_make_no_other_cause() -> None:
     ids=str,
 )
 def test_another_cause_is_told_at_once(other: dict[str, object]) -> None:
-    log = Log()
+    log = FoldedLog()
     said = {"template": "Task exception was never retrieved", "exc_info": (ValueError, ValueError("one"), None)}
     assert log.say(**said)  # type: ignore[arg-type]
     assert not log.say(**said)  # type: ignore[arg-type]
@@ -71,7 +71,7 @@ def test_another_cause_is_told_at_once(other: dict[str, object]) -> None:
 
 
 def test_of_our_own_lines_only_those_that_say_the_very_same_are_folded() -> None:
-    log = Log()
+    log = FoldedLog()
     assert log.say("adopted late at %s", 17, name="streams.worker.adoption", partition=0)
     assert log.say("adopted late at %s", 18, name="streams.worker.adoption", partition=0)
     assert log.say("adopted late at %s", 17, name="streams.worker.adoption", partition=1)
@@ -80,13 +80,13 @@ def test_of_our_own_lines_only_those_that_say_the_very_same_are_folded() -> None
 
 @pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO, logging.CRITICAL])
 def test_progress_and_last_words_are_never_folded(level: int) -> None:
-    log = Log()
+    log = FoldedLog()
     assert all(log.say("worker ends", level=level) for _ in range(3))
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 50)), max_size=60))
 def test_every_line_is_told_or_counted(said: list[tuple[str, float]]) -> None:
-    log = Log()
+    log = FoldedLog()
     held_back: Counter[str] = Counter()
     for cause, later in said:
         log.now += later
@@ -98,7 +98,7 @@ def test_every_line_is_told_or_counted(said: list[tuple[str, float]]) -> None:
 
 
 def test_what_it_remembers_is_bounded() -> None:
-    log = Log()
+    log = FoldedLog()
     for number in range(2 * KEPT):
         assert log.say("".join(chr(ord("a") + int(digit)) for digit in str(number)))
     assert len(log._folding._causes) == KEPT

@@ -13,7 +13,7 @@ from sie_online.client import revisions
 from sie_online.client.revisions import STATEMENT, LatestRevisions, pack_key
 
 
-class Said(NamedTuple):
+class RowRevision(NamedTuple):
     """One statement of the tests."""
 
     key: int
@@ -23,20 +23,20 @@ class Said(NamedTuple):
     final: bool = False
 
 
-def rows(said: Sequence[Said]) -> np.ndarray:
+def rows(said: Sequence[RowRevision]) -> np.ndarray:
     statements = np.zeros(len(said), STATEMENT)
-    for name in Said._fields:
+    for name in RowRevision._fields:
         statements[name] = [getattr(one, name) for one in said]
     return statements
 
 
-def admitted(memory: LatestRevisions, *said: Said) -> list[bool]:
+def admitted(memory: LatestRevisions, *said: RowRevision) -> list[bool]:
     return memory.admit(rows(said)).tolist()
 
 
-def table(memory: LatestRevisions, batches: Sequence[Sequence[Said]]) -> dict[int, Said]:
+def table(memory: LatestRevisions, batches: Sequence[Sequence[RowRevision]]) -> dict[int, RowRevision]:
     """What a subscriber holds that replaces an event's row by every one that is news."""
-    held: dict[int, Said] = {}
+    held: dict[int, RowRevision] = {}
     for batch in batches:
         for one, news in zip(batch, memory.admit(rows(batch)).tolist(), strict=True):
             if news:
@@ -45,14 +45,16 @@ def table(memory: LatestRevisions, batches: Sequence[Sequence[Said]]) -> dict[in
 
 
 @st.composite
-def histories(draw: st.DrawFn, *, late_adoption: bool) -> list[list[Said]]:
+def histories(draw: st.DrawFn, *, late_adoption: bool) -> list[list[RowRevision]]:
     """Batches of statements about a few events, in any order and repeated; a replay repeats the values.
 
     With ``late_adoption`` the values depend on the generation too.
     """
     last = {key: draw(st.integers(0, 3)) for key in range(draw(st.integers(1, 6)))}
     every = [
-        Said(key, revision, generation, digest=revision * 10 + generation * late_adoption, final=revision == final)
+        RowRevision(
+            key, revision, generation, digest=revision * 10 + generation * late_adoption, final=revision == final
+        )
         for key, final in last.items()
         for revision in range(final + 1)
         for generation in (1, 2, 5)
@@ -63,7 +65,7 @@ def histories(draw: st.DrawFn, *, late_adoption: bool) -> list[list[Said]]:
 
 
 @given(histories(late_adoption=False))
-def test_any_interleaving_of_replays_leads_to_the_same_table(batches: list[list[Said]]) -> None:
+def test_any_interleaving_of_replays_leads_to_the_same_table(batches: list[list[RowRevision]]) -> None:
     held = table(LatestRevisions(), batches)
     last = {one.key: one.revision for batch in batches for one in batch if one.final}
     assert {key: (one.revision, one.digest, one.final) for key, one in held.items()} == {
@@ -72,14 +74,14 @@ def test_any_interleaving_of_replays_leads_to_the_same_table(batches: list[list[
 
 
 @given(histories(late_adoption=True))
-def test_where_values_differ_the_highest_generation_wins(batches: list[list[Said]]) -> None:
+def test_where_values_differ_the_highest_generation_wins(batches: list[list[RowRevision]]) -> None:
     held = table(LatestRevisions(), batches)
     assert {one.generation for one in held.values()} == {5}
     assert all(one.final for one in held.values())
 
 
 @given(histories(late_adoption=False))
-def test_each_revision_of_an_event_is_news_at_most_once(batches: list[list[Said]]) -> None:
+def test_each_revision_of_an_event_is_news_at_most_once(batches: list[list[RowRevision]]) -> None:
     memory = LatestRevisions()
     news = [
         (one.key, one.revision)
@@ -91,7 +93,7 @@ def test_each_revision_of_an_event_is_news_at_most_once(batches: list[list[Said]
 
 
 @given(histories(late_adoption=False), histories(late_adoption=True))
-def test_nothing_is_lost_from_the_counts(one: list[list[Said]], other: list[list[Said]]) -> None:
+def test_nothing_is_lost_from_the_counts(one: list[list[RowRevision]], other: list[list[RowRevision]]) -> None:
     memory = LatestRevisions()
     news = sum(int(memory.admit(rows(batch)).sum()) for batch in one + other)
     total = sum(map(len, one + other))
@@ -99,7 +101,9 @@ def test_nothing_is_lost_from_the_counts(one: list[list[Said]], other: list[list
 
 
 @given(histories(late_adoption=True), st.integers(1, 4), st.integers(1, 4))
-def test_memory_never_exceeds_its_bounds(batches: list[list[Said]], open_events: int, settled_events: int) -> None:
+def test_memory_never_exceeds_its_bounds(
+    batches: list[list[RowRevision]], open_events: int, settled_events: int
+) -> None:
     memory = LatestRevisions(open_events, settled_events)
     for batch in batches:
         memory.admit(rows(batch))
@@ -111,13 +115,17 @@ def test_memory_never_exceeds_its_bounds(batches: list[list[Said]], open_events:
 
 def test_an_open_event_is_forgotten_at_its_final_row() -> None:
     memory = LatestRevisions()
-    assert admitted(memory, Said(1), Said(2), Said(1, 1, digest=1, final=True)) == [True, True, True]
+    assert admitted(memory, RowRevision(1), RowRevision(2), RowRevision(1, 1, digest=1, final=True)) == [
+        True,
+        True,
+        True,
+    ]
     assert (memory.open, memory.settled) == (1, 1)
 
 
 def test_a_replay_behind_the_final_row_stays_filtered() -> None:
     memory = LatestRevisions()
-    first = [Said(1), Said(1, 1, digest=1, final=True)]
+    first = [RowRevision(1), RowRevision(1, 1, digest=1, final=True)]
     assert admitted(memory, *first) == [True, True]
     assert admitted(memory, *[one._replace(generation=2) for one in first]) == [False, False]
     assert (memory.dropped.stale, memory.dropped.duplicates) == (1, 1)
@@ -125,23 +133,29 @@ def test_a_replay_behind_the_final_row_stays_filtered() -> None:
 
 def test_the_oldest_open_event_is_forgotten_first() -> None:
     memory = LatestRevisions(open_events=8)
-    admitted(memory, *[Said(key) for key in range(8)])
-    admitted(memory, Said(0, 1, digest=1))  # heard of again: no longer the oldest
-    admitted(memory, Said(8))
+    admitted(memory, *[RowRevision(key) for key in range(8)])
+    admitted(memory, RowRevision(0, 1, digest=1))  # heard of again: no longer the oldest
+    admitted(memory, RowRevision(8))
     assert memory.forgotten == 2
-    assert admitted(memory, Said(0)) == [False]
-    assert admitted(memory, Said(1)) == [True]  # forgotten, so news again
+    assert admitted(memory, RowRevision(0)) == [False]
+    assert admitted(memory, RowRevision(1)) == [True]  # forgotten, so news again
 
 
 def test_a_zombies_older_statement_is_stale_even_with_other_values() -> None:
     memory = LatestRevisions()
-    assert admitted(memory, Said(1, generation=2, digest=7), Said(1, generation=1, digest=8)) == [True, False]
+    assert admitted(memory, RowRevision(1, generation=2, digest=7), RowRevision(1, generation=1, digest=8)) == [
+        True,
+        False,
+    ]
     assert memory.dropped.stale == 1
 
 
 def test_a_late_adoption_replaces_the_same_revision() -> None:
     memory = LatestRevisions()
-    assert admitted(memory, Said(1, generation=1, digest=7), Said(1, generation=2, digest=8)) == [True, True]
+    assert admitted(memory, RowRevision(1, generation=1, digest=7), RowRevision(1, generation=2, digest=8)) == [
+        True,
+        True,
+    ]
 
 
 def test_levels_that_have_been_merged_still_answer() -> None:

@@ -21,7 +21,7 @@ SettingsFactory = Callable[..., Any]
 
 
 @dataclass
-class Record:
+class TopicRecord:
     """A consumer's record."""
 
     value: bytes
@@ -30,14 +30,14 @@ class Record:
     topic: str = "weights"
 
 
-class Log:
+class FakeTopicReader:
     """Stands in for ``TopicReader``: hands over ``records`` one poll at a time, then is idle."""
 
-    def __init__(self, records: Iterable[Record]) -> None:
+    def __init__(self, records: Iterable[TopicRecord]) -> None:
         self.left = list(records)
         self.positions = {0: 0, 1: 0}
 
-    def __call__(self, settings: Any, topic: str, start: Any) -> Log:
+    def __call__(self, settings: Any, topic: str, start: Any) -> FakeTopicReader:
         return self
 
     async def start(self) -> None:
@@ -46,7 +46,7 @@ class Log:
     async def stop(self) -> None:
         """Nothing to do."""
 
-    async def read_on(self, idle_s: float | None) -> list[Record]:
+    async def read_on(self, idle_s: float | None) -> list[TopicRecord]:
         """The next record."""
         return [self.left.pop(0)] if self.left else []
 
@@ -56,7 +56,9 @@ def subscribe(monkeypatch: pytest.MonkeyPatch, settings: SettingsFactory) -> Cal
     """Factory: a subscriber (default: of weights) to the given messages of partition 0."""
 
     def make(*messages: bytes, kind: type = WeightSubscriber, **options: Any) -> Any:
-        monkeypatch.setattr(module, "TopicReader", Log(Record(value, at) for at, value in enumerate(messages)))
+        monkeypatch.setattr(
+            module, "TopicReader", FakeTopicReader(TopicRecord(value, at) for at, value in enumerate(messages))
+        )
         return kind(settings(), topic="weights", **options)
 
     return make

@@ -29,7 +29,7 @@ SettingsFactory = Callable[..., Any]
 
 
 @dataclass
-class Record:
+class ShareRecord:
     """A consumer's record."""
 
     value: bytes
@@ -38,10 +38,10 @@ class Record:
     topic: str = "samples"
 
 
-class Log:
+class FakeShareReader:
     """Stands in for ``ShareReader``: hands over the records of its share from its start on, one a poll."""
 
-    records: Iterable[Record] = ()
+    records: Iterable[ShareRecord] = ()
     partitions = 2
 
     def __init__(self, settings: Any, topic: str, share: Share, start: Any) -> None:
@@ -55,7 +55,7 @@ class Log:
     async def stop(self) -> None:
         """Nothing to do."""
 
-    async def read_on(self, idle_s: float | None) -> list[Record]:
+    async def read_on(self, idle_s: float | None) -> list[ShareRecord]:
         """The next record."""
         return [self.left.pop(0)] if self.left else []
 
@@ -66,10 +66,10 @@ def dataset(monkeypatch: pytest.MonkeyPatch, settings: SettingsFactory) -> Calla
 
     def make(*messages: Any, partitions: int = 1, **options: Any) -> SampleDataset:
         values = [one if isinstance(one, bytes) else samples(*one) for one in messages]
-        records = [Record(value, at // partitions, at % partitions) for at, value in enumerate(values)]
-        monkeypatch.setattr(Log, "records", records)
-        monkeypatch.setattr(Log, "partitions", partitions)
-        monkeypatch.setattr(module, "ShareReader", Log)
+        records = [ShareRecord(value, at // partitions, at % partitions) for at, value in enumerate(values)]
+        monkeypatch.setattr(FakeShareReader, "records", records)
+        monkeypatch.setattr(FakeShareReader, "partitions", partitions)
+        monkeypatch.setattr(module, "ShareReader", FakeShareReader)
         return SampleDataset(settings(), topic="samples", **options)
 
     return make

@@ -98,7 +98,7 @@ def test_an_unreadable_file_is_one_sentence(name: str, content: bytes | None, tm
     assert str(path) in capsys.readouterr().err
 
 
-class Recorder:
+class NotingLearner:
     """A learner that notes what it is shown and predicts the label's rate so far."""
 
     def __init__(self) -> None:
@@ -132,10 +132,10 @@ def stream(n: int = 1_000, window_ms: int = 100) -> TrainingSamples:
 
 
 def test_only_what_has_settled_before_the_cut_is_learned_in_that_order() -> None:
-    made: list[Recorder] = []
+    made: list[NotingLearner] = []
 
-    def new() -> Recorder:
-        made.append(Recorder())
+    def new() -> NotingLearner:
+        made.append(NotingLearner())
         return made[-1]
 
     result = compare(stream(), new, Plan(held_out=0.3, resamples=0))
@@ -155,13 +155,13 @@ def test_only_what_has_settled_before_the_cut_is_learned_in_that_order() -> None
 
 def test_a_stream_shorter_than_its_window_is_refused() -> None:
     with pytest.raises(UsageError, match="longer than its attribution window"):
-        compare(stream(window_ms=2_000).take(np.arange(200)), Recorder, Plan())
+        compare(stream(window_ms=2_000).take(np.arange(200)), NotingLearner, Plan())
 
 
 def test_one_class_alone_is_refused() -> None:
     samples = stream()
     with pytest.raises(UsageError, match="same label"):
-        compare(samples.take(samples.label == 0), Recorder, Plan())
+        compare(samples.take(samples.label == 0), NotingLearner, Plan())
 
 
 def test_a_table_that_lacks_a_column_is_refused() -> None:

@@ -46,7 +46,7 @@ TABLES = {
 BYTES = {"user": 128, "item": 96, "category": 96, "pair": 32, "interest": 24}
 
 
-class Event(NamedTuple):
+class FeatureEvent(NamedTuple):
     time_ms: int
     now_ms: int
     etype: int
@@ -79,7 +79,7 @@ class Shop:
         for table, key in keys.items():
             dtype = np.dtype([("last_ms", "i8"), *TABLES[table]])
             rows.append(self.records.setdefault((table, *key), np.zeros(1, dtype)))
-        event = Event(t, t, etype, np.uint64(item), np.uint64(category), **columns)
+        event = FeatureEvent(t, t, etype, np.uint64(item), np.uint64(category), **columns)
         args = [row[0] for row in rows]
         extract(self.cfg, *args, self.population[0], event, self.idx, self.dense)
         observe(self.cfg, *args, self.population[0], event)

@@ -25,7 +25,7 @@ from sie_online.shard import Shard
 from tests.support.events import (
     ARRIVAL_MS,
     START_MS,
-    Record,
+    EventRecord,
     batch,
     event,
     heartbeat,
@@ -85,7 +85,11 @@ POISON: dict[str, tuple[bytes | None, Reason]] = {
 @pytest.mark.parametrize("name", POISON)
 def test_poison_becomes_one_dead_letter_and_the_stream_goes_on(name: str) -> None:
     value, reason = POISON[name]
-    rows = [Record(0, encoded(), b"u1"), Record(1, value, b"u1"), Record(2, encoded(event_id="e2"), b"u1")]
+    rows = [
+        EventRecord(0, encoded(), b"u1"),
+        EventRecord(1, value, b"u1"),
+        EventRecord(2, encoded(event_id="e2"), b"u1"),
+    ]
     shard = Shard(small_settings(), 0)
     outputs = run(shard, rows)
     (letter,) = [letter for one in outputs for letter in one.dead_letters]
@@ -97,7 +101,7 @@ def test_poison_becomes_one_dead_letter_and_the_stream_goes_on(name: str) -> Non
 
 
 def test_a_batch_that_was_not_decompressed_is_one_dead_letter_that_names_its_offsets() -> None:
-    stand_in = Record(149, None, None, headers=((REFUSED_BATCH, b"100 50"),))
+    stand_in = EventRecord(149, None, None, headers=((REFUSED_BATCH, b"100 50"),))
     _, (letter,) = Decoder(small_settings()).decode(batch([stand_in]))
     assert (letter.offset, letter.reason, letter.value) == (149, Reason.BATCH_TOO_LARGE, None)
     assert "from offset 100 to here (50 records)" in letter.detail
@@ -109,7 +113,7 @@ def test_a_batch_that_was_not_decompressed_is_one_dead_letter_that_names_its_off
 
 
 def test_poison_all_at_once_is_reported_in_order_of_offset() -> None:
-    rows = [Record(n, value, b"u1") for n, (value, _) in enumerate(POISON.values())]
+    rows = [EventRecord(n, value, b"u1") for n, (value, _) in enumerate(POISON.values())]
     decoded, dead = Decoder(load()).decode(batch(rows))
     assert len(decoded) == 0
     assert [letter.reason for letter in dead] == [reason for _, reason in POISON.values()]
@@ -117,7 +121,7 @@ def test_poison_all_at_once_is_reported_in_order_of_offset() -> None:
 
 @given(st.binary(max_size=200))
 def test_no_bytes_whatever_raise(value: bytes) -> None:
-    decoded, dead = Decoder(Settings()).decode(batch([Record(0, value, b"u1")]))
+    decoded, dead = Decoder(Settings()).decode(batch([EventRecord(0, value, b"u1")]))
     assert len(decoded) + len(dead) == 1
 
 
@@ -130,7 +134,7 @@ def test_no_bytes_whatever_raise(value: bytes) -> None:
 def test_valid_events_arrive_in_columns_as_they_were_sent(told: list[tuple[str, str, str]]) -> None:
     told = [(user, item, kind) for user, item, kind in told if (user + item).isprintable()]
     sent = [event(n, kind, at_s=n, user=user, item=item, price=n) for n, (user, item, kind) in enumerate(told)]
-    rows = [Record(n, json.dumps(one).encode(), one["user_id"].encode()) for n, one in enumerate(sent)]
+    rows = [EventRecord(n, json.dumps(one).encode(), one["user_id"].encode()) for n, one in enumerate(sent)]
     decoded, dead = Decoder(load()).decode(batch(rows))
     assert dead == []
     assert decoded.columns["time_ms"].tolist() == [one["timestamp_ms"] for one in sent]
@@ -188,7 +192,7 @@ def json_objects(draw: st.DrawFn) -> bytes:
 @settings(max_examples=500)
 @given(st.lists(json_objects(), min_size=1, max_size=8))
 def test_the_fast_path_says_what_the_parser_says(values: list[bytes]) -> None:
-    rows = batch([Record(n, value, b"u1") for n, value in enumerate(values)])
+    rows = batch([EventRecord(n, value, b"u1") for n, value in enumerate(values)])
     fast, dead = Decoder(Settings()).decode(rows)
     with patch("sie_online.ingest.decoder.parse"):  # nothing is sure any more
         slow, slow_dead = Decoder(Settings()).decode(rows)
@@ -215,7 +219,9 @@ def test_an_attribute_that_cannot_be_read_is_dropped_and_counted_and_costs_no_ev
 ) -> None:
     shard = Shard(small_settings(), 0)
     value = encoded(attributes=attributes)
-    (output,) = run(shard, [Record(0, value, b"u1"), Record(1, encoded(event_id="e2", attributes={"a": []}), b"u1")])
+    (output,) = run(
+        shard, [EventRecord(0, value, b"u1"), EventRecord(1, encoded(event_id="e2", attributes={"a": []}), b"u1")]
+    )
     assert sum(output.counts.weighted) == 2
     assert output.counts.attributes_dropped == dropped + 1
     assert shard.stats().counts.attributes_dropped == dropped + 1
@@ -223,9 +229,9 @@ def test_an_attribute_that_cannot_be_read_is_dropped_and_counted_and_costs_no_ev
 
 def test_what_tolerates_attributes_tolerates_nothing_else() -> None:
     for value in (encoded(attributes=[], price="x"), encoded(attributes=[]).replace(b"[]", b"[]]")):
-        assert Decoder(Settings()).decode(batch([Record(0, value, b"u1")]))[1]
+        assert Decoder(Settings()).decode(batch([EventRecord(0, value, b"u1")]))[1]
     beat = b'{"attributes": 3, "event_type": "heartbeat", "timestamp_ms": 1700000000000}'
-    decoded, dead = Decoder(Settings()).decode(batch([Record(0, beat, None)]))
+    decoded, dead = Decoder(Settings()).decode(batch([EventRecord(0, beat, None)]))
     assert (len(decoded), dead) == (1, [])
 
 
@@ -234,7 +240,7 @@ def test_the_earliest_time_is_a_setting(written: str) -> None:
     settings = load({"limits": {"earliest": written}})
     first_ms = 315_532_800_000
     assert settings.limits.earliest_ms == first_ms
-    rows = [Record(n, encoded(timestamp_ms=first_ms - n), b"u1") for n in range(2)]
+    rows = [EventRecord(n, encoded(timestamp_ms=first_ms - n), b"u1") for n in range(2)]
     decoded, (letter,) = Decoder(settings).decode(batch(rows))
     assert decoded.columns["time_ms"].tolist() == [first_ms]
     assert "before limits.earliest (1980-01-01 00:00:00)" in letter.detail
@@ -254,7 +260,10 @@ def test_plain_events_take_the_fast_path() -> None:
 
 
 def test_integer_ids_become_decimal_text() -> None:
-    rows = [Record(0, encoded(user_id=7, item_id=10**25), b"7"), Record(1, encoded(user_id="7", event_id="e2"), b"7")]
+    rows = [
+        EventRecord(0, encoded(user_id=7, item_id=10**25), b"7"),
+        EventRecord(1, encoded(user_id="7", event_id="e2"), b"7"),
+    ]
     out = weights(run(Shard(small_settings(), 0), rows))
     assert out["user_id"].to_pylist() == ["7", "7"]
     assert out["item_id"][0].as_py() == str(10**25)
@@ -262,7 +271,7 @@ def test_integer_ids_become_decimal_text() -> None:
 
 def test_heartbeats_are_trusted_and_move_the_clock() -> None:
     shard = Shard(small_settings(), 0)
-    beat = Record(0, json.dumps(heartbeat(400 * 86_400)).encode(), None)
+    beat = EventRecord(0, json.dumps(heartbeat(400 * 86_400)).encode(), None)
     (output,) = run(shard, [beat])
     assert output.counts.heartbeats == 1
     assert shard.clock_ms == ARRIVAL_MS, "no other event is needed to agree"
@@ -272,7 +281,7 @@ def test_user_ids_are_published_as_keyed_hashes_when_a_key_is_set(tmp_path: Path
     key = tmp_path / "key"
     key.write_bytes(b"k" * 32)
     settings = small_settings(privacy={"hmac_key_file": key})
-    out = weights(run(Shard(settings, 0), [Record(0, encoded(), b"u1")]))
+    out = weights(run(Shard(settings, 0), [EventRecord(0, encoded(), b"u1")]))
     assert out["user_id"].to_pylist() == [hmac.new(b"k" * 32, b"u1", hashlib.sha256).hexdigest()]
 
 

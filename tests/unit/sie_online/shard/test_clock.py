@@ -36,7 +36,7 @@ class Told(NamedTuple):
     user: int
 
 
-class Stream:
+class ClockScene:
     """A clock and what it has been told."""
 
     def __init__(self) -> None:
@@ -58,8 +58,8 @@ class Stream:
         return int(now_ms(self.clock[0])) - T0
 
 
-def _known() -> Stream:
-    stream = Stream()
+def _known() -> ClockScene:
+    stream = ClockScene()
     stream.tell(*(Told(second * 1000, second + 1) for second in range(WITNESSES)))
     return stream
 
@@ -81,10 +81,10 @@ def test_two_phones_that_are_ahead_move_nobody(steps: list[tuple[int, int]], wro
     for user, step in steps:
         at = max(0, at + step)
         told.append(Told(at, user))
-    right = Stream()
+    right = ClockScene()
     counted = right.tell(*told)
     assert counted == [at for at, _ in told]
-    polluted = Stream()
+    polluted = ClockScene()
     for where, one in enumerate(told):
         for n, (place, ahead) in enumerate(wrong):
             if place == where:
@@ -111,7 +111,7 @@ def test_a_real_gap_is_crossed_by_three_users() -> None:
 
 
 def test_a_wrong_first_row_is_forgotten_when_three_users_have_spoken() -> None:
-    stream = Stream()
+    stream = ClockScene()
     stream.tell(Told(40 * DAY, 9), Told(0, 1))
     assert not is_known(stream.clock[0])
     stream.tell(Told(1_000, 2))
@@ -128,7 +128,7 @@ def test_the_end_of_a_stream_is_what_its_last_users_say_within_reason() -> None:
 
 
 def test_a_stream_of_one_user_has_a_clock_too() -> None:
-    stream = Stream()
+    stream = ClockScene()
     stream.tell(*(Told(n * DAY, 1) for n in range(RECENT_EVENTS - 1)))
     assert not is_known(stream.clock[0])
     stream.tell(Told(RECENT_EVENTS * DAY, 1))
@@ -138,7 +138,7 @@ def test_a_stream_of_one_user_has_a_clock_too() -> None:
 
 
 def test_a_heartbeat_is_believed_and_so_is_what_follows_closely() -> None:
-    stream = Stream()
+    stream = ClockScene()
     stream.tell(Told(0, 1), Told(5 * DAY, 0))
     assert stream.now == 5 * DAY
     assert stream.tell(Told(5 * DAY + 60_000, 1)) == [5 * DAY + 60_000]
@@ -147,7 +147,7 @@ def test_a_heartbeat_is_believed_and_so_is_what_follows_closely() -> None:
 
 
 def test_late_events_count_at_their_own_time_unless_they_are_hours_late() -> None:
-    stream = Stream()
+    stream = ClockScene()
     stream.tell(*(Told(10 * DAY, user) for user in (1, 2, 3)))
     assert stream.tell(Told(10 * DAY - 5 * HOUR, 4)) == [10 * DAY - 5 * HOUR]
     assert stream.tell(Told(0, 5)) == [10 * DAY]
@@ -157,7 +157,7 @@ def test_late_events_count_at_their_own_time_unless_they_are_hours_late() -> Non
 @given(st.lists(st.tuples(st.integers(0, 60 * DAY), st.integers(0, 5)), max_size=60))
 def test_taking_an_event_in_twice_is_taking_it_in_once(told: list[tuple[int, int]]) -> None:
     """The event loop does so when it is resumed at an event."""
-    stream = Stream()
+    stream = ClockScene()
     for at, user in told:
         stream.tell(Told(at, user))
         if user:

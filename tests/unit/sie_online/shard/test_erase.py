@@ -20,7 +20,7 @@ from sie_online.ingest.wire import erasure
 from sie_online.settings import Settings
 from sie_online.shard import Shard
 from tests.support.events import (
-    Record,
+    EventRecord,
     batch,
     event,
     heartbeat,
@@ -41,10 +41,10 @@ def erase(user: str = WHO) -> dict[str, Any]:
     return dict(json.loads(value))
 
 
-def unkeyed(events: list[dict[str, Any]]) -> list[Record]:
+def unkeyed(events: list[dict[str, Any]]) -> list[EventRecord]:
     """Records as ``records`` makes them, but erasures without a key."""
     return [
-        Record(one.offset, one.value, None) if events[one.offset]["event_type"] == "erase" else one
+        EventRecord(one.offset, one.value, None) if events[one.offset]["event_type"] == "erase" else one
         for one in records(events)
     ]
 

@@ -22,7 +22,7 @@ from sie_online.ingest.records import RecordBatch
 from sie_online.shard import Shard
 from tests.support.events import (
     HOUR_MS,
-    Record,
+    EventRecord,
     batch,
     event,
     heartbeat,
@@ -111,7 +111,7 @@ def test_offsets_without_a_record_change_nothing_however_a_shard_is_told_of_them
     assert weights(outputs)["offset"].to_pylist() == [rows[at].offset for at in undisturbed[0]["offset"].to_pylist()]
 
 
-def _spanning(rows: list[Record], start: int, end: int) -> RecordBatch:
+def _spanning(rows: list[EventRecord], start: int, end: int) -> RecordBatch:
     return RecordBatch.of(rows, topic="sie.events", partition=0, epoch=1, start=start, end=end)
 
 
@@ -210,7 +210,7 @@ def test_weights_have_running_mean_one() -> None:
 
 
 def test_every_record_is_accounted_for() -> None:
-    rows = [*records(EVENTS[:200]), Record(200, b"{", b"u1"), Record(201, None, b"u1")]
+    rows = [*records(EVENTS[:200]), EventRecord(200, b"{", b"u1"), EventRecord(201, None, b"u1")]
     outputs = run(Shard(small_settings(), 0), rows)
     counts = [one.counts for one in outputs]
     assert sum(one.events_in for one in counts) == len(rows)
@@ -269,5 +269,5 @@ def test_a_river_classifier_can_take_the_recommender_s_place_and_survives_a_rest
     assert not np.allclose(whole["probability"].to_numpy(), weights(process(_values(rows)))["probability"].to_numpy())
 
 
-def _values(rows: list[Record]) -> list[dict[str, object]]:
+def _values(rows: list[EventRecord]) -> list[dict[str, object]]:
     return [json.loads(row.value or b"null") for row in rows]

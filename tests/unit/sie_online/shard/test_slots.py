@@ -11,7 +11,7 @@ from sie_online.shard.slots import BASE_FIELDS, WAYS, new_table, reindex, slot_o
 RECORD = np.dtype([*BASE_FIELDS, ("n", "i8")])
 
 
-class Model:
+class ReferenceSlots:
     """What the table should do, with Python's own dictionaries."""
 
     def __init__(self, sets: int) -> None:
@@ -29,7 +29,7 @@ class Model:
 
 @given(st.lists(st.integers(1, 150), max_size=400), st.integers(0, 400))
 def test_a_table_remembers_what_an_lru_cache_per_set_would(keys: list[int], restored_at: int) -> None:
-    table, model, counts, slots = new_table(4 * WAYS, RECORD), Model(4), dict[int, int](), dict[int, int]()
+    table, model, counts, slots = new_table(4 * WAYS, RECORD), ReferenceSlots(4), dict[int, int](), dict[int, int]()
     for ordinal, key in enumerate(keys, start=1):
         known = model.touch(key, ordinal)
         slot = slot_of(table, np.uint64(key), ordinal)

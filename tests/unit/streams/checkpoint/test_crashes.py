@@ -17,7 +17,7 @@ from sie_online.settings import Settings, load
 from streams.checkpoint import CheckpointStore
 from streams.store.backend import LocalBackend, Part
 from tests.support.brokers import ROOT
-from tests.support.checkpoints import Died, MortalBackend, Snapshot, State, whole
+from tests.support.checkpoints import FakeSnapshot, FakeState, Killed, MortalBackend, whole
 
 
 @pytest.fixture
@@ -25,9 +25,9 @@ def stores(settings: Callable[..., Settings]) -> Callable[..., CheckpointStore]:
     return lambda backend=None: CheckpointStore(settings(), "sie.events", input_partitions=1, backend=backend)
 
 
-def _prepared(store: CheckpointStore) -> tuple[State, int]:
+def _prepared(store: CheckpointStore) -> tuple[FakeState, int]:
     """A shard with a fallback, shared packs and something to sweep."""
-    state, epoch = State(), store.claim(0, 1)
+    state, epoch = FakeState(), store.claim(0, 1)
     for n in range(8):
         store.write(0, epoch, state.snapshot(full=n == 0))
         state.step(changes=5)
@@ -48,7 +48,7 @@ def test_death_at_any_point_of_a_commit_leaves_the_old_or_the_new_state_whole(
         backend.left, backend.trace = dies_at, []
         try:
             store.write(0, epoch, state.snapshot())
-        except Died as death:
+        except Killed as death:
             found = whole(stores(LocalBackend(root)).load(0))
             assert found in (old, new), death
             survived["new" if found == new else "old"].append(str(death))
@@ -68,7 +68,7 @@ def _goes_on(successor: CheckpointStore, root: Path) -> None:
     offset, _, pieces = whole(successor.load(0))
     epoch = successor.claim(0, 1)
     for ahead in (1, 2):
-        successor.write(0, epoch, Snapshot(offset + ahead, {}, dict(pieces), frozenset(pieces)))
+        successor.write(0, epoch, FakeSnapshot(offset + ahead, {}, dict(pieces), frozenset(pieces)))
     loaded = successor.load(0)
     assert loaded is not None
     assert (loaded.next_offset, loaded.pieces, loaded.epoch) == (offset + 2, pieces, epoch)
@@ -83,12 +83,12 @@ def test_death_at_any_point_of_the_very_first_commit_leaves_nothing_or_all(
     for dies_at in range(1, 100):
         root = tmp_path / "runs" / str(dies_at)
         backend = MortalBackend(root, dies_at=-1)
-        store, state = stores(backend), State()
+        store, state = stores(backend), FakeState()
         epoch = store.claim(0, 1)
         backend.left = dies_at
         try:
             store.write(0, epoch, state.snapshot())
-        except Died:
+        except Killed:
             loaded = stores(LocalBackend(root)).load(0)
             outcomes.append(loaded is not None)
             assert loaded is None or whole(loaded) == state.whole()
@@ -104,7 +104,7 @@ def test_death_within_a_claim_costs_at_most_a_number(stores: Callable[..., Check
     for dies_at in range(1, 5):
         backend = MortalBackend(root, dies_at)
         before = stores(LocalBackend(root)).claim(0, 1)
-        with pytest.raises(Died):
+        with pytest.raises(Killed):
             stores(backend).claim(0, 1)
         assert before < stores(LocalBackend(root)).claim(0, 1) <= before + 2
 

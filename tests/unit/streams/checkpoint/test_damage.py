@@ -20,14 +20,14 @@ from streams.checkpoint.folder import ShardFolder
 from streams.checkpoint.manifest import CheckpointManifest, Position
 from streams.checkpoint.space import RENEWAL
 from streams.store.backend import LocalBackend
-from tests.support.checkpoints import State, Stores, files, whole
+from tests.support.checkpoints import FakeState, Stores, files, whole
 
 Pieces = dict[str, bytes]
 
 
-def _two_checkpoints(store: CheckpointStore) -> tuple[State, State]:
+def _two_checkpoints(store: CheckpointStore) -> tuple[FakeState, FakeState]:
     """Two checkpoints that share no pack; the state at the first, and at the second."""
-    old, new = State(seed=1), State(seed=2)
+    old, new = FakeState(seed=1), FakeState(seed=2)
     new.offset = 77
     epoch = store.claim(0, 1)
     store.write(0, epoch, old.snapshot())
@@ -76,7 +76,7 @@ def aged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int, Piec
     """A store after many checkpoints, incremental ones, and what each of them held, by offset."""
     root = tmp_path_factory.mktemp("aged") / "store"
     store = CheckpointStore(load({"store": root.as_uri()}), "sie.events", input_partitions=4)
-    state, held = State(pieces=200), {}
+    state, held = FakeState(pieces=200), {}
     epoch = store.claim(0, 1)
     for n in range(3 * RENEWAL + 7):
         store.write(0, epoch, state.snapshot(full=n == 0))
@@ -119,7 +119,7 @@ def test_after_damage_a_new_owner_makes_sure_again_that_no_file_is_shared(aged: 
     store = CheckpointStore(load({"store": copied.as_uri()}), "sie.events", input_partitions=4)
     loaded = store.load(0)
     assert loaded is not None
-    state, epoch = State(pieces=0), store.claim(0, 1)
+    state, epoch = FakeState(pieces=0), store.claim(0, 1)
     state.pieces, state.offset = dict(loaded.pieces), loaded.next_offset
     for n in range(3):
         state.step()
@@ -183,7 +183,7 @@ def test_a_manifest_altered_into_another_valid_one_is_refused(stores: Stores, tm
 def test_a_disk_that_does_not_hold_what_was_written_is_found_out_at_once(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, state = stores(), State()
+    store, state = stores(), FakeState()
     epoch = store.claim(0, 1)
 
     def lying(temporary: Path, target: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_checkpoint_that_replaces_the_one_being_loaded_is_loaded_instead(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A predecessor's commit may be under way when its successor claims and loads."""
-    predecessor, state = stores(), State()
+    predecessor, state = stores(), FakeState()
     epoch = predecessor.claim(0, 1)
     predecessor.write(0, epoch, state.snapshot())
     successor = stores()
@@ -217,7 +217,7 @@ def test_a_checkpoint_that_replaces_the_one_being_loaded_is_loaded_instead(
 
 
 def test_a_fallback_whose_pack_is_gone_does_not_count_as_one(stores: Stores, tmp_path: Path) -> None:
-    store, state = stores(), State()
+    store, state = stores(), FakeState()
     epoch = store.claim(0, 1)
     for _ in range(2):
         store.write(0, epoch, state.snapshot(full=True))
@@ -232,7 +232,7 @@ def test_a_fallback_whose_pack_is_gone_does_not_count_as_one(stores: Stores, tmp
 def test_folders_of_partitions_that_were_swapped_are_for_a_person_to_put_back(stores: Stores, tmp_path: Path) -> None:
     store = stores()
     for partition in (0, 1):
-        store.write(partition, store.claim(partition, 1), State(seed=partition).snapshot())
+        store.write(partition, store.claim(partition, 1), FakeState(seed=partition).snapshot())
     folder = next((tmp_path / "store").rglob("0/manifests")).parent
     folder.rename(folder.with_name("aside"))
     folder.with_name("1").rename(folder)
@@ -264,7 +264,7 @@ def test_a_store_that_fails_while_it_is_read_is_no_damage_for_a_person(
 
 
 def test_a_damaged_fallback_is_swept_and_does_not_count_as_one(stores: Stores, tmp_path: Path) -> None:
-    store, state = stores(), State()
+    store, state = stores(), FakeState()
     epoch = store.claim(0, 1)
     for _ in range(2):
         store.write(0, epoch, state.snapshot(full=True))
@@ -278,7 +278,7 @@ def test_a_damaged_fallback_is_swept_and_does_not_count_as_one(stores: Stores, t
 
 def test_a_full_disk_keeps_the_checkpoint_before_and_takes_the_next_once_there_is_room(small_disk: Path) -> None:
     settings = load({"store": small_disk.as_uri()})
-    store, state = CheckpointStore(settings, "sie.events", input_partitions=1), State()
+    store, state = CheckpointStore(settings, "sie.events", input_partitions=1), FakeState()
     epoch = store.claim(0, 1)
     store.write(0, epoch, state.snapshot())
     kept = state.whole()
@@ -300,7 +300,7 @@ def test_a_full_disk_keeps_the_checkpoint_before_and_takes_the_next_once_there_i
 def test_a_pack_without_its_manifest_does_not_keep_a_full_disk_full(
     stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, state, rename = stores(), State(), LocalBackend._rename
+    store, state, rename = stores(), FakeState(), LocalBackend._rename
     epoch = store.claim(0, 1)
 
     def full(backend: LocalBackend, temporary: Path, target: Path) -> None:

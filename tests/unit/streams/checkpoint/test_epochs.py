@@ -12,7 +12,7 @@ from sie_online.errors import StaleEpochError
 from sie_online.settings import load
 from streams.checkpoint import CheckpointStore, commit
 from streams.checkpoint.folder import ShardFolder
-from tests.support.checkpoints import State, Stores, files, folder, whole
+from tests.support.checkpoints import FakeState, Stores, files, folder, whole
 
 
 def test_every_claim_is_above_all_before_it_and_at_least_what_was_asked(stores: Stores) -> None:
@@ -24,7 +24,7 @@ def test_every_claim_is_above_all_before_it_and_at_least_what_was_asked(stores: 
 
 def test_a_claim_is_above_a_checkpoint_whose_claim_is_gone(stores: Stores, tmp_path: Path) -> None:
     store = stores()
-    store.write(0, store.claim(0, 41), State().snapshot())
+    store.write(0, store.claim(0, 41), FakeState().snapshot())
     for claim in files(tmp_path, "epochs"):
         claim.unlink()
     assert stores().claim(0, 1) == 42
@@ -49,7 +49,7 @@ def test_claimants_in_processes_get_different_epochs(tmp_path: Path) -> None:
 
 
 def test_an_epoch_that_was_forgotten_is_never_given_again(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow, busy, state = stores(), stores(), State()
+    slow, busy, state = stores(), stores(), FakeState()
     create = ShardFolder.create_claim
 
     def after_a_pause(slow_folder: ShardFolder, epoch: int, note: bytes) -> bool:
@@ -66,7 +66,7 @@ def test_an_epoch_that_was_forgotten_is_never_given_again(stores: Stores, monkey
 
 
 def test_claims_do_not_pile_up(stores: Stores, tmp_path: Path) -> None:
-    state = State()
+    state = FakeState()
     for _ in range(40):
         store = stores()
         store.write(0, store.claim(0, 1), state.snapshot(full=True))
@@ -78,10 +78,10 @@ def _content(store: Path) -> dict[Path, bytes]:
 
 
 def test_a_zombie_learns_that_it_is_one_and_changes_nothing(stores: Stores, tmp_path: Path) -> None:
-    zombie, owner, state = stores(), stores(), State()
+    zombie, owner, state = stores(), stores(), FakeState()
     stale = zombie.claim(0, 1)
     zombie.write(0, stale, state.snapshot())
-    owner.write(0, owner.claim(0, 1), State(seed=5).snapshot())
+    owner.write(0, owner.claim(0, 1), FakeState(seed=5).snapshot())
     before = _content(tmp_path)
     with pytest.raises(StaleEpochError, match="must stop"):
         zombie.check_current(0, stale)
@@ -95,11 +95,11 @@ def test_a_zombie_learns_that_it_is_one_and_changes_nothing(stores: Stores, tmp_
 def test_a_zombie_paused_within_its_commit_harms_no_successor(
     stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pause: str, successor_wrote: int
 ) -> None:
-    zombie, owner, old = stores(), stores(), State(seed=1)
+    zombie, owner, old = stores(), stores(), FakeState(seed=1)
     stale = zombie.claim(0, 1)
     zombie.write(0, stale, old.snapshot())
     old.step()
-    new = State(seed=2)
+    new = FakeState(seed=2)
     new.offset = 1000
 
     original = getattr(ShardFolder, pause)

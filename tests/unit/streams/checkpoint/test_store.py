@@ -12,11 +12,11 @@ from sie_online.errors import CheckpointError, UnreachableError, UsageError
 from sie_online.settings import Settings, load
 from streams.checkpoint import CheckpointStore, Written, commit, space
 from streams.store.backend import Part, open_backend
-from tests.support.checkpoints import Snapshot, State, Stores, files, folder, newest_manifest, whole
+from tests.support.checkpoints import FakeSnapshot, FakeState, Stores, files, folder, newest_manifest, whole
 
 
 def test_what_was_written_is_loaded_by_another_process(stores: Stores, settings: Callable[..., Settings]) -> None:
-    state, store = State(), stores()
+    state, store = FakeState(), stores()
     epoch = store.claim(2, 1)
     written = store.write(2, epoch, state.snapshot())
     loaded = stores().load(2)
@@ -34,7 +34,7 @@ def test_nobody_but_the_owner_reads_the_store_whatever_the_umask(stores: Stores,
     before = os.umask(umask)
     try:
         store = stores()
-        store.write(1, store.claim(1, 1), State().snapshot())
+        store.write(1, store.claim(1, 1), FakeState().snapshot())
         open_backend(f"file://{tmp_path}/store").put("models/net/x.safetensors", [Part.of(b"x")])
     finally:
         os.umask(before)
@@ -51,7 +51,7 @@ def test_a_shard_that_never_checkpointed_loads_as_none(stores: Stores) -> None:
 
 
 def test_only_changed_pieces_are_written(stores: Stores) -> None:
-    state, store = State(pieces=100, size=10_000), stores()
+    state, store = FakeState(pieces=100, size=10_000), stores()
     epoch = store.claim(0, 1)
     full = store.write(0, epoch, state.snapshot())
     state.offset += 1
@@ -66,7 +66,7 @@ def test_only_changed_pieces_are_written(stores: Stores) -> None:
 
 
 def test_pieces_come_and_go(stores: Stores) -> None:
-    state, store = State(), stores()
+    state, store = FakeState(), stores()
     epoch = store.claim(0, 1)
     store.write(0, epoch, state.snapshot())
     del state.pieces["users/00000"]
@@ -79,14 +79,14 @@ def test_pieces_come_and_go(stores: Stores) -> None:
 def test_typed_memoryviews_are_taken_byte_for_byte(stores: Stores) -> None:
     numbers = memoryview(b"\1\0\0\0\2\0\0\0" * 4).cast("i", (2, 4))
     store = stores()
-    store.write(0, store.claim(0, 1), Snapshot(1, {}, {"a": numbers, "b": b"xyz"}, frozenset("ab")))
+    store.write(0, store.claim(0, 1), FakeSnapshot(1, {}, {"a": numbers, "b": b"xyz"}, frozenset("ab")))
     loaded = store.load(0)
     assert loaded is not None
     assert loaded.pieces == {"a": numbers.tobytes(), "b": b"xyz"}
 
 
 def test_partitions_groups_and_topics_are_apart(stores: Stores, settings: Callable[..., Settings]) -> None:
-    state = State()
+    state = FakeState()
     store = stores()
     store.write(0, store.claim(0, 1), state.snapshot())
     assert store.load(1) is None
@@ -96,7 +96,7 @@ def test_partitions_groups_and_topics_are_apart(stores: Stores, settings: Callab
 
 @pytest.mark.parametrize("group", ["..", ".", "a/../../b", "/etc", "größe", "a b%2F"])
 def test_a_group_of_any_name_stays_inside_the_store(tmp_path: Path, stores: Stores, group: str) -> None:
-    state, store = State(), stores(group=group)
+    state, store = FakeState(), stores(group=group)
     store.write(0, store.claim(0, 1), state.snapshot())
     assert whole(stores(group=group).load(0)) == state.whole()
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
@@ -108,7 +108,7 @@ def test_a_group_of_any_name_stays_inside_the_store(tmp_path: Path, stores: Stor
 def test_at_most_four_manifests_and_their_packs_are_kept_one_of_them_without_a_share_in_the_newest(
     stores: Stores, tmp_path: Path
 ) -> None:
-    state, store = State(pieces=100), stores()
+    state, store = FakeState(pieces=100), stores()
     epoch = store.claim(0, 1)
     written: list[Written] = []
     offsets: list[int] = []
@@ -135,7 +135,7 @@ def test_space_stays_within_twice_the_live_bytes(
 ) -> None:
     floor = 20_000
     monkeypatch.setattr(commit, "pieces_to_move", lambda *a, **k: space.pieces_to_move(*a, **k, floor=floor))
-    state, store = State(pieces=40, size=2000), stores()
+    state, store = FakeState(pieces=40, size=2000), stores()
     epoch = store.claim(0, 1)
     total = 0
     for _ in range(200):
@@ -149,7 +149,7 @@ def test_space_stays_within_twice_the_live_bytes(
 
 
 def test_packs_stay_few_when_every_write_adds_a_piece(stores: Stores, tmp_path: Path) -> None:
-    state, store = State(pieces=1), stores()
+    state, store = FakeState(pieces=1), stores()
     epoch = store.claim(0, 1)
     for n in range(150):
         state.put(f"views/{n}", bytes([n]))
@@ -164,20 +164,20 @@ def test_meta_that_json_cannot_hold_is_refused(stores: Stores) -> None:
     store = stores()
     epoch = store.claim(0, 1)
     with pytest.raises(CheckpointError, match="meta is not JSON"):
-        store.write(0, epoch, Snapshot(1, {"x": float("nan")}, {}, frozenset()))
+        store.write(0, epoch, FakeSnapshot(1, {"x": float("nan")}, {}, frozenset()))
 
 
 def test_a_first_snapshot_that_is_not_full_is_refused(stores: Stores) -> None:
-    store, state = stores(), State()
+    store, state = stores(), FakeState()
     epoch = store.claim(0, 1)
-    partial = Snapshot(5, {}, {"users/00000": b"x"}, frozenset(state.pieces))
+    partial = FakeSnapshot(5, {}, {"users/00000": b"x"}, frozenset(state.pieces))
     with pytest.raises(CheckpointError, match="must be full"):
         store.write(0, epoch, partial)
     assert store.load(0) is None
 
 
 def test_after_a_failed_write_only_a_full_snapshot_is_taken(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, state = stores(), State()
+    store, state = stores(), FakeState()
     epoch = store.claim(0, 1)
     store.write(0, epoch, state.snapshot())
     state.step()
@@ -197,7 +197,7 @@ def _disk_full(*_: object) -> None:
 
 
 def test_a_shard_kept_over_a_rebalance_continues_from_its_own_newest_checkpoint(stores: Stores) -> None:
-    store, state = stores(), State()
+    store, state = stores(), FakeState()
     store.write(0, store.claim(0, 1), state.snapshot())
     state.step()
     epoch = store.claim(0, 1)
@@ -206,9 +206,9 @@ def test_a_shard_kept_over_a_rebalance_continues_from_its_own_newest_checkpoint(
 
 
 def test_a_shard_kept_while_another_owner_checkpointed_needs_a_full_snapshot(stores: Stores) -> None:
-    store, other, state = stores(), stores(), State()
+    store, other, state = stores(), stores(), FakeState()
     store.write(0, store.claim(0, 1), state.snapshot())
-    other.write(0, other.claim(0, 1), State(seed=1).snapshot())
+    other.write(0, other.claim(0, 1), FakeState(seed=1).snapshot())
     state.step()
     epoch = store.claim(0, 1)
     with pytest.raises(CheckpointError, match="must be full"):
@@ -216,7 +216,7 @@ def test_a_shard_kept_while_another_owner_checkpointed_needs_a_full_snapshot(sto
 
 
 def test_a_store_emptied_under_its_owner_is_noticed(stores: Stores, tmp_path: Path) -> None:
-    store, state = stores(), State()
+    store, state = stores(), FakeState()
     epoch = store.claim(0, 1)
     store.write(0, epoch, state.snapshot())
     for path in [*files(tmp_path, "epochs"), *files(tmp_path, "manifests"), *files(tmp_path, "packs")]:
@@ -248,4 +248,4 @@ def test_a_kind_of_store_we_do_not_have_is_refused(url: str) -> None:
 def test_the_number_of_input_partitions_must_be_known(settings: Callable[..., Settings]) -> None:
     store = CheckpointStore(settings(), "sie.events")
     with pytest.raises(CheckpointError, match="number of input partitions"):
-        store.write(0, store.claim(0, 1), State().snapshot())
+        store.write(0, store.claim(0, 1), FakeState().snapshot())

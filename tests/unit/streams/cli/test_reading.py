@@ -19,7 +19,7 @@ from tests.support.events import event
 Call = tuple[list[str], Reading, int | None]
 
 
-class Source:
+class FakeSource:
     """Stands in for the reader: notes what it is asked for, and has ``chunks``."""
 
     def __init__(self) -> None:
@@ -32,8 +32,8 @@ class Source:
 
 
 @pytest.fixture
-def source(monkeypatch: pytest.MonkeyPatch) -> Source:
-    reader = Source()
+def source(monkeypatch: pytest.MonkeyPatch) -> FakeSource:
+    reader = FakeSource()
     monkeypatch.setattr(evaluate, "read_events", reader)
     monkeypatch.setattr(replay, "read_events", reader)
     return reader
@@ -48,7 +48,7 @@ ALL = [
 
 
 @pytest.mark.parametrize("command", [["evaluate", "--out", "{out}"], ["replay"]], ids=["evaluate", "replay"])
-def test_every_option_reaches_the_reader(source: Source, tmp_path: Path, command: list[str]) -> None:
+def test_every_option_reaches_the_reader(source: FakeSource, tmp_path: Path, command: list[str]) -> None:
     given = [word.format(out=tmp_path / "out") for word in command]
     nobody = ["--set", "broker=127.0.0.1:9", "--set", "kafka.request_timeout_s=1"]
     assert run([*nobody, *given, "a.csv", "b.csv.gz", "-", *ALL]) in (2, 3)  # an empty source, or no broker
@@ -70,7 +70,9 @@ def test_every_option_reaches_the_reader(source: Source, tmp_path: Path, command
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("\\t", "\t"), ("TAB", "\t"), (";", ";"), ("|", "|"), ("\t", "\t")])
-def test_a_delimiter_is_one_character_or_a_word_for_it(source: Source, tmp_path: Path, typed: str, meant: str) -> None:
+def test_a_delimiter_is_one_character_or_a_word_for_it(
+    source: FakeSource, tmp_path: Path, typed: str, meant: str
+) -> None:
     run(["evaluate", "a.csv", "--out", str(tmp_path), "--delimiter", typed])
     assert source.calls[0][1].delimiter == meant
 
@@ -89,7 +91,7 @@ def test_a_delimiter_is_one_character_or_a_word_for_it(source: Source, tmp_path:
     ],
 )
 def test_what_is_no_pair_or_no_character_is_refused_with_an_example(
-    source: Source, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], sentence: str
+    source: FakeSource, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], sentence: str
 ) -> None:
     assert run(["evaluate", "a.csv", "--out", str(tmp_path), *options]) == 2
     told = capsys.readouterr().err
@@ -118,7 +120,7 @@ def rows(kinds: Sequence[str]) -> list[WireRecord]:
 
 @pytest.fixture
 def evaluated(
-    source: Source, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    source: FakeSource, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
     def evaluated(chunks: list[Chunk], *options: str) -> tuple[int, str, str]:
         source.chunks = chunks

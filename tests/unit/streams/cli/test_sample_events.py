@@ -14,7 +14,7 @@ from sie_online.settings import load
 from sie_online.simulator import Scenario, simulate
 from sie_online.simulator.malformed import MALFORMED, NO_LINES
 from streams.cli.root import run
-from tests.support.events import Record, batch
+from tests.support.events import EventRecord, batch
 
 SMALL = ["--events", "1000"]
 MUCH_LATER_MS = 2_000_000_000_000  # when the records are sent
@@ -67,7 +67,7 @@ def test_as_many_lines_as_asked_for_are_dead_letters_and_all_else_are_events() -
     kinds = len(MALFORMED) - len(NO_LINES)
     assert sample("--out", "events.jsonl", *SMALL, "--malformed", str(kinds)) == 0
     lines = Path("events.jsonl").read_bytes().splitlines()
-    records = [Record(n, line, user_of(line), timestamp=MUCH_LATER_MS) for n, line in enumerate(lines)]
+    records = [EventRecord(n, line, user_of(line), timestamp=MUCH_LATER_MS) for n, line in enumerate(lines)]
     decoded, dead = Decoder(load()).decode(batch(records))
     assert len(dead) == kinds
     assert len(decoded) == len(lines) - kinds == len(pd.read_parquet("events.truth.parquet"))

@@ -69,7 +69,7 @@ def test_a_manifest_under_anothers_name_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_no_half_of_a_version(tmp_path: Path) -> None:
-    class Full(LocalBackend):
+    class FullStore(LocalBackend):
         def _rename(self, temporary: Path, target: Path) -> None:
             if target.suffix == ".json":
                 raise OSError(28, "No space left on device")
@@ -77,7 +77,7 @@ def test_a_full_disk_leaves_no_half_of_a_version(tmp_path: Path) -> None:
 
     data, manifest = made_version()
     with pytest.raises(UnreachableError, match="No space"):
-        artifacts.keep(Full(tmp_path), data, manifest)
+        artifacts.keep(FullStore(tmp_path), data, manifest)
     assert list((tmp_path / artifacts.folder("net")).iterdir()) == []
 
 

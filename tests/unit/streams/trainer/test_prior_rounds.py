@@ -33,7 +33,7 @@ PARTITIONS = 3
 LENIENT = {"priors": {"every_events": 10, "min_positives": 1, "nll_slack": 9.0, "held_out_slack": 9.0}}
 
 
-class FakeAnnouncer:
+class FakePriorsAnnouncer:
     """Takes announcements, or raises ``fails_with``."""
 
     def __init__(self) -> None:
@@ -49,13 +49,13 @@ class FakeAnnouncer:
         return Announcement(n=1, version=manifest.version, offsets={}, reason="publish", created_at_ms=1)
 
 
-class Scene:
+class PriorsScene:
     """Three shards with a checkpoint each, and a trainer that has their settled samples."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, outputs: list[ShardOutput], **rules: Any) -> None:
         self.settings: Settings = small_settings(trainer=rules or LENIENT)
         self.backend = LocalBackend(folder)
-        self.announcer = FakeAnnouncer()
+        self.announcer = FakePriorsAnnouncer()
         self.metrics = TrainerMetrics()
         intake = Intake(self.settings, self.metrics)
         self.view: WindowView | None = WindowView(from_table(pa.table(samples(outputs))), schema_hash())
@@ -87,7 +87,7 @@ class Scene:
         return asyncio.run(self.rounds._look())
 
 
-class Stream(NamedTuple):
+class LearnedShards(NamedTuple):
     """What three shards have said, and their snapshots at the end, by partition."""
 
     shards: list[Shard]
@@ -96,18 +96,18 @@ class Stream(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def stream() -> Stream:
+def stream() -> LearnedShards:
     shards = [Shard(small_settings(), partition) for partition in range(PARTITIONS)]
     outputs: list[ShardOutput] = []
     for shard in shards:
         outputs += run(shard, records([*random_events(N, seed=shard.partition), heartbeat(10 * N * 20)]))
-    return Stream(shards, {shard.partition: shard.snapshot() for shard in shards}, outputs)
+    return LearnedShards(shards, {shard.partition: shard.snapshot() for shard in shards}, outputs)
 
 
 def test_what_the_checkpoints_hold_is_announced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: Stream
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: LearnedShards
 ) -> None:
-    scene = Scene(tmp_path, monkeypatch, stream.outputs)
+    scene = PriorsScene(tmp_path, monkeypatch, stream.outputs)
     scene.save(stream.saved)
     assert scene.look() == TrainingOutcome.ACCEPTED
     (manifest,) = scene.announcer.announced
@@ -117,9 +117,9 @@ def test_what_the_checkpoints_hold_is_announced(
 
 
 def test_the_announced_parts_are_what_the_shards_have_learned(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: Stream
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: LearnedShards
 ) -> None:
-    scene = Scene(tmp_path, monkeypatch, stream.outputs)
+    scene = PriorsScene(tmp_path, monkeypatch, stream.outputs)
     scene.save(stream.saved)
     made = scene.rounds._made([0, 1, 2], scene.view.samples if scene.view else None, "builtin")  # type: ignore[arg-type]
     artifacts.keep(scene.backend, made.contents.data, made.manifest)
@@ -130,8 +130,10 @@ def test_the_announced_parts_are_what_the_shards_have_learned(
         assert (parts[shard.partition].factors.values == expected.factors.values).all()
 
 
-def test_one_partition_has_nothing_to_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: Stream) -> None:
-    scene = Scene(tmp_path, monkeypatch, stream.outputs)
+def test_one_partition_has_nothing_to_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: LearnedShards
+) -> None:
+    scene = PriorsScene(tmp_path, monkeypatch, stream.outputs)
     scene.save({0: stream.saved[0]})
     assert scene.look() is None
     scene.save({1: stream.saved[1]})
@@ -139,9 +141,9 @@ def test_one_partition_has_nothing_to_share(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_samples_that_are_too_few_are_waited_for_and_without_any_bounds_decide(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: Stream
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: LearnedShards
 ) -> None:
-    scene = Scene(tmp_path, monkeypatch, stream.outputs)
+    scene = PriorsScene(tmp_path, monkeypatch, stream.outputs)
     scene.save(stream.saved)
     view = scene.view
     assert view is not None
@@ -153,10 +155,10 @@ def test_samples_that_are_too_few_are_waited_for_and_without_any_bounds_decide(
 
 
 def test_what_the_gate_refuses_is_kept_and_not_announced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: Stream
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: LearnedShards
 ) -> None:
     strict = {"priors": {"every_events": 10, "min_positives": 1, "nll_slack": 0.0, "held_out_slack": 0.0}}
-    scene = Scene(tmp_path, monkeypatch, stream.outputs, **strict)
+    scene = PriorsScene(tmp_path, monkeypatch, stream.outputs, **strict)
     scene.save(stream.saved)
     assert scene.view is not None
     published = scene.view.samples.probability
@@ -170,18 +172,18 @@ def test_what_the_gate_refuses_is_kept_and_not_announced(
 
 
 def test_checkpoints_of_other_settings_are_not_put_together(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: Stream
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: LearnedShards
 ) -> None:
-    scene = Scene(tmp_path, monkeypatch, stream.outputs)
+    scene = PriorsScene(tmp_path, monkeypatch, stream.outputs)
     scene.save(stream.saved, small_settings(recommender={"seed": 7}))
     assert scene.look() == TrainingOutcome.UNREACHABLE
     assert not scene.announcer.announced
 
 
 def test_a_failure_changes_nothing_and_the_next_look_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: Stream
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: LearnedShards
 ) -> None:
-    scene = Scene(tmp_path, monkeypatch, stream.outputs)
+    scene = PriorsScene(tmp_path, monkeypatch, stream.outputs)
     scene.save(stream.saved)
     for error, outcome in (
         (UnreachableError("no broker"), TrainingOutcome.UNREACHABLE),

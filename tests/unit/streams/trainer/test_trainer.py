@@ -124,7 +124,7 @@ def test_a_new_feature_schema_begins_a_new_window_and_the_old_one_is_left_out() 
 # -- rounds
 
 
-class FakeAnnouncer:
+class FakeNetAnnouncer:
     """Takes announcements, or raises ``fails_with``."""
 
     def __init__(self) -> None:
@@ -152,13 +152,13 @@ class FakeAnnouncer:
         return []
 
 
-class Scene:
+class TrainerScene:
     """Rounds with a fake announcer; ``attempt`` is what a test puts there."""
 
     def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.backend = LocalBackend(tmp_path)
         self.metrics = TrainerMetrics()
-        self.announcer = FakeAnnouncer()
+        self.announcer = FakeNetAnnouncer()
         self.settings = tiny()
         self.intake = Intake(self.settings, self.metrics)
         self._monkeypatch = monkeypatch
@@ -171,8 +171,8 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    return Scene(tmp_path, monkeypatch)
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainerScene:
+    return TrainerScene(tmp_path, monkeypatch)
 
 
 def raising(error: BaseException) -> Callable[..., Attempt]:
@@ -206,7 +206,7 @@ def judged(verdict: Verdict) -> Callable[..., Attempt]:
     ],
 )
 def test_a_failed_fine_tune_is_counted_announces_nothing_and_the_next_goes_on(
-    scene: Scene, error: Exception, outcome: str
+    scene: TrainerScene, error: Exception, outcome: str
 ) -> None:
     assert scene.round(raising(error)) == outcome
     assert (scene.announcer.announced, artifacts.stored(scene.backend)) == ([], [])
@@ -219,19 +219,21 @@ def test_a_failed_fine_tune_is_counted_announces_nothing_and_the_next_goes_on(
     ("error", "outcome"),
     [(UnreachableError("no broker"), "unreachable"), (OvertakenError("a rollback came between"), "overtaken")],
 )
-def test_an_announcement_that_fails_leaves_the_net_in_force(scene: Scene, error: Exception, outcome: str) -> None:
+def test_an_announcement_that_fails_leaves_the_net_in_force(
+    scene: TrainerScene, error: Exception, outcome: str
+) -> None:
     scene.announcer.fails_with = error
     assert scene.round(judged(Verdict(True))) == outcome
     assert scene.announcer.in_force == "builtin"
 
 
-def test_only_another_trainer_ends_the_rounds(scene: Scene) -> None:
+def test_only_another_trainer_ends_the_rounds(scene: TrainerScene) -> None:
     scene.announcer.fails_with = SupersededError("another trainer has begun")
     with pytest.raises(SupersededError):
         scene.round(judged(Verdict(True)))
 
 
-def test_a_refused_candidate_is_kept_with_its_reasons_counted(scene: Scene) -> None:
+def test_a_refused_candidate_is_kept_with_its_reasons_counted(scene: TrainerScene) -> None:
     reasons = ("NLL 0.5 is worse than uniform weights' 0.4", "GAUC 0.5 is below current weights' 0.6")
     assert scene.round(judged(Verdict(False, reasons))) == "refused"
     (version,) = artifacts.stored(scene.backend)
@@ -250,7 +252,7 @@ def _report(current_nll: float) -> dict[str, dict[str, float | None]]:
 
 @pytest.mark.parametrize(("current_nll", "said"), [(0.41, ["builtin"]), (0.4, [])])
 def test_a_net_in_force_that_falls_behind_uniform_importance_is_withdrawn(
-    scene: Scene, current_nll: float, said: list[str]
+    scene: TrainerScene, current_nll: float, said: list[str]
 ) -> None:
     scene.round(judged(Verdict(True)))
     (version,) = scene.announcer.announced
@@ -260,12 +262,12 @@ def test_a_net_in_force_that_falls_behind_uniform_importance_is_withdrawn(
     assert figure(scene.metrics, "withdrawals_total") == len(said)
 
 
-def test_without_a_net_there_is_nothing_to_withdraw(scene: Scene) -> None:
+def test_without_a_net_there_is_nothing_to_withdraw(scene: TrainerScene) -> None:
     assert scene.round(judged(Verdict(False, ("NLL 0.5 is worse",), _report(0.9)))) == "refused"
     assert scene.announcer.announced == []
 
 
-def test_a_real_fine_tune_passes_through(scene: Scene) -> None:
+def test_a_real_fine_tune_passes_through(scene: TrainerScene) -> None:
     from streams.trainer.attempt import attempt
 
     assert scene.round(attempt) in ("accepted", "refused")
@@ -274,7 +276,7 @@ def test_a_real_fine_tune_passes_through(scene: Scene) -> None:
     assert run.startswith("events.out.tfevents.")
 
 
-def test_figures_that_cannot_be_kept_cost_nothing_else(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_that_cannot_be_kept_cost_nothing_else(scene: TrainerScene, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> str:
         raise UnreachableError("the store fails: No space left on device")
 

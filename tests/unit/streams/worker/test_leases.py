@@ -16,7 +16,7 @@ from streams.worker.watchdog import Vitals
 EPOCH = 7
 
 
-class FakeShard:
+class LeasedShard:
     def __init__(self, partition: int) -> None:
         self.partition = partition
         self.next_offset = 100
@@ -26,17 +26,17 @@ class FakeShard:
         self.closed = True
 
 
-class _Deaf:
+class _IgnoresAll:
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_, **__: None
 
 
 def lease_of(partition: int) -> ShardLease:
-    return ShardLease(shard=cast(Any, FakeShard(partition)), epoch=EPOCH, saved=None, n_partitions=3, begin=100)
+    return ShardLease(shard=cast(Any, LeasedShard(partition)), epoch=EPOCH, saved=None, n_partitions=3, begin=100)
 
 
 def is_closed(lease: ShardLease) -> bool:
-    return cast(FakeShard, lease.shard).closed
+    return cast(LeasedShard, lease.shard).closed
 
 
 @pytest.fixture
@@ -51,14 +51,14 @@ def leases(positions: Positions) -> ShardLeases:
     """Three shards, all of them owned."""
     handle = ConsumerHandle()
     handle.attach(cast(Any, SimpleNamespace(positions=positions)))
-    leases = ShardLeases(handle, cast(Any, _Deaf()), Vitals())
+    leases = ShardLeases(handle, cast(Any, _IgnoresAll()), Vitals())
     for partition in range(3):
         leases.add(lease_of(partition))
     return leases
 
 
 def test_before_there_is_a_consumer_nothing_is_owned() -> None:
-    assert ShardLeases(ConsumerHandle(), cast(Any, _Deaf()), Vitals()).partitions == set()
+    assert ShardLeases(ConsumerHandle(), cast(Any, _IgnoresAll()), Vitals()).partitions == set()
 
 
 def test_a_shard_is_owned_under_exactly_its_epoch(leases: ShardLeases) -> None:

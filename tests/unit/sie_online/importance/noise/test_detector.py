@@ -25,7 +25,7 @@ BASE = [("key", "u8"), ("last_ms", "i8")]
 TABLES = (noise.USER_FIELDS, noise.ITEM_FIELDS, noise.CATEGORY_FIELDS, noise.PAIR_FIELDS, noise.INTEREST_FIELDS)
 
 
-class Event(NamedTuple):
+class ShopEvent(NamedTuple):
     time_ms: int
     etype: int
     category_key: int
@@ -42,7 +42,7 @@ def walk(cfg: Any, columns: Any, tables: Any, population: Any, first: Any, last:
     for i in range(len(time_ms)):
         u, v, c = users[user[i]], items[item[i]], categories[category[i]]
         p, x = pairs[pair[i]], interests[interest[i]]
-        event = Event(time_ms[i], etype[i], category[i], dwell[i], rating[i])
+        event = ShopEvent(time_ms[i], etype[i], category[i], dwell[i], rating[i])
         first[i] = noise.assess(cfg, u, v, c, p, x, population, event, kept[i])
         last[i] = first[i]
         noise.observe(cfg, u, v, c, p, x, population, event, first[i])
@@ -68,7 +68,7 @@ class Result:
 
 
 @dataclass
-class Stream:
+class ShopLog:
     """A shop's log under construction: (time, type, user, item, category, dwell, rating, kind) rows."""
 
     rows: list[tuple[int, int, int, int, int, float, float, str]] = field(default_factory=list)
@@ -105,10 +105,10 @@ class Stream:
         return np.array([row[7] == name for row in self.rows])
 
 
-def shop(*, noisy: bool, seed: int = 0, visits: int = 2_000) -> Stream:
+def shop(*, noisy: bool, seed: int = 0, visits: int = 2_000) -> ShopLog:
     """Two days of people browsing by taste in visits; with ``noisy``, 5 bots and 25 accounts with bought orders."""
     rng = np.random.default_rng(seed)
-    stream = Stream()
+    stream = ShopLog()
     for _ in range(visits):
         user, at = int(300 * rng.beta(1, 2)), float(rng.integers(2 * DAY))
         for _ in range(1 + rng.poisson(6)):
@@ -132,28 +132,28 @@ def shop(*, noisy: bool, seed: int = 0, visits: int = 2_000) -> Stream:
 
 
 @pytest.fixture(scope="module")
-def polluted() -> tuple[Stream, Result]:
+def polluted() -> tuple[ShopLog, Result]:
     stream = shop(noisy=True)
     return stream, stream.run()
 
 
-def auc(stream: Stream, score: NDArray[np.float64], etype: int, kind: str) -> float:
+def auc(stream: ShopLog, score: NDArray[np.float64], etype: int, kind: str) -> float:
     chosen = stream.where(etype) & (stream.kind(kind) | stream.kind("person"))
     return float(roc_auc_score(stream.kind(kind)[chosen], score[chosen]))
 
 
-def test_bots_are_found_at_the_event_and_better_at_settlement(polluted: tuple[Stream, Result]) -> None:
+def test_bots_are_found_at_the_event_and_better_at_settlement(polluted: tuple[ShopLog, Result]) -> None:
     stream, result = polluted
     assert auc(stream, result.first, VIEW, "bot") > 0.93
     assert auc(stream, result.last, VIEW, "bot") > 0.98
 
 
-def test_bought_orders_are_found_at_the_purchase(polluted: tuple[Stream, Result]) -> None:
+def test_bought_orders_are_found_at_the_purchase(polluted: tuple[ShopLog, Result]) -> None:
     stream, result = polluted
     assert auc(stream, result.first, PURCHASE, "bought") > 0.95
 
 
-def test_people_beside_bots_keep_their_weight(polluted: tuple[Stream, Result]) -> None:
+def test_people_beside_bots_keep_their_weight(polluted: tuple[ShopLog, Result]) -> None:
     stream, result = polluted
     assert result.last[stream.kind("person")].mean() < 0.1
 
@@ -166,7 +166,7 @@ def test_a_clean_log_is_left_alone(seed: int) -> None:
     assert result.last.mean() < 0.03
 
 
-def test_the_account_share_is_learned(polluted: tuple[Stream, Result]) -> None:
+def test_the_account_share_is_learned(polluted: tuple[ShopLog, Result]) -> None:
     _, result = polluted
     clean = shop(noisy=False).run()
     assert clean.population["z_share"][0] < 0.02 < 0.08 < result.population["z_share"][0] < 0.3
@@ -182,7 +182,7 @@ def test_views_that_led_to_a_bought_order_share_its_verdict() -> None:
 
 
 def test_a_return_counts_against_the_item_and_takes_the_purchase_back() -> None:
-    stream = Stream()
+    stream = ShopLog()
     stream.add(1_000, PURCHASE, 0, 0, "person")
     stream.add(2_000, PURCHASE, 0, 1, "person")
     stream.add(3_000, RETURN, 0, 0, "person")
@@ -199,7 +199,7 @@ def test_a_glance_is_more_suspicious_than_a_look() -> None:
     glance, look = ((last[0] + MINUTE, VIEW, *last[2:5], d, *last[6:]) for d in (50.0, 9_000.0))
     scores = []
     for final in (glance, look):
-        tried = Stream([*stream.rows, final])
+        tried = ShopLog([*stream.rows, final])
         scores.append(tried.run().first[-1])
     assert scores[0] > 3 * scores[1]
 
@@ -208,11 +208,11 @@ def test_rows_of_the_population_tables_do_not_overlap() -> None:
     assert noise_event.EVENT_SUM < noise_explicit.DWELL_ROW < noise_explicit.RATING_ROW < noise.N_ROWS
 
 
-def test_what_is_judged_as_a_view_or_an_order_is_what_the_settings_say(polluted: tuple[Stream, Result]) -> None:
+def test_what_is_judged_as_a_view_or_an_order_is_what_the_settings_say(polluted: tuple[ShopLog, Result]) -> None:
     """The same log with other words for a view and an order, and masks that say so, is judged the same."""
     stream, expected = polluted
     renamed = {VIEW: IMPRESSION, PURCHASE: FAVORITE}
-    other = Stream([(row[0], renamed.get(row[1], row[1]), *row[2:]) for row in stream.rows])
+    other = ShopLog([(row[0], renamed.get(row[1], row[1]), *row[2:]) for row in stream.rows])
     found = other.run(NoiseConfig(samples=1 << IMPRESSION, conversions=1 << FAVORITE))
     assert np.array_equal(found.first, expected.first)
     assert np.array_equal(found.population["z_share"], expected.population["z_share"])
@@ -236,7 +236,7 @@ row = st.tuples(
 @given(st.lists(row, min_size=1, max_size=60), st.integers(1, 40))
 def test_every_probability_is_finite_and_below_the_cap(rows: list[Any], repeats: int) -> None:
     """Out-of-order times, absent and absurd optionals, missing categories, the same few records over and over."""
-    result = Stream(rows * repeats).run()
+    result = ShopLog(rows * repeats).run()
     for values in (result.first, result.last):
         assert np.isfinite(values).all()
         assert (values >= 0.0).all()

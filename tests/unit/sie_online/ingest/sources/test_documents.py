@@ -20,7 +20,7 @@ from sie_online.ingest.sources import Reading, read_events
 from sie_online.settings import Settings
 from tests.fuzz.mutate import TEXT, mutated
 from tests.fuzz.targets import TARGETS
-from tests.support.events import Record, batch, random_events, records
+from tests.support.events import EventRecord, batch, random_events, records
 
 BLANKS = b" \t\r\n"
 T = 1_700_000_000_000
@@ -86,7 +86,7 @@ def _decoder() -> Decoder:
 def verdicts(values: Sequence[bytes], keys: Sequence[bytes | None]) -> tuple[EventBatch, list[DeadLetter]]:
     """What the worker makes of these records."""
     return _decoder().decode(
-        batch([Record(at, value, key) for at, (value, key) in enumerate(zip(values, keys, strict=True))])
+        batch([EventRecord(at, value, key) for at, (value, key) in enumerate(zip(values, keys, strict=True))])
     )
 
 
