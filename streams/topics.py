@@ -93,7 +93,7 @@ def specs(settings: Settings, n_partitions: int | None = None) -> dict[str, Topi
     topics = settings.topics
     n = n_partitions or topics.partitions
     events_ms = round(topics.events_retention_h * HOUR_MS)
-    statements_ms = round((settings.labels.window_s + settings.labels.lateness_s) * 1000) + KEPT_AFTER_WINDOW_MS
+    statements_ms = settings.labels.settles_after_ms + KEPT_AFTER_WINDOW_MS
     largest = settings.kafka.max_message_bytes
     made = (
         TopicSpec(topics.events, n, "delete", events_ms, settings.limits.value_bytes),

@@ -99,7 +99,7 @@ class Inspector:
         self._strict = strict
         self._decoder = Decoder(settings.model_copy(update={"privacy": Privacy()}))  # ids stay in here
         self._belief = belief_of(settings)
-        self._lateness_ms = round(settings.labels.lateness_s * 1_000)
+        self._lateness_ms = settings.labels.lateness_ms
         self._changes_labels = [TYPE_CODES[name] for name in (*settings.labels.conversions, "return")]
         self._clock = new_clock()
         self._dedupe = new_dedupe(settings.dedupe.events)

@@ -170,8 +170,7 @@ def erasure(published_id: str, partition: int) -> WireRecord:
 
 def maturing_ms(settings: Settings) -> int:
     """How long after an event its window has ended beyond doubt."""
-    window = round((settings.labels.window_s + settings.labels.lateness_s) * 1_000)
-    return window + MATURITY_MARGIN_MS
+    return settings.labels.settles_after_ms + MATURITY_MARGIN_MS
 
 
 def maturity_ms(settings: Settings, last_event_ms: int) -> int:

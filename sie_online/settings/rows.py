@@ -58,6 +58,21 @@ class Labels(Section):
             raise ValueError(f"{sorted(both)} cannot be both a sample and a conversion: name each event type once")
         return self
 
+    @property
+    def window_ms(self) -> int:
+        """``window_s`` in ms."""
+        return round(self.window_s * 1_000)
+
+    @property
+    def lateness_ms(self) -> int:
+        """``lateness_s`` in ms."""
+        return round(self.lateness_s * 1_000)
+
+    @property
+    def settles_after_ms(self) -> int:
+        """How long after a sample its last statement is due: the window, and the wait for late events."""
+        return self.window_ms + self.lateness_ms
+
 
 class Dedupe(Section):
     """Recognition of repeated event ids."""

@@ -102,8 +102,8 @@ def config_of(settings: Settings) -> Config:
     return Config(
         samples=samples,
         conversions=conversions,
-        window_ms=round(labels.window_s * 1000),
-        patience_ms=round(labels.window_s * 1000) + round(labels.lateness_s * 1000),
+        window_ms=labels.window_ms,
+        patience_ms=labels.settles_after_ms,
         sample_type=TYPE_CODES["view" if "view" in labels.samples else labels.samples[0]],
         max_open_views=1 << (labels.max_open_views.bit_length() - 1),
         external=bool(settings.recommender.classifier),

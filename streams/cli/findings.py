@@ -51,9 +51,9 @@ def disorder(found: SourceFindings, settings: Settings) -> str:
         return f"{late}; no conversion or return is among them, so no label suffers."
     return (
         f"{late}, among them conversions and returns: {found.late_conversions:,}. One that comes after its view was "
-        f"settled, {_span((labels.window_s + labels.lateness_s) * 1_000)} after it by the clock, changes nothing: for "
+        f"settled, {_span(labels.settles_after_ms)} after it by the clock, changes nothing: for "
         "want of a purchase the view has label 0. Put the events in order of time (--sort), or raise labels.lateness_s "
-        f"(now {_span(labels.lateness_s * 1_000)}) to as much."
+        f"(now {_span(labels.lateness_ms)}) to as much."
     )
 
 

@@ -37,5 +37,4 @@ def window_of(settings: Settings) -> Window:
 
 def reach_ms(settings: Settings) -> int:
     """How far before the newest settled sample's publication those of the window may have been published."""
-    labels = settings.labels
-    return round((settings.trainer.window_age_s + labels.window_s + labels.lateness_s) * 1000)
+    return round(settings.trainer.window_age_s * 1000) + settings.labels.settles_after_ms
