@@ -88,20 +88,15 @@ class ShareReader(TopicReader):
 
 
 class ShareSubscriber(SampleSubscriber):
-    """One reader's samples, each event's once within the last ``settled_events``; ``next_news`` until it is None."""
+    """One reader's samples, each event's once within the last ``settled_events``; ``next_news`` until it is None.
 
-    def __init__(
-        self,
-        settings: Settings,
-        share: Share,
-        start: Mapping[str, Any],
-        *,
-        idle_s: float | None,
-        settled_events: int,
-        strict: bool = False,
-    ) -> None:
-        super().__init__(settings, topic=start["topic"], idle_s=idle_s, strict=strict)
-        self.memory = FirstOfEach(settled_events=settled_events)
+    ``options`` are those of ``BatchSubscriber``.
+    """
+
+    memory_type = FirstOfEach
+
+    def __init__(self, settings: Settings, share: Share, start: Mapping[str, Any], **options: Any) -> None:
+        super().__init__(settings, topic=start["topic"], **options)
         self._reader = ShareReader(settings, self.topic, share, start)
 
     @property

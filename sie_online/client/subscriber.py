@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, ClassVar, Self, TypedDict, Unpack
+from typing import Any, ClassVar, Self
 
 import pyarrow as pa
 
@@ -39,25 +39,14 @@ class Counts:
     """Held back by ``settle=True``: not final."""
 
 
-class SubscriberOptions(TypedDict, total=False):
-    """The keyword arguments of ``BatchSubscriber``."""
-
-    broker: str | None
-    topic: str | None
-    start: Start
-    idle_s: float | None
-    open_events: int
-    settled_events: int
-    strict: bool
-
-
 class BatchSubscriber:
-    """What both subscribers share: fetching, filtering and the position. Iterate ``batches()``.
+    """What all subscribers share: options, fetching, filtering and the position. Iterate ``batches()``.
 
     Args:
         settings: broker, TLS and SASL as the worker's; default: environment and file (``sie_online.settings.load``).
         broker: bootstrap servers, instead of the setting.
         topic: topic to read, instead of the setting.
+        settle: of weights the final rows only, one per event, when the truth is known. Samples are settled anyway.
         start: ``"earliest"``, ``"latest"``, or what ``position()`` returned.
         idle_s: end the iteration at the log's end, when no message came for so many seconds; None: never.
         open_events: bound on remembered events that await their final row (see ``LatestRevisions``).
@@ -67,6 +56,7 @@ class BatchSubscriber:
 
     schema: ClassVar[pa.Schema]
     topic_setting: ClassVar[str]
+    memory_type: ClassVar[type[LatestRevisions]] = LatestRevisions
 
     def __init__(
         self,
@@ -74,6 +64,7 @@ class BatchSubscriber:
         *,
         broker: str | None = None,
         topic: str | None = None,
+        settle: bool = False,
         start: Start = "earliest",
         idle_s: float | None = None,
         open_events: int = OPEN_EVENTS,
@@ -82,7 +73,8 @@ class BatchSubscriber:
     ) -> None:
         settings = settings_at(settings, broker)
         self.topic = topic or str(getattr(settings.topics, self.topic_setting))
-        self.memory = LatestRevisions(open_events, settled_events)
+        self.settle = settle
+        self.memory = self.memory_type(open_events, settled_events)
         self._reader = TopicReader(settings, self.topic, start)
         self._idle_s = idle_s
         self._fetched: deque[Message] = deque()
@@ -176,12 +168,25 @@ class BatchSubscriber:
         self._handed[source.partition] = source.offset + 1
 
 
+@dataclass(slots=True)
+class _OpenMessage:
+    """The news of a message, never none, which are being handed on row by row."""
+
+    batch: pa.RecordBatch
+    source: Source
+    rows: Iterator[WeightRow]
+    taken: int = 0
+
+    @classmethod
+    def of(cls, batch: pa.RecordBatch, source: Source) -> Self:
+        return cls(batch, source, weight_rows(batch))
+
+
 class WeightSubscriber(BatchSubscriber):
     """Weights as they are published: ``async for row in subscriber`` or ``async for batch in subscriber.batches()``.
 
-    A statement replaces the earlier ones about the same (partition, offset). With ``settle=True`` only final rows come,
-    one per event, when the truth is known; a final row whose ``label`` is None belongs to a record that is no sample.
-    Takes what ``BatchSubscriber`` takes.
+    A statement replaces the earlier ones about the same (partition, offset). A final row whose ``label`` is None
+    belongs to a record that is no sample. Takes what ``BatchSubscriber`` takes.
 
     Example, the weights of a topic until no more come for five seconds::
 
@@ -200,32 +205,24 @@ class WeightSubscriber(BatchSubscriber):
     schema = contracts.WEIGHTS
     topic_setting = "weights"
 
-    def __init__(
-        self, settings: Settings | None = None, *, settle: bool = False, **options: Unpack[SubscriberOptions]
-    ) -> None:
-        super().__init__(settings, **options)
-        self.settle = settle
-        self._batch: pa.RecordBatch | None = None
-        self._source: Source | None = None
-        self._rows: Iterator[WeightRow] = iter(())
-        self._taken = 0
+    _open: _OpenMessage | None = None
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> WeightRow:
-        while self._batch is None:
+        if self._open is None:
             found = await self._next_batch()
             if found is None:
                 raise StopAsyncIteration
-            self._open(*found)
-        return self._take(self._batch)
+            self._open = _OpenMessage.of(*found)
+        return self._take(self._open)
 
     async def batches(self) -> AsyncIterator[pa.RecordBatch]:
         """See ``BatchSubscriber.batches``; begins with the rest of a message that was partly taken as rows."""
-        if self._batch is not None:
-            rest = self._batch.slice(self._taken)
-            self._close()
+        if self._open is not None:
+            rest = self._open.batch.slice(self._open.taken)
+            self._close(self._open)
             yield rest
         async for batch in super().batches():
             yield batch
@@ -237,21 +234,17 @@ class WeightSubscriber(BatchSubscriber):
         self._counts.provisional += len(batch) - len(final)
         return final
 
-    def _open(self, batch: pa.RecordBatch, source: Source) -> None:
-        self._batch, self._source, self._rows, self._taken = batch, source, weight_rows(batch), 0
-
-    def _take(self, batch: pa.RecordBatch) -> WeightRow:
-        row = next(self._rows)
-        self._taken += 1
-        if self._taken == len(batch):
-            self._close()
+    def _take(self, message: _OpenMessage) -> WeightRow:
+        row = next(message.rows)
+        message.taken += 1
+        if message.taken == len(message.batch):
+            self._close(message)
         return row
 
-    def _close(self) -> None:
+    def _close(self, message: _OpenMessage) -> None:
         """All rows of the message are handed on: it becomes part of the position."""
-        if self._source is not None:
-            self._mark(self._source)
-        self._batch, self._source, self._rows = None, None, iter(())
+        self._mark(message.source)
+        self._open = None
 
 
 class SampleSubscriber(BatchSubscriber):

@@ -140,13 +140,11 @@ class SampleDataset(IterableDataset[Batch]):
             raise UsageError(f"batch_size is {batch_size}: a batch has at least one row")
         self._settings = settings_at(settings, broker)
         self.topic = topic or self._settings.topics.samples
-        self._idle_s = idle_s
+        self._options = {"idle_s": idle_s, "settled_events": settled_events, "strict": strict}
         self._batch_size = batch_size
         self._columns = tuple(columns)
         self._only = feature_schema
         self._schema = feature_schema
-        self._settled_events = settled_events
-        self._strict = strict
         self._rank: Share | None = None
         self._positions: dict[int, int] = {}
         if start == "latest":
@@ -175,14 +173,7 @@ class SampleDataset(IterableDataset[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         """Besides ``DTYPES`` and ``columns`` a batch has ``position`` and ``feature_schema``, for ``handled``."""
-        subscriber = ShareSubscriber(
-            self._settings,
-            self._share(),
-            self.state_dict(),
-            idle_s=self._idle_s,
-            settled_events=self._settled_events,
-            strict=self._strict,
-        )
+        subscriber = ShareSubscriber(self._settings, self._share(), self.state_dict(), **self._options)
         with loop_thread() as run:
             try:
                 run(subscriber.start())
