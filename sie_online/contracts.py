@@ -6,7 +6,7 @@ every topic, which must decode to the same table for ever.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import pyarrow as pa
 
@@ -14,7 +14,8 @@ from sie_online import ipc
 
 CODE_VERSION = "0.1.0"
 
-EVENT_TYPES = ("impression", "view", "click", "cart", "favorite", "purchase", "return", "rating")
+EventType = Literal["impression", "view", "click", "cart", "favorite", "purchase", "return", "rating"]
+EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 """Event types in code order: an event's uint8 code is its index here."""
 
 HEARTBEAT = "heartbeat"
@@ -22,6 +23,14 @@ HEARTBEAT = "heartbeat"
 
 ERASE = "erase"
 """Type of a record that makes its partition forget a user: ``{"event_type": "erase", "user_id": …}``."""
+
+TYPE_CODES = {name: code for code, name in enumerate((*EVENT_TYPES, HEARTBEAT, ERASE))}
+"""The number that stands for a record's type in columns, in kernels and in models."""
+
+VIEW_CODE, CART_CODE, FAVORITE_CODE, PURCHASE_CODE, RETURN_CODE, RATING_CODE, HEARTBEAT_CODE, ERASE_CODE = (
+    TYPE_CODES[name] for name in ("view", "cart", "favorite", "purchase", "return", "rating", HEARTBEAT, ERASE)
+)
+"""Those that code asks for by name; a heartbeat's and an erasure's are above all events'."""
 
 
 class FactorColumn(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sie_online.contracts import EVENT_TYPES
+from sie_online.contracts import TYPE_CODES
 from sie_online.jit import kernel
 
 
@@ -20,7 +20,7 @@ def mask_of(names: Iterable[str]) -> int:
     >>> mask_of(["impression", "click"])
     5
     """
-    return sum(1 << EVENT_TYPES.index(name) for name in set(names))
+    return sum(1 << TYPE_CODES[name] for name in set(names))
 
 
 SAMPLES = mask_of(("impression", "view", "click"))

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sie_online.contracts import HEARTBEAT_CODE, TYPE_CODES
 from sie_online.errors import UsageError
 from sie_online.evaluation.diagnosis import Diagnosis
 from sie_online.ingest.decoder import Decoder
-from sie_online.ingest.events import HEARTBEAT_CODE, TYPE_CODES, DeadLetter
+from sie_online.ingest.events import DeadLetter
 from sie_online.ingest.records import LogRecord, RecordBatch
 from sie_online.ingest.wire import Chunk
 from sie_online.jit import kernel

@@ -13,8 +13,6 @@ from sie_online.masks import CONVERSIONS, SAMPLES
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
 
-IMPRESSION, VIEW, CLICK, CART, FAVORITE, PURCHASE, RETURN, RATING = range(8)
-
 Fields = list[tuple[Any, ...]]
 
 USER_FIELDS: Fields = [

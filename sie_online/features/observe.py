@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from sie_online.contracts import CART_CODE, FAVORITE_CODE, RETURN_CODE
 from sie_online.features.bins import decayed, elapsed_ms
-from sie_online.features.fields import CART, FAVORITE, RETURN
 from sie_online.jit import kernel
 from sie_online.masks import has
 
@@ -96,12 +96,12 @@ def observe(
         _buy(user, item, category, pair, interest, population, now_s)
     elif has(cfg.samples, etype):
         _expose(user, item, category, pair, interest, population, now_s)
-    if etype == CART:
+    if etype == CART_CODE:
         pair.cart_s = now_s
         item.carts += 1.0
-    elif etype == FAVORITE:
+    elif etype == FAVORITE_CODE:
         pair.favorite_s = now_s
-    elif etype == RETURN:
+    elif etype == RETURN_CODE:
         _give_back(user, item, category, population)
     _note_price(category, event.price)
     user.last_item = event.item_key

@@ -14,11 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sie_online.contracts import DEAD_LETTER_VALUE_HMAC as VALUE_HMAC
-from sie_online.contracts import ERASE, EVENT_TYPES, HEARTBEAT
+from sie_online.contracts import ERASE, ERASE_CODE, EVENT_TYPES, HEARTBEAT, TYPE_CODES
 from sie_online.ingest.events import (
-    ERASE_CODE,
     EVENT,
-    TYPE_CODES,
     DeadLetter,
     Erase,
     Event,

@@ -10,14 +10,14 @@ import enum
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from sie_online.contracts import ERASE, EVENT_TYPES, HEARTBEAT
+from sie_online.contracts import ERASE, HEARTBEAT, EventType
 from sie_online.hashing import hash_column
 from sie_online.ingest.records import Headers
 
@@ -27,15 +27,8 @@ LAST_MS = 253_402_300_799_000
 """The year 9999: whatever lies beyond does not fit a calendar."""
 POSITION_MAX = 1_000_000
 
-HEARTBEAT_CODE = len(EVENT_TYPES)
-"""Type code of a heartbeat in the columns."""
-
-ERASE_CODE = len(EVENT_TYPES) + 1
-"""Type code of an erasure in the columns; ``user_id`` and ``user_key`` say whose."""
-
 Identifier = str | int
 Timestamp = Annotated[int, Meta(ge=FIRST_MS, le=LAST_MS)]
-EventType = Literal["impression", "view", "click", "cart", "favorite", "purchase", "return", "rating"]
 
 
 class Event(msgspec.Struct, gc=False):
@@ -118,7 +111,7 @@ EVENT = np.dtype(
         ("price", "f8"),
         ("dwell_ms", "f8"),
         ("rating", "f8"),
-        ("etype", "i8"),
+        ("etype", "i8"),  # by ``TYPE_CODES``; of an erasure, ``user_key`` says whose
     ]
 )
 """One decoded event as the kernels see it; keys are 64-bit hashes (0: absent), NaN is absent."""
@@ -170,6 +163,3 @@ class EventBatch:
 
     def __len__(self) -> int:
         return len(self.columns)
-
-
-TYPE_CODES = {name: code for code, name in enumerate((*EVENT_TYPES, HEARTBEAT, ERASE))}

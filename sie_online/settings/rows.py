@@ -7,10 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from sie_online.contracts import EventType
 from sie_online.settings.section import OptionalFile, Section
-
-EventType = Literal["impression", "view", "click", "cart", "favorite", "purchase", "return", "rating"]
-
 
 Moment = Annotated[datetime, AfterValidator(lambda at: at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC))]
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sie_online.ingest.events import ERASE_CODE, HEARTBEAT_CODE
+from sie_online.contracts import ERASE_CODE, HEARTBEAT_CODE
 from sie_online.jit import kernel
 from sie_online.settings import Settings
 

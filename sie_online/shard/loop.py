@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sie_online.contracts import ERASE_CODE, HEARTBEAT_CODE, RETURN_CODE
 from sie_online.features import extract
 from sie_online.features import observe as observe_features
 from sie_online.hashing import combine
@@ -18,7 +19,6 @@ from sie_online.importance.factor import POSITIVE, UNKNOWN, Entities, Moment
 from sie_online.importance.noise import assess
 from sie_online.importance.noise import observe as observe_noise
 from sie_online.importance.weight import learning_weight, observe_weight
-from sie_online.ingest.events import ERASE_CODE, HEARTBEAT_CODE
 from sie_online.jit import kernel
 from sie_online.masks import has
 from sie_online.recommender.kernels import UNIFORM, WEIGHTED, learn, note_usage, predict
@@ -40,7 +40,6 @@ from sie_online.shard.slots import slot_of
 from sie_online.shard.state import WEIGHT_EDGES
 from sie_online.shard.views import link, store_text
 
-RETURN = 6
 NO_CATEGORY = np.uint64(1)
 """Key of the slot that events without a category share."""
 
@@ -371,7 +370,7 @@ def _attribute(cfg: Any, state: Any, event: Any, slots: Slots, sample: bool, out
     elif has(cfg.conversions, event.etype):
         pair.converted_ms = max(pair.converted_ms, event.time_ms)
         convert_pair(cfg, state, out, slots.pair_key, event.time_ms)
-    elif event.etype == RETURN:
+    elif event.etype == RETURN_CODE:
         pair.converted_ms = 0
         revert_pair(cfg, state, out, slots.pair_key, event.time_ms)
 

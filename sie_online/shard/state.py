@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sie_online.contracts import EVENT_TYPES, FACTORS
+from sie_online.contracts import EVENT_TYPES, FACTORS, TYPE_CODES
 from sie_online.features import FACTOR_COLUMNS, N_DENSE, N_FEATURES, FeatureConfig
 from sie_online.importance.factors import KEPT, settings_of
 from sie_online.importance.influence import NetArrays, no_net
 from sie_online.importance.weight import WeightConfig
-from sie_online.ingest.events import TYPE_CODES
 from sie_online.masks import mask_of
 from sie_online.recommender.kernels import RecommenderArrays, RecommenderConfig, new_model
 from sie_online.settings import Settings

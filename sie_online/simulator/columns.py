@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sie_online.contracts import EVENT_TYPES
+from sie_online.contracts import TYPE_CODES
 
-CODE = {name: code for code, name in enumerate(EVENT_TYPES)}
 KINDS = ("clean", "misclick", "bots", "brushing")
 """What an event is in truth; an event's ``kind`` column is an index here."""
 
@@ -51,7 +50,7 @@ class EventColumns:
         n = len(time_ms)
         return cls(
             time_ms=time_ms.astype(np.int64),
-            etype=np.full(n, CODE[etype], np.uint8),
+            etype=np.full(n, TYPE_CODES[etype], np.uint8),
             user=user.astype(np.int64),
             item=item.astype(np.int64),
             session=session.astype(np.int64),
@@ -72,4 +71,4 @@ class EventColumns:
 
     def of_type(self, etype: str) -> EventColumns:
         """Rows of one event type."""
-        return self.take(self.etype == CODE[etype])
+        return self.take(self.etype == TYPE_CODES[etype])

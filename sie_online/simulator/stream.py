@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sie_online.contracts import EVENT_TYPES
+from sie_online.contracts import EVENT_TYPES, VIEW_CODE
 from sie_online.ingest.wire import Chunk, WireRecord
 from sie_online.simulator import noise
 from sie_online.simulator.behaviour import genuine
-from sie_online.simulator.columns import CODE, KINDS, EventColumns
+from sie_online.simulator.columns import KINDS, EventColumns
 from sie_online.simulator.malformed import Fields, malformed, malformed_line
 from sie_online.simulator.scenario import Scenario
 from sie_online.simulator.world import World, build
@@ -207,7 +207,7 @@ def simulate(scenario: Scenario) -> Simulation:
         session_ids=10_000 + rng.permutation(int(session.max()) + 1)[session],
         resent=resent,
         resend_after=np.minimum(resent + rng.exponential(RESEND_MEAN, len(resent)).astype(np.int64), n - 1),
-        broken_after=np.sort(rng.choice(np.flatnonzero(columns.etype == CODE["view"]), scenario.malformed)),
+        broken_after=np.sort(rng.choice(np.flatnonzero(columns.etype == VIEW_CODE), scenario.malformed)),
     )
 
 

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sie_online.contracts import CART_CODE, PURCHASE_CODE, VIEW_CODE
 from sie_online.metrics import auc
 from sie_online.recommender import CurvatureLogisticRegression
 from sie_online.simulator import Simulation
-from sie_online.simulator.columns import CODE, KINDS
+from sie_online.simulator.columns import KINDS
 
 BLOCK = 100  # events predicted before any of them is learned
 HELD_OUT = 0.3  # last share of the stream that is scored
@@ -121,12 +122,12 @@ def _lessons(simulation: Simulation) -> _Lessons:
     taught: list[tuple[int, float, int]] = []
     last_view: dict[tuple[int, int], int] = {}
     for event, (pair, etype, features) in enumerate(_behaviour(simulation)):
-        if etype == CODE["view"]:
+        if etype == VIEW_CODE:
             last_view[pair] = len(rows)
             taught.append((len(rows), 0.0, event))
             view_event.append(event)
             rows.append(encode(features)[0])
-        elif etype == CODE["purchase"] and pair in last_view:
+        elif etype == PURCHASE_CODE and pair in last_view:
             taught.append((last_view[pair], 1.0, event))
     row, label, at = (np.array(column) for column in zip(*taught, strict=True))
     return _Lessons(np.stack(rows), np.array(view_event), row, label, at)
@@ -154,7 +155,7 @@ def _behaviour(simulation: Simulation) -> Iterator[tuple[tuple[int, int], int, d
             },
         )
         last_ms[user] = at
-        if etype == CODE["view"]:
+        if etype == VIEW_CODE:
             seen[pair] = seen.get(pair, 0) + 1
-        elif etype == CODE["cart"]:
+        elif etype == CART_CODE:
             carted.add(pair)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from sie_online.contracts import VIEW_CODE
 from sie_online.importance.noise.explicit import user_explicit
 from sie_online.importance.noise.population import (
     NoiseConfig,
@@ -27,7 +28,7 @@ ACCOUNT_ROLE = 0
 
 DAY_MS = 86_400_000.0
 HOUR_MS = 3_600_000
-LAST_PASSIVE_TYPE = 1  # impressions and views ask nothing of anyone; clicks and later steps do
+LAST_PASSIVE_TYPE = VIEW_CODE  # impressions and views ask nothing of anyone; clicks and later steps do
 TRAIT_CAP = 6.0  # one trait alone cannot convict an account
 TRAIT_FLOOR = 0.05  # shares: smaller differences between accounts are no evidence, however uniform the population
 RATE_FLOOR = 0.25  # log events a day

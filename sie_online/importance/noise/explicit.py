@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from sie_online.contracts import RATING_CODE, RETURN_CODE
 from sie_online.importance.noise.population import NoiseConfig, standardise, track
 from sie_online.jit import kernel
 from sie_online.masks import has
 
-RETURN, RATING = 6, 7
 DWELL_ROW, RATING_ROW = 23, 24  # rows of the population's tables
 SIGNAL_CAP = 3.0  # robust deviations
 SIGNAL_FLOOR = 0.5  # log milliseconds; steps of a rating
@@ -79,14 +79,14 @@ def observe_explicit(cfg: NoiseConfig, user: Any, item: Any, population: Any, ev
     """Count what the event says outright."""
     alpha = 0.0
     beta = 0.0
-    if event.etype == RETURN:
+    if event.etype == RETURN_CODE:
         alpha = 1.0
         beta = -1.0
-    elif has(cfg.conversions, event.etype) and event.etype != RATING:
+    elif has(cfg.conversions, event.etype) and event.etype != RATING_CODE:
         beta = 1.0
     else:
-        row = RATING_ROW if event.etype == RATING else DWELL_ROW
-        value = event.rating if event.etype == RATING else log_dwell(event)
+        row = RATING_ROW if event.etype == RATING_CODE else DWELL_ROW
+        value = event.rating if event.etype == RATING_CODE else log_dwell(event)
         if abs(value) < math.inf:
             alpha = dissatisfaction(population, row, value)
             beta = 1.0 - alpha

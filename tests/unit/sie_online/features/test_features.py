@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sie_online.contracts import TYPE_CODES
 from sie_online.features import (
     CATEGORY_FIELDS,
     DENSE_NAMES,
@@ -30,8 +31,10 @@ from sie_online.features import (
     schema_hash,
 )
 from sie_online.features.bins import age_bin, bin_of, decayed, slot
-from sie_online.features.fields import CART, FAVORITE, PURCHASE, RATING, RETURN, VIEW
 
+VIEW, CART, FAVORITE, PURCHASE, RETURN, RATING = (
+    TYPE_CODES[name] for name in ("view", "cart", "favorite", "purchase", "return", "rating")
+)
 T0 = 1_700_000_000_000
 MINUTE, DAY = 60_000, 86_400_000
 CFG = FeatureConfig(dim=1 << 12)

@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sie_online.ingest.events import EVENT, HEARTBEAT_CODE
+from sie_online.contracts import HEARTBEAT_CODE
+from sie_online.ingest.events import EVENT
 from sie_online.settings import load
 from sie_online.shard.clock import (
     RECENT_EVENTS,
