@@ -7,7 +7,7 @@ Owns the counters' record fields, the bins, the hashing and the dense columns; o
 - ``fields``: the counters; ``bins``: the arithmetic that both share
 """
 
-from sie_online.features.extract import (
+from sie_online.features.columns import (
     DENSE_NAMES,
     FACTOR_COLUMNS,
     FEATURE_NAMES,
@@ -15,9 +15,8 @@ from sie_online.features.extract import (
     N_DENSE,
     N_FEATURES,
     as_dict,
-    extract,
-    schema_hash,
 )
+from sie_online.features.extract import extract, schema_hash
 from sie_online.features.fields import (
     CATEGORY_FIELDS,
     INTEREST_FIELDS,

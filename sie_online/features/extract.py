@@ -1,18 +1,16 @@
 """Reading: the features of one event, from what was known before it.
 
-One-hot columns (`FEATURE_NAMES`) become hashed indices; dense columns (`DENSE_NAMES`) stay numbers. Column 0 of the
-index space means *absent*: no position was logged, the event has no category, and so on; no model learns from it.
+Writes the columns that `sie_online.features.columns` names. Index 0 means *absent*: no position was logged, the event
+has no category, and so on; no model learns from it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from sie_online.features.bins import (
     COUNT,
@@ -30,63 +28,8 @@ from sie_online.features.bins import (
     elapsed_ms,
     slot,
 )
+from sie_online.features.columns import DENSE, DENSE_NAMES, FEATURE, FEATURE_NAMES
 from sie_online.jit import kernel
-
-FEATURE_NAMES = (
-    "event_type",
-    "pair_recency",  # times this user saw this item x time since
-    "pair_user_gap",  # the same x time since the user's last event
-    "pair_state",  # seen x in cart x favourite x bought
-    "pair_cart_age",
-    "pair_favorite_age",
-    "pair_age",  # seen x time since the first view
-    "last_event",  # type of the user's last event x same item x same category
-    "user_activity",  # views within a day x events in this session
-    "user_history",  # views x purchases, ever
-    "user_lift",  # conversion rate against everybody's
-    "interest",  # views x items of this category by this user
-    "interest_buy_age",
-    "category",
-    "item_lift",  # conversion rate x views
-    "item_actions",  # carts x purchases
-    "item_repeats",  # repeat views per user x users
-    "category_volume",  # views x purchases
-    "category_lift_seen",
-    "user_lift_seen",
-    "item_lift_seen",
-    "pace_seen",  # events within minutes x time since the last one x seen
-    "cart_gap",  # in cart x time since the user's last event x same item as then
-    "position",
-    "price",  # against the category's
-)
-N_FEATURES = len(FEATURE_NAMES)
-ID_FEATURES = ("category",)
-"""Columns that hold an id rather than a bin: their number of values has no bound."""
-
-# Few, and none of users or items: with those, factors learn a log by heart and forget its future (measured).
-FACTOR_FEATURES = ("pair_recency", "pair_state", "user_history", "category", "category_volume")
-FACTOR_COLUMNS = tuple(FEATURE_NAMES.index(name) for name in FACTOR_FEATURES)
-"""Columns whose pairs the recommender's factorisation machine models."""
-
-DENSE_NAMES = (
-    "pair_views",
-    "pair_gap",
-    "user_gap",
-    "in_cart",
-    "favorite",
-    "bought",
-    "user_lift",
-    "category_lift",
-    "item_lift",
-    "pace",
-    "activity",
-    "user_views",
-    "item_views",
-    "interest_views",
-    "position",
-    "price",
-)
-N_DENSE = len(DENSE_NAMES)
 
 # Views' worth of the population's rate that a user's, category's or item's own rate starts from.
 RATE_PRIOR = 30.0
@@ -124,18 +67,6 @@ def schema_hash() -> str:
         digest.update(name.encode() + edges.tobytes())
     digest.update(f"{SEEN_CAP} {POSITION_CAP} {RATE_PRIOR} {ITEM_PRIOR} {NEVER_S}".encode())
     return digest.hexdigest()
-
-
-def as_dict(idx: npt.NDArray[np.uint32], dense: npt.NDArray[np.float32]) -> dict[Hashable, Any]:
-    """One event's features for a classifier that takes dictionaries: dense columns, and 1.0 for every bin it is in.
-
-    Ids are left out: a plugged-in model may keep state for every key it meets.
-    """
-    features: dict[Hashable, Any] = {name: float(value) for name, value in zip(DENSE_NAMES, dense, strict=True)}
-    for name, index in zip(FEATURE_NAMES, idx, strict=True):
-        if index and name not in ID_FEATURES:
-            features[f"{name}={index}"] = 1.0
-    return features
 
 
 @kernel
@@ -192,30 +123,36 @@ def _context(cfg: Any, user: Any, item: Any, category: Any, pair: Any, populatio
 
 
 @kernel
+def _put(out: Any, column: int, value: Any, dim: int) -> None:
+    out[column] = slot(column, value, dim)
+
+
+@kernel
 def _pair_columns(c: Any, pair: Any, now: int, dim: int, out: Any) -> None:
     bought = 1 if pair.buy_s > 0 else 0
     state = (1 if pair.cart_s > 0 else 0) + (2 if pair.favorite_s > 0 else 0) + 4 * bought
-    out[1] = slot(1, c.seen * 16 + age_bin(now, pair.last_ms), dim)
-    out[2] = slot(2, c.seen * 16 + c.user_gap, dim)
-    out[3] = slot(3, min(c.seen, 3) * 8 + state, dim)
-    out[4] = slot(4, age_bin(now, np.int64(pair.cart_s) * 1000) * 2 + bought, dim)
-    out[5] = slot(5, age_bin(now, np.int64(pair.favorite_s) * 1000) * 2 + bought, dim)
-    out[6] = slot(6, c.seen * 16 + age_bin(now, np.int64(pair.first_s) * 1000), dim)
-    out[22] = slot(22, (1 if pair.cart_s > 0 else 0) * 32 + c.user_gap * 2 + c.same_item, dim)
+    _put(out, FEATURE.pair_recency, c.seen * 16 + age_bin(now, pair.last_ms), dim)
+    _put(out, FEATURE.pair_user_gap, c.seen * 16 + c.user_gap, dim)
+    _put(out, FEATURE.pair_state, min(c.seen, 3) * 8 + state, dim)
+    _put(out, FEATURE.pair_cart_age, age_bin(now, np.int64(pair.cart_s) * 1000) * 2 + bought, dim)
+    _put(out, FEATURE.pair_favorite_age, age_bin(now, np.int64(pair.favorite_s) * 1000) * 2 + bought, dim)
+    _put(out, FEATURE.pair_age, c.seen * 16 + age_bin(now, np.int64(pair.first_s) * 1000), dim)
+    _put(out, FEATURE.cart_gap, (1 if pair.cart_s > 0 else 0) * 32 + c.user_gap * 2 + c.same_item, dim)
 
 
 @kernel
 def _user_columns(c: Any, user: Any, interest: Any, now: int, dim: int, out: Any) -> None:
     lift = bin_of(c.user_lift, LIFT)
     seen = min(c.seen, 3)
-    out[7] = slot(7, user.last_etype * 4 + c.same_item * 2 + c.same_category, dim)
-    out[8] = slot(8, bin_of(c.activity, VOLUME) * 16 + bin_of(float(c.session_events), COUNT), dim)
-    out[9] = slot(9, bin_of(float(user.n_views), VOLUME) * 16 + bin_of(float(user.n_buys), COUNT), dim)
-    out[10] = slot(10, lift, dim)
-    out[11] = slot(11, bin_of(float(interest.n_views), COUNT) * 16 + bin_of(float(interest.n_items), COUNT), dim)
-    out[12] = slot(12, age_bin(now, np.int64(interest.buy_s) * 1000), dim)
-    out[19] = slot(19, lift * 4 + seen, dim)
-    out[21] = slot(21, (bin_of(c.pace, PACE) * 16 + c.user_gap) * 4 + seen, dim)
+    interest_views = bin_of(float(interest.n_views), COUNT)
+    _put(out, FEATURE.last_event, user.last_etype * 4 + c.same_item * 2 + c.same_category, dim)
+    _put(out, FEATURE.user_activity, bin_of(c.activity, VOLUME) * 16 + bin_of(float(c.session_events), COUNT), dim)
+    _put(out, FEATURE.user_history, bin_of(float(user.n_views), VOLUME) * 16 + bin_of(float(user.n_buys), COUNT), dim)
+    _put(out, FEATURE.user_lift, lift, dim)
+    _put(out, FEATURE.interest, interest_views * 16 + bin_of(float(interest.n_items), COUNT), dim)
+    _put(out, FEATURE.interest_buy_age, age_bin(now, np.int64(interest.buy_s) * 1000), dim)
+    _put(out, FEATURE.user_lift_seen, lift * 4 + seen, dim)
+    _put(out, FEATURE.pace_seen, (bin_of(c.pace, PACE) * 16 + c.user_gap) * 4 + seen, dim)
 
 
 @kernel
@@ -223,13 +160,14 @@ def _item_columns(c: Any, item: Any, category_key: Any, dim: int, out: Any) -> N
     lift = bin_of(c.item_lift, LIFT)
     seen = min(c.seen, 3)
     repeats = (item.n_repeats + 0.5) / (item.n_users + 2.0)
-    out[13] = slot(13, category_key, dim) if category_key != 0 else 0
-    out[14] = slot(14, lift * 16 + bin_of(c.item_views, COUNT), dim)
-    out[15] = slot(15, bin_of(c.item_carts, COUNT) * 16 + bin_of(c.item_buys, COUNT), dim)
-    out[16] = slot(16, bin_of(repeats, REPEAT) * 16 + bin_of(float(item.n_users), COUNT), dim)
-    out[17] = slot(17, bin_of(c.category_views, VOLUME) * 16 + bin_of(c.category_buys, COUNT), dim)
-    out[18] = slot(18, bin_of(c.category_lift, LIFT) * 4 + seen, dim)
-    out[20] = slot(20, lift * 4 + seen, dim)
+    if category_key != 0:
+        _put(out, FEATURE.category, category_key, dim)
+    _put(out, FEATURE.item_lift, lift * 16 + bin_of(c.item_views, COUNT), dim)
+    _put(out, FEATURE.item_actions, bin_of(c.item_carts, COUNT) * 16 + bin_of(c.item_buys, COUNT), dim)
+    _put(out, FEATURE.item_repeats, bin_of(repeats, REPEAT) * 16 + bin_of(float(item.n_users), COUNT), dim)
+    _put(out, FEATURE.category_volume, bin_of(c.category_views, VOLUME) * 16 + bin_of(c.category_buys, COUNT), dim)
+    _put(out, FEATURE.category_lift_seen, bin_of(c.category_lift, LIFT) * 4 + seen, dim)
+    _put(out, FEATURE.item_lift_seen, lift * 4 + seen, dim)
 
 
 @kernel
@@ -239,22 +177,22 @@ def _log_seconds(now: int, then_ms: int) -> float:
 
 @kernel
 def _dense_columns(c: Any, user: Any, pair: Any, interest: Any, now: int, out: Any) -> None:
-    out[0] = math.log1p(float(pair.n_views))
-    out[1] = _log_seconds(now, pair.last_ms)
-    out[2] = _log_seconds(now, user.last_ms)
-    out[3] = 1.0 if pair.cart_s > 0 else 0.0
-    out[4] = 1.0 if pair.favorite_s > 0 else 0.0
-    out[5] = 1.0 if pair.buy_s > 0 else 0.0
-    out[6] = c.user_lift
-    out[7] = c.category_lift
-    out[8] = c.item_lift
-    out[9] = math.log1p(c.pace)
-    out[10] = math.log1p(c.activity)
-    out[11] = math.log1p(float(user.n_views))
-    out[12] = math.log1p(c.item_views)
-    out[13] = math.log1p(float(interest.n_views))
-    out[14] = math.log1p(c.position) if c.position == c.position else 0.0
-    out[15] = c.price if c.price == c.price else 0.0
+    out[DENSE.pair_views] = math.log1p(float(pair.n_views))
+    out[DENSE.pair_gap] = _log_seconds(now, pair.last_ms)
+    out[DENSE.user_gap] = _log_seconds(now, user.last_ms)
+    out[DENSE.in_cart] = 1.0 if pair.cart_s > 0 else 0.0
+    out[DENSE.favorite] = 1.0 if pair.favorite_s > 0 else 0.0
+    out[DENSE.bought] = 1.0 if pair.buy_s > 0 else 0.0
+    out[DENSE.user_lift] = c.user_lift
+    out[DENSE.category_lift] = c.category_lift
+    out[DENSE.item_lift] = c.item_lift
+    out[DENSE.pace] = math.log1p(c.pace)
+    out[DENSE.activity] = math.log1p(c.activity)
+    out[DENSE.user_views] = math.log1p(float(user.n_views))
+    out[DENSE.item_views] = math.log1p(c.item_views)
+    out[DENSE.interest_views] = math.log1p(float(interest.n_views))
+    out[DENSE.position] = math.log1p(c.position) if c.position == c.position else 0.0
+    out[DENSE.price] = c.price if c.price == c.price else 0.0
 
 
 @kernel
@@ -278,10 +216,13 @@ def extract(
     c = _context(cfg, user, item, category, pair, population, event)
     now = event.time_ms
     dim = cfg.dim
-    idx_out[0] = slot(0, event.etype, dim)
+    idx_out[:] = 0
+    _put(idx_out, FEATURE.event_type, event.etype, dim)
     _pair_columns(c, pair, now, dim, idx_out)
     _user_columns(c, user, interest, now, dim, idx_out)
     _item_columns(c, item, event.category_key, dim, idx_out)
-    idx_out[23] = slot(23, min(np.int64(c.position), POSITION_CAP), dim) if c.position == c.position else 0
-    idx_out[24] = slot(24, bin_of(c.price, PRICE), dim) if c.price == c.price else 0
+    if c.position == c.position:
+        _put(idx_out, FEATURE.position, min(np.int64(c.position), POSITION_CAP), dim)
+    if c.price == c.price:
+        _put(idx_out, FEATURE.price, bin_of(c.price, PRICE), dim)
     _dense_columns(c, user, pair, interest, now, dense_out)
