@@ -298,7 +298,7 @@ def _open_view(
     hot, cold, overlay = views.hot[place], views.cold[place], views.overlay[place]
     hot.time_ms, hot.offset, hot.pair_key = event.time_ms, event.offset, slots.pair_key
     hot.heard_ms = heard_ms(state.clock[0], event.time_ms, event.now_ms, patience_ms)
-    hot.probability, hot.weight = estimates.p, estimates.weight
+    hot.probability = estimates.p
     hot.user_slot, hot.item_slot = slots.user, slots.item
     cold.user_key, cold.item_key, cold.category_key = event.user_key, event.item_key, event.category_key
     cold.etype = event.etype

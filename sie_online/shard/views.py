@@ -1,6 +1,6 @@
 """Open views: samples that await their label, oldest first, in a ring that grows to a bound.
 
-A view is appended once and never changes: its *hot* part (64 bytes) stays in memory, its *cold* part (ids, features,
+A view is appended once and never changes: its *hot* part (56 bytes) stays in memory, its *cold* part (ids, features,
 scores, factors) lies in an unlinked scratch file that the kernels read through the page cache. Only the *overlay*
 (label, revision) is mutable. Views are named by their sequence number; ``head`` (oldest open) and ``tail`` (next) live
 in the shard's counters.
@@ -33,7 +33,6 @@ HOT = np.dtype(
         ("pair_key", "u8"),
         ("previous", "i8"),
         ("probability", "f8"),
-        ("weight", "f8"),
         ("user_slot", "i4"),
         ("item_slot", "i4"),
     ]
@@ -199,7 +198,7 @@ def wipe(views: Any, view: int, nothing: Any) -> None:
     hot, cold = views.hot[at], views.cold[at]
     for step in range(cold.event_bytes + cold.item_bytes):
         views.ids[(cold.ids_at + step) & (views.ids.shape[0] - 1)] = 0
-    hot.offset, hot.pair_key, hot.probability, hot.weight, hot.user_slot, hot.item_slot = 0, 0, 0.0, 0.0, 0, 0
+    hot.offset, hot.pair_key, hot.probability, hot.user_slot, hot.item_slot = 0, 0, 0.0, 0, 0
     cold.user_key, cold.item_key, cold.category_key, cold.etype = 0, 0, 0, 0
     cold.event_bytes, cold.item_bytes = 0, 0
     cold.p_uniform, cold.p_weighted, cold.learn_weight = 0.0, 0.0, 0.0
