@@ -3,14 +3,16 @@
 ``Shard`` is the whole public surface; a shard is a pure function of its partition's records. No clock, no socket, no
 file: who owns it, and where its state is kept, is ``streams``' business.
 
-- ``core``: ``Shard``; ``loop``: one pass over a batch in event order; ``external``: the same around a River classifier
+- ``core``: ``Shard``, and in ``figures`` how it stands
+- ``loop``: one pass over a batch in event order; ``estimate``: one event in it; ``external``: with a River classifier
 - ``labels``: what becomes of open views; ``erase``: a user forgotten; ``emit``, ``output``, ``gathering``: what is said
 - ``state``: all arrays together: ``slots`` and ``entities``, ``views``, ``dedupe``, ``clock``
 - ``snapshot``: the state as pieces; ``layout``: what their bytes mean
 - ``schedule``: model versions and their offsets; ``pooled``: what the other shards have learned
 """
 
-from sie_online.shard.core import RecordCounts, Shard, ShardOutput, ShardStats, warm_up
+from sie_online.shard.core import Shard, ShardOutput, warm_up
+from sie_online.shard.figures import RecordCounts, ShardStats
 from sie_online.shard.gathering import Gathered
 from sie_online.shard.layout import Layout
 from sie_online.shard.snapshot import Snapshot

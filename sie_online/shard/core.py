@@ -23,6 +23,7 @@ from sie_online.settings import Settings
 from sie_online.shard import snapshot
 from sie_online.shard.clock import end_ms, now_ms
 from sie_online.shard.external import External
+from sie_online.shard.figures import RecordCounts, ShardStats, counts_between
 from sie_online.shard.gathering import Gathered, Gathering
 from sie_online.shard.layout import layout_of
 from sie_online.shard.loop import Texts, run
@@ -41,26 +42,6 @@ MAX_GATHERED = 2_048
 
 
 @dataclass(frozen=True, slots=True)
-class RecordCounts:
-    """What became of records, by event type in the order of ``EVENT_TYPES``."""
-
-    weighted: tuple[int, ...]
-    duplicates: tuple[int, ...]
-    heartbeats: int
-    dead_letters: int
-    settled_negative: int
-    settled_positive: int
-    settled_early: int
-    erasures: int = 0
-    attributes_dropped: int = 0
-
-    @property
-    def events_in(self) -> int:
-        """Records accounted for: weighted + duplicates + heartbeats + erasures + dead letters."""
-        return sum(self.weighted) + sum(self.duplicates) + self.heartbeats + self.erasures + self.dead_letters
-
-
-@dataclass(frozen=True, slots=True)
 class ShardOutput:
     """A bounded part of what a record batch gave rise to, in order; ``gathered`` perhaps from earlier ones, too."""
 
@@ -70,20 +51,6 @@ class ShardOutput:
     counts: RecordCounts
     last: bool
     """Whether the record batch ends with it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ShardStats:
-    """A shard at a glance, for metrics; counts are since the shard began."""
-
-    clock_ms: int
-    open_views: int
-    entities: dict[str, int]
-    weight_edges: tuple[float, ...]
-    weight_counts: tuple[int, ...]
-    effective_share: float
-    strength: float
-    counts: RecordCounts
 
 
 class Shard:
@@ -283,7 +250,7 @@ class Shard:
             weight_counts=tuple(counters["weight_bins"].tolist()),
             effective_share=float(effective_share(state.population[0])),
             strength=self._settings.guard.strength,
-            counts=_counts(np.zeros(1, COUNTERS)[0], counters, self.dead_letters, self.attributes_dropped),
+            counts=counts_between(np.zeros(1, COUNTERS)[0], counters, self.dead_letters, self.attributes_dropped),
         )
 
     def close(self) -> None:
@@ -325,7 +292,7 @@ class Shard:
             weights=self._renderer.weights(self._out, self.generation, version),
             gathered=self._nothing if gather and self.waiting < MAX_GATHERED else self.gathered(),
             dead_letters=dead,
-            counts=_counts(before, self._state.counters[0], len(dead), dropped),
+            counts=counts_between(before, self._state.counters[0], len(dead), dropped),
             last=last,
         )
 
@@ -338,24 +305,6 @@ def _texts(events: EventBatch) -> Texts:
         events.user_id.data,
         events.item_id.offsets,
         events.item_id.data,
-    )
-
-
-def _counts(before: np.void, after: np.void, dead_letters: int, dropped: int) -> RecordCounts:
-    def moved(name: str) -> Any:
-        return after[name] - before[name]
-
-    negative, positive = moved("settled").tolist()
-    return RecordCounts(
-        weighted=tuple(moved("weighted").tolist()),
-        duplicates=tuple(moved("duplicates").tolist()),
-        heartbeats=int(moved("heartbeats")),
-        dead_letters=dead_letters,
-        settled_negative=negative,
-        settled_positive=positive,
-        settled_early=int(moved("settled_early")),
-        erasures=int(moved("erasures")),
-        attributes_dropped=dropped,
     )
 
 

@@ -8,25 +8,20 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from sie_online.contracts import ERASE_CODE, HEARTBEAT_CODE, RETURN_CODE
-from sie_online.features import extract
 from sie_online.features import observe as observe_features
 from sie_online.hashing import combine
-from sie_online.importance import factors
-from sie_online.importance.factor import POSITIVE, UNKNOWN, Entities, Moment
-from sie_online.importance.noise import assess
+from sie_online.importance.factor import UNKNOWN
 from sie_online.importance.noise import observe as observe_noise
-from sie_online.importance.weight import learning_weight, observe_weight
 from sie_online.jit import kernel
 from sie_online.masks import has
-from sie_online.recommender.kernels import UNIFORM, WEIGHTED, learn, note_usage, predict
+from sie_online.recommender.kernels import UNIFORM, WEIGHTED, learn
 from sie_online.shard.clock import Belief, beat, hear, heard_ms
 from sie_online.shard.dedupe import contains, remember
-from sie_online.shard.emit import Statement, ids_of_event, write_statement
+from sie_online.shard.emit import ids_of_event
 from sie_online.shard.entities import CATEGORY, ITEM, USER, count, statement_due
 from sie_online.shard.erase import forget_user
+from sie_online.shard.estimate import Estimates, Slots, estimate, extract_features, find
 from sie_online.shard.labels import (
     convert_pair,
     convert_view,
@@ -36,12 +31,8 @@ from sie_online.shard.labels import (
     settle_oldest,
 )
 from sie_online.shard.output import DONE, GROW, has_room
-from sie_online.shard.slots import slot_of
 from sie_online.shard.state import WEIGHT_EDGES
 from sie_online.shard.views import link, store_text
-
-NO_CATEGORY = np.uint64(1)
-"""Key of the slot that events without a category share."""
 
 
 class Texts(NamedTuple):
@@ -53,30 +44,6 @@ class Texts(NamedTuple):
     user_ids: Any
     item_at: Any
     item_ids: Any
-
-
-class Slots(NamedTuple):
-    """Where the records of one event's entities are."""
-
-    user: int
-    item: int
-    category: int
-    pair: int
-    interest: int
-    pair_key: Any
-
-
-class Estimates(NamedTuple):
-    """What is published of an event at once."""
-
-    p_uniform: float
-    p_weighted: float
-    p: float
-    feature_score: float
-    uncertainty: float
-    noise: float
-    weight: float
-    learn_weight: float
 
 
 @kernel
@@ -118,8 +85,8 @@ def features_of(cfg: Any, state: Any, event: Any) -> bool:
     _hear(
         cfg.belief, state.clock[0], state.population[0], event, ordinal
     )  # `run` does it again, and it changes nothing
-    slots = _find(state, event, ordinal)
-    _extract(cfg, state, event, slots)
+    slots = find(state, event, ordinal)
+    extract_features(cfg, state, event, slots)
     return True
 
 
@@ -128,22 +95,6 @@ def _hear(belief: Belief, clock: Any, population: Any, event: Any, ordinal: int)
     """Take the event's time in. What was counted at times that then turned out wrong is taken back to the clock's."""
     event.now_ms = hear(belief, clock, event.time_ms, event.user_key, ordinal)
     population.clock_ms = min(population.clock_ms, clock.event_ms)
-
-
-@kernel
-def _extract(cfg: Any, state: Any, event: Any, slots: Slots) -> None:
-    extract(
-        cfg.features,
-        state.users.rows[slots.user],
-        state.items.rows[slots.item],
-        state.categories.rows[slots.category],
-        state.pairs.rows[slots.pair],
-        state.interests.rows[slots.interest],
-        state.population[0],
-        event,
-        state.scratch.features,
-        state.scratch.dense,
-    )
 
 
 @kernel
@@ -189,9 +140,9 @@ def _process(cfg: Any, state: Any, event: Any, texts: Any, at: int, out: Any) ->
     counters.events += 1
     counters.weighted[event.etype] += 1
     remember(state.dedupe, event.event_key, counters.events - 1)
-    slots = _find(state, event, counters.events)
+    slots = find(state, event, counters.events)
     ids_of_event(out, texts, at)
-    estimates = _estimate(cfg, state, event, slots, out)
+    estimates = estimate(cfg, state, event, slots, out)
     sample = has(cfg.samples, event.etype)
     _count_weight(counters, estimates.weight)
     if sample:
@@ -200,84 +151,6 @@ def _process(cfg: Any, state: Any, event: Any, texts: Any, at: int, out: Any) ->
     _count_event(cfg, state, event, at, slots, estimates, out)
     _attribute(cfg, state, event, slots, sample, out)
     _touch(state, slots, event)
-
-
-@kernel
-def _find(state: Any, event: Any, ordinal: int) -> Slots:
-    category_key = max(event.category_key, NO_CATEGORY)
-    pair_key = combine(event.user_key, event.item_key)
-    slots = Slots(
-        slot_of(state.users, event.user_key, ordinal),
-        slot_of(state.items, event.item_key, ordinal),
-        slot_of(state.categories, category_key, ordinal),
-        slot_of(state.pairs, pair_key, ordinal),
-        slot_of(state.interests, combine(event.user_key, category_key), ordinal),
-        pair_key,
-    )
-    state.pairs.rows[slots.pair].user_key = state.interests.rows[slots.interest].user_key = event.user_key
-    return slots
-
-
-@kernel
-def _estimate(cfg: Any, state: Any, event: Any, slots: Slots, out: Any) -> Estimates:
-    """Predict, assess, weigh and state an event before anything is learned from it."""
-    scratch, population, s = state.scratch, state.population[0], cfg.weight.strength
-    _extract(cfg, state, event, slots)
-    uniform = predict(cfg.model, state.model, UNIFORM, scratch.features)
-    weighted = predict(cfg.model, state.model, WEIGHTED, scratch.features)
-    sample, converts = has(cfg.samples, event.etype), has(cfg.conversions, event.etype)
-    if sample:
-        note_usage(state.model, UNIFORM)
-        note_usage(state.model, WEIGHTED)
-    p_uniform, p_weighted = uniform.probability, weighted.probability
-    if cfg.external:
-        p_uniform, p_weighted = scratch.external[UNIFORM], scratch.external[WEIGHTED]
-    p = (1.0 - s) * p_uniform + s * p_weighted
-    feature_score = (1.0 - s) * uniform.feature_score + s * weighted.feature_score
-    uncertainty = (1.0 - s) * uniform.uncertainty + s * weighted.uncertainty
-    noise = _assess(cfg, state, event, slots)
-    moment = Moment(
-        is_sample=sample or converts,
-        etype=cfg.sample_type if converts else int(event.etype),
-        user_key=event.user_key,
-        item_key=event.item_key,
-        category_key=event.category_key,
-        label=POSITIVE if converts else UNKNOWN,
-        matured=False,
-        probability=p,
-        error=1.0 - p if converts else np.nan,
-        feature_score=feature_score,
-        noise_probability=noise,
-        kept=scratch.kept[0],
-        dense=scratch.dense,
-    )
-    statement = Statement(
-        open_view=state.counters[0].tail if sample else -1,
-        offset=event.offset,
-        etype=int(event.etype),
-        event_time_ms=event.time_ms,
-        published_ms=event.time_ms,
-        revision=0,
-        final=not sample,
-        uncertainty=uncertainty,
-    )
-    weight = write_statement(cfg, state, out, statement, moment)
-    learn_weight = learning_weight(cfg.weight, population, scratch.factors)
-    if moment.is_sample:
-        observe_weight(population, scratch.factors)
-    factors.observe(cfg.factors, population, moment)
-    return Estimates(p_uniform, p_weighted, p, feature_score, uncertainty, noise, weight, learn_weight)
-
-
-@kernel
-def _assess(cfg: Any, state: Any, event: Any, slots: Slots) -> float:
-    """P(noise) of the event; what its factors will need later is left in the scratch."""
-    user, item = state.users.rows[slots.user], state.items.rows[slots.item]
-    category = state.categories.rows[slots.category]
-    pair, interest, population = state.pairs.rows[slots.pair], state.interests.rows[slots.interest], state.population[0]
-    kept = state.scratch.kept[0]
-    factors.remember(cfg.factors, population, Entities(user, item, category, pair, interest), kept)
-    return float(assess(cfg.factors.noise, user, item, category, pair, interest, population, event, kept))
 
 
 @kernel
