@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from sie_online.importance.factor import UNKNOWN, Entities, Factor, Learned, Moment, Need
+from sie_online.importance.factor import UNKNOWN, EntityRecords, Factor, Learned, Moment, Need
 from sie_online.jit import kernel
 from sie_online.settings import Settings
 
@@ -52,7 +52,7 @@ def log_weight(cfg: BalanceConfig, learned: Learned, moment: Moment) -> float:
 
 
 @kernel
-def remember(cfg: BalanceConfig, population: Any, entities: Entities, kept: Any) -> None:
+def remember(cfg: BalanceConfig, population: Any, entities: EntityRecords, kept: Any) -> None:
     """Keep what the event's category was worth."""
     kept.group_log_weight = group_log_weight(population, entities.category, cfg.group_share) if cfg.on else 0.0
 

@@ -59,7 +59,7 @@ class Learned(NamedTuple):
     net: Any  # the importance net's arrays
 
 
-class Entities(NamedTuple):
+class EntityRecords(NamedTuple):
     """Records of those who take part in an event, before it is counted."""
 
     user: Any

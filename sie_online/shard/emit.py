@@ -12,7 +12,7 @@ from sie_online.jit import kernel
 from sie_online.shard.views import load_text
 
 
-class Statement(NamedTuple):
+class StatementHead(NamedTuple):
     """Which statement it is, beside what it is about (`importance.factor.Moment`)."""
 
     open_view: int  # sequence number of the open view, -1 for a record that is no sample
@@ -26,7 +26,7 @@ class Statement(NamedTuple):
 
 
 @kernel
-def write_statement(cfg: Any, state: Any, out: Any, statement: Statement, moment: Moment) -> float:
+def write_statement(cfg: Any, state: Any, out: Any, statement: StatementHead, moment: Moment) -> float:
     """Weigh an event as it is known at ``moment`` and append the row that says so; the weight.
 
     Its ids must have been written by `ids_of_event` or `ids_of_view`. Its factors are left in the scratch.

@@ -12,13 +12,13 @@ import numpy as np
 from sie_online.features import extract
 from sie_online.hashing import combine
 from sie_online.importance import factors
-from sie_online.importance.factor import POSITIVE, UNKNOWN, Entities, Moment
+from sie_online.importance.factor import POSITIVE, UNKNOWN, EntityRecords, Moment
 from sie_online.importance.noise import assess
 from sie_online.importance.weight import learning_weight, observe_weight
 from sie_online.jit import kernel
 from sie_online.masks import has
 from sie_online.recommender.kernels import UNIFORM, WEIGHTED, note_usage, predict
-from sie_online.shard.emit import Statement, write_statement
+from sie_online.shard.emit import StatementHead, write_statement
 from sie_online.shard.slots import slot_of
 
 NO_CATEGORY = np.uint64(1)
@@ -116,7 +116,7 @@ def estimate(cfg: Any, state: Any, event: Any, slots: Slots, out: Any) -> Estima
         kept=scratch.kept[0],
         dense=scratch.dense,
     )
-    statement = Statement(
+    statement = StatementHead(
         open_view=state.counters[0].tail if sample else -1,
         offset=event.offset,
         etype=int(event.etype),
@@ -141,5 +141,5 @@ def _assess(cfg: Any, state: Any, event: Any, slots: Slots) -> float:
     category = state.categories.rows[slots.category]
     pair, interest, population = state.pairs.rows[slots.pair], state.interests.rows[slots.interest], state.population[0]
     kept = state.scratch.kept[0]
-    factors.remember(cfg.factors, population, Entities(user, item, category, pair, interest), kept)
+    factors.remember(cfg.factors, population, EntityRecords(user, item, category, pair, interest), kept)
     return float(assess(cfg.factors.noise, user, item, category, pair, interest, population, event, kept))

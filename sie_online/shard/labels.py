@@ -18,7 +18,7 @@ from sie_online.importance.weight import learning_weight
 from sie_online.jit import kernel
 from sie_online.recommender.kernels import TWINS, UNIFORM, learn, take_back
 from sie_online.shard.clock import is_known, now_ms, waits_from
-from sie_online.shard.emit import Statement, ids_of_view, write_settled, write_statement
+from sie_online.shard.emit import StatementHead, ids_of_view, write_settled, write_statement
 from sie_online.shard.output import has_room
 from sie_online.shard.views import newest_of, next_older
 
@@ -173,7 +173,7 @@ def revise(cfg: Any, state: Any, out: Any, view: int, published_ms: int, final: 
         kept=scratch.kept[0],
         dense=scratch.dense,
     )
-    statement = Statement(
+    statement = StatementHead(
         open_view=view,
         offset=hot.offset,
         etype=int(cold.etype),
