@@ -21,7 +21,7 @@ from typing import Annotated, Literal, NamedTuple, TypeVar
 import msgspec
 from msgspec import Meta
 
-from sie_online.contracts import BUILTIN_MODEL
+from sie_online.contracts import BUILTIN_MODEL, INT64_MAX, PARTITION_MAX
 
 NET = "net"
 """The importance net."""
@@ -31,14 +31,13 @@ MODELS = (NET, PRIORS)
 
 VALUE_BYTES = 1 << 20
 """A manifest takes some 3 kB; longer values are not parsed."""
-INT64 = (1 << 63) - 1
 
 _CURRENT = "current"
 
 Reason = Literal["publish", "rollback"]
-Number = Annotated[int, Meta(ge=1, le=INT64)]
-Offset = Annotated[int, Meta(ge=0, le=INT64)]
-Partition = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)]
+Number = Annotated[int, Meta(ge=1, le=INT64_MAX)]
+Offset = Annotated[int, Meta(ge=0, le=INT64_MAX)]
+Partition = Annotated[int, Meta(ge=0, le=PARTITION_MAX)]
 Version = Annotated[str, Meta(pattern=r"\A[0-9A-Za-z]{1,64}\Z")]
 """A ULID or ``builtin``; it becomes part of a file's name."""
 
@@ -53,7 +52,7 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     offsets: dict[Partition, Offset]
     """First offset per input partition; 0 where a partition is not named."""
     reason: Reason
-    created_at_ms: Annotated[int, Meta(ge=0, le=INT64)]
+    created_at_ms: Annotated[int, Meta(ge=0, le=INT64_MAX)]
 
     def offset(self, partition: int) -> int:
         """First offset of ``partition`` to which this applies."""

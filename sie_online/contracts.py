@@ -32,6 +32,15 @@ VIEW_CODE, CART_CODE, FAVORITE_CODE, PURCHASE_CODE, RETURN_CODE, RATING_CODE, HE
 )
 """Those that code asks for by name; a heartbeat's and an erasure's are above all events'."""
 
+FIRST_MS = 86_400_000
+"""1970-01-02: no setting of ``limits.earliest`` admits less, and 0 is no time to a clock."""
+LAST_MS = 253_402_300_799_000
+"""The year 9999: whatever lies beyond does not fit a calendar."""
+POSITION_MAX = 1_000_000
+"""No list is as long."""
+PARTITION_MAX, INT64_MAX = (1 << 31) - 1, (1 << 63) - 1
+"""What Kafka has room for: partitions are 32-bit numbers, offsets and times 64-bit ones."""
+
 
 class FactorColumn(NamedTuple):
     """One additive part of log weight, published as ``f_<name>``.

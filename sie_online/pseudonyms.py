@@ -30,6 +30,11 @@ class Pseudonyms:
         return hmac.new(self._key, text, hashlib.sha256).hexdigest().encode()
 
 
+def longest_id(settings: Settings) -> int:
+    """Bytes of the longest id that is published: as it came, or hidden."""
+    return max(settings.limits.id_bytes, HEX_BYTES)
+
+
 def pseudonyms(settings: Settings) -> Pseudonyms | None:
     """Those of this deployment; None if ids are published as they came.
 

@@ -13,6 +13,7 @@ from sie_online.client.connection import settings_at
 from sie_online.client.reader import Message, TopicReader
 from sie_online.client.rows import Place, place
 from sie_online.client.unreadable import Unreadable
+from sie_online.contracts import INT64_MAX, PARTITION_MAX
 from sie_online.errors import MessageError
 from sie_online.settings import Settings
 
@@ -20,7 +21,6 @@ KINDS = ("user", "item", "category")
 
 VALUE_BYTES = 1 << 16
 """A statement takes some 200 bytes; longer values are not parsed."""
-PARTITION_MAX, COUNT_MAX = (1 << 31) - 1, (1 << 63) - 1
 
 JEFFREYS = 0.5  # Beta(1/2, 1/2): intervals have close to their nominal coverage even after few events
 
@@ -206,12 +206,12 @@ def parse_statement(value: bytes) -> Statement:
     try:
         fields = json.loads(value)
         return Statement(
-            n_events=_whole(fields["n_events"], COUNT_MAX),
+            n_events=_whole(fields["n_events"], INT64_MAX),
             sum_weight=_finite(fields["sum_weight"]),
             noise_alpha=_finite(fields["noise_alpha"]),
             noise_beta=_finite(fields["noise_beta"]),
             source_partition=_whole(fields["source_partition"], PARTITION_MAX),
-            source_offset=_whole(fields["source_offset"], COUNT_MAX),
+            source_offset=_whole(fields["source_offset"], INT64_MAX),
             model_version=_text(fields["model_version"]),
         )
     except KeyError as error:
@@ -227,7 +227,7 @@ def _whole(value: Any, most: int) -> int:
 
 
 def _finite(value: Any) -> float:
-    if type(value) not in (int, float) or not abs(value) <= COUNT_MAX:
+    if type(value) not in (int, float) or not abs(value) <= INT64_MAX:
         raise ValueError("a sum is not finite")
     return float(value)
 

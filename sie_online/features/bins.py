@@ -67,6 +67,12 @@ def decayed(value: float, elapsed: float, half_life_ms: float) -> float:
 
 
 @kernel
+def is_price(price: float) -> bool:
+    """Whether a price is known, and one of which a logarithm can be taken."""
+    return 0.0 < price < math.inf
+
+
+@kernel
 def mixed(x: Any) -> Any:
     """A well spread 64-bit hash of a 64-bit integer (the finaliser of SplitMix64, Steele et al., OOPSLA'14)."""
     x = np.uint64(x)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sie_online.contracts import POSITION_MAX
 from sie_online.features.bins import (
     COUNT,
     EDGES,
@@ -26,6 +27,7 @@ from sie_online.features.bins import (
     bin_of,
     decayed,
     elapsed_ms,
+    is_price,
     slot,
 )
 from sie_online.features.columns import DENSE, DENSE_NAMES, FEATURE, FEATURE_NAMES
@@ -34,7 +36,6 @@ from sie_online.jit import kernel
 # Views' worth of the population's rate that a user's, category's or item's own rate starts from.
 RATE_PRIOR = 30.0
 ITEM_PRIOR = 20.0
-POSITION_MAX = 1e9  # no list is as long
 NEVER_S = 30.0 * 86_400.0  # a dense gap that never ended: longer than any attribution window
 
 
@@ -72,13 +73,13 @@ def schema_hash() -> str:
 @kernel
 def _slot_number(position: float) -> float:
     """The logged position; NaN where there is none that makes sense."""
-    return position if 0.0 <= position < POSITION_MAX else math.nan
+    return position if 0.0 <= position <= POSITION_MAX else math.nan
 
 
 @kernel
 def _relative_price(price: float, category: Any) -> float:
     """Log of the price against the category's running mean; NaN where either is unknown."""
-    if not (0.0 < price < math.inf) or category.n_priced == 0:
+    if not is_price(price) or category.n_priced == 0:
         return math.nan
     return float(math.log(price) - category.log_price)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sie_online.contracts import CART_CODE, FAVORITE_CODE, RETURN_CODE
-from sie_online.features.bins import decayed, elapsed_ms
+from sie_online.features.bins import decayed, elapsed_ms, is_price
 from sie_online.jit import kernel
 from sie_online.masks import has
 
@@ -76,7 +76,7 @@ def _give_back(user: Any, item: Any, category: Any, population: Any) -> None:
 
 @kernel
 def _note_price(category: Any, price: float) -> None:
-    if 0.0 < price < math.inf:
+    if is_price(price):
         category.n_priced = min(np.int64(category.n_priced) + 1, PRICE_MEMORY)
         category.log_price += (math.log(price) - category.log_price) / category.n_priced
 

@@ -29,7 +29,7 @@ from sie_online.ingest.parser import CATEGORY_ID, EVENT_ID, IDS, ITEM_ID, USER_I
 from sie_online.ingest.records import REFUSED_BATCH, Headers, RecordBatch
 from sie_online.ingest.wire import maturing_ms
 from sie_online.moments import moment
-from sie_online.pseudonyms import HEX_BYTES, Pseudonyms, pseudonyms
+from sie_online.pseudonyms import Pseudonyms, longest_id, pseudonyms
 from sie_online.settings import Settings
 
 MAX_BRACKETS = 256
@@ -73,6 +73,7 @@ class Decoder:
         self._limits = ParserLimits(
             limits.value_bytes, limits.id_bytes, limits.attributes, limits.earliest_ms, future_ms
         )
+        self._longest_id = longest_id(settings)
         self._pseudonyms = pseudonyms(settings)
         self._beat_future_ms = future_ms + maturing_ms(settings)
         self._event = msgspec.json.Decoder(Event)
@@ -136,7 +137,7 @@ class Decoder:
             event, dropped = self._parse(value)
             stamp_ms = int(batch.timestamps_ms[row])
             if event.event_type == ERASE:
-                self._check_id("user_id", event.user_id, 1, max(self._limits.id_bytes, HEX_BYTES))
+                self._check_id("user_id", event.user_id, 1, self._longest_id)
             elif event.event_type == HEARTBEAT:
                 self._check_time(event, stamp_ms, self._beat_future_ms)
             else:

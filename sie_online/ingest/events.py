@@ -17,15 +17,9 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from sie_online.contracts import ERASE, HEARTBEAT, EventType
+from sie_online.contracts import ERASE, FIRST_MS, HEARTBEAT, LAST_MS, POSITION_MAX, EventType
 from sie_online.hashing import hash_column
 from sie_online.ingest.records import Headers
-
-FIRST_MS = 86_400_000
-"""1970-01-02: no setting of ``limits.earliest`` admits less, and 0 is no time to a clock."""
-LAST_MS = 253_402_300_799_000
-"""The year 9999: whatever lies beyond does not fit a calendar."""
-POSITION_MAX = 1_000_000
 
 Identifier = str | int
 Timestamp = Annotated[int, Meta(ge=FIRST_MS, le=LAST_MS)]

@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sie_online.contracts import EVENT_TYPES
+from sie_online.contracts import EVENT_TYPES, LAST_MS, POSITION_MAX
 from sie_online.hashing import hash_span
-from sie_online.ingest.events import LAST_MS, POSITION_MAX
 from sie_online.jit import kernel
 
 IDS = ("event_id", "user_id", "item_id", "category_id", "session_id")

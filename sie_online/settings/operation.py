@@ -56,6 +56,11 @@ class Kafka(Section):
         "none", description="Compression of published messages."
     )
 
+    @property
+    def max_request_bytes(self) -> int:
+        """Largest request to a broker: one message, and what is wrapped around it."""
+        return self.max_message_bytes + 100_000
+
     @model_validator(mode="after")
     def _check(self) -> Kafka:
         if self.heartbeat_interval_s * 3 > self.session_timeout_s:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from sie_online.contracts import EventType
+from sie_online.contracts import FIRST_MS, EventType
 from sie_online.settings.section import OptionalFile, Section
 
 Moment = Annotated[datetime, AfterValidator(lambda at: at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC))]
@@ -21,7 +21,7 @@ class Limits(Section):
     attributes: int = Field(64, ge=0, description="Most entries of 'attributes'.")
     earliest: Moment = Field(
         datetime(1995, 1, 1, tzinfo=UTC),
-        ge=datetime(1970, 1, 2, tzinfo=UTC),
+        ge=datetime.fromtimestamp(FIRST_MS / 1_000, UTC),
         le=datetime(2100, 1, 1, tzinfo=UTC),
         description="An event may not be earlier: a day or time (ISO 8601), UTC unless it names a zone.",
     )

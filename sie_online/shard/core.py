@@ -17,7 +17,7 @@ from sie_online.importance.weight import effective_share
 from sie_online.ingest.decoder import Decoder
 from sie_online.ingest.events import DeadLetter, EventBatch
 from sie_online.ingest.records import RecordBatch
-from sie_online.pseudonyms import HEX_BYTES
+from sie_online.pseudonyms import longest_id
 from sie_online.recommender.pooling import Gains
 from sie_online.settings import Settings
 from sie_online.shard import snapshot
@@ -88,7 +88,7 @@ class Shard:
         self._renderer = Renderer(settings.topics.events, partition)
         self._gathering = Gathering(partition)
         self._nothing = self.gathered()
-        self._id_bytes = max(settings.limits.id_bytes, HEX_BYTES)
+        self._id_bytes = longest_id(settings)
         self._out = new_out(MAX_ROWS, self._id_bytes)
         self._snapshot_diff = SnapshotDiff()
         self._full_snapshots = 0

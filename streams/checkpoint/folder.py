@@ -6,9 +6,10 @@ import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from sie_online.contracts import INT64_MAX
 from sie_online.errors import CheckpointError, DecisionError
 from streams.checkpoint import manifest as manifests
-from streams.checkpoint.manifest import INT64_MAX, REPROCESS, CheckpointManifest, Piece, Position
+from streams.checkpoint.manifest import REPROCESS, CheckpointManifest, Piece, Position
 from streams.store.backend import TEMPORARY, Backend, Part
 
 CLAIM = re.compile(r"[0-9]{10}")

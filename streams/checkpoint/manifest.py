@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from sie_online.contracts import CODE_VERSION
+from sie_online.contracts import CODE_VERSION, INT64_MAX
 from sie_online.errors import CheckpointError, DecisionError
 
 FORMAT = 2
@@ -26,8 +26,6 @@ REPROCESS = (
     " (docs/operating.md, 'Reprocess everything')"
 )
 """The way out where a state is of no use: another group has no state, and this one's stays as it is."""
-
-INT64_MAX = 2**63 - 1
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=INT64_MAX)]
 

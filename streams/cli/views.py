@@ -10,10 +10,11 @@ import pyarrow as pa
 from rich.text import Text
 
 from sie_online import contracts, tables
-from sie_online.client.entities import COUNT_MAX, PARTITION_MAX, parse_key, parse_statement, with_place
+from sie_online.client.entities import parse_key, parse_statement, with_place
 from sie_online.client.reader import Message
 from sie_online.client.rows import SAMPLES, place, read_batch
 from sie_online.client.unreadable import Unreadable
+from sie_online.contracts import INT64_MAX, PARTITION_MAX
 from sie_online.errors import MessageError, UsageError
 from sie_online.moments import moment
 from sie_online.settings import Settings
@@ -225,11 +226,11 @@ def _dead_letter(record: Message) -> dict[str, Any]:
         return {
             "source_topic": headers["sie-source-topic"],
             "source_partition": _whole(headers["sie-source-partition"], PARTITION_MAX),
-            "source_offset": _whole(headers["sie-source-offset"], COUNT_MAX),
-            "source_timestamp_ms": _whole(headers["sie-source-timestamp-ms"], COUNT_MAX),
+            "source_offset": _whole(headers["sie-source-offset"], INT64_MAX),
+            "source_timestamp_ms": _whole(headers["sie-source-timestamp-ms"], INT64_MAX),
             "reason": headers["sie-reason"],
             "exception": headers["sie-exception"],
-            "value_bytes": _whole(headers.get("sie-value-bytes", str(len(record.value or b""))), COUNT_MAX),
+            "value_bytes": _whole(headers.get("sie-value-bytes", str(len(record.value or b""))), INT64_MAX),
             "key": record.key,
             "value": record.value,
         }

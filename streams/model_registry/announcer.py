@@ -258,7 +258,7 @@ class Announcer:
             client_id="sie-announcer",
             transactional_id=access.transactional_id(self._settings),
             transaction_timeout_ms=round(TRANSACTION_S * 1000),
-            max_request_size=kafka.max_message_bytes + 100_000,
+            max_request_size=kafka.max_request_bytes,
             request_timeout_ms=round(kafka.request_timeout_s * 1000),
             metadata_max_age_ms=round(kafka.metadata_max_age_s * 1000),
         )

@@ -14,7 +14,7 @@ from sie_online.client.reader import TopicReader
 from sie_online.errors import UsageError
 from sie_online.ingest.events import Text
 from sie_online.ingest.wire import erasure
-from sie_online.pseudonyms import HEX_BYTES, pseudonyms
+from sie_online.pseudonyms import longest_id, pseudonyms
 from sie_online.settings import Settings
 from sie_online.statements import key as statement_key
 from streams.store.backend import Backend
@@ -62,7 +62,7 @@ def subjects(settings: Settings, user_ids: Sequence[str]) -> list[Subject]:
         UsageError: an id is empty, or longer than any event's may be.
         SettingsError: the key of the pseudonyms cannot be read.
     """
-    hidden_by, longest = pseudonyms(settings), max(settings.limits.id_bytes, HEX_BYTES)
+    hidden_by, longest = pseudonyms(settings), longest_id(settings)
     found = []
     for user_id in dict.fromkeys(user_ids):
         try:

@@ -94,7 +94,7 @@ class Publisher(mode.Service):
             compression_type=None if kafka.compression == "none" else kafka.compression,
             linger_ms=LINGER_MS,
             max_batch_size=kafka.max_message_bytes,
-            max_request_size=kafka.max_message_bytes + 100_000,
+            max_request_size=kafka.max_request_bytes,
             request_timeout_ms=int(kafka.request_timeout_s * 1000),
             metadata_max_age_ms=int(kafka.metadata_max_age_s * 1000),
         )
