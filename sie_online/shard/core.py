@@ -31,7 +31,7 @@ from sie_online.shard.output import DONE, ENLARGE, GROW, MAX_ROWS, Renderer, new
 from sie_online.shard.pooled import PooledCoefficients
 from sie_online.shard.schedule import Artifact, Schedule
 from sie_online.shard.snapshot import Piece, Snapshot, SnapshotDiff
-from sie_online.shard.state import COUNTERS, WEIGHT_EDGES, config_of, new_state
+from sie_online.shard.state import COUNTERS, config_of, new_state
 from sie_online.shard.views import grown
 
 FULL_AFTER_ERASURE = 2
@@ -246,7 +246,6 @@ class Shard:
             clock_ms=self.clock_ms,
             open_views=int(counters["tail"] - counters["head"]),
             entities={name: int(table.used[0]) for name, table in tables.items()},
-            weight_edges=WEIGHT_EDGES,
             weight_counts=tuple(counters["weight_bins"].tolist()),
             effective_share=float(effective_share(state.population[0])),
             strength=self._settings.guard.strength,

@@ -35,8 +35,7 @@ class ShardStats:
     clock_ms: int
     open_views: int
     entities: dict[str, int]
-    weight_edges: tuple[float, ...]
-    weight_counts: tuple[int, ...]
+    weight_counts: tuple[int, ...]  # by `WEIGHT_EDGES`
     effective_share: float
     strength: float
     counts: RecordCounts

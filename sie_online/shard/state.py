@@ -44,6 +44,9 @@ class Config(NamedTuple):
     statement: StatementConfig
 
 
+WEIGHT_EDGES = tuple(float(2.0 ** (step / 2)) for step in range(-16, 7))
+"""Upper edges of the weight histogram: from 1/256 to 8 in half octaves; the last bin is open."""
+
 COUNTERS = np.dtype(
     [
         ("events", "i8"),  # events weighed
@@ -55,14 +58,11 @@ COUNTERS = np.dtype(
         ("weighted", "i8", (len(EVENT_TYPES),)),
         ("duplicates", "i8", (len(EVENT_TYPES),)),
         ("settled", "i8", (2,)),  # by label
-        ("weight_bins", "i8", (24,)),  # of the weights at revision 0, by `WEIGHT_EDGES`
+        ("weight_bins", "i8", (len(WEIGHT_EDGES) + 1,)),  # of the weights at revision 0, by `WEIGHT_EDGES`
         ("erasures", "i8"),
     ]
 )
 """The shard's counts since it began."""
-
-WEIGHT_EDGES = tuple(float(2.0 ** (step / 2)) for step in range(-16, 7))
-"""Upper edges of the weight histogram: from 1/256 to 8 in half octaves; the last bin is open."""
 
 
 class Scratch(NamedTuple):
