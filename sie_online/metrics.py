@@ -1,7 +1,8 @@
-"""How well scores rank positives above negatives."""
+"""How well scores rank positives above negatives, and how values are spread."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -26,3 +27,9 @@ def auc(positive: NDArray[Any], score: NDArray[Any]) -> float:
     rank = np.cumsum(count) - (count - 1) / 2
     above = rank[level][positive].sum() - n_positive * (n_positive + 1) / 2
     return float(above / (n_positive * n_negative))
+
+
+def quantiles(values: NDArray[Any], shares: Iterable[float]) -> dict[str, float]:
+    """The value below which each of ``shares`` lies, by the share as text. NaN is no value; none have no quantiles."""
+    known = values[~np.isnan(values)]
+    return {f"{share:g}": float(np.quantile(known, share)) for share in shares} if len(known) else {}

@@ -31,7 +31,7 @@ def newest_statements(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> p
     table = pa.concat_tables(
         [schema.empty_table(), *(pa.Table.from_batches([batch]) for batch in batches)], promote_options="default"
     )
-    table = _plain(table).take(_order(table))
+    table = plain_text(table).take(_order(table))
     return _encoded(table.filter(pa.array(_first_of_identity(table))), schema)
 
 
@@ -68,7 +68,8 @@ def _first_of_identity(table: pa.Table) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return first
 
 
-def _plain(table: pa.Table) -> pa.Table:
+def plain_text(table: pa.Table) -> pa.Table:
+    """``table`` with its dictionaries of text as text."""
     for index, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
             table = table.set_column(index, field.with_type(pa.string()), table.column(index).cast(pa.string()))

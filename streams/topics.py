@@ -23,14 +23,13 @@ from aiokafka.errors import (
 
 from sie_online.client.access import Needs, Operation, refusal, require
 from sie_online.errors import AccessError, TopicError
+from sie_online.moments import DAY_MS, HOUR_MS
 from sie_online.settings import Settings
 from streams.brokers import broker_admin
 
 log = logging.getLogger(__name__)
 
-HOUR_MS = 3_600_000
-
-KEPT_AFTER_WINDOW_MS = 7 * 24 * HOUR_MS
+KEPT_AFTER_WINDOW_MS = 7 * DAY_MS
 """Statements stay this long after the attribution window in which they may be revised."""
 
 BROKER_DEFAULT_BYTES = 1_048_588

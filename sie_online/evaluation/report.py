@@ -13,7 +13,7 @@ from river.metrics import LogLoss
 
 from sie_online.contracts import CODE_VERSION
 from sie_online.evaluation.inspection import SourceFindings
-from sie_online.metrics import auc
+from sie_online.metrics import auc, quantiles
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 
@@ -54,7 +54,7 @@ class EvaluationReport:
         self.samples_matured, self.samples_positive = len(label), int(label.sum())
         if len(weight):
             self.weight_mean = float(weight.mean())
-            self.weight_quantiles = {f"{q:g}": float(np.quantile(weight, q)) for q in QUANTILES}
+            self.weight_quantiles = quantiles(weight, QUANTILES)
         if len(label):
             self.log_loss = _log_loss(label, probability)
         if 0 < self.samples_positive < len(label):

@@ -9,9 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from sie_online.masks import CONVERSIONS, SAMPLES
-
-MINUTE_MS = 60_000
-DAY_MS = 86_400_000
+from sie_online.moments import DAY_MS, MINUTE_MS
 
 Fields = list[tuple[Any, ...]]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sie_online.moments import HOUR_MS, MINUTE_MS
 from sie_online.simulator.columns import EventColumns
 from sie_online.simulator.scenario import Scenario
 from sie_online.simulator.world import Floats, Ints, Mask, World
@@ -16,8 +17,6 @@ VIEW_SHARE = 0.89  # of genuine events; the rest are carts, favourites, purchase
 CANDIDATES = 4  # items considered before one is opened
 STRAY = 0.15  # views outside the session's category
 DWELL_MISSING = 0.08  # beacons get lost
-MINUTE = 60_000
-HOUR = 60 * MINUTE
 
 
 def genuine(scenario: Scenario, world: World, rng: np.random.Generator) -> EventColumns:
@@ -43,10 +42,10 @@ def _sessions(scenario: Scenario, world: World, rng: np.random.Generator) -> tup
     """User and start (ms after the beginning) of every session, ordered by user and start."""
     n = 1 + int(scenario.genuine_events * VIEW_SHARE / VIEWS_PER_SESSION)
     user = rng.choice(world.users, n, p=world.activity)
-    minutes = np.arange(scenario.span_ms // MINUTE)
+    minutes = np.arange(scenario.span_ms // MINUTE_MS)
     rhythm = np.cumsum(_day_and_night(minutes / 60))
-    at = np.searchsorted(rhythm, rng.random(n) * rhythm[-1]) * MINUTE + rng.integers(0, MINUTE, n)
-    start = (at + (world.night_shift_h[user] * HOUR).astype(np.int64)) % scenario.span_ms
+    at = np.searchsorted(rhythm, rng.random(n) * rhythm[-1]) * MINUTE_MS + rng.integers(0, MINUTE_MS, n)
+    start = (at + (world.night_shift_h[user] * HOUR_MS).astype(np.int64)) % scenario.span_ms
     order = np.lexsort((start, user))
     return user[order], start[order]
 
@@ -125,13 +124,13 @@ def _consequences(rng: np.random.Generator, seen: EventColumns, interest: Floats
     carted = _chance(rng, interest - 4.4)
     saved = _chance(rng, 0.8 * interest - 4.9)
     bought = _chance(rng, interest - np.where(carted, 2.4, 6.6))
-    wait = np.where(carted, rng.lognormal(np.log(18 * MINUTE), 1.6, n), rng.lognormal(np.log(5 * MINUTE), 1.1, n))
-    wait = np.clip(wait, 20_000, 40 * HOUR)
+    wait = np.where(carted, rng.lognormal(np.log(18 * MINUTE_MS), 1.6, n), rng.lognormal(np.log(5 * MINUTE_MS), 1.1, n))
+    wait = np.clip(wait, 20_000, 40 * HOUR_MS)
     purchases = _first(_after(seen, bought, wait, "purchase"))
     returned = rng.random(len(purchases)) < 0.09
     rated = rng.random(len(purchases)) < 0.08
     stars = np.where(returned, rng.integers(1, 4, len(purchases)), rng.integers(3, 6, len(purchases)))
-    later = rng.lognormal(np.log(5 * HOUR), 0.8, (2, len(purchases)))
+    later = rng.lognormal(np.log(5 * HOUR_MS), 0.8, (2, len(purchases)))
     ratings = EventColumns.of(
         (purchases.time_ms + later[1])[rated], "rating", purchases.user[rated], purchases.item[rated],
         purchases.session[rated], rating=stars[rated],

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from sie_online.moments import MINUTE_MS, SECOND_MS
 from sie_online.simulator.columns import EventColumns
 from sie_online.simulator.scenario import Scenario
 from sie_online.simulator.world import Ints, World
 
-SECOND = 1_000
-MINUTE = 60 * SECOND
 BOT_PACE_JITTER = 0.25  # of the gap, for crawlers on a timer
 SLOW_BOTS = 0.5  # share of crawlers that spread over the whole span; the others work through a few hours
-BRUSHING_DELAY_MS = 90 * SECOND  # view to fake purchase, mean
+BRUSHING_DELAY_MS = 90 * SECOND_MS  # view to fake purchase, mean
 NEW_SESSION = 1 << 40  # session numbers of invented accounts start here
 
 
@@ -21,7 +20,7 @@ def misclicks(scenario: Scenario, world: World, genuine: EventColumns, rng: np.r
     views = genuine.of_type("view")
     n = int(scenario.events * scenario.misclick_share)
     slip = views.take(rng.integers(0, len(views), n))
-    at = slip.time_ms + rng.integers(1 * SECOND, 30 * SECOND, n)
+    at = slip.time_ms + rng.integers(1 * SECOND_MS, 30 * SECOND_MS, n)
     dwell_ms = np.round(rng.lognormal(np.log(900), 0.5, n))
     position = rng.geometric(0.12, n)
     return EventColumns.of(
@@ -64,10 +63,10 @@ def brushing(scenario: Scenario, world: World, first_account: int, rng: np.rando
     accounts = max(1, orders // scenario.brushing_orders)
     targets = rng.choice(world.items, min(scenario.brushing_targets, world.items), replace=False)
     account = np.sort(rng.integers(0, accounts, orders))
-    begin = scenario.start_ms + rng.random(accounts) * (scenario.span_ms - 60 * MINUTE)
+    begin = scenario.start_ms + rng.random(accounts) * (scenario.span_ms - 60 * MINUTE_MS)
     nth = np.arange(orders) - np.searchsorted(account, account)
-    viewed = begin[account] + nth * 4 * MINUTE + rng.exponential(2 * MINUTE, orders)
-    bought = viewed + 3 * SECOND + rng.exponential(BRUSHING_DELAY_MS, orders)
+    viewed = begin[account] + nth * 4 * MINUTE_MS + rng.exponential(2 * MINUTE_MS, orders)
+    bought = viewed + 3 * SECOND_MS + rng.exponential(BRUSHING_DELAY_MS, orders)
     user, item, session = first_account + account, rng.choice(targets, orders), NEW_SESSION * 2 + account
     dwell_ms = np.round(np.minimum(bought - viewed, rng.lognormal(np.log(15_000), 0.6, orders)))
     views = EventColumns.of(

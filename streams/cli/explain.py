@@ -21,6 +21,7 @@ from sie_online.client.rows import SAMPLES, WeightRow, read_batch, statements, w
 from sie_online.client.unreadable import Unreadable
 from sie_online.errors import SieError, UsageError
 from sie_online.escape import safe
+from sie_online.moments import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from sie_online.settings import Settings
 from streams.cli.common import Json, Strict, get_settings, print_json, warn_unreadable
 from streams.cli.explain_text import shares, show
@@ -30,9 +31,9 @@ from streams.model_registry.history import read_registered
 from streams.store.backend import open_backend
 from streams.tools.influence import Influence, UnexplainedError, influence, require_net
 
-BEFORE_MS = 60_000  # samples are written just after the final weights; brokers' and workers' clocks may differ
+BEFORE_MS = MINUTE_MS  # samples are written just after the final weights; brokers' and workers' clocks may differ
 IDLE_S = 2.0  # a partition's last records may be gaps; then only the broker can tell that all is read
-UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+UNITS_MS = {"s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
 
 
 @dataclass

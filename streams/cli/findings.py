@@ -9,6 +9,7 @@ from rich.text import Text
 
 from sie_online.escape import safe
 from sie_online.evaluation.inspection import SourceFindings
+from sie_online.moments import span
 from sie_online.settings import Settings
 from streams.cli.common import err
 
@@ -46,20 +47,12 @@ def disorder(found: SourceFindings, settings: Settings) -> str:
     if not found.late_events:
         return ""
     labels = settings.labels
-    late = f"Note: late events: {found.late_events:,}, by up to {_span(found.disorder_ms)}"
+    late = f"Note: late events: {found.late_events:,}, by up to {span(found.disorder_ms)}"
     if not found.late_conversions:
         return f"{late}; no conversion or return is among them, so no label suffers."
     return (
         f"{late}, among them conversions and returns: {found.late_conversions:,}. One that comes after its view was "
-        f"settled, {_span(labels.settles_after_ms)} after it by the clock, changes nothing: for "
+        f"settled, {span(labels.settles_after_ms)} after it by the clock, changes nothing: for "
         "want of a purchase the view has label 0. Put the events in order of time (--sort), or raise labels.lateness_s "
-        f"(now {_span(labels.lateness_ms)}) to as much."
+        f"(now {span(labels.lateness_ms)}) to as much."
     )
-
-
-def _span(ms: float) -> str:
-    """A span of time in the unit that suits it."""
-    for name, size in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000)):
-        if ms >= 2 * size:
-            return f"{ms / size:,.1f}".removesuffix(".0") + f" {name}"
-    return f"{ms / 1_000:g} s"

@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sie_online.errors import TopicError
+from sie_online.moments import HOUR_MS
 from streams.cli.common import Json, err, get_settings, out, print_json
-from streams.topics import HOUR_MS, Findings, create_topics, find_topics
+from streams.topics import Findings, create_topics, find_topics
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Create the topics, or check them.")
 

@@ -7,9 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from streams.demo.learners import Score
 from streams.demo.training import Trained
 
@@ -68,9 +65,3 @@ class DemoReport:
     def write(self, path: Path) -> None:
         """As JSON."""
         path.write_text(json.dumps(self.document(), indent=2, allow_nan=False) + "\n")
-
-
-def quantiles(weight: NDArray[np.float64]) -> dict[str, float]:
-    """Of the weights that are there (NaN: none)."""
-    seen = weight[~np.isnan(weight)]
-    return {f"{q:g}": float(np.quantile(seen, q)) for q in QUANTILES} if len(seen) else {}

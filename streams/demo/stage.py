@@ -21,6 +21,7 @@ from sie_online.client.subscriber import WeightSubscriber
 from sie_online.errors import UnreachableError, UsageError
 from sie_online.ingest.partitioner import Placer
 from sie_online.ingest.wire import Chunk
+from sie_online.metrics import quantiles
 from sie_online.settings import Settings
 from sie_online.simulator import Simulation, simulate
 from streams.demo.background import in_background, while_well
@@ -30,7 +31,7 @@ from streams.demo.learners import compare, warm_up
 from streams.demo.observer import HEADLINE, Observer
 from streams.demo.picture import draw
 from streams.demo.plan import DemoPlan, environment
-from streams.demo.report import DemoReport, quantiles
+from streams.demo.report import QUANTILES, DemoReport
 from streams.demo.site import SiteClient
 from streams.demo.training import Trained, conclude, first_net
 from streams.demo.view import DemoDisplay, DemoState
@@ -241,7 +242,7 @@ class _Stage:
             seconds=seconds,
             rate_asked=self._plan.rate,
             seed=self._plan.seed,
-            weight_quantiles=quantiles(observer.weight),
+            weight_quantiles=quantiles(observer.weight, QUANTILES),
             models=await in_background(
                 partial(
                     compare, simulation, observer.weight, observer.label, observer.log_influence if trained else None

@@ -39,13 +39,13 @@ from sie_online.client.access import failure
 from sie_online.client.connection import connection
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import DecisionError, SieError
+from sie_online.moments import HOUR_MS
 from sie_online.settings import Settings
 from streams import access
 from streams.model_registry import artifacts, event_log
 from streams.model_registry.reader import LEASE_KEY, RegistryReader
 from streams.model_registry.retention import superfluous
 from streams.store.backend import Backend
-from streams.topics import HOUR_MS
 
 log = logging.getLogger(__name__)
 

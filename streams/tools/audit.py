@@ -20,6 +20,7 @@ from sie_online.errors import DecisionError, MessageError
 from sie_online.ingest.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import Shard
+from sie_online.tables import plain_text
 from streams.model_registry.loaded import ArtifactOf
 from streams.model_registry.recorded import schedule_announced
 from streams.model_registry.registry import ModelRegistry
@@ -182,10 +183,7 @@ def _keys(rows: pa.Table) -> NDArray[np.int64]:
 def _plain(rows: pa.Table) -> pa.Table:
     """The columns that an owner does not choose, text without dictionaries."""
     names = [name for name in WEIGHTS.names if name != "generation" and name in rows.schema.names]
-    columns = [
-        rows[name].cast(pa.string()) if pa.types.is_dictionary(rows[name].type) else rows[name] for name in names
-    ]
-    return pa.table(columns, names=names)
+    return plain_text(rows.select(names))
 
 
 def _unlike(ours: pa.ChunkedArray, theirs: pa.ChunkedArray) -> NDArray[np.bool_]:

@@ -14,12 +14,13 @@ from sie_online.client.reader import TopicReader
 from sie_online.errors import UsageError
 from sie_online.ingest.events import Text
 from sie_online.ingest.wire import erasure
+from sie_online.moments import HOUR_MS
 from sie_online.pseudonyms import longest_id, pseudonyms
 from sie_online.settings import Settings
 from sie_online.statements import key as statement_key
 from streams.store.backend import Backend
 from streams.tools.writer import open_writer
-from streams.topics import HOUR_MS, find_topics
+from streams.topics import find_topics
 
 ERASURES_PER_S = 10.0
 """Each has every shard look through its open views and tables, some ten milliseconds at a million views: a tenth of
