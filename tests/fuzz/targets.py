@@ -203,7 +203,7 @@ def _check_entities(inputs: Sequence[bytes]) -> None:
 
 
 def _checkpoints() -> Seeds:
-    made = checkpoints.Manifest(
+    made = checkpoints.CheckpointManifest(
         code_version="0.1.0",
         fingerprint="f" * 64,
         group="sie",

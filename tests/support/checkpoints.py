@@ -22,7 +22,7 @@ def files(folder: Path, kind: str) -> list[Path]:
     return sorted((folder / "store").rglob(f"{kind}/*"))
 
 
-def folder(folder: Path) -> ShardFolder:
+def shard_folder(folder: Path) -> ShardFolder:
     """The only shard's folder in the test's store, once something was written."""
     (manifests,) = (folder / "store").rglob("manifests")
     return ShardFolder(LocalBackend(folder / "store"), str(manifests.parent.relative_to(folder / "store")))
@@ -30,7 +30,7 @@ def folder(folder: Path) -> ShardFolder:
 
 def newest_manifest(folder: Path) -> CheckpointManifest:
     """What the last checkpoint in the test's store consists of."""
-    return folder(folder).read_manifest(folder(folder).positions()[0])
+    return shard_folder(folder).read_manifest(shard_folder(folder).positions()[0])
 
 
 @dataclass(frozen=True)

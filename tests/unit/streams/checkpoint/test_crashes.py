@@ -138,7 +138,7 @@ WRITER = """
 import sys
 from sie_online.settings import load
 from streams.checkpoint import CheckpointStore
-from tests.support.checkpoints import Snapshot
+from tests.support.checkpoints import FakeSnapshot
 
 def pieces(offset):
     return {f"p{n}": (f"{offset - (offset - n) % 8:08d}".encode() * 4000) for n in range(8)}
@@ -151,7 +151,7 @@ while True:
     offset += 1
     now, live = pieces(offset), frozenset(pieces(offset))
     changed = now if first else {f"p{offset % 8}": now[f"p{offset % 8}"]}
-    store.write(0, epoch, Snapshot(offset, {}, changed, live))
+    store.write(0, epoch, FakeSnapshot(offset, {}, changed, live))
     first = False
     print(offset, flush=True)
 """

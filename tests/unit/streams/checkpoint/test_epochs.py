@@ -12,7 +12,7 @@ from sie_online.errors import StaleEpochError
 from sie_online.settings import load
 from streams.checkpoint import CheckpointStore, commit
 from streams.checkpoint.folder import ShardFolder
-from tests.support.checkpoints import FakeState, Stores, files, folder, whole
+from tests.support.checkpoints import FakeState, Stores, files, shard_folder, whole
 
 
 def test_every_claim_is_above_all_before_it_and_at_least_what_was_asked(stores: Stores) -> None:
@@ -115,7 +115,7 @@ def test_a_zombie_paused_within_its_commit_harms_no_successor(
             new.offset += 1
         return result if pause == "positions" else original(mine, *args)
 
-    packs_before = folder(tmp_path).packs()
+    packs_before = shard_folder(tmp_path).packs()
     monkeypatch.setattr(ShardFolder, pause, paused)
     expected_old = [old.whole()]
     outcome = None

@@ -12,7 +12,7 @@ from sie_online.errors import CheckpointError, UnreachableError, UsageError
 from sie_online.settings import Settings, load
 from streams.checkpoint import CheckpointStore, Written, commit, space
 from streams.store.backend import Part, open_backend
-from tests.support.checkpoints import FakeSnapshot, FakeState, Stores, files, folder, newest_manifest, whole
+from tests.support.checkpoints import FakeSnapshot, FakeState, Stores, files, newest_manifest, shard_folder, whole
 
 
 def test_what_was_written_is_loaded_by_another_process(stores: Stores, settings: Callable[..., Settings]) -> None:
@@ -115,7 +115,7 @@ def test_at_most_four_manifests_and_their_packs_are_kept_one_of_them_without_a_s
     for n in range(4 * space.RENEWAL):
         written.append(store.write(0, epoch, state.snapshot()))
         offsets.append(state.offset)
-        newest, *older = map(folder(tmp_path).read_manifest, folder(tmp_path).positions())
+        newest, *older = map(shard_folder(tmp_path).read_manifest, shard_folder(tmp_path).positions())
         assert newest.next_offset == state.offset
         assert len(older) <= 3
         if n > 0:

@@ -70,7 +70,7 @@ def test_a_text_object_or_a_table_s_cell_steers_nothing_either(text: str) -> Non
 def test_a_hostile_version_is_harmless_in_the_list_of_models() -> None:
     said = Announcement(n=1, version=HOSTILE, offsets={}, reason="publish", created_at_ms=0)
     entries = [VersionEntry(HOSTILE, HOSTILE, None, (said,), 0, False)]
-    shown = printed(model._table(entries, model.Model.NET))
+    shown = printed(model._table(entries, model.ModelName.NET))
     assert is_harmless(shown)
     assert "[bold]:skull:" in shown.replace("\n", "")
     assert shown.count("\n") == 2  # a heading, and one line per version
