@@ -11,7 +11,8 @@ below it; all but ``client`` is free of clocks and sockets:
 - ``ingest``: from bytes to valid events
 - ``contracts``: topics in Arrow (``ipc``, ``tables``); ``statements``, ``announcements``, ``schemas``: those in JSON
 - ``settings``: every setting, once; ``errors``: every error, with its exit code
-- helpers: ``jit``, ``masks``, ``hashing``; ``metrics``; ``pseudonyms``, ``escape``; ``moments``
+- helpers: ``jit`` and ``linkage`` (how kernels are compiled), ``masks``, ``hashing``; ``metrics``; ``pseudonyms``,
+  ``escape``; ``moments``
 """
 
 from __future__ import annotations

@@ -13,16 +13,19 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 
+from sie_online import linkage
 from sie_online.errors import SettingsError
+from sie_online.linkage import Kernel
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 PACKAGE = Path(__file__).parent
-CACHE_ADVICE = "set SIE_CACHE_DIR to a folder that can be written, and keep it: compiling takes two minutes"
+CACHE_ADVICE = "set SIE_CACHE_DIR to a folder that can be written, and keep it: compiling takes half a minute"
+OPTIONS = {"nopython": True, "nogil": True, "error_model": "numpy", "_nrt": False}
 OWN_IMPORT = re.compile(r"^(?:from|import) sie_online\.([\w.]+)", re.MULTILINE)
 
 
@@ -54,7 +57,7 @@ def _cache_home() -> Path:
 
 def _digest() -> str:
     digest = hashlib.sha256(numba.__version__.encode())
-    for source in sorted(set(kernel_sources())):
+    for source in sorted({*kernel_sources(), Path(linkage.__file__)}):
         digest.update(str(source.relative_to(PACKAGE)).encode())
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
@@ -74,12 +77,12 @@ def kernel_sources() -> Iterator[Path]:
 config: Any = numba.config
 config.CACHE_DIR = str(cache_directory())
 
-_kernels: list[Any] = []
+_kernels: list[Kernel] = []
 
 
 def progress() -> tuple[int, int]:
-    """How many kernels are compiled or loaded, and how many there are."""
-    return sum(bool(known.signatures) for known in _kernels), len(_kernels)
+    """How many kernels are compiled, loaded or part of one that is being compiled, and how many there are."""
+    return sum(known.is_known for known in _kernels), len(_kernels)
 
 
 def kernel(function: Function) -> Function:
@@ -88,7 +91,7 @@ def kernel(function: Function) -> Function:
     Without numba's runtime: a kernel cannot allocate, and passing it the shard's many arrays costs no reference
     counts (they were 40 % of the loop). Callers keep the arrays alive.
     """
-    njit: Any = numba.njit  # its stubs do not know every option
-    compiled: Function = njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
+    compiled = Kernel(function, targetoptions=OPTIONS)
+    compiled.enable_caching()
     _kernels.append(compiled)
-    return compiled
+    return cast("Function", compiled)

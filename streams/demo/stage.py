@@ -122,7 +122,7 @@ class _Stage:
         await self._until(created, BROKER_READY_S, "the broker does not answer")
 
     async def _start_worker(self) -> None:
-        self._phase("Starting the worker (the first time it compiles its kernels, which takes a minute or two)")
+        self._phase("Starting the worker (the first time it compiles its kernels, which takes half a minute)")
         log = self._plan.directory / "worker.log"
         command = worker_command(*(["--with-trainer"] if self._plan.trainer else []))
         self._children.start("worker", command, log, environment(self._settings))

@@ -28,7 +28,7 @@ PROGRESS_S = 10
 
 
 def prepare(settings: Settings, on_stage: Callable[[str], None]) -> None:
-    """Check and warm up; blocks for seconds, or for two minutes where the kernels were never compiled.
+    """Check and warm up; blocks for seconds, or for half a minute where the kernels were never compiled.
 
     ``on_stage`` hears what it is at, from whatever thread.
 

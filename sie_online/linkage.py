@@ -1,0 +1,88 @@
+"""How kernels are compiled: what a kernel calls is linked into it first, and then all of it is optimised, once.
+
+Numba compiles each function that a function calls as if it were called from Python too: it wraps it, optimises it and
+makes machine code of it, and then optimises it again inside each of its callers. The event loop is 200 functions ten
+calls deep, and that was more than half of its compile time. Here a callee is typed and lowered, no more; LLVM sees it
+only as a part of what is called from Python, with the same arithmetic in the same order.
+
+This leans on classes of numba's that it does not document (dispatcher, compiler, code library). All of that is here.
+"""
+
+# mypy: disallow-untyped-calls=False
+# Numba has no types of its own.
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
+from numba.core.registry import CPUDispatcher
+from numba.core.types import Dispatcher, unliteral
+
+
+class _Linkable(JITCodeLibrary):
+    """The code of a callee and of all that it calls: to be linked into its callers, not to be run."""
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self) -> None: ...
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+
+class _CalleeCompiler(Compiler):
+    """Types and lowers."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.state.library = _Linkable(self.state.targetctx.codegen(), "callee")
+        flags = self.state.flags
+        flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+
+
+class _Callee(CPUDispatcher):
+    """A kernel as other kernels call it."""
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        """As numba's, but ``f(0)`` and ``f(1)`` are one function and not two."""
+        return super().get_call_template([unliteral(a) for a in args], {name: unliteral(a) for name, a in kws.items()})
+
+    def add_overload(self, result: Any) -> None:
+        """Keep what was lowered. Numba finds a callee's code by its entry point; this has none: something stands in."""
+        entry = object()
+        self.targetctx.insert_user_function(entry, result.fndesc, [result.library])
+        self.overloads[tuple(result.signature.args)] = result._replace(entry_point=entry)
+
+
+class Kernel(CPUDispatcher):
+    """A kernel as Python calls it; where another kernel names it, its `_Callee` is meant."""
+
+    def __init__(
+        self,
+        py_func: Callable[..., Any],
+        locals: dict[str, Any] | None = None,
+        targetoptions: dict[str, Any] | None = None,
+        pipeline_class: type = Compiler,
+    ) -> None:
+        super().__init__(py_func, locals, targetoptions, pipeline_class)
+        self._callee = _Callee(py_func, locals, targetoptions, _CalleeCompiler)
+
+    @property
+    def _numba_type_(self) -> Any:
+        return Dispatcher(self._callee)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is compiled or loaded, or typed to become part of another."""
+        return bool(self.signatures or self._callee.signatures)
+
+    def add_overload(self, result: Any) -> None:
+        """As numba's; and its callees, which were never loaded by themselves, learn of their environments."""
+        for environment in result._find_referenced_environments():
+            result.library.codegen.set_env(environment.env_name, environment)
+        super().add_overload(result)

@@ -1,0 +1,50 @@
+"""Kernels that call kernels: what is compiled of them, and that it is the same from Python and from a kernel."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sie_online.jit import OPTIONS
+from sie_online.linkage import Kernel
+
+
+def _kernel(function: Any) -> Any:
+    return Kernel(function, targetoptions=OPTIONS)  # not `jit.kernel`: these need no cache
+
+
+@_kernel
+def scaled(x: Any, by: int) -> float:
+    if by > 1:
+        raise ValueError("by is one at most")
+    return math.exp(x[0]) * by
+
+
+@_kernel
+def summed(x: Any, other: int) -> float:
+    return scaled(x, 0) + scaled(x, 1) + scaled(x=x, by=other)
+
+
+X = np.array([0.3])
+
+
+def test_what_a_kernel_calls_is_lowered_once_for_all_its_literals_and_not_compiled_by_itself() -> None:
+    assert not scaled.is_known
+    assert summed(X, -1) == 0.0
+    assert scaled.is_known
+    assert scaled.signatures == []
+    assert len(scaled._callee.signatures) == 1
+
+
+def test_a_kernel_gives_the_same_bits_called_from_python_and_from_a_kernel() -> None:
+    assert summed(X, 1) == 2 * scaled(X, 1)
+    assert [len(known) for known in (scaled.signatures, scaled._callee.signatures)] == [1, 1]
+    assert scaled(X, 1) == scaled.py_func(X, 1)
+
+
+def test_what_a_called_kernel_raises_comes_out_of_its_caller() -> None:
+    with pytest.raises(ValueError, match="by is one at most"):
+        summed(X, 2)
