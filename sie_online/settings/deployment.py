@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     broker: str = Field("127.0.0.1:9092", description="Bootstrap servers, host:port, comma-separated.")
     group: str = Field("sie", description="Consumer group of the workers.")
     instance_id: str = Field("", description="Static group membership: a stable name of this worker; empty: dynamic.")
-    store: str = Field("file:///var/lib/sie", description="Checkpoints and models, an fsspec URL.")
+    store: str = Field("file:///var/lib/sie", description="URL of the place of checkpoints and models.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
     kafka: Kafka = Field(default_factory=lambda: Kafka())
     topics: Topics = Field(default_factory=lambda: Topics())
@@ -71,9 +71,10 @@ class Settings(BaseSettings):
     @field_validator("store")
     @classmethod
     def _store_url(cls, value: str) -> str:
-        if not value.startswith("file:///"):
-            raise ValueError(f"{value!r} is no supported store: write file:///absolute/path")
-        return value
+        scheme, colon, rest = value.partition("://")
+        if not (scheme and colon and rest) or (scheme == "file" and not rest.startswith("/")):
+            raise ValueError(f"{value!r} is no URL of a store: write file:///absolute/path")
+        return value  # which kinds there are is the store's to say: it refuses the others when it is opened
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

@@ -17,7 +17,7 @@ from sie_online.errors import CheckpointError, DecisionError, StaleEpochError, U
 from streams.checkpoint.folder import ShardFolder, pack_epoch
 from streams.checkpoint.manifest import CheckpointManifest, Piece
 from streams.checkpoint.space import pieces_to_move
-from streams.store.backend import Part
+from streams.store import Part
 
 if TYPE_CHECKING:
     from sie_online.shard.snapshot import Snapshot
@@ -174,7 +174,7 @@ def sweep(folder: ShardFolder, kept: Sequence[CheckpointManifest]) -> None:
             folder.delete_pack(pack)
     for epoch, name in list(folder.litter()):
         if epoch <= newest.epoch:
-            folder.backend.delete(name)
+            folder.store.delete(name)
     for epoch in folder.claims():
         if epoch <= newest.epoch - KEPT_CLAIMS:
             folder.delete_claim(epoch)

@@ -10,7 +10,7 @@ from sie_online.contracts import INT64_MAX
 from sie_online.errors import CheckpointError, DecisionError
 from streams.checkpoint import manifest as manifests
 from streams.checkpoint.manifest import REPROCESS, CheckpointManifest, Piece, Position
-from streams.store.backend import TEMPORARY, Backend, Part
+from streams.store import TEMPORARY, Part, Store
 
 CLAIM = re.compile(r"[0-9]{10}")
 MANIFEST = re.compile(r"([0-9]{10})-([0-9]{20})\.json")
@@ -25,8 +25,8 @@ MAX_EPOCH = 10**10 - 1
 class ShardFolder:
     """``<path>/{epochs/<epoch>, manifests/<epoch>-<offset>.json, packs/<epoch>-<n>-<sha>.pack}``."""
 
-    def __init__(self, backend: Backend, path: str) -> None:
-        self.backend = backend
+    def __init__(self, store: Store, path: str) -> None:
+        self.store = store
         self.path = path
 
     def claims(self) -> list[int]:
@@ -44,7 +44,7 @@ class ShardFolder:
                 f"{self.path}: no epoch is left above {MAX_EPOCH}: some file in 'epochs' or 'manifests' has a name"
                 f" that no worker gave it. Find it and move it away, or {REPROCESS}"
             )
-        return self.backend.create(f"{self.path}/epochs/{epoch:010d}", note)
+        return self.store.create(f"{self.path}/epochs/{epoch:010d}", note)
 
     def newest_epoch(self) -> int:
         """Highest epoch that was ever claimed or checkpointed here, 0 if none."""
@@ -58,12 +58,12 @@ class ShardFolder:
 
     def read_manifest(self, position: Position) -> CheckpointManifest:
         """Raises ``CheckpointError`` where it is torn, ``FileNotFoundError`` where it is gone."""
-        return manifests.decode(self.backend.read(self._manifest(position)))
+        return manifests.decode(self.store.read(self._manifest(position)))
 
     def put_manifest(self, manifest: CheckpointManifest) -> int:
         """Make ``manifest`` the newest; returns its bytes."""
         data = manifests.encode(manifest)
-        self.backend.put(self._manifest(manifest.position), [Part.of(data)])
+        self.store.put(self._manifest(manifest.position), [Part.of(data)])
         return len(data)
 
     def packs(self) -> set[str]:
@@ -74,7 +74,7 @@ class ShardFolder:
         """Write ``parts`` as one immutable pack; returns its name."""
         digest = Part.of("".join(part.sha256 for part in parts).encode()).sha256
         name = f"{epoch:010d}-{number:06d}-{digest[:16]}.pack"
-        self.backend.put(f"{self.path}/packs/{name}", parts)
+        self.store.put(f"{self.path}/packs/{name}", parts)
         return name
 
     def read_pieces(self, pieces: Mapping[str, Piece]) -> dict[str, bytes]:
@@ -97,25 +97,25 @@ class ShardFolder:
                     yield int(ours[1]), f"{self.path}/{folder}/{name}"
 
     def delete_manifest(self, position: Position) -> None:
-        self.backend.delete(self._manifest(position))
+        self.store.delete(self._manifest(position))
 
     def delete_pack(self, name: str) -> None:
-        self.backend.delete(f"{self.path}/packs/{name}")
+        self.store.delete(f"{self.path}/packs/{name}")
 
     def delete_claim(self, epoch: int) -> None:
-        self.backend.delete(f"{self.path}/epochs/{epoch:010d}")
+        self.store.delete(f"{self.path}/epochs/{epoch:010d}")
 
     def _manifest(self, position: Position) -> str:
         return f"{self.path}/manifests/{position.epoch:010d}-{position.offset:020d}.json"
 
     def _names(self, folder: str) -> Collection[str]:
-        return self.backend.list(f"{self.path}/{folder}")
+        return self.store.list(f"{self.path}/{folder}")
 
     def _slices(self, pack: str, pieces: Mapping[str, Piece]) -> Iterator[tuple[str, bytes]]:
         if not PACK.fullmatch(pack):
             raise CheckpointError(f"{pack!r} is no name of a pack")
         try:
-            data = memoryview(self.backend.read(f"{self.path}/packs/{pack}"))
+            data = memoryview(self.store.read(f"{self.path}/packs/{pack}"))
         except FileNotFoundError as error:
             raise CheckpointError(f"pack {pack} is gone") from error
         for name, piece in pieces.items():

@@ -24,7 +24,7 @@ from streams.checkpoint import manifest as manifests
 from streams.checkpoint.commit import KEPT_CLAIMS, Commit, check_current
 from streams.checkpoint.folder import ShardFolder
 from streams.checkpoint.manifest import CheckpointManifest, Position
-from streams.store.backend import Backend, open_backend
+from streams.store import Store, open_store
 
 if TYPE_CHECKING:
     from sie_online.shard.snapshot import Snapshot
@@ -78,15 +78,15 @@ class CheckpointStore:
     """
 
     def __init__(
-        self, settings: Settings, topic: str, *, input_partitions: int = 0, backend: Backend | None = None
+        self, settings: Settings, topic: str, *, input_partitions: int = 0, store: Store | None = None
     ) -> None:
         self.input_partitions = input_partitions
         self.topic_id = ""
         self._topic = topic
         self._group = settings.group
         self._fingerprint = settings.fingerprint()
-        self._backend = backend or open_backend(settings.store)
-        self._shards = _Shards(self._backend, settings.group, topic)
+        self._store = store or open_store(settings.store)
+        self._shards = _Shards(self._store, settings.group, topic)
 
     def claim(self, partition: int, at_least: int) -> int:
         """Claim the next epoch of a shard: ``at_least``, and above every epoch claimed or checkpointed before.
@@ -232,13 +232,13 @@ class CheckpointStore:
 class _Shards(dict[int, _ShardCheckpoints]):
     """What is known by partition, made on first use."""
 
-    def __init__(self, backend: Backend, group: str, topic: str) -> None:
+    def __init__(self, store: Store, group: str, topic: str) -> None:
         super().__init__()
-        self._backend = backend
+        self._store = store
         self._folder = f"checkpoints/{_as_folder(group)}/{_as_folder(topic)}"
 
     def __missing__(self, partition: int) -> _ShardCheckpoints:
-        made = _ShardCheckpoints(ShardFolder(self._backend, f"{self._folder}/{partition}"))
+        made = _ShardCheckpoints(ShardFolder(self._store, f"{self._folder}/{partition}"))
         return self.setdefault(partition, made)  # one of two racing threads wins
 
 

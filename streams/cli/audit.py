@@ -19,7 +19,7 @@ from streams.cli.progress import progress
 from streams.model_registry.history import read_registry
 from streams.model_registry.loaded import LoadedModels
 from streams.observe.metrics import Metrics
-from streams.store.backend import open_backend
+from streams.store import open_store
 from streams.tools.audit import AuditFinding, audit
 
 
@@ -56,7 +56,7 @@ def command(
 
 async def _audit(rows: pa.Table, settings: Settings, strict: bool) -> AuditFinding:
     registry = await read_registry(settings, strict=strict)
-    loaded = LoadedModels(settings, open_backend(settings.store), registry, Metrics(settings))
+    loaded = LoadedModels(settings, open_store(settings.store), registry, Metrics(settings))
     with progress("Audit", "records") as advance:
         try:
             return await audit(rows, settings, registry, loaded.get, advance)

@@ -15,6 +15,7 @@ from rich.text import Text
 from sie_online.settings import Settings
 from sie_online.settings.environment import variable_of
 from streams.cli.common import Json, err, get_settings, out, print_json
+from streams.extensions import check_extensions
 
 if TYPE_CHECKING:
     from streams.tools.checks import CheckResult
@@ -71,6 +72,7 @@ def check(
       sie config check --connect --json
     """
     settings = get_settings(ctx)
+    check_extensions(settings)
     changed = sum(setting.value != setting.default for setting in effective(settings))
     if not as_json:
         fingerprint = settings.fingerprint()[:16]

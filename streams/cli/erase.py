@@ -15,7 +15,7 @@ from sie_online.errors import DecisionError, UsageError
 from sie_online.settings import Settings
 from streams.cli.common import Json, err, get_settings, out, print_json
 from streams.cli.progress import progress
-from streams.store.backend import open_backend
+from streams.store import open_store
 from streams.tools.erase import Subject, Trace, erase, kept_hours, look_for, subjects
 
 
@@ -83,7 +83,7 @@ def _erase(settings: Settings, users: Sequence[Subject], yes: bool, as_json: boo
 
 
 def _check(settings: Settings, users: Sequence[Subject], as_json: bool) -> None:
-    traces = asyncio.run(look_for(settings, open_backend(settings.store), users))
+    traces = asyncio.run(look_for(settings, open_store(settings.store), users))
     held = [trace for trace in traces if trace.held]
     if as_json:
         print_json([asdict(trace) | {"held": trace.held} for trace in traces])

@@ -134,28 +134,28 @@ def command(
 
 
 def _training(settings: Settings, directory: Path, adopt_after: int) -> OfflineTrainer:
-    from streams.store.backend import LocalBackend
+    from streams.store import LocalStore
     from streams.trainer.offline import OfflineTrainer
     from streams.trainer.process import limit_threads
 
     limit_threads(settings)
-    backend = LocalBackend(directory)
-    return OfflineTrainer(settings, backend, adopt_after=adopt_after, on_begin=_show_begin, on_end=_show_end)
+    store = LocalStore(directory)
+    return OfflineTrainer(settings, store, adopt_after=adopt_after, on_begin=_show_begin, on_end=_show_end)
 
 
 def _repeated(settings: Settings, models: str) -> ModelSource:
     from streams.model_registry.loaded import LoadedModels
     from streams.model_registry.recorded import Repeated, recorded
     from streams.observe.metrics import Metrics
-    from streams.store.backend import open_backend
+    from streams.store import open_store
 
     if models == LIVE:
         from streams.model_registry.history import read_registry
 
-        registry, backend = asyncio.run(read_registry(settings)), open_backend(settings.store)
+        registry, store = asyncio.run(read_registry(settings)), open_store(settings.store)
     else:
-        registry, backend = recorded(Path(models))
-    loaded = LoadedModels(settings, backend, registry, Metrics(settings))
+        registry, store = recorded(Path(models))
+    loaded = LoadedModels(settings, store, registry, Metrics(settings))
 
     def artifact_of(adoption: Adoption, partition: int) -> Artifact | None:
         try:

@@ -28,7 +28,7 @@ from streams.cli.explain_text import shares, show
 from streams.cli.progress import progress
 from streams.cli.tail import share_read
 from streams.model_registry.history import read_registered
-from streams.store.backend import open_backend
+from streams.store import open_store
 from streams.tools.influence import Influence, UnexplainedError, influence, require_net
 
 BEFORE_MS = MINUTE_MS  # samples are written just after the final weights; brokers' and workers' clocks may differ
@@ -155,7 +155,7 @@ async def _explained(settings: Settings, row: WeightRow, settled_at_ms: int) -> 
     sample = samples.about(row)
     if sample is None:
         raise UnexplainedError(f"its row is no longer in {topic}: retention has cut it")
-    return influence(row, sample, await read_registered(settings), open_backend(settings.store))
+    return influence(row, sample, await read_registered(settings), open_store(settings.store))
 
 
 def parse_since(text: str, now: datetime.datetime) -> datetime.datetime | int:

@@ -21,7 +21,7 @@ from sie_online.settings import Settings
 from streams.cli.common import Json, err, get_settings, out, print_json
 from streams.cli.text import figure
 from streams.model_registry.history import VersionEntry, checked, difference, entries, named, read_registered
-from streams.store.backend import Backend, open_backend
+from streams.store import Store, open_store
 
 REFUSED = 1
 """Exit code where the gate refuses; 2, 3 and 78 mean what they mean everywhere."""
@@ -72,11 +72,11 @@ def show(ctx: typer.Context, version: Version, model: Which = ModelName.NET, as_
     [bold]Example[/bold]
       sie model show current
     """
-    backend, found = _look(get_settings(ctx), model)
+    store, found = _look(get_settings(ctx), model)
     entry = named(found, version)
     document = _document(entry) | {
         "manifest": json.loads(entry.manifest.to_json()) if entry.manifest else None,
-        "artifact": checked(backend, entry.manifest) if entry.manifest else None,
+        "artifact": checked(store, entry.manifest) if entry.manifest else None,
     }
     if as_json:
         print_json(document)
@@ -91,8 +91,8 @@ def diff(ctx: typer.Context, a: Version, b: Version, as_json: Json = False) -> N
     [bold]Example[/bold]
       sie model diff 01K9XW current
     """
-    backend, found = _look(get_settings(ctx), ModelName.NET)
-    document = difference(backend, named(found, a), named(found, b))
+    store, found = _look(get_settings(ctx), ModelName.NET)
+    document = difference(store, named(found, a), named(found, b))
     if as_json:
         print_json(document)
     else:
@@ -152,7 +152,7 @@ def submit(
 
     settings = get_settings(ctx)
     given = submission.read(file)
-    done = asyncio.run(submission.submit(settings, open_backend(settings.store), given))
+    done = asyncio.run(submission.submit(settings, open_store(settings.store), given))
     gate = done.manifest.gate
     if as_json:
         print_json(_verdict(done.manifest, done.announcement))
@@ -169,32 +169,32 @@ def submit(
 async def _roll_back(settings: Settings, name: str | None, model: ModelName, now: bool) -> Announcement:
     from streams.model_registry.announcer import Announcer, rollback_target
 
-    backend = open_backend(settings.store)
-    announcer = Announcer(settings, backend)
+    store = open_store(settings.store)
+    announcer = Announcer(settings, store)
     await announcer.start()
     try:
         registered = announcer.registry[model]
         version = name or rollback_target(registered)
         if version != BUILTIN_MODEL:
-            version = _announced_before(named(entries(registered, backend), version), backend)
+            version = _announced_before(named(entries(registered, store), version), store)
         return await announcer.rollback(version, model=model, now=now)
     finally:
         await announcer.stop()
 
 
-def _announced_before(entry: VersionEntry, backend: Backend) -> str:
+def _announced_before(entry: VersionEntry, store: Store) -> str:
     if not entry.announcements:
         raise UsageError(f"{entry.version} was never announced ({entry.state}): 'sie model submit' judges a candidate")
-    problem = checked(backend, entry.manifest) if entry.manifest else "its manifest is gone"
+    problem = checked(store, entry.manifest) if entry.manifest else "its manifest is gone"
     if problem != "sound":
         raise DecisionError(f"{entry.version} cannot be announced, no worker could load it: {problem}")
     return entry.version
 
 
-def _look(settings: Settings, model: ModelName) -> tuple[Backend, list[VersionEntry]]:
-    backend = open_backend(settings.store)
+def _look(settings: Settings, model: ModelName) -> tuple[Store, list[VersionEntry]]:
+    store = open_store(settings.store)
     registered = asyncio.run(read_registered(settings, model))
-    return backend, entries(registered, backend)
+    return store, entries(registered, store)
 
 
 # -- documents and tables

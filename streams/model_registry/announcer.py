@@ -45,7 +45,7 @@ from streams import access
 from streams.model_registry import artifacts, event_log
 from streams.model_registry.reader import LEASE_KEY, RegistryReader
 from streams.model_registry.retention import superfluous
-from streams.store.backend import Backend
+from streams.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -67,9 +67,9 @@ class OvertakenError(SieError):
 class Announcer:
     """Writes and follows the model registry. ``name`` is the trainer's for the lease; None for a person's command."""
 
-    def __init__(self, settings: Settings, backend: Backend, name: str | None = None) -> None:
+    def __init__(self, settings: Settings, store: Store, name: str | None = None) -> None:
         self._settings = settings
-        self._backend = backend
+        self._store = store
         self._name = name
         self._reader = RegistryReader(settings, access.announcer(settings))
         self._producer: AIOKafkaProducer | None = None
@@ -132,7 +132,7 @@ class Announcer:
             UnreachableError: broker or store does not answer; nothing was announced, unless the commit's answer alone
                 was lost, which ``registered_net`` then tells.
         """
-        await asyncio.to_thread(artifacts.keep, self._backend, data, manifest)
+        await asyncio.to_thread(artifacts.keep, self._store, data, manifest)
         record = manifest_key(manifest.model, manifest.version), manifest.to_json().encode()
         offsets = await self._offsets()
         return await self._announce(manifest.model, manifest.version, "publish", offsets, [record], judged_at)
@@ -164,7 +164,7 @@ class Announcer:
         return [gone for model in MODELS for gone in await asyncio.to_thread(self._sweep, model, firsts)]
 
     def _sweep(self, model: str, firsts: Mapping[int, int]) -> list[str]:
-        stored = artifacts.stored(self._backend, model)
+        stored = artifacts.stored(self._store, model)
         found = superfluous(
             self.registry[model],
             stored,
@@ -174,7 +174,7 @@ class Announcer:
             retention_ms=round(self._settings.topics.events_retention_h * HOUR_MS),
         )
         for version in found:
-            artifacts.delete(self._backend, version, model)
+            artifacts.delete(self._store, version, model)
         return found
 
     async def _offsets(self) -> dict[int, int]:

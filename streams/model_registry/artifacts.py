@@ -15,7 +15,7 @@ from models.snapshot import Tensors, decode, net_of
 from models.ulid import is_ulid
 from sie_online.announcements import NET
 from sie_online.errors import UnreachableError
-from streams.store.backend import TEMPORARY, Backend, Part
+from streams.store import TEMPORARY, Part, Store
 
 TENSORS, MANIFEST = ".safetensors", ".json"
 
@@ -35,7 +35,7 @@ def manifest_name(version: str, model: str = NET) -> str:
     return f"{folder(model)}/{version}{MANIFEST}"
 
 
-def keep(backend: Backend, data: bytes, manifest: Manifest) -> None:
+def keep(store: Store, data: bytes, manifest: Manifest) -> None:
     """Make artifact and manifest durable, in this order. Blocks.
 
     Raises:
@@ -45,23 +45,23 @@ def keep(backend: Backend, data: bytes, manifest: Manifest) -> None:
     names = (artifact_name(version, model), data), (manifest_name(version, model), manifest.to_json().encode())
     try:
         for name, content in names:
-            backend.put(name, [Part.of(content)])
+            store.put(name, [Part.of(content)])
     except UnreachableError:
-        delete(backend, version, model)  # a full disk must not stay full of what nobody will read
+        delete(store, version, model)  # a full disk must not stay full of what nobody will read
         raise
 
 
-def load(backend: Backend, manifest: Manifest) -> NetWeights:
+def load(store: Store, manifest: Manifest) -> NetWeights:
     """The net that ``manifest`` describes, verified: size, digest, shapes, finiteness, canary. Blocks.
 
     Raises:
         ArtifactError: a check failed; the message names it. FileNotFoundError, UnreachableError: the store does not
             give the file.
     """
-    return net_of(tensors(backend, manifest))
+    return net_of(tensors(store, manifest))
 
 
-def tensors(backend: Backend, manifest: Manifest) -> Tensors:
+def tensors(store: Store, manifest: Manifest) -> Tensors:
     """What the artifact that ``manifest`` describes holds, verified: size, digest, shapes, finiteness. Blocks.
 
     Raises:
@@ -70,31 +70,31 @@ def tensors(backend: Backend, manifest: Manifest) -> Tensors:
     """
     if manifest.uri != artifact_name(manifest.version, manifest.model):
         raise ArtifactError(f"the manifest of {manifest.version} names {manifest.uri!r}, which is no place of ours")
-    return decode(backend.read(manifest.uri, manifest.size + 1), manifest)  # one more would be another file
+    return decode(store.read(manifest.uri, manifest.size + 1), manifest)  # one more would be another file
 
 
-def read_manifest(backend: Backend, version: str, model: str = NET) -> Manifest:
+def read_manifest(store: Store, version: str, model: str = NET) -> Manifest:
     """The manifest of ``version`` as stored.
 
     Raises:
         ManifestError: it cannot be read. FileNotFoundError: there is none. UnreachableError: the store fails.
     """
     name = manifest_name(version, model)
-    manifest = Manifest.from_json(backend.read(name, TEXT_BYTES + 1))
+    manifest = Manifest.from_json(store.read(name, TEXT_BYTES + 1))
     if (manifest.version, manifest.model) != (version, model):
         raise ManifestError(f"{name} is the manifest of {manifest.model} {manifest.version}")
     return manifest
 
 
-def stored(backend: Backend, model: str = NET) -> list[str]:
+def stored(store: Store, model: str = NET) -> list[str]:
     """Versions of which there is an artifact or a manifest, oldest first."""
-    names = (name.partition(".")[0] for name in backend.list(folder(model)))
+    names = (name.partition(".")[0] for name in store.list(folder(model)))
     return sorted({name for name in names if is_ulid(name)})
 
 
-def delete(backend: Backend, version: str, model: str = NET) -> None:
+def delete(store: Store, version: str, model: str = NET) -> None:
     """Remove all files of ``version``, half-written ones too; what cannot be removed now is left to the next time."""
     for name in (manifest_name(version, model), artifact_name(version, model)):
         for file in (name, f"{name}{TEMPORARY}"):
             with suppress(UnreachableError):
-                backend.delete(file)
+                store.delete(file)

@@ -18,7 +18,7 @@ from sie_online.errors import UnreachableError, UsageError
 from sie_online.settings import Settings
 from streams.model_registry import artifacts
 from streams.model_registry.reader import RegistryReader
-from streams.store.backend import Backend
+from streams.store import Store
 
 CURRENT = "current"
 LEAST_LETTERS = 4
@@ -58,17 +58,17 @@ async def read_registry(settings: Settings, *, strict: bool = False) -> Mapping[
     return reader.registry
 
 
-def entries(registered: RegisteredModel, backend: Backend) -> list[VersionEntry]:
+def entries(registered: RegisteredModel, store: Store) -> list[VersionEntry]:
     """Every version announced or stored, and ``builtin``, the newest first."""
-    stored = set(artifacts.stored(backend, registered.model))
+    stored = set(artifacts.stored(store, registered.model))
     versions = stored | registered.manifests.keys() | {one.version for one in registered.announcements.values()}
     ordered = sorted(versions - {BUILTIN_MODEL}, reverse=True)
-    return [_entry(registered, backend, version, version in stored) for version in [*ordered, BUILTIN_MODEL]]
+    return [_entry(registered, store, version, version in stored) for version in [*ordered, BUILTIN_MODEL]]
 
 
-def _entry(registered: RegisteredModel, backend: Backend, version: str, stored: bool) -> VersionEntry:
+def _entry(registered: RegisteredModel, store: Store, version: str, stored: bool) -> VersionEntry:
     announcements = tuple(one for _, one in sorted(registered.announcements.items()) if one.version == version)
-    manifest = _manifest(registered, backend, version)
+    manifest = _manifest(registered, store, version)
     late = sum(one.version == version for one in registered.adopted.values())
     return VersionEntry(
         version, _state(registered, version, announcements, manifest), manifest, announcements, late, stored
@@ -87,12 +87,12 @@ def _state(
     return "refused" if manifest and manifest.gate and not manifest.gate.passed else "not announced"
 
 
-def _manifest(registered: RegisteredModel, backend: Backend, version: str) -> Manifest | None:
+def _manifest(registered: RegisteredModel, store: Store, version: str) -> Manifest | None:
     with suppress(ManifestError):
         if version in registered.manifests:
             return Manifest.from_json(registered.manifests[version])
         with suppress(FileNotFoundError, UnreachableError):
-            return artifacts.read_manifest(backend, version, registered.model)
+            return artifacts.read_manifest(store, version, registered.model)
     return None
 
 
@@ -113,17 +113,17 @@ def named(found: Iterable[VersionEntry], name: str) -> VersionEntry:
     raise UsageError(f"{name} {problem}: 'sie model list' shows what there is")
 
 
-def checked(backend: Backend, manifest: Manifest) -> str:
+def checked(store: Store, manifest: Manifest) -> str:
     """Whether the artifact is there and sound: ``sound``, or what is wrong with it."""
     load = artifacts.load if manifest.model == NET else artifacts.tensors
     try:
-        load(backend, manifest)
+        load(store, manifest)
     except (ArtifactError, FileNotFoundError, UnreachableError) as error:
         return str(error)
     return "sound"
 
 
-def difference(backend: Backend, a: VersionEntry, b: VersionEntry) -> dict[str, Any]:
+def difference(store: Store, a: VersionEntry, b: VersionEntry) -> dict[str, Any]:
     """Figures of both beside each other, and how far their tensors are apart where both can be loaded."""
     one, other = _required(a), _required(b)
     return {
@@ -134,7 +134,7 @@ def difference(backend: Backend, a: VersionEntry, b: VersionEntry) -> dict[str, 
         "gate": {
             kind: _beside(*(_report(each, kind) for each in (one, other))) for kind in ("candidate", "importance")
         },
-        "tensors": _apart(backend, one, other),
+        "tensors": _apart(store, one, other),
     }
 
 
@@ -152,9 +152,9 @@ def _beside(a: dict[str, float | None], b: dict[str, float | None]) -> dict[str,
     return {name: [a.get(name), b.get(name)] for name in sorted(a.keys() | b.keys())}
 
 
-def _apart(backend: Backend, a: Manifest, b: Manifest) -> dict[str, Any]:
+def _apart(store: Store, a: Manifest, b: Manifest) -> dict[str, Any]:
     try:
-        one, other = artifacts.load(backend, a), artifacts.load(backend, b)
+        one, other = artifacts.load(store, a), artifacts.load(store, b)
     except (ArtifactError, FileNotFoundError, UnreachableError) as error:
         return {"not_compared": str(error)}
     return {name: _distance(one, other, which) for which, name in enumerate(NAMES)}

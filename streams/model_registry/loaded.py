@@ -10,7 +10,7 @@ from sie_online.shard.schedule import Artifact
 from streams.model_registry.nets import Nets
 from streams.model_registry.priors import Priors
 from streams.observe.metrics import Metrics
-from streams.store.backend import Backend
+from streams.store import Store
 
 ArtifactOf = Callable[[Adoption, int], Artifact | None]
 """What an adoption puts in force at a partition (``LoadedModels.get``)."""
@@ -20,10 +20,10 @@ class LoadedModels:
     """Nets and priors of ``registry``."""
 
     def __init__(
-        self, settings: Settings, backend: Backend, registry: Mapping[str, RegisteredModel], metrics: Metrics
+        self, settings: Settings, store: Store, registry: Mapping[str, RegisteredModel], metrics: Metrics
     ) -> None:
-        self.nets = Nets(backend, registry[NET], metrics)
-        self._priors = Priors(settings, backend, registry[PRIORS], metrics)
+        self.nets = Nets(store, registry[NET], metrics)
+        self._priors = Priors(settings, store, registry[PRIORS], metrics)
 
     def get(self, adoption: Adoption, partition: int) -> Artifact | None:
         """What ``adoption`` puts in force at ``partition``; None for the built-in model. Blocks.

@@ -13,7 +13,7 @@ class Nets(Versions[NetArrays]):
     """Nets by version."""
 
     def _of(self, manifest: Manifest) -> NetArrays:
-        weights = artifacts.load(self._backend, manifest)
+        weights = artifacts.load(self._store, manifest)
         if weights.n_dense != N_DENSE:
             raise ValueError(f"version {manifest.version} takes {weights.n_dense} dense numbers, there are {N_DENSE}")
         return new_net(tuple(weights), manifest.mean_f)

@@ -24,7 +24,7 @@ from sie_online.shard.pooled import initial_recommender
 from streams.model_registry import artifacts
 from streams.model_registry.versions import Versions
 from streams.observe.metrics import Metrics
-from streams.store.backend import Backend
+from streams.store import Store
 
 Parts = Mapping[int, Gains]
 """What was learned, by partition."""
@@ -35,8 +35,8 @@ PARTITIONS = "partitions"
 class Priors(Versions[Parts]):
     """Priors by version, and what of them a partition takes in."""
 
-    def __init__(self, settings: Settings, backend: Backend, registered: RegisteredModel, metrics: Metrics) -> None:
-        super().__init__(backend, registered, metrics)
+    def __init__(self, settings: Settings, store: Store, registered: RegisteredModel, metrics: Metrics) -> None:
+        super().__init__(store, registered, metrics)
         self._settings = settings
 
     def of_others(self, version: str, partition: int) -> Gains | None:
@@ -55,7 +55,7 @@ class Priors(Versions[Parts]):
         return initial_recommender(self._settings)
 
     def _of(self, manifest: Manifest) -> Parts:
-        return parts_of(artifacts.tensors(self._backend, manifest), self._start._asdict())
+        return parts_of(artifacts.tensors(self._store, manifest), self._start._asdict())
 
 
 def tensors_of(parts: Parts) -> dict[str, NDArray[Any]]:

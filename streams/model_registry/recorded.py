@@ -28,7 +28,7 @@ from sie_online.shard import Shard
 from streams.model_registry import artifacts
 from streams.model_registry.loaded import ArtifactOf
 from streams.model_registry.registry import ModelRegistry, empty_registry, take_in
-from streams.store.backend import Backend, LocalBackend, Part
+from streams.store import LocalStore, Part, Store
 
 FOLDER = "models"
 RECORDS = f"{FOLDER}/records.jsonl"
@@ -74,9 +74,9 @@ def schedule_announced(shard: Shard, registry: ModelRegistry, artifact_of: Artif
 class RegistryRecorder:
     """A model registry that this alone writes. The folder holds it after every announcement."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, store: Store) -> None:
         self.registry = empty_registry()
-        self._backend = backend
+        self._store = store
         self._records: list[bytes] = []
         self._write()
 
@@ -86,7 +86,7 @@ class RegistryRecorder:
         Raises:
             UnreachableError: the folder cannot be written.
         """
-        artifacts.keep(self._backend, data, manifest)
+        artifacts.keep(self._store, data, manifest)
         self._append(manifest_key(manifest.model, manifest.version), manifest.to_json().encode())
         return self._announce(manifest.model, manifest.version, "publish", offsets, now_ms)
 
@@ -113,23 +113,23 @@ class RegistryRecorder:
         self._records.append(msgspec.json.encode(RegistryRecord(key.decode(), msgspec.Raw(value))) + b"\n")
 
     def _write(self) -> None:
-        self._backend.put(RECORDS, [Part.of(b"".join(self._records))])
+        self._store.put(RECORDS, [Part.of(b"".join(self._records))])
 
 
-def recorded(folder: Path) -> tuple[ModelRegistry, Backend]:
+def recorded(folder: Path) -> tuple[ModelRegistry, Store]:
     """What a ``RegistryRecorder`` has left in ``folder``, which may also be given by its ``models``.
 
     Raises:
         UsageError: there is nothing, or it cannot be read.
     """
     root = folder.parent if folder.name == FOLDER and not (folder / RECORDS).exists() else folder
-    registry, backend = empty_registry(), LocalBackend(root)
+    registry, store = empty_registry(), LocalStore(root)
     try:
-        for text in backend.read(RECORDS).splitlines():
+        for text in store.read(RECORDS).splitlines():
             record = _record.decode(text)
             take_in(registry, record.key.encode(), bytes(record.value))
     except (FileNotFoundError, UnreachableError) as error:
         raise UsageError(f"{error}: is it what 'sie evaluate --trainer' wrote?") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{root / RECORDS} cannot be read: {error}") from None
-    return registry, backend
+    return registry, store

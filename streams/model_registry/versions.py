@@ -15,7 +15,7 @@ from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import CheckpointError, UnreachableError
 from sie_online.features import schema_hash
 from streams.observe.metrics import Metrics
-from streams.store.backend import Backend
+from streams.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +29,8 @@ Kind = TypeVar("Kind")
 class Versions(ABC, Generic[Kind]):
     """Loads each version of one model once. Methods may be called from any thread."""
 
-    def __init__(self, backend: Backend, registered: RegisteredModel, metrics: Metrics) -> None:
-        self._backend = backend
+    def __init__(self, store: Store, registered: RegisteredModel, metrics: Metrics) -> None:
+        self._store = store
         self._registered = registered
         self._metrics = metrics
         self._loaded: dict[str, Kind] = {}

@@ -1,5 +1,13 @@
 """The object store under checkpoints and models: small named objects, durable once written. Knows nothing of either.
 
-- ``backend``: the operations that a store must offer (``Backend``), a local disk's, and ``open_backend`` for a URL
+- ``port``: what a store must offer (``Store``), and what it is given (``Part``)
+- ``local``: a folder on a disk (``LocalStore``)
+- ``registry``: the kinds there are, by the scheme of a URL; ``open_store`` gives the one that a URL names
 - ``probe``: whether the store answers and may be written
 """
+
+from streams.store.local import LocalStore
+from streams.store.port import TEMPORARY, Part, Store
+from streams.store.registry import STORES, open_store
+
+__all__ = ["STORES", "TEMPORARY", "LocalStore", "Part", "Store", "open_store"]

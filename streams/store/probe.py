@@ -7,7 +7,7 @@ import socket
 
 from sie_online.errors import UnreachableError
 from sie_online.settings import Settings
-from streams.store.backend import Part, open_backend
+from streams.store import Part, open_store
 
 
 def check_store(settings: Settings) -> None:
@@ -18,9 +18,9 @@ def check_store(settings: Settings) -> None:
     """
     name, content = f"probe-{socket.gethostname()}-{os.getpid()}", b"sie"
     try:
-        backend = open_backend(settings.store)
-        backend.put(name, [Part.of(content)])
-        backend.read(name)
-        backend.delete(name)
+        store = open_store(settings.store)
+        store.put(name, [Part.of(content)])
+        store.read(name)
+        store.delete(name)
     except UnreachableError as error:
         raise UnreachableError(f"store {settings.store} cannot be used: {error}") from error

@@ -18,7 +18,7 @@ from sie_online.moments import HOUR_MS
 from sie_online.pseudonyms import longest_id, pseudonyms
 from sie_online.settings import Settings
 from sie_online.statements import key as statement_key
-from streams.store.backend import Backend
+from streams.store import Store
 from streams.tools.writer import open_writer
 from streams.topics import find_topics
 
@@ -93,14 +93,14 @@ async def erase(settings: Settings, users: Sequence[Subject], on_progress: Progr
         return writer.partitions
 
 
-async def look_for(settings: Settings, backend: Backend, users: Sequence[Subject]) -> list[Trace]:
+async def look_for(settings: Settings, store: Store, users: Sequence[Subject]) -> list[Trace]:
     """What the store's checkpoints, of all groups, and the entities topic hold of ``users``.
 
     Raises:
         UnreachableError: broker or store do not answer. TopicError: there is no entities topic.
     """
     traces = [Trace(user.user_id, user.published_id) for user in users]
-    await asyncio.to_thread(_look_in_store, backend, users, traces)
+    await asyncio.to_thread(_look_in_store, store, users, traces)
     by_key = {statement_key("user", trace.published_id.encode(), 0): trace for trace in traces}
     async with TopicReader(settings, settings.topics.entities) as reader:
         spans = await reader.spans()
@@ -111,12 +111,12 @@ async def look_for(settings: Settings, backend: Backend, users: Sequence[Subject
     return traces
 
 
-def _look_in_store(backend: Backend, users: Sequence[Subject], traces: Sequence[Trace]) -> None:
+def _look_in_store(store: Store, users: Sequence[Subject], traces: Sequence[Trace]) -> None:
     """Whatever a state holds of a user, its 64-bit key lies beside it."""
-    for shard in _shards(backend):
-        for pack in backend.list(f"{CHECKPOINTS}/{shard}/packs"):
+    for shard in _shards(store):
+        for pack in store.list(f"{CHECKPOINTS}/{shard}/packs"):
             try:
-                data = backend.read(f"{CHECKPOINTS}/{shard}/packs/{pack}")
+                data = store.read(f"{CHECKPOINTS}/{shard}/packs/{pack}")
             except FileNotFoundError:
                 continue  # superseded just now
             for user, trace in zip(users, traces, strict=True):
@@ -124,10 +124,10 @@ def _look_in_store(backend: Backend, users: Sequence[Subject], traces: Sequence[
                     trace.packs[shard] = trace.packs.get(shard, 0) + 1
 
 
-def _shards(backend: Backend) -> Iterator[str]:
-    for group in sorted(backend.list(CHECKPOINTS)):
-        for topic in sorted(backend.list(f"{CHECKPOINTS}/{group}")):
-            for partition in sorted(backend.list(f"{CHECKPOINTS}/{group}/{topic}")):
+def _shards(store: Store) -> Iterator[str]:
+    for group in sorted(store.list(CHECKPOINTS)):
+        for topic in sorted(store.list(f"{CHECKPOINTS}/{group}")):
+            for partition in sorted(store.list(f"{CHECKPOINTS}/{group}/{topic}")):
                 yield f"{group}/{topic}/{partition}"
 
 

@@ -23,7 +23,7 @@ from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import SieError, UnreachableError
 from sie_online.features import DENSE_NAMES, schema_hash
 from streams.model_registry import artifacts
-from streams.store.backend import Backend
+from streams.store import Store
 
 IDS = ("user", "item", "category")
 SCORES = ("probability", "feature_score", "error", "label_known")
@@ -71,7 +71,7 @@ def require_net(row: WeightRow) -> None:
         raise UnexplainedError(f"{row.model_version} was in force but no part of the weight: see importance.combine")
 
 
-def influence(row: WeightRow, sample: pa.RecordBatch, registered: RegisteredModel, backend: Backend) -> Influence:
+def influence(row: WeightRow, sample: pa.RecordBatch, registered: RegisteredModel, store: Store) -> Influence:
     """What moved f of the settled ``row``, whose row of ``sie.samples.v1`` is ``sample``. Blocks.
 
     Raises:
@@ -83,7 +83,7 @@ def influence(row: WeightRow, sample: pa.RecordBatch, registered: RegisteredMode
     try:
         manifest = Manifest.from_json(registered.manifests[version])
         _require_same_features(manifest, sample)
-        return _explained(manifest, artifacts.load(backend, manifest), sample)
+        return _explained(manifest, artifacts.load(store, manifest), sample)
     except FileNotFoundError:
         raise UnexplainedError(f"the artifact of {version} is gone from the store") from None
     except UnreachableError as error:

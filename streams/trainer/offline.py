@@ -27,7 +27,7 @@ from streams.model_registry import artifacts
 from streams.model_registry.loaded import LoadedModels
 from streams.model_registry.recorded import RegistryRecorder, schedule_announced
 from streams.observe.metrics import Metrics
-from streams.store.backend import Backend
+from streams.store import Store
 from streams.trainer.attempt import Attempt, Current, attempt
 from streams.trainer.intake import WindowView
 from streams.trainer.metrics import TrainingOutcome
@@ -63,7 +63,7 @@ class FineTuned:
 
 
 class OfflineTrainer:
-    """A ``ModelSource`` that trains. Everything it announces lies in ``backend`` afterwards, for ``recorded``.
+    """A ``ModelSource`` that trains. Everything it announces lies in ``store`` afterwards, for ``recorded``.
 
     Args:
         settings: ``trainer`` and what of ``importance`` shapes weights.
@@ -78,7 +78,7 @@ class OfflineTrainer:
     def __init__(
         self,
         settings: Settings,
-        backend: Backend,
+        store: Store,
         *,
         adopt_after: int,
         on_begin: Callable[[FineTuned], None],
@@ -86,12 +86,12 @@ class OfflineTrainer:
     ) -> None:
         self.fine_tuned: list[FineTuned] = []
         self._settings = settings
-        self._backend = backend
+        self._store = store
         self._adopt_after = adopt_after
         self._on_begin, self._on_end = on_begin, on_end
-        self._recorder = RegistryRecorder(backend)
-        self._loaded = LoadedModels(settings, backend, self._recorder.registry, Metrics(settings))
-        self.priors = OfflinePriors(settings, backend, self._recorder, self._loaded)
+        self._recorder = RegistryRecorder(store)
+        self._loaded = LoadedModels(settings, store, self._recorder.registry, Metrics(settings))
+        self.priors = OfflinePriors(settings, store, self._recorder, self._loaded)
         self._window = window_of(settings)
         self._schema_hash = ""
         self._fresh = 0
@@ -140,7 +140,7 @@ class OfflineTrainer:
         if verdict.passed:
             self._recorder.publish(found.contents.data, manifest, offsets, now_ms)
         else:
-            artifacts.keep(self._backend, found.contents.data, manifest)
+            artifacts.keep(self._store, found.contents.data, manifest)
             withdrawn = withdrawal(verdict, gate_of(self._settings)) if current.net is not None else ()
             done = replace(done, withdrawn=withdrawn)
             if not withdrawn:
@@ -173,4 +173,4 @@ class OfflineTrainer:
     def _current(self) -> Current:
         registered = self._recorder.registry[NET]
         version = registered.in_force(registered.newest)
-        return load_current(self._backend, registered.manifests.get(version), version)._replace(n=registered.newest)
+        return load_current(self._store, registered.manifests.get(version), version)._replace(n=registered.newest)

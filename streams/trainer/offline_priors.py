@@ -17,7 +17,7 @@ from sie_online.shard import Shard
 from streams.model_registry import artifacts
 from streams.model_registry.loaded import LoadedModels
 from streams.model_registry.recorded import RegistryRecorder, schedule_announced
-from streams.store.backend import Backend
+from streams.store import Store
 from streams.trainer.metrics import TrainingOutcome
 from streams.trainer.priors import LEAST_PARTITIONS, Cadence, PooledPriors, ShardGains, judges, pooled, pools, suffice
 
@@ -30,16 +30,16 @@ class OfflinePriors:
 
     Args:
         settings: ``trainer.priors``, and what judges.
-        recorder: where versions are announced; they lie in ``backend``.
+        recorder: where versions are announced; they lie in ``store``.
 
     Attributes:
         outcomes: what became of every version so far.
     """
 
-    def __init__(self, settings: Settings, backend: Backend, recorder: RegistryRecorder, loaded: LoadedModels) -> None:
+    def __init__(self, settings: Settings, store: Store, recorder: RegistryRecorder, loaded: LoadedModels) -> None:
         self.outcomes: list[TrainingOutcome] = []
         self._settings = settings
-        self._backend = backend
+        self._store = store
         self._recorder = recorder
         self._loaded = loaded
         self._cadence = Cadence(settings.trainer.priors)
@@ -62,7 +62,7 @@ class OfflinePriors:
     def _settle(self, made: PooledPriors, shards: Sequence[Shard]) -> TrainingOutcome:
         manifest = made.manifest
         if manifest.gate is None or not manifest.gate.passed:
-            artifacts.keep(self._backend, made.contents.data, manifest)
+            artifacts.keep(self._store, made.contents.data, manifest)
             return TrainingOutcome.REFUSED
         offsets = {shard.partition: shard.next_offset + 1 for shard in shards}
         self._recorder.publish(made.contents.data, manifest, offsets, manifest.created_at_ms)

@@ -25,7 +25,7 @@ from sie_online.shard.pooled import initial_recommender, is_learned, own_gains
 from streams.checkpoint.store import CheckpointStore
 from streams.model_registry import artifacts, event_log
 from streams.model_registry.announcer import Announcer, OvertakenError, SupersededError
-from streams.store.backend import Backend
+from streams.store import Store
 from streams.threads import in_thread
 from streams.trainer.intake import Intake
 from streams.trainer.metrics import TrainerMetrics, TrainingOutcome
@@ -40,14 +40,14 @@ class PriorRounds:
     """Priors whenever they are due, for ever."""
 
     def __init__(
-        self, settings: Settings, intake: Intake, announcer: Announcer, backend: Backend, metrics: TrainerMetrics
+        self, settings: Settings, intake: Intake, announcer: Announcer, store: Store, metrics: TrainerMetrics
     ) -> None:
         self._settings = settings
         self._intake = intake
         self._announcer = announcer
-        self._backend = backend
+        self._store = store
         self._metrics = metrics
-        self._store = CheckpointStore(settings, settings.topics.events, backend=backend)
+        self._checkpoints = CheckpointStore(settings, settings.topics.events, store=store)
         self._cadence = Cadence(settings.trainer.priors)
         self._ended_at = time.monotonic()
         self._partitions: list[int] = []
@@ -104,7 +104,7 @@ class PriorRounds:
 
     def _processed(self) -> dict[int, int]:
         """Next offset of the newest checkpoint, of every partition that has one."""
-        found = {partition: self._store.newest(partition) for partition in self._partitions}
+        found = {partition: self._checkpoints.newest(partition) for partition in self._partitions}
         return {partition: position.offset for partition, position in found.items() if position is not None}
 
     async def _newest(self) -> SampleColumns | None:
@@ -121,14 +121,14 @@ class PriorRounds:
             await self._announcer.publish(made.contents.data, manifest, judged_at=registered.newest)
             return TrainingOutcome.ACCEPTED
         log.warning("priors refused: %s", "; ".join(reasons), extra={"version": manifest.version})
-        await in_thread(None, artifacts.keep, self._backend, made.contents.data, manifest)
+        await in_thread(None, artifacts.keep, self._store, made.contents.data, manifest)
         return TrainingOutcome.REFUSED
 
     def _made(self, partitions: list[int], newest: SampleColumns | None, parent: str) -> PooledPriors:
         start, now_ms = initial_recommender(self._settings), time.time_ns() // 1_000_000
         learned: dict[int, ShardGains] = {}
         for partition in partitions:
-            loaded = self._store.load(partition, only=is_learned)
+            loaded = self._checkpoints.load(partition, only=is_learned)
             if loaded is None:
                 continue
             if loaded.fingerprint != self._settings.fingerprint() or Layout.named_by(loaded.meta) != self._layout:

@@ -26,7 +26,7 @@ from streams import access
 from streams.model_registry.announcer import Announcer
 from streams.observe import logs
 from streams.observe.broker_metrics import watch_broker
-from streams.store.backend import Backend, open_backend
+from streams.store import Store, open_store
 from streams.store.probe import check_store
 from streams.topics import check_topics
 from streams.trainer.intake import RETRY_S, Intake
@@ -48,16 +48,16 @@ NEEDS_TORCH = "the trainer needs torch: pip install 'sie-online[worker,trainer]'
 class TrainerProcess:
     """All parts of one trainer. ``run`` returns when told to stop, and raises what ends it otherwise."""
 
-    def __init__(self, settings: Settings, backend: Backend) -> None:
+    def __init__(self, settings: Settings, store: Store) -> None:
         from streams.trainer.rounds import Rounds  # imports torch
 
         self._settings = settings
         self._metrics = TrainerMetrics()
-        self._announcer = Announcer(settings, backend, ulid(time.time_ns() // 1_000_000, secrets.token_bytes(10)))
+        self._announcer = Announcer(settings, store, ulid(time.time_ns() // 1_000_000, secrets.token_bytes(10)))
         self._metrics.count_unreadable_models(lambda: self._announcer.unreadable)
         self._intake = Intake(settings, self._metrics)
-        self._rounds = Rounds(settings, self._intake, self._announcer, backend, self._metrics)
-        self._priors = PriorRounds(settings, self._intake, self._announcer, backend, self._metrics)
+        self._rounds = Rounds(settings, self._intake, self._announcer, store, self._metrics)
+        self._priors = PriorRounds(settings, self._intake, self._announcer, store, self._metrics)
         self._ready = False
         watch_broker(self._metrics.registry, self._intake.availability)
         health = TrainerHealth(self._alive, self._checks, self._status, self._reason)
@@ -171,7 +171,7 @@ async def _serve(settings: Settings, *, child: bool) -> None:
     if child:
         threading.Thread(target=_watch_stdin, args=(loop, end), daemon=True).start()
     await check_topics(settings, access.trainer(settings))
-    await TrainerProcess(settings, open_backend(settings.store)).run(stop)
+    await TrainerProcess(settings, open_store(settings.store)).run(stop)
     log.info("trainer ends")
 
 

@@ -27,7 +27,7 @@ from sie_online.errors import UnreachableError
 from sie_online.settings import Settings
 from streams.model_registry import artifacts
 from streams.model_registry.announcer import Announcer, OvertakenError, SupersededError
-from streams.store.backend import Backend
+from streams.store import Store
 from streams.threads import in_thread
 from streams.trainer.attempt import Attempt, Current, attempt
 from streams.trainer.intake import Intake, WindowView
@@ -57,14 +57,14 @@ class Rounds:
     """
 
     def __init__(
-        self, settings: Settings, intake: Intake, announcer: Announcer, backend: Backend, metrics: TrainerMetrics
+        self, settings: Settings, intake: Intake, announcer: Announcer, store: Store, metrics: TrainerMetrics
     ) -> None:
         self.began_at: float | None = None
         self.latest: TrainingOutcome | None = None
         self._settings = settings
         self._intake = intake
         self._announcer = announcer
-        self._backend = backend
+        self._store = store
         self._metrics = metrics
         self._stopping = threading.Event()
         self._ended_at = time.monotonic()
@@ -183,7 +183,7 @@ class Rounds:
             self._metrics.set_announced(announcement.n, announcement.version)
             return TrainingOutcome.ACCEPTED
         log.warning("candidate refused: %s", "; ".join(verdict.reasons), extra={"version": manifest.version})
-        await in_thread(None, artifacts.keep, self._backend, found.contents.data, manifest)
+        await in_thread(None, artifacts.keep, self._store, found.contents.data, manifest)
         if current.net is not None and (reasons := withdrawal(verdict, gate_of(self._settings))):
             await self._withdraw(current, reasons)
         return TrainingOutcome.REFUSED
@@ -209,7 +209,7 @@ class Rounds:
         registered = self._announcer.registered_net
         n, version = registered.newest, self._announcer.in_force
         if self._loaded is None or self._loaded[0] != version:
-            current = load_current(self._backend, registered.manifests.get(version), version)
+            current = load_current(self._store, registered.manifests.get(version), version)
             if current.net is None and version != BUILTIN_MODEL:
                 return current._replace(n=n)  # tried again the next time
             self._loaded = version, current
@@ -217,7 +217,7 @@ class Rounds:
 
     async def _tidy(self, scalars: Scalars) -> None:
         try:
-            await in_thread(None, scalars.save, self._backend)
+            await in_thread(None, scalars.save, self._store)
             if gone := await self._announcer.sweep():
                 log.info("old versions deleted", extra={"versions": ",".join(gone)})
         except UnreachableError as error:
@@ -226,14 +226,14 @@ class Rounds:
             log.exception("tidying up failed")
 
 
-def load_current(backend: Backend, manifest_json: bytes | None, version: str) -> Current:
+def load_current(store: Store, manifest_json: bytes | None, version: str) -> Current:
     """The net of ``version`` from the store; without one where it is ``builtin``, gone or damaged."""
     nothing = Current(0, version, None, "")
     if version == BUILTIN_MODEL:
         return nothing
     try:
         manifest = Manifest.from_json(manifest_json or b"")
-        weights = artifacts.load(backend, manifest)
+        weights = artifacts.load(store, manifest)
     except (ArtifactError, ManifestError, FileNotFoundError, UnreachableError) as error:
         log.warning("the net in force cannot be loaded, and is not gone on from: %s", error, extra={"version": version})
         return nothing

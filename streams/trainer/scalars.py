@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from sie_online.announcements import NET
 from streams.model_registry.artifacts import folder
-from streams.store.backend import Backend, Part
+from streams.store import Part, Store
 
 RUNS = f"{folder(NET)}/runs"
 FILES = 1_000
@@ -44,7 +44,7 @@ class Scalars:
             Scalar(now_s, f"{prefix}/{name}", value) for name, value in figures.items() if value is not None
         ]
 
-    def save(self, backend: Backend) -> str:
+    def save(self, store: Store) -> str:
         """Write the file; its name. The oldest go where there are too many.
 
         Raises:
@@ -52,9 +52,9 @@ class Scalars:
         """
         ending, content = self._encoded()
         name = f"events.out.tfevents.{int(self._began_s)}.{self._version}{ending}"
-        backend.put(f"{RUNS}/{name}", [Part.of(content)])
-        for old in sorted(backend.list(RUNS))[:-FILES]:
-            backend.delete(f"{RUNS}/{old}")
+        store.put(f"{RUNS}/{name}", [Part.of(content)])
+        for old in sorted(store.list(RUNS))[:-FILES]:
+            store.delete(f"{RUNS}/{old}")
         return f"{RUNS}/{name}"
 
     def _encoded(self) -> tuple[str, bytes]:

@@ -39,7 +39,7 @@ from sie_online.errors import UsageError
 from sie_online.settings import Settings
 from streams.model_registry import artifacts
 from streams.model_registry.announcer import Announcer
-from streams.store.backend import Backend
+from streams.store import Store
 from streams.trainer.attempt import Current, origin_of
 from streams.trainer.intake import Intake, WindowView
 from streams.trainer.metrics import TrainerMetrics
@@ -81,7 +81,7 @@ def read(file: Path) -> Submission:
     return Submission(data, manifest)
 
 
-async def submit(settings: Settings, backend: Backend, given: Submission) -> Submitted:
+async def submit(settings: Settings, store: Store, given: Submission) -> Submitted:
     """Judge ``given``; announce it if it passes, keep it if not.
 
     Raises:
@@ -97,16 +97,16 @@ async def submit(settings: Settings, backend: Backend, given: Submission) -> Sub
         order = ordered(view.samples)
     except TrainingError as error:
         raise UsageError(f"the window of {settings.topics.samples} cannot be judged by: {error}") from None
-    announcer = Announcer(settings, backend)
+    announcer = Announcer(settings, store)
     await announcer.start()
     try:
         registered, version = announcer.registered_net, announcer.in_force
-        current = load_current(backend, registered.manifests.get(version), version)._replace(n=registered.newest)
+        current = load_current(store, registered.manifests.get(version), version)._replace(n=registered.newest)
         with np.errstate(all="ignore"):  # whatever a candidate overflows, the gate looks at what comes out
             contents, manifest = judged(settings, given, view, order, current)
         if manifest.gate is not None and manifest.gate.passed:
             return Submitted(manifest, await announcer.publish(contents.data, manifest, judged_at=current.n))
-        artifacts.keep(backend, contents.data, manifest)
+        artifacts.keep(store, contents.data, manifest)
         return Submitted(manifest, None)
     finally:
         await announcer.stop()

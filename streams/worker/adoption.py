@@ -19,7 +19,7 @@ from sie_online.shard.schedule import Artifact
 from streams.model_registry.loaded import LoadedModels
 from streams.model_registry.reader import RegistryReader
 from streams.observe.metrics import Metrics
-from streams.store.backend import open_backend
+from streams.store import open_store
 from streams.worker.leases import ShardLease
 from streams.worker.publisher import Publisher
 
@@ -38,7 +38,7 @@ class Adoptions:
         self._reading = asyncio.Lock()
         metrics.count_unreadable_models(lambda: self._reader.unreadable.count)
         self._incomplete = False  # a version could not be loaded; it is to be offered again
-        self.loaded = LoadedModels(settings, open_backend(settings.store), self._reader.registry, metrics)
+        self.loaded = LoadedModels(settings, open_store(settings.store), self._reader.registry, metrics)
 
     async def start(self) -> None:
         """Connect and read what has been announced.

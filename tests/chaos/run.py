@@ -24,7 +24,7 @@ from sie_online.settings import Settings
 from streams.model_registry.history import read_registry
 from streams.model_registry.loaded import LoadedModels
 from streams.observe.metrics import Metrics
-from streams.store.backend import open_backend
+from streams.store import open_store
 from tests.chaos.faults import Fault, long_plan, short_plan
 from tests.chaos.fleet import HopelessError
 from tests.chaos.scene import TRAINER, Scene, chaos_settings, opened
@@ -76,7 +76,7 @@ def run(
         problems = scene.problems + scene.commits.ahead[:5]
     log = topic_io.read(settings, settings.topics.events)
     registry = asyncio.run(read_registry(settings))
-    loaded = LoadedModels(settings, open_backend(settings.store), registry, Metrics(settings))
+    loaded = LoadedModels(settings, open_store(settings.store), registry, Metrics(settings))
     published, expected = published_by(settings), undisturbed(settings, log, registry, loaded.get)
     problems += compare(published, expected)
     problems += compare_tables("subscriber", asyncio.run(subscribed(settings)), last_revisions(expected.weights))

@@ -23,7 +23,7 @@ from streams import access
 from streams.model_registry import event_log
 from streams.model_registry.announcer import Announcer
 from streams.model_registry.reader import RegistryReader
-from streams.store.backend import open_backend
+from streams.store import open_store
 from streams.tools.writer import open_writer
 from streams.topics import check_topics, create_topics, find_topics
 from tests.support import topic_io
@@ -142,7 +142,7 @@ async def _write(settings: Settings, first: int, n: int) -> None:
 
 async def _roll_back(settings: Settings) -> None:
     """Announce, as a trainer does, what every shard then adopts late and says so."""
-    announcer = Announcer(settings, open_backend(settings.store), "the trainer")
+    announcer = Announcer(settings, open_store(settings.store), "the trainer")
     await announcer.start()
     try:
         await announcer.rollback(BUILTIN_MODEL, now=True)

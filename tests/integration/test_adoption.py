@@ -19,7 +19,7 @@ from sie_online.simulator import Scenario, simulate
 from sie_online.tables import newest_statements, write_parquet
 from streams.model_registry.announcer import Announcer
 from streams.model_registry.reader import RegistryReader
-from streams.store.backend import open_backend
+from streams.store import open_store
 from streams.tools.pacing import ReplayRate
 from streams.tools.replay import replay
 from tests.chaos.scene import load_of
@@ -40,7 +40,7 @@ def announce(settings: Settings, seed: int) -> Announcement:
     """Announce a net of random weights."""
 
     async def say() -> Announcement:
-        announcer = Announcer(settings, open_backend(settings.store))
+        announcer = Announcer(settings, open_store(settings.store))
         await announcer.start()
         try:
             data, manifest = random_version(seed)
@@ -55,7 +55,7 @@ def roll_back_now(settings: Settings) -> Announcement:
     """Announce the built-in model for every shard's next checkpoint."""
 
     async def say() -> Announcement:
-        announcer = Announcer(settings, open_backend(settings.store))
+        announcer = Announcer(settings, open_store(settings.store))
         await announcer.start()
         try:
             return await announcer.rollback(BUILTIN_MODEL, now=True)

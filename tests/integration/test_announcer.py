@@ -17,7 +17,7 @@ from sie_online.settings import Settings
 from streams.model_registry import artifacts
 from streams.model_registry.announcer import Announcer, OvertakenError, SupersededError
 from streams.model_registry.history import read_registered
-from streams.store.backend import LocalBackend, open_backend
+from streams.store import LocalStore, open_store
 from tests.support.brokers import ROOT, Broker
 from tests.support.environment import as_environment
 from tests.support.topic_io import make_topics, write
@@ -47,7 +47,7 @@ def on_kafka(kafka: Broker, settings: SettingsFactory) -> Settings:
 
 
 async def _with(settings: Settings, name: str | None, do: Callable[[Announcer], Awaitable[Any]]) -> Any:
-    announcer = Announcer(settings, open_backend(settings.store), name)
+    announcer = Announcer(settings, open_store(settings.store), name)
     await announcer.start()
     try:
         return await do(announcer)
@@ -63,7 +63,7 @@ def test_a_version_applies_beyond_the_logs_end_and_is_durable_before_it_is_annou
     assert said.offsets == {0: 14, 1: 1}  # as many records again as the last seconds brought; one where none came
     heard = registered_net(at)
     assert (heard.newest, heard.announcements[1], set(heard.manifests)) == (1, said, {manifest.version})
-    assert artifacts.load(open_backend(at.store), manifest).w1.size
+    assert artifacts.load(open_store(at.store), manifest).w1.size
 
 
 def test_a_rollback_is_a_new_announcement_of_an_old_version(at: Settings) -> None:
@@ -84,7 +84,7 @@ def test_a_rollback_is_a_new_announcement_of_an_old_version(at: Settings) -> Non
 
 def test_two_trainers_the_newer_silences_the_older(at: Settings) -> None:
     async def act() -> None:
-        backend = open_backend(at.store)
+        backend = open_store(at.store)
         older, newer = Announcer(at, backend, "older"), Announcer(at, backend, "newer")
         await older.start()
         await newer.start()
@@ -133,7 +133,7 @@ def test_a_fault_between_the_records_of_an_announcement_leaves_none_of_them(at: 
     data, manifest = made_version()
 
     async def act() -> None:
-        announcer = DyingAnnouncer(at, open_backend(at.store), "t")
+        announcer = DyingAnnouncer(at, open_store(at.store), "t")
         await announcer.start()
         announcer.dies_at = step
         with pytest.raises(ConnectionAbortedError):
@@ -151,13 +151,13 @@ def test_a_fault_between_the_records_of_an_announcement_leaves_none_of_them(at: 
 KILLED = """
 import asyncio, os, sys
 from sie_online.settings import load
-from streams.store.backend import LocalBackend, open_backend
+from streams.store import LocalStore, open_store
 from streams.model_registry import announcer, artifacts
 from tests.support.versions import made_version
 
 step = int(sys.argv[1])
 
-class Disk(LocalBackend):
+class Disk(LocalStore):
     puts = 0
     def put(self, name, parts):
         if step == -2 and self.puts == 1:
@@ -188,7 +188,7 @@ class Killed(announcer.Announcer):
 
 async def main():
     settings = load()
-    killed = Killed(settings, Disk(open_backend(settings.store).root), "killed")
+    killed = Killed(settings, Disk(open_store(settings.store).root), "killed")
     await killed.start()
     await killed.publish(*made_version(), judged_at=0)
 
@@ -201,7 +201,7 @@ def test_a_trainer_killed_at_any_step_leaves_all_of_an_announcement_or_nothing(o
     environment = as_environment(on_kafka) | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", KILLED, str(step)], env=environment, cwd=ROOT, check=False)
     assert done.returncode == 9
-    backend = open_backend(on_kafka.store)
+    backend = open_store(on_kafka.store)
 
     async def after(successor: Announcer) -> None:
         said = successor.registered_net.newest
@@ -216,7 +216,7 @@ def test_a_trainer_killed_at_any_step_leaves_all_of_an_announcement_or_nothing(o
 
 
 def test_a_full_or_missing_store_announces_nothing(at: Settings, tmp_path: Path) -> None:
-    class FullBackend(LocalBackend):
+    class FullBackend(LocalStore):
         def _fill(self, file: Any, parts: Any) -> None:
             raise OSError(28, "No space left on device")
 
@@ -238,7 +238,7 @@ def test_refused_candidates_go_in_the_end_and_what_may_be_in_force_stays(
 ) -> None:
     made = settings(broker=broker.address, topics={"partitions": 1, "events_retention_h": 1e-9}, models={"keep": 1})
     make_topics(made)
-    backend = open_backend(made.store)
+    backend = open_store(made.store)
 
     async def act(announcer: Announcer) -> None:
         announced = []

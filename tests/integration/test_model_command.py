@@ -17,7 +17,7 @@ from sie_online.settings import Settings
 from streams.cli import root as cli
 from streams.model_registry import artifacts
 from streams.model_registry.announcer import Announcer
-from streams.store.backend import open_backend
+from streams.store import open_store
 from tests.support.brokers import Broker
 from tests.support.environment import as_environment
 from tests.support.samples import made_weights
@@ -32,7 +32,7 @@ class ModelDeployment:
 
     def __init__(self, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.settings = settings
-        self.backend = open_backend(settings.store)
+        self.store = open_store(settings.store)
         self._capsys = capsys
         for name, value in as_environment(settings).items():
             if name.startswith("SIE_"):
@@ -52,7 +52,7 @@ class ModelDeployment:
         return asyncio.run(self._announce(n))
 
     async def _announce(self, n: int) -> list[str]:
-        announcer = Announcer(self.settings, self.backend)
+        announcer = Announcer(self.settings, self.store)
         await announcer.start()
         try:
             said = [await announcer.publish(*made_version(seed=i), judged_at=i) for i in range(n)]
@@ -82,7 +82,7 @@ def test_list_show_and_diff_tell_what_was_announced(at: Callable[..., ModelDeplo
     assert (code, [entry["state"] for entry in before]) == (0, ["in force"])  # no net yet: builtin
     first, second = here.announce(2)
     refused, manifest = made_version(seed=7)
-    artifacts.keep(here.backend, refused, manifest)
+    artifacts.keep(here.store, refused, manifest)
     code, found = here.sie("list", "--json")
     states = {entry["version"]: entry["state"] for entry in found}
     assert states == {
@@ -119,11 +119,11 @@ def test_rollback_announces_the_version_before_and_any_that_is_named(at: Callabl
 def test_a_rollback_to_what_no_worker_could_load_is_refused(at: Callable[..., ModelDeployment]) -> None:
     here = at()
     first, _ = here.announce(2)
-    here.backend.delete(artifacts.artifact_name(first))
+    here.store.delete(artifacts.artifact_name(first))
     code, text = here.sie("rollback", first)
     assert (code, "no worker could load it" in text) == (78, True)
     data, manifest = made_version(seed=7)
-    artifacts.keep(here.backend, data, manifest)
+    artifacts.keep(here.store, data, manifest)
     code, text = here.sie("rollback", manifest.version)
     assert (code, "was never announced" in text) == (2, True)
 

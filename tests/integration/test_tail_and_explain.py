@@ -30,7 +30,7 @@ from streams.cli.root import run
 from streams.cli.views import VIEWS
 from streams.model_registry import artifacts
 from streams.model_registry.announcer import Announcer
-from streams.store.backend import open_backend
+from streams.store import open_store
 from streams.topics import create_topics
 from streams.worker.publisher import dead_letter
 from tests.support.brokers import ROOT, Broker
@@ -232,7 +232,7 @@ def test_explain_says_why_no_net_explains_a_weight(sie: Callable[..., Done]) -> 
 async def _under_a_net(settings: Settings) -> float:
     """A settled sample at offset 7 under an announced net; f of it. At 9 another, whose row of the samples is gone."""
     data, manifest = random_version()
-    announcer = Announcer(settings, open_backend(settings.store))
+    announcer = Announcer(settings, open_store(settings.store))
     await announcer.start()
     try:
         await announcer.publish(data, manifest, judged_at=0)
@@ -242,7 +242,7 @@ async def _under_a_net(settings: Settings) -> float:
         {"feature_schema_hash": schema_hash()}
     )
     columns = from_table(pa.Table.from_batches([sample]))
-    weights = artifacts.load(open_backend(settings.store), manifest)
+    weights = artifacts.load(open_store(settings.store), manifest)
     (f,) = scores(weights, label_known(columns, weights.buckets))[:, IMPORTANCE]
     final = {"final": True, "label": 1, "error": 0.75, "model_version": manifest.version}
     rows = [

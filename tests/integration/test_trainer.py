@@ -16,7 +16,7 @@ import pytest
 from models.manifest import Manifest
 from sie_online.settings import Settings
 from streams.model_registry import artifacts
-from streams.store.backend import open_backend
+from streams.store import open_store
 from tests.support.brokers import Broker
 from tests.support.topic_io import make_topics
 from tests.support.trainers import outcome, page, registered_net, running
@@ -45,7 +45,7 @@ def test_settled_samples_become_an_announced_net(at: SettingsFactory, tmp_path: 
         assert outcome(trainer) == "accepted"
         said = registered_net(settings)
         manifest = Manifest.from_json(said.manifests[said.in_force(1)])
-        assert artifacts.load(open_backend(settings.store), manifest).w1.size
+        assert artifacts.load(open_store(settings.store), manifest).w1.size
         assert manifest.gate is not None
         assert manifest.gate.passed
         assert set(manifest.train_offsets) == {"0", "1"}
@@ -62,7 +62,7 @@ def test_settled_samples_become_an_announced_net(at: SettingsFactory, tmp_path: 
         began = time.monotonic()
         assert trainer.stop() == 0
         assert time.monotonic() - began < 5
-    runs = [name for name in open_backend(settings.store).list("models/net/runs") if "tfevents" in name]
+    runs = [name for name in open_store(settings.store).list("models/net/runs") if "tfevents" in name]
     assert len(runs) == 2
 
 
@@ -85,7 +85,7 @@ def test_a_refused_candidate_is_kept_and_not_announced(at: SettingsFactory, tmp_
         assert outcome(trainer) == "refused"
         assert 'sie_trainer_gate_verdicts_total{reason="too_few"} 1.0' in page(trainer, "/metrics")
     assert registered_net(settings).newest == 0
-    backend = open_backend(settings.store)
+    backend = open_store(settings.store)
     (version,) = artifacts.stored(backend)
     verdict = artifacts.read_manifest(backend, version).gate
     assert verdict is not None
@@ -100,7 +100,7 @@ def test_an_exploding_norm_ends_the_fine_tune_and_nothing_else(at: SettingsFacto
         publish_samples(settings, two_partitions(2000).slice(1200))
         assert outcome(trainer, 2) == "exploding_norm"
     assert registered_net(settings).newest == 0
-    assert artifacts.stored(open_backend(settings.store)) == []
+    assert artifacts.stored(open_store(settings.store)) == []
 
 
 def test_a_net_that_training_breaks_is_given_up_and_nothing_else_is(at: SettingsFactory, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_sigterm_amid_a_fine_tune_ends_it_within_five_seconds(at: SettingsFactor
         assert trainer.stop() == 0
         assert time.monotonic() - began < 5
     assert registered_net(settings).newest == 0
-    assert artifacts.stored(open_backend(settings.store)) == []
+    assert artifacts.stored(open_store(settings.store)) == []
 
 
 def test_a_child_ends_when_whoever_started_it_is_gone(at: SettingsFactory, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from streams.checkpoint import CheckpointStore
 from streams.checkpoint.folder import ShardFolder
 from streams.checkpoint.manifest import CheckpointManifest
 from streams.checkpoint.store import LoadedCheckpoint
-from streams.store.backend import LocalBackend
+from streams.store import LocalStore
 
 Stores = Callable[..., CheckpointStore]
 
@@ -25,7 +25,7 @@ def files(folder: Path, kind: str) -> list[Path]:
 def shard_folder(folder: Path) -> ShardFolder:
     """The only shard's folder in the test's store, once something was written."""
     (manifests,) = (folder / "store").rglob("manifests")
-    return ShardFolder(LocalBackend(folder / "store"), str(manifests.parent.relative_to(folder / "store")))
+    return ShardFolder(LocalStore(folder / "store"), str(manifests.parent.relative_to(folder / "store")))
 
 
 def newest_manifest(folder: Path) -> CheckpointManifest:
@@ -84,7 +84,7 @@ class Killed(Exception):  # noqa: N818 - no error: what kill -9 looks like from 
     """The process ends here."""
 
 
-class MortalBackend(LocalBackend):
+class MortalStore(LocalStore):
     """A local disk under a process that dies at the ``n``-th thing it does to it: half a file counts as one."""
 
     def __init__(self, root: Path, dies_at: int) -> None:

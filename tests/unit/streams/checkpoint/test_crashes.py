@@ -15,14 +15,14 @@ import pytest
 
 from sie_online.settings import Settings, load
 from streams.checkpoint import CheckpointStore
-from streams.store.backend import LocalBackend, Part
+from streams.store import LocalStore, Part
 from tests.support.brokers import ROOT
-from tests.support.checkpoints import FakeSnapshot, FakeState, Killed, MortalBackend, whole
+from tests.support.checkpoints import FakeSnapshot, FakeState, Killed, MortalStore, whole
 
 
 @pytest.fixture
 def stores(settings: Callable[..., Settings]) -> Callable[..., CheckpointStore]:
-    return lambda backend=None: CheckpointStore(settings(), "sie.events", input_partitions=1, backend=backend)
+    return lambda store=None: CheckpointStore(settings(), "sie.events", input_partitions=1, store=store)
 
 
 def _prepared(store: CheckpointStore) -> tuple[FakeState, int]:
@@ -40,19 +40,19 @@ def test_death_at_any_point_of_a_commit_leaves_the_old_or_the_new_state_whole(
     survived: dict[str, list[str]] = {"old": [], "new": []}
     for dies_at in range(1, 200):
         root = tmp_path / "runs" / str(dies_at)
-        backend = MortalBackend(root, dies_at=-1)
+        backend = MortalStore(root, dies_at=-1)
         store = stores(backend)
         state, epoch = _prepared(store)
-        old, new = whole(stores(LocalBackend(root)).load(0)), state.whole()
+        old, new = whole(stores(LocalStore(root)).load(0)), state.whole()
         assert old != new
         backend.left, backend.trace = dies_at, []
         try:
             store.write(0, epoch, state.snapshot())
         except Killed as death:
-            found = whole(stores(LocalBackend(root)).load(0))
+            found = whole(stores(LocalStore(root)).load(0))
             assert found in (old, new), death
             survived["new" if found == new else "old"].append(str(death))
-            _goes_on(stores(LocalBackend(root)), root)
+            _goes_on(stores(LocalStore(root)), root)
         else:
             assert dies_at > 10
             break
@@ -82,14 +82,14 @@ def test_death_at_any_point_of_the_very_first_commit_leaves_nothing_or_all(
     outcomes = []
     for dies_at in range(1, 100):
         root = tmp_path / "runs" / str(dies_at)
-        backend = MortalBackend(root, dies_at=-1)
+        backend = MortalStore(root, dies_at=-1)
         store, state = stores(backend), FakeState()
         epoch = store.claim(0, 1)
         backend.left = dies_at
         try:
             store.write(0, epoch, state.snapshot())
         except Killed:
-            loaded = stores(LocalBackend(root)).load(0)
+            loaded = stores(LocalStore(root)).load(0)
             outcomes.append(loaded is not None)
             assert loaded is None or whole(loaded) == state.whole()
         else:
@@ -100,13 +100,13 @@ def test_death_at_any_point_of_the_very_first_commit_leaves_nothing_or_all(
 
 def test_death_within_a_claim_costs_at_most_a_number(stores: Callable[..., CheckpointStore], tmp_path: Path) -> None:
     root = tmp_path / "runs"
-    stores(LocalBackend(root)).claim(0, 1)
+    stores(LocalStore(root)).claim(0, 1)
     for dies_at in range(1, 5):
-        backend = MortalBackend(root, dies_at)
-        before = stores(LocalBackend(root)).claim(0, 1)
+        backend = MortalStore(root, dies_at)
+        before = stores(LocalStore(root)).claim(0, 1)
         with pytest.raises(Killed):
             stores(backend).claim(0, 1)
-        assert before < stores(LocalBackend(root)).claim(0, 1) <= before + 2
+        assert before < stores(LocalStore(root)).claim(0, 1) <= before + 2
 
 
 def test_contents_are_synced_before_their_rename_and_the_folder_after_it(
@@ -127,10 +127,10 @@ def test_contents_are_synced_before_their_rename_and_the_folder_after_it(
     (tmp_path / "packs").mkdir()
     monkeypatch.setattr(os, "fsync", spy_sync)
     monkeypatch.setattr(Path, "replace", spy_rename)
-    LocalBackend(tmp_path).put("packs/a", [Part.of(b"1"), Part.of(b"2")])
+    LocalStore(tmp_path).put("packs/a", [Part.of(b"1"), Part.of(b"2")])
     assert done == ["sync a.tmp", "rename a.tmp", "sync packs"]
     done.clear()
-    LocalBackend(tmp_path).create("epochs/1", b"")
+    LocalStore(tmp_path).create("epochs/1", b"")
     assert done == [f"sync {tmp_path.name}", "sync 1", "sync epochs"]
 
 

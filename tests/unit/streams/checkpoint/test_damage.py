@@ -19,7 +19,7 @@ from streams.checkpoint import CheckpointStore
 from streams.checkpoint.folder import ShardFolder
 from streams.checkpoint.manifest import CheckpointManifest, Position
 from streams.checkpoint.space import RENEWAL
-from streams.store.backend import LocalBackend
+from streams.store import LocalStore
 from tests.support.checkpoints import FakeState, Stores, files, whole
 
 Pieces = dict[str, bytes]
@@ -190,7 +190,7 @@ def test_a_disk_that_does_not_hold_what_was_written_is_found_out_at_once(
         temporary.write_bytes(_flipped(temporary.read_bytes()))
         temporary.rename(target)
 
-    monkeypatch.setattr(store._backend, "_rename", lying)
+    monkeypatch.setattr(store._store, "_rename", lying)
     with pytest.raises(UnreachableError, match="cannot be trusted"):
         store.write(0, epoch, state.snapshot())
 
@@ -300,15 +300,15 @@ def test_a_full_disk_keeps_the_checkpoint_before_and_takes_the_next_once_there_i
 def test_a_pack_without_its_manifest_does_not_keep_a_full_disk_full(
     stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, state, rename = stores(), FakeState(), LocalBackend._rename
+    store, state, rename = stores(), FakeState(), LocalStore._rename
     epoch = store.claim(0, 1)
 
-    def full(backend: LocalBackend, temporary: Path, target: Path) -> None:
+    def full(disk: LocalStore, temporary: Path, target: Path) -> None:
         if target.suffix == ".json":
             raise OSError(28, "No space left on device")
-        rename(backend, temporary, target)
+        rename(disk, temporary, target)
 
-    monkeypatch.setattr(LocalBackend, "_rename", full)
+    monkeypatch.setattr(LocalStore, "_rename", full)
     with pytest.raises(UnreachableError, match="No space left"):
         store.write(0, epoch, state.snapshot())
     assert files(tmp_path, "packs") == []

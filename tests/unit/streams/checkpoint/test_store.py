@@ -11,7 +11,7 @@ import pytest
 from sie_online.errors import CheckpointError, UnreachableError, UsageError
 from sie_online.settings import Settings, load
 from streams.checkpoint import CheckpointStore, Written, commit, space
-from streams.store.backend import Part, open_backend
+from streams.store import Part, open_store
 from tests.support.checkpoints import FakeSnapshot, FakeState, Stores, files, newest_manifest, shard_folder, whole
 
 
@@ -35,7 +35,7 @@ def test_nobody_but_the_owner_reads_the_store_whatever_the_umask(stores: Stores,
     try:
         store = stores()
         store.write(1, store.claim(1, 1), FakeState().snapshot())
-        open_backend(f"file://{tmp_path}/store").put("models/net/x.safetensors", [Part.of(b"x")])
+        open_store(f"file://{tmp_path}/store").put("models/net/x.safetensors", [Part.of(b"x")])
     finally:
         os.umask(before)
     found = list((tmp_path / "store").rglob("*"))
@@ -182,7 +182,7 @@ def test_after_a_failed_write_only_a_full_snapshot_is_taken(stores: Stores, monk
     store.write(0, epoch, state.snapshot())
     state.step()
     with monkeypatch.context() as patch:
-        patch.setattr(store._backend, "_rename", _disk_full)
+        patch.setattr(store._store, "_rename", _disk_full)
         with pytest.raises(UnreachableError, match="No space left"):
             store.write(0, epoch, state.snapshot())
     state.step()
@@ -242,7 +242,7 @@ def test_a_store_that_cannot_be_reached_is_told_apart_from_an_empty_one(tmp_path
 @pytest.mark.parametrize("url", ["memory://x", "nosuch://x"])
 def test_a_kind_of_store_we_do_not_have_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="file:///absolute/path"):
-        open_backend(url)
+        open_store(url)
 
 
 def test_the_number_of_input_partitions_must_be_known(settings: Callable[..., Settings]) -> None:

@@ -72,3 +72,8 @@ def test_every_variable_of_show_is_accepted(monkeypatch: pytest.MonkeyPatch) -> 
             value = json.dumps(setting.value) if isinstance(setting.value, list) else str(setting.value)
             monkeypatch.setenv(setting.environment, value)
     assert load().fingerprint()
+
+
+def test_check_refuses_a_kind_of_store_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--set", "store=s3://bucket/sie", "config", "check"]) == 2
+    assert "'s3://bucket/sie' is of a kind that is not supported" in capsys.readouterr().err

@@ -27,7 +27,7 @@ from streams.model_registry import artifacts
 from streams.model_registry.reader import RegistryReader
 from streams.model_registry.registry import empty_registry, take_in
 from streams.observe.metrics import Metrics
-from streams.store.backend import LocalBackend
+from streams.store import LocalStore
 from tests.support.samples import made_manifest
 
 BRACKETS = b"[" * 200_000
@@ -140,14 +140,14 @@ def test_a_manifest_beyond_all_bounds_is_refused(change: dict[str, Any]) -> None
 
 
 def test_an_artifact_is_not_read_beyond_what_its_manifest_says(tmp_path: Any) -> None:
-    backend = LocalBackend(tmp_path)
+    store = LocalStore(tmp_path)
     small = replace(made_manifest(), uri=artifacts.artifact_name(VERSION), size=10)
     file = tmp_path / small.uri
     file.parent.mkdir(parents=True)
     with file.open("wb") as sparse:
         sparse.truncate(1 << 40)  # a terabyte that takes no room
     with pytest.raises(ArtifactError, match="11 bytes"):
-        artifacts.tensors(backend, small)
+        artifacts.tensors(store, small)
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff" * 8, (1 << 62).to_bytes(8, "little"), b"\x02" + b"\0" * 7 + b"[]"])

@@ -14,7 +14,7 @@ from streams.model_registry import artifacts
 from streams.model_registry.announcer import rollback_target
 from streams.model_registry.event_log import Growth
 from streams.model_registry.retention import needed, superfluous
-from streams.store.backend import LocalBackend
+from streams.store import LocalStore
 from tests.support.versions import made_version, new_version
 
 DAY_MS = 86_400_000
@@ -33,43 +33,43 @@ def registered_with(*versions: str, offset: int = 100, **adopted: Any) -> Regist
 
 def test_what_was_kept_is_loaded(tmp_path: Path) -> None:
     data, manifest = made_version()
-    backend = LocalBackend(tmp_path)
-    artifacts.keep(backend, data, manifest)
-    assert artifacts.load(backend, manifest).w1.shape == artifacts.load(backend, manifest).w1.shape
-    assert artifacts.read_manifest(backend, manifest.version) == manifest
-    assert artifacts.stored(backend) == [manifest.version]
+    store = LocalStore(tmp_path)
+    artifacts.keep(store, data, manifest)
+    assert artifacts.load(store, manifest).w1.shape == artifacts.load(store, manifest).w1.shape
+    assert artifacts.read_manifest(store, manifest.version) == manifest
+    assert artifacts.stored(store) == [manifest.version]
 
 
 def test_a_corrupt_artifact_is_refused(tmp_path: Path) -> None:
     data, manifest = made_version()
-    backend = LocalBackend(tmp_path)
-    artifacts.keep(backend, data, manifest)
+    store = LocalStore(tmp_path)
+    artifacts.keep(store, data, manifest)
     file = tmp_path / manifest.uri
     file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(ArtifactError, match="SHA-256"):
-        artifacts.load(backend, manifest)
+        artifacts.load(store, manifest)
     file.write_bytes(data[:-7])
     with pytest.raises(ArtifactError, match="bytes, its manifest says"):
-        artifacts.load(backend, manifest)
+        artifacts.load(store, manifest)
 
 
 def test_a_manifest_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
     _, manifest = made_version(uri="../../etc/passwd")
     with pytest.raises(ArtifactError, match="no place of ours"):
-        artifacts.load(LocalBackend(tmp_path), manifest)
+        artifacts.load(LocalStore(tmp_path), manifest)
 
 
 def test_a_manifest_under_anothers_name_is_refused(tmp_path: Path) -> None:
     data, manifest = made_version()
-    backend, other = LocalBackend(tmp_path), new_version()
-    artifacts.keep(backend, data, manifest)
+    store, other = LocalStore(tmp_path), new_version()
+    artifacts.keep(store, data, manifest)
     (tmp_path / artifacts.manifest_name(other)).write_text(manifest.to_json())
     with pytest.raises(ManifestError, match=manifest.version):
-        artifacts.read_manifest(backend, other)
+        artifacts.read_manifest(store, other)
 
 
 def test_a_full_disk_leaves_no_half_of_a_version(tmp_path: Path) -> None:
-    class FullStore(LocalBackend):
+    class FullStore(LocalStore):
         def _rename(self, temporary: Path, target: Path) -> None:
             if target.suffix == ".json":
                 raise OSError(28, "No space left on device")

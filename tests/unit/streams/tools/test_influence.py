@@ -22,7 +22,7 @@ from sie_online.contracts import EVENT_TYPES
 from sie_online.features import DENSE_NAMES, N_DENSE, N_FEATURES, schema_hash
 from streams.cli import explain_text
 from streams.model_registry import artifacts
-from streams.store.backend import LocalBackend
+from streams.store import LocalStore
 from streams.tools.influence import UnexplainedError, influence, require_net
 from tests.support.nets import random_version
 from tests.support.rows import sample_batch, weight_batch, weight_row
@@ -51,20 +51,20 @@ class Kept:
         data, manifest = random_version(seed=1)
         self.manifest: Manifest = replace(manifest, **changes)
         self.version = manifest.version
-        self.backend, self.registered = LocalBackend(folder), RegisteredModel()
-        artifacts.keep(self.backend, data, self.manifest)
+        self.store, self.registered = LocalStore(folder), RegisteredModel()
+        artifacts.keep(self.store, data, self.manifest)
         self.registered.apply(manifest_key("net", self.version), self.manifest.to_json().encode())
 
     def why_not(self, sample: pa.RecordBatch) -> str:
         """The sentence."""
         with pytest.raises(UnexplainedError) as refusal:
-            influence(settled(self.version), sample, self.registered, self.backend)
+            influence(settled(self.version), sample, self.registered, self.store)
         return str(refusal.value)
 
 
 def test_every_input_is_named_and_together_they_are_what_moved_f(tmp_path: Path) -> None:
     kept = Kept(tmp_path)
-    found = influence(settled(kept.version), sample(), kept.registered, kept.backend)
+    found = influence(settled(kept.version), sample(), kept.registered, kept.store)
     names = [each.name for each in found.contributions]
     assert sorted(names) == sorted(
         ["user", "item", "category", *DENSE_NAMES, "probability", "feature_score", "error", "label_known"]
@@ -73,7 +73,7 @@ def test_every_input_is_named_and_together_they_are_what_moved_f(tmp_path: Path)
     assert sum(moved) == pytest.approx(found.logit - found.baseline_logit, abs=1e-9)
     assert [abs(one) for one in moved] == sorted((abs(one) for one in moved), reverse=True)
     columns = from_table(pa.Table.from_batches([sample()]))
-    weights = artifacts.load(kept.backend, kept.manifest)
+    weights = artifacts.load(kept.store, kept.manifest)
     published = forward.scores(weights, label_known(columns, weights.buckets))[0, forward.IMPORTANCE]
     assert found.f == pytest.approx(published, abs=1e-5)
     values = {each.name: each.value for each in found.contributions}
@@ -87,7 +87,7 @@ def test_an_absent_category_moves_nothing_and_an_unknown_user_does(tmp_path: Pat
     kept = Kept(tmp_path)
     moved = {
         each.name: each.logit
-        for each in influence(settled(kept.version), sample(), kept.registered, kept.backend).contributions
+        for each in influence(settled(kept.version), sample(), kept.registered, kept.store).contributions
     }
     assert moved["category"] == 0  # the sample has none
     assert moved["user"] != 0
@@ -128,7 +128,7 @@ def test_a_terminal_shows_the_inputs_or_the_sentence(tmp_path: Path, monkeypatch
     row = settled(kept.version)
     console = Console(width=200, record=True, quiet=False)
     monkeypatch.setattr(explain_text, "out", console)
-    found = influence(row, sample(), kept.registered, kept.backend)
+    found = influence(row, sample(), kept.registered, kept.store)
     explain_text.show([row], found)
     text = console.export_text()
     assert f"of net {kept.version}" in text
@@ -141,6 +141,6 @@ def test_a_terminal_shows_the_inputs_or_the_sentence(tmp_path: Path, monkeypatch
 
 def test_f_is_the_logistic_of_its_logit(tmp_path: Path) -> None:
     kept = Kept(tmp_path)
-    found = influence(settled(kept.version), sample(), kept.registered, kept.backend)
+    found = influence(settled(kept.version), sample(), kept.registered, kept.store)
     for f, logit in ((found.f, found.logit), (found.baseline_f, found.baseline_logit)):
         assert f == pytest.approx(1 / (1 + math.exp(-logit)))

@@ -28,7 +28,7 @@ from streams.model_registry import artifacts
 from streams.model_registry.loaded import LoadedModels
 from streams.model_registry.recorded import RECORDS, Repeated, recorded
 from streams.observe.metrics import Metrics
-from streams.store.backend import LocalBackend
+from streams.store import LocalStore
 from streams.trainer import offline
 from streams.trainer.attempt import Attempt, attempt
 from streams.trainer.metrics import TrainingOutcome
@@ -64,13 +64,13 @@ def evaluated(simulation: Simulation) -> Callable[..., EvaluationReport]:
 
 def trainer_into(out: Path, settings: Settings) -> OfflineTrainer:
     return OfflineTrainer(
-        settings, LocalBackend(out), adopt_after=ADOPT_AFTER, on_begin=lambda _: None, on_end=lambda _: None
+        settings, LocalStore(out), adopt_after=ADOPT_AFTER, on_begin=lambda _: None, on_end=lambda _: None
     )
 
 
 def repeating(folder: Path, settings: Settings) -> Repeated:
-    registry, backend = recorded(folder)
-    return Repeated(registry, LoadedModels(settings, backend, registry, Metrics(settings)).get)
+    registry, store = recorded(folder)
+    return Repeated(registry, LoadedModels(settings, store, registry, Metrics(settings)).get)
 
 
 def weights(out: Path) -> pa.Table:
@@ -97,10 +97,10 @@ def trained(
 def test_nets_are_announced_each_going_on_from_the_one_before(trained: Trained) -> None:
     out, trainer, _ = trained
     accepted = [done.version for done in trainer.fine_tuned if done.outcome is TrainingOutcome.ACCEPTED]
-    registry, backend = recorded(out)
+    registry, store = recorded(out)
     assert len(accepted) >= 2
     assert [said.version for _, said in sorted(registry[NET].announcements.items())] == accepted
-    parents = [artifacts.read_manifest(backend, version).parent for version in accepted]
+    parents = [artifacts.read_manifest(store, version).parent for version in accepted]
     assert parents == [None, *accepted[:-1]]
 
 
@@ -228,9 +228,9 @@ def test_a_candidate_that_is_not_accepted_changes_nothing(
     assert all(reason in " ".join(done.reasons) and not done.offsets for done in model_source.fine_tuned)
     assert report.rows_by_model == {BUILTIN_MODEL: report.rows}
     assert weights(tmp_path / "trained").equals(weights(tmp_path / "without"))
-    registry, backend = recorded(tmp_path / "trained")
+    registry, store = recorded(tmp_path / "trained")
     assert not any(registered.announcements for registered in registry.values())
-    kept = artifacts.stored(backend)
+    kept = artifacts.stored(store)
     assert kept == ([done.version for done in model_source.fine_tuned] if outcome is TrainingOutcome.REFUSED else [])
 
 

@@ -22,7 +22,7 @@ from streams.checkpoint.store import CheckpointStore
 from streams.model_registry import artifacts
 from streams.model_registry.event_log import Growth
 from streams.model_registry.priors import parts_of
-from streams.store.backend import LocalBackend
+from streams.store import LocalStore
 from streams.trainer import prior_rounds
 from streams.trainer.intake import Intake, WindowView
 from streams.trainer.metrics import TrainerMetrics, TrainingOutcome
@@ -54,7 +54,7 @@ class PriorsScene:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, outputs: list[ShardOutput], **rules: Any) -> None:
         self.settings: Settings = small_settings(trainer=rules or LENIENT)
-        self.backend = LocalBackend(folder)
+        self.backend = LocalStore(folder)
         self.announcer = FakePriorsAnnouncer()
         self.metrics = TrainerMetrics()
         intake = Intake(self.settings, self.metrics)
@@ -78,7 +78,7 @@ class PriorsScene:
 
     def save(self, saved: Mapping[int, Snapshot], settings: Settings | None = None) -> None:
         store = CheckpointStore(
-            settings or self.settings, self.settings.topics.events, input_partitions=PARTITIONS, backend=self.backend
+            settings or self.settings, self.settings.topics.events, input_partitions=PARTITIONS, store=self.backend
         )
         for partition, snapshot in saved.items():
             store.write(partition, store.claim(partition, 1), snapshot)

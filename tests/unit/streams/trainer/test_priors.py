@@ -22,7 +22,7 @@ from streams.model_registry import artifacts
 from streams.model_registry.loaded import LoadedModels
 from streams.model_registry.priors import parts_of, tensors_of
 from streams.observe.metrics import Metrics
-from streams.store.backend import LocalBackend
+from streams.store import LocalStore
 from streams.trainer.priors import Cadence, ShardGains, judge, judges, pooled, suffice
 from tests.support.events import heartbeat, random_events, records, run, samples, small_settings
 from tests.support.versions import new_version
@@ -86,15 +86,11 @@ def test_tensors_that_do_not_fit_are_refused(told: Told, name: str, spoilt: obje
 
 
 def test_a_partition_is_given_what_the_others_have_learned(told: Told, tmp_path: Path) -> None:
-    (data, manifest), backend, registry = (
-        made(told),
-        LocalBackend(tmp_path),
-        {m: RegisteredModel(m) for m in (NET, PRIORS)},
-    )
-    artifacts.keep(backend, data, manifest)
-    assert (artifacts.stored(backend, PRIORS), artifacts.stored(backend)) == ([manifest.version], [])
+    (data, manifest), store, registry = made(told), LocalStore(tmp_path), {m: RegisteredModel(m) for m in (NET, PRIORS)}
+    artifacts.keep(store, data, manifest)
+    assert (artifacts.stored(store, PRIORS), artifacts.stored(store)) == ([manifest.version], [])
     registry[PRIORS].apply(manifest_key(PRIORS, manifest.version), manifest.to_json().encode())
-    loaded = LoadedModels(SETTINGS, backend, registry, Metrics(SETTINGS))
+    loaded = LoadedModels(SETTINGS, store, registry, Metrics(SETTINGS))
     found = loaded.get(Adoption(1, manifest.version, 0, PRIORS), 1)
     assert isinstance(found, Gains)
     parts = told[0]
@@ -106,15 +102,11 @@ def test_a_partition_is_given_what_the_others_have_learned(told: Told, tmp_path:
 
 
 def test_a_damaged_artifact_is_not_had(told: Told, tmp_path: Path) -> None:
-    (data, manifest), backend, registry = (
-        made(told),
-        LocalBackend(tmp_path),
-        {m: RegisteredModel(m) for m in (NET, PRIORS)},
-    )
-    artifacts.keep(backend, data[:-1] + b"?", manifest)
+    (data, manifest), store, registry = made(told), LocalStore(tmp_path), {m: RegisteredModel(m) for m in (NET, PRIORS)}
+    artifacts.keep(store, data[:-1] + b"?", manifest)
     registry[PRIORS].apply(manifest_key(PRIORS, manifest.version), manifest.to_json().encode())
     with pytest.raises(LookupError):
-        LoadedModels(SETTINGS, backend, registry, Metrics(SETTINGS)).get(Adoption(1, manifest.version, 0, PRIORS), 0)
+        LoadedModels(SETTINGS, store, registry, Metrics(SETTINGS)).get(Adoption(1, manifest.version, 0, PRIORS), 0)
 
 
 # -- the gate

@@ -11,7 +11,7 @@ import pytest
 
 from sie_online.errors import UsageError
 from sie_online.settings import TrainerWeb
-from streams.store.backend import LocalBackend
+from streams.store import LocalStore
 from streams.trainer import process
 from streams.trainer.metrics import TrainerMetrics, reason_label
 from streams.trainer.scalars import Scalars
@@ -51,7 +51,7 @@ def test_scalars_are_what_tensorboard_reads(tmp_path: Path) -> None:
 
     kept = Scalars("01ARZ3NDEKTSV4RRFFQ69G5FAV")
     kept.add({"loss": 0.5, "auc": None}, "pass")
-    name = kept.save(LocalBackend(tmp_path))
+    name = kept.save(LocalStore(tmp_path))
     events = list(LegacyEventFileLoader(str(tmp_path / name)).Load())
     assert [(value.tag, value.simple_value) for event in events for value in event.summary.value] == [
         ("pass/loss", 0.5)
@@ -62,7 +62,7 @@ def test_scalars_are_json_lines_without_tensorboard(tmp_path: Path, monkeypatch:
     monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
     kept = Scalars("01ARZ3NDEKTSV4RRFFQ69G5FAV")
     kept.add({"loss": 0.5}, "pass")
-    name = kept.save(LocalBackend(tmp_path))
+    name = kept.save(LocalStore(tmp_path))
     assert name.endswith(".jsonl")
     (line,) = (tmp_path / name).read_text().splitlines()
     assert {key: json.loads(line)[key] for key in ("tag", "value")} == {"tag": "pass/loss", "value": 0.5}

@@ -30,7 +30,7 @@ from sie_online.errors import UnreachableError
 from sie_online.settings import Settings, load
 from streams.model_registry import artifacts
 from streams.model_registry.announcer import OvertakenError, SupersededError
-from streams.store.backend import LocalBackend
+from streams.store import LocalStore
 from streams.trainer import rounds, scalars
 from streams.trainer.attempt import Attempt, Current
 from streams.trainer.intake import Intake, WindowView
@@ -156,13 +156,13 @@ class TrainerScene:
     """Rounds with a fake announcer; ``attempt`` is what a test puts there."""
 
     def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.backend = LocalBackend(tmp_path)
+        self.store = LocalStore(tmp_path)
         self.metrics = TrainerMetrics()
         self.announcer = FakeNetAnnouncer()
         self.settings = tiny()
         self.intake = Intake(self.settings, self.metrics)
         self._monkeypatch = monkeypatch
-        self.rounds = rounds.Rounds(self.settings, self.intake, self.announcer, self.backend, self.metrics)  # type: ignore[arg-type]
+        self.rounds = rounds.Rounds(self.settings, self.intake, self.announcer, self.store, self.metrics)  # type: ignore[arg-type]
 
     def round(self, attempt: Callable[..., Attempt]) -> TrainingOutcome | None:
         self._monkeypatch.setattr(rounds, "attempt", attempt)
@@ -209,7 +209,7 @@ def test_a_failed_fine_tune_is_counted_announces_nothing_and_the_next_goes_on(
     scene: TrainerScene, error: Exception, outcome: str
 ) -> None:
     assert scene.round(raising(error)) == outcome
-    assert (scene.announcer.announced, artifacts.stored(scene.backend)) == ([], [])
+    assert (scene.announcer.announced, artifacts.stored(scene.store)) == ([], [])
     assert figure(scene.metrics, "fine_tunes_total", outcome=outcome) == 1
     assert scene.round(judged(Verdict(True))) == "accepted"
     assert len(scene.announcer.announced) == 1
@@ -236,8 +236,8 @@ def test_only_another_trainer_ends_the_rounds(scene: TrainerScene) -> None:
 def test_a_refused_candidate_is_kept_with_its_reasons_counted(scene: TrainerScene) -> None:
     reasons = ("NLL 0.5 is worse than uniform weights' 0.4", "GAUC 0.5 is below current weights' 0.6")
     assert scene.round(judged(Verdict(False, reasons))) == "refused"
-    (version,) = artifacts.stored(scene.backend)
-    assert artifacts.read_manifest(scene.backend, version).gate == Verdict(False, reasons)
+    (version,) = artifacts.stored(scene.store)
+    assert artifacts.read_manifest(scene.store, version).gate == Verdict(False, reasons)
     assert scene.announcer.announced == []
     assert [figure(scene.metrics, "gate_verdicts_total", reason=name) for name in ("nll", "gauc", "auc")] == [1, 1, 0]
 
@@ -272,7 +272,7 @@ def test_a_real_fine_tune_passes_through(scene: TrainerScene) -> None:
 
     assert scene.round(attempt) in ("accepted", "refused")
     assert (figure(scene.metrics, "fine_tune_pass") or 0) >= 1
-    (run,) = scene.backend.list(scalars.RUNS)
+    (run,) = scene.store.list(scalars.RUNS)
     assert run.startswith("events.out.tfevents.")
 
 
@@ -289,9 +289,9 @@ def test_figures_that_cannot_be_kept_cost_nothing_else(scene: TrainerScene, monk
 
 def test_a_full_disk_holds_no_half_written_version(small_disk: Path) -> None:
     data, manifest = made_version()
-    backend = LocalBackend(small_disk)
+    store = LocalStore(small_disk)
     with pytest.raises(UnreachableError, match="No space left"):
-        artifacts.keep(backend, data + bytes(80_000), manifest)
+        artifacts.keep(store, data + bytes(80_000), manifest)
     assert list((small_disk / artifacts.folder("net")).iterdir()) == []
-    artifacts.keep(backend, data, manifest)  # what fits is kept as if nothing had been
-    assert artifacts.load(backend, manifest).w1.size
+    artifacts.keep(store, data, manifest)  # what fits is kept as if nothing had been
+    assert artifacts.load(store, manifest).w1.size

@@ -1,68 +1,22 @@
-"""Where checkpoints lie: the few operations a store must offer, and their form on a local disk.
-
-Whatever differs between kinds of stores is behind ``Backend``; nothing above it opens, syncs or renames a file. What
-lies here tells of users: files and folders are their owner's alone, whatever the process's umask.
-Names are relative to the store's root, with ``/`` between folders.
-"""
+"""The store on a local disk. Files and folders are their owner's alone, whatever the process's umask."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol, cast
+from typing import BinaryIO, cast
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from sie_online.errors import UnreachableError, UsageError
-
-TEMPORARY = ".tmp"
-"""Ending of a file that is still being written; after a crash it is litter."""
-
+from sie_online.errors import UnreachableError
+from streams.store.port import TEMPORARY, Part, Store
 
 FILE_MODE, FOLDER_MODE = 0o600, 0o700
 
 
-class Part(NamedTuple):
-    """Bytes and their digest."""
-
-    data: bytes | memoryview
-    sha256: str
-
-    @classmethod
-    def of(cls, data: bytes | memoryview) -> Part:
-        """``data`` with the digest it has now."""
-        return cls(data, hashlib.sha256(data).hexdigest())
-
-
-class Backend(Protocol):
-    """A place for small named objects. Operations block, and raise ``UnreachableError`` where the place fails: it is
-    away, full, or may not be used. Nothing else comes out of a backend, whatever it is made of.
-    """
-
-    def create(self, name: str, data: bytes) -> bool:
-        """Create ``name`` durably, unless it exists; True for exactly one of any number of rivals."""
-
-    def put(self, name: str, parts: Sequence[Part]) -> None:
-        """Make ``name`` hold ``parts`` durably, end to end: all of it or, after a crash, what was there before.
-
-        What was read back must have the parts' digests, or the place fails.
-        """
-
-    def read(self, name: str, most: int = -1) -> bytes:
-        """All of ``name``, or its first ``most`` bytes; raises ``FileNotFoundError`` where there is none."""
-
-    def list(self, folder: str) -> Sequence[str]:
-        """Names directly in ``folder`` (without it), unordered; none where there is no such folder."""
-
-    def delete(self, name: str) -> None:
-        """Remove ``name``; done already is fine."""
-
-
-class LocalBackend:
+class LocalStore(Store):
     """A folder on a disk whose ``rename``, ``link`` and ``fsync`` can be trusted (NFS before version 3 cannot)."""
 
     def __init__(self, root: Path) -> None:
@@ -174,16 +128,6 @@ def _failure(target: Path, error: OSError) -> UnreachableError:
     return UnreachableError(f"the store fails at {target}: {error.strerror or error}")
 
 
-def open_backend(url: str) -> Backend:
-    """The backend of an fsspec URL.
-
-    Raises:
-        UsageError: a kind of store that is not supported.
-    """
-    try:
-        system, path = fsspec.core.url_to_fs(url)
-    except (ValueError, ImportError) as error:
-        raise UsageError(f"store {url!r} cannot be opened ({error}): write file:///absolute/path") from error
-    if not isinstance(system, LocalFileSystem):
-        raise UsageError(f"store {url!r} is of a kind that is not supported: write file:///absolute/path")
-    return LocalBackend(Path(path))
+def open_local(url: str) -> LocalStore:
+    """The store of ``file:///absolute/path``."""
+    return LocalStore(Path(LocalFileSystem._strip_protocol(url)))
