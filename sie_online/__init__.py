@@ -12,7 +12,7 @@ below it; all but ``client`` is free of clocks and sockets:
 - ``contracts``: topics in Arrow (``ipc``, ``tables``); ``statements``, ``announcements``, ``schemas``: those in JSON
 - ``settings``: every setting, once; ``errors``: every error, with its exit code
 - helpers: ``jit`` and ``linkage`` (how kernels are compiled), ``masks``, ``hashing``; ``metrics``; ``pseudonyms``,
-  ``escape``; ``moments``
+  ``escape``; ``moments``; ``plugins`` (classes that settings name)
 """
 
 from __future__ import annotations

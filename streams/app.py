@@ -23,6 +23,7 @@ from sie_online.settings import Settings, load
 from streams.checkpoint import CheckpointStore
 from streams.checkpoint.decisions import Overrides
 from streams.exits import FAULT, before_death, code_of, die
+from streams.extensions import check_extensions
 from streams.observe import logs
 from streams.observe.broker_metrics import watch_broker
 from streams.observe.metrics import Metrics
@@ -217,6 +218,7 @@ def create_app(settings: Settings, overrides: Overrides | None = None) -> App:
     Raises:
         SettingsError: a setting is refused.
     """
+    check_extensions(settings)
     app = App(settings, overrides or Overrides())
     topic = app.topic(
         settings.topics.events,

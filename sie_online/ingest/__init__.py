@@ -2,6 +2,7 @@
 
 - ``records``: ``RecordBatch``, what the transport hands over; ``wire``: records that have no offset yet
 - ``events``: what a record may say, valid ones as columns, and ``DeadLetter`` for the rest
-- ``decoder``: from the one to the other; ``parser``: its fast path
+- ``decoder``: from the one to the other; ``formats``: what reads the bytes; ``judge``: whether that is an event;
+  ``parser``: the fast path for JSON
 - ``partitioner``: where Kafka puts a key; ``sources``: event files as wire records
 """

@@ -59,6 +59,11 @@ class Erase(msgspec.Struct, gc=False, tag_field="event_type", tag=ERASE, forbid_
     user_id: str
 
 
+def struct_of(event_type: object) -> type[Event | Heartbeat | Erase]:
+    """What a record that calls itself ``event_type`` must be."""
+    return Heartbeat if event_type == HEARTBEAT else Erase if event_type == ERASE else Event
+
+
 class Reason(enum.StrEnum):
     """Why a record is a dead letter."""
 
@@ -69,12 +74,22 @@ class Reason(enum.StrEnum):
     TOO_DEEP = "too_deep"
     BAD_UTF8 = "bad_utf8"
     BAD_JSON = "bad_json"
+    MALFORMED = "malformed"  # of another format than JSON
     MISSING_FIELD = "missing_field"
     WRONG_TYPE = "wrong_type"
     OUT_OF_RANGE = "out_of_range"
     BAD_TIMESTAMP = "bad_timestamp"
     BAD_ID = "bad_id"
     KEY_MISMATCH = "key_mismatch"
+
+
+class RefusedError(Exception):
+    """A record is no valid event; reason and detail, which never quotes the payload."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)

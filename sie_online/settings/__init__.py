@@ -15,6 +15,7 @@ from sie_online.settings.operation import Checkpoint, Kafka, Topics, Watchdog, W
 from sie_online.settings.rows import (
     Dedupe,
     Entities,
+    Events,
     Guard,
     Importance,
     Labels,
@@ -30,6 +31,7 @@ __all__ = [
     "Checkpoint",
     "Dedupe",
     "Entities",
+    "Events",
     "FineTuning",
     "Guard",
     "Importance",

@@ -21,10 +21,10 @@ from pydantic_settings import SettingsError as SourceError
 from sie_online.errors import SettingsError
 from sie_online.settings.environment import names, suggestion, unknown_variables, variable_of
 from sie_online.settings.operation import Checkpoint, Kafka, Topics, Watchdog, Web
-from sie_online.settings.rows import Dedupe, Entities, Guard, Importance, Labels, Limits, Privacy, Recommender
+from sie_online.settings.rows import Dedupe, Entities, Events, Guard, Importance, Labels, Limits, Privacy, Recommender
 from sie_online.settings.training import Models, Trainer
 
-ROW_SECTIONS = ("limits", "labels", "dedupe", "entities", "recommender", "importance", "guard", "privacy")
+ROW_SECTIONS = ("events", "limits", "labels", "dedupe", "entities", "recommender", "importance", "guard", "privacy")
 
 
 class Settings(BaseSettings):
@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
     kafka: Kafka = Field(default_factory=lambda: Kafka())
     topics: Topics = Field(default_factory=lambda: Topics())
+    events: Events = Field(default_factory=lambda: Events())
     limits: Limits = Field(default_factory=lambda: Limits())
     labels: Labels = Field(default_factory=lambda: Labels())
     dedupe: Dedupe = Field(default_factory=lambda: Dedupe())
@@ -98,7 +99,10 @@ class Settings(BaseSettings):
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) of every setting that changes published rows."""
-        rows = self.model_dump_json(include=set(ROW_SECTIONS))
+        sections = set(ROW_SECTIONS)
+        if self.events == Events():  # younger than the states that are to go on: counts where it changes something
+            sections.remove("events")
+        rows = self.model_dump_json(include=sections)
         return hashlib.sha256(rows.encode()).hexdigest()
 
 

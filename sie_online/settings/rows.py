@@ -13,6 +13,16 @@ from sie_online.settings.section import OptionalFile, Section
 Moment = Annotated[datetime, AfterValidator(lambda at: at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC))]
 
 
+class Events(Section):
+    """How events are written on their topic."""
+
+    format: str = Field(
+        "json",
+        min_length=1,
+        description="Format of the records, json or package.module:Class; JSON is understood in any case.",
+    )
+
+
 class Limits(Section):
     """What a single event may be; beyond it the record is a dead letter."""
 

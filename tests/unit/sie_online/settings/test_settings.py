@@ -143,6 +143,7 @@ def changed(section: str) -> dict[str, Any]:
         "labels": {"window_s": 1},
         "dedupe": {"events": 1},
         "entities": {"users": 64},
+        "events": {"format": "package.module:Class"},
         "recommender": {"seed": 1},
         "importance": {"k": 2},
         "guard": {"strength": 0},

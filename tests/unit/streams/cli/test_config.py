@@ -74,6 +74,15 @@ def test_every_variable_of_show_is_accepted(monkeypatch: pytest.MonkeyPatch) -> 
     assert load().fingerprint()
 
 
-def test_check_refuses_a_kind_of_store_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["--set", "store=s3://bucket/sie", "config", "check"]) == 2
-    assert "'s3://bucket/sie' is of a kind that is not supported" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [
+        ("store=s3://bucket/sie", "'s3://bucket/sie' is of a kind that is not supported"),
+        ("events.format=avro", "events.format: 'avro' is unknown: there are json, or write package.module:Class"),
+    ],
+)
+def test_check_refuses_extensions_that_there_are_not(
+    assignment: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["--set", assignment, "config", "check"]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
