@@ -1,4 +1,6 @@
-"""The shapes of the topics: Arrow schemas, factor names, header names. Imports pyarrow and nothing else of weight.
+"""What the topics hold: event types and their bounds, Arrow schemas, factor and header names.
+
+Imports pyarrow and nothing else of weight.
 
 Within a major version (``.v1``) columns are only ever added, at the end. ``tests/contract`` holds golden files of
 every topic, which must decode to the same table for ever.
@@ -17,6 +19,10 @@ CODE_VERSION = "0.1.0"
 EventType = Literal["impression", "view", "click", "cart", "favorite", "purchase", "return", "rating"]
 EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 """Event types in code order: an event's uint8 code is its index here."""
+
+SAMPLE_TYPES: tuple[EventType, ...] = ("impression", "view", "click")
+CONVERSION_TYPES: tuple[EventType, ...] = ("purchase",)
+"""Which get a label and which make earlier samples positive, unless the settings say otherwise."""
 
 HEARTBEAT = "heartbeat"
 """Type of a record that only moves its partition's clock: ``{"event_type": "heartbeat", "timestamp_ms": …}``."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sie_online.contracts import TYPE_CODES
+from sie_online.contracts import CONVERSION_TYPES, SAMPLE_TYPES, TYPE_CODES
 from sie_online.jit import kernel
 
 
@@ -23,8 +23,8 @@ def mask_of(names: Iterable[str]) -> int:
     return sum(1 << TYPE_CODES[name] for name in set(names))
 
 
-SAMPLES = mask_of(("impression", "view", "click"))
-CONVERSIONS = mask_of(("purchase",))
+SAMPLES = mask_of(SAMPLE_TYPES)
+CONVERSIONS = mask_of(CONVERSION_TYPES)
 """What is a sample and what a conversion unless the settings say otherwise."""
 
 

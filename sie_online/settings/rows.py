@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from sie_online.contracts import FIRST_MS, EventType
+from sie_online.contracts import CONVERSION_TYPES, FIRST_MS, SAMPLE_TYPES, EventType
 from sie_online.settings.section import OptionalFile, Section
 
 Moment = Annotated[datetime, AfterValidator(lambda at: at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC))]
@@ -50,9 +50,9 @@ class Labels(Section):
         86_400.0, gt=0, description="Attribution window: a conversion counts within it, event time."
     )
     lateness_s: float = Field(0.0, ge=0, description="How much longer to wait for out-of-order events before settling.")
-    samples: tuple[EventType, ...] = Field(("impression", "view", "click"), description="Event types that get a label.")
+    samples: tuple[EventType, ...] = Field(SAMPLE_TYPES, description="Event types that get a label.")
     conversions: tuple[EventType, ...] = Field(
-        ("purchase",), description="Event types that make earlier samples positive."
+        CONVERSION_TYPES, description="Event types that make earlier samples positive."
     )
     max_open_views: int = Field(
         1 << 24, ge=1 << 10, description="Samples awaiting their label, per shard; beyond it the oldest settles early."
