@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 LIVE = "live"
 
 
+@read.with_options
 def command(
     ctx: typer.Context,
     files: read.Files,
+    given: read.Given,
     directory: Annotated[Path, typer.Option("--out", help="Folder for the tables and the report.")],
     partitions: Annotated[int, typer.Option(min=1, max=4_096, help="As many shards as the topic has partitions.")] = 1,
     trainer: Annotated[
@@ -46,19 +48,6 @@ def command(
         str | None, typer.Option(metavar="DIR", help="Repeat what --trainer announced in DIR; 'live': the broker's.")
     ] = None,
     as_json: Json = False,
-    preset: read.Preset = "",
-    mapping: read.MappingFile = None,
-    columns: read.Columns = None,
-    constants: read.Constants = None,
-    types: read.Types = None,
-    time_unit: read.TimeUnit = "",
-    time_zone: read.TimeZone = "UTC",
-    kind: read.Format = "",
-    delimiter: read.Delimiter = "",
-    encoding: read.Encoding = "",
-    sort: read.Sort = False,
-    limit: read.Limit = None,
-    strict: read.Strict = False,
 ) -> None:
     """Weigh files of events without a broker: the very rows that workers would publish.
 
@@ -87,11 +76,7 @@ def command(
     if trainer and models is not None:
         raise UsageError("--trainer announces and --models repeats: choose one")
     settings = get_settings(ctx)
-    reading = read.reading_of(
-        preset=preset, mapping=mapping, columns=columns, constants=constants, types=types, time_unit=time_unit,
-        time_zone=time_zone, kind=kind, delimiter=delimiter, encoding=encoding, sort=sort,
-        earliest_ms=settings.limits.earliest_ms,
-    )  # fmt: skip
+    reading = given.reading(settings.limits.earliest_ms)
     if trainer:
         from streams.trainer.process import require_torch
 
@@ -99,7 +84,7 @@ def command(
     require_writable("--out", directory)
     training = _training(settings, directory, adopt_after) if trainer else None
     model_source: ModelSource | None = _repeated(settings, models) if models is not None else training
-    chunks = read_events(files, reading, limit=limit, note=read.print_note)
+    chunks = read_events(files, reading, limit=given.limit, note=read.print_note)
     with err.status("Compiling the kernels (kept for the next time) ..."):
         warm_up()
     begin = time.monotonic()
@@ -112,7 +97,7 @@ def command(
             started_ms=int(time.time() * 1_000),
             on_progress=advance,
             model_source=model_source,
-            strict=strict,
+            strict=given.strict,
         )
     seconds = time.monotonic() - begin
     paced = {"seconds": seconds, "events_per_s": report.events_in / max(seconds, 1e-9)}

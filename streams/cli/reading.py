@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,85 +32,96 @@ Files = Annotated[
         show_default=False,
     ),
 ]
-Preset = Annotated[str, _option(metavar="NAME", help=f"A format that is known: {', '.join(PRESETS)}.")]
-MappingFile = Annotated[
-    Path | None, _option("--mapping", metavar="FILE.toml", help="Names, constants, types and times in one file.")
-]
-Columns = Annotated[
-    list[str] | None,
-    _option("--map", metavar="OURS=THEIRS", help="Our field is their column: item_id=product_id; repeatable."),
-]
-Constants = Annotated[
-    list[str] | None,
-    _option("--constant", metavar="OURS=TEXT", help="The same in every row: event_type=view; repeatable."),
-]
-Types = Annotated[
-    list[str] | None,
-    _option(
-        "--types",
-        metavar="THEIRS=OURS",
-        help=f"Their event type is ours: addtocart=cart; '{SKIP}' leaves such rows out; repeatable.",
-    ),
-]
-TimeUnit = Annotated[
-    str,
-    _option(
-        "--time-unit",
-        metavar="UNIT",
-        help=f"Of timestamp_ms: {', '.join(TIME_UNITS)}; else ms, or as the mapping says.",
-    ),
-]
-TimeZone = Annotated[
-    str, _option("--time-zone", metavar="ZONE", help="Of iso times that name none: Europe/Berlin; else UTC.")
-]
-Format = Annotated[str, _option("--format", metavar="KIND", help=f"{', '.join(FORMATS)}; else by the name.")]
-Delimiter = Annotated[str, _option("--delimiter", metavar="CHAR", help="Of CSV; '\\t' or 'tab'; else recognised.")]
-Encoding = Annotated[str, _option("--encoding", metavar="NAME", help="Of CSV and JSON: latin-1; else recognised.")]
-Limit = Annotated[int | None, _option("--limit", metavar="N", min=1, help="Only the first N rows.")]
-Sort = Annotated[
-    bool,
-    _option("--sort", help="In order of time: reads everything first, and keeps it on disk meanwhile (TMPDIR)."),
-]
-Strict = Annotated[bool, _option("--strict", help="Refuse at the first row that is no valid event, and say where.")]
 
 
-def reading_of(
-    *,
-    preset: str,
-    mapping: Path | None,
-    columns: Sequence[str] | None,
-    constants: Sequence[str] | None,
-    types: Sequence[str] | None,
-    time_unit: str,
-    time_zone: str,
-    kind: str,
-    delimiter: str,
-    encoding: str,
-    sort: bool,
-    earliest_ms: int,
-) -> Reading:
-    """What the options say. Whether there are such names, types, units, zones and encodings is for the reader to say.
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """The options as somebody gave them. A command has them all that takes a ``given`` and is ``with_options``."""
 
-    Raises:
-        UsageError: a pair is none, contradicts another one, or the delimiter is no character.
-    """
-    delimiter = DELIMITERS.get(delimiter.lower(), delimiter)
-    if len(delimiter) > 1 or delimiter in ('"', "\r", "\n"):
-        raise UsageError(f"--delimiter {delimiter!r}: one character, as in --delimiter ';' (\\t or tab for a tab)")
-    return Reading(
-        preset=preset,
-        mapping=mapping,
-        columns=_pairs("--map", "item_id=product_id", columns),
-        constants=_pairs("--constant", "event_type=view", constants),
-        types=_pairs("--types", "addtocart=cart", types),
-        time_unit=time_unit,
-        time_zone=time_zone,
-        format=kind,
-        delimiter=delimiter,
-        encoding=encoding,
-        sort=sort,
-        earliest_ms=earliest_ms,
-    )
+    preset: Annotated[str, _option(metavar="NAME", help=f"A format that is known: {', '.join(PRESETS)}.")] = ""
+    mapping: Annotated[
+        Path | None, _option("--mapping", metavar="FILE.toml", help="Names, constants, types and times in one file.")
+    ] = None
+    columns: Annotated[
+        list[str] | None,
+        _option("--map", metavar="OURS=THEIRS", help="Our field is their column: item_id=product_id; repeatable."),
+    ] = None
+    constants: Annotated[
+        list[str] | None,
+        _option("--constant", metavar="OURS=TEXT", help="The same in every row: event_type=view; repeatable."),
+    ] = None
+    types: Annotated[
+        list[str] | None,
+        _option(
+            "--types",
+            metavar="THEIRS=OURS",
+            help=f"Their event type is ours: addtocart=cart; '{SKIP}' leaves such rows out; repeatable.",
+        ),
+    ] = None
+    time_unit: Annotated[
+        str,
+        _option(
+            "--time-unit",
+            metavar="UNIT",
+            help=f"Of timestamp_ms: {', '.join(TIME_UNITS)}; else ms, or as the mapping says.",
+        ),
+    ] = ""
+    time_zone: Annotated[
+        str, _option("--time-zone", metavar="ZONE", help="Of iso times that name none: Europe/Berlin; else UTC.")
+    ] = "UTC"
+    format: Annotated[str, _option("--format", metavar="KIND", help=f"{', '.join(FORMATS)}; else by the name.")] = ""
+    delimiter: Annotated[
+        str, _option("--delimiter", metavar="CHAR", help="Of CSV; '\\t' or 'tab'; else recognised.")
+    ] = ""
+    encoding: Annotated[
+        str, _option("--encoding", metavar="NAME", help="Of CSV and JSON: latin-1; else recognised.")
+    ] = ""
+    sort: Annotated[
+        bool,
+        _option("--sort", help="In order of time: reads everything first, and keeps it on disk meanwhile (TMPDIR)."),
+    ] = False
+    limit: Annotated[int | None, _option("--limit", metavar="N", min=1, help="Only the first N rows.")] = None
+    strict: Annotated[
+        bool, _option("--strict", help="Refuse at the first row that is no valid event, and say where.")
+    ] = False
+
+    def reading(self, earliest_ms: int) -> Reading:
+        """What they say. Whether there are such names, types, units, zones and encodings is for the reader to say.
+
+        Raises:
+            UsageError: a pair is none, contradicts another one, or the delimiter is no character.
+        """
+        delimiter = DELIMITERS.get(self.delimiter.lower(), self.delimiter)
+        if len(delimiter) > 1 or delimiter in ('"', "\r", "\n"):
+            raise UsageError(f"--delimiter {delimiter!r}: one character, as in --delimiter ';' (\\t or tab for a tab)")
+        return Reading(
+            preset=self.preset,
+            mapping=self.mapping,
+            columns=_pairs("--map", "item_id=product_id", self.columns),
+            constants=_pairs("--constant", "event_type=view", self.constants),
+            types=_pairs("--types", "addtocart=cart", self.types),
+            time_unit=self.time_unit,
+            time_zone=self.time_zone,
+            format=self.format,
+            delimiter=delimiter,
+            encoding=self.encoding,
+            sort=self.sort,
+            earliest_ms=earliest_ms,
+        )
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """``command`` as typer sees it: every field of ``Given``, after its own options, in place of ``given``."""
+    own = inspect.signature(command, eval_str=True).parameters
+    ours = inspect.signature(Given, eval_str=True).parameters
+
+    @functools.wraps(command)
+    def run(**values: Any) -> None:
+        command(given=Given(**{name: values.pop(name) for name in ours}), **values)
+
+    rest = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for name, each in own.items() if name != "given"]
+    run.__signature__ = inspect.Signature([*rest, *ours.values()])  # type: ignore[attr-defined]
+    return run
 
 
 def print_note(sentence: str) -> None:

@@ -19,9 +19,11 @@ from streams.tools.pacing import ReplayRate
 from streams.tools.replay import Replayed, replay
 
 
+@read.with_options
 def command(
     ctx: typer.Context,
     files: read.Files,
+    given: read.Given,
     rate: Annotated[
         str,
         typer.Option(help="max, events per second, realtime, or realtime×N (realtimexN): event time N times faster."),
@@ -35,19 +37,6 @@ def command(
         ),
     ] = None,
     as_json: Json = False,
-    preset: read.Preset = "",
-    mapping: read.MappingFile = None,
-    columns: read.Columns = None,
-    constants: read.Constants = None,
-    types: read.Types = None,
-    time_unit: read.TimeUnit = "",
-    time_zone: read.TimeZone = "UTC",
-    kind: read.Format = "",
-    delimiter: read.Delimiter = "",
-    encoding: read.Encoding = "",
-    sort: read.Sort = False,
-    limit: read.Limit = None,
-    strict: read.Strict = False,
 ) -> None:
     """Write files of events to the input topic: key = user_id, placed by Kafka's default partitioner.
 
@@ -64,16 +53,14 @@ def command(
     """
     settings = get_settings(ctx)
     pace = ReplayRate.parse(rate)
-    reading = read.reading_of(
-        preset=preset, mapping=mapping, columns=columns, constants=constants, types=types, time_unit=time_unit,
-        time_zone=time_zone, kind=kind, delimiter=delimiter, encoding=encoding, sort=sort,
-        earliest_ms=settings.limits.earliest_ms,
-    )  # fmt: skip
-    chunks = read_events(files, reading, limit=limit, note=read.print_note)
+    reading = given.reading(settings.limits.earliest_ms)
+    chunks = read_events(files, reading, limit=given.limit, note=read.print_note)
     with err.status("Compiling the kernels (kept for the next time) ..."):
         Inspector(settings)
     with progress("Replay") as report:
-        writing = replay(settings, chunks, pace, flush=flush, strict=strict, on_progress=report, on_stop=_print_stopped)
+        writing = replay(
+            settings, chunks, pace, flush=flush, strict=given.strict, on_progress=report, on_stop=_print_stopped
+        )
         done = asyncio.run(writing)
     _print_summary(done, settings, flush)
     if as_json:
