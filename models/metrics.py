@@ -7,6 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sie_online.metrics import auc
+
+__all__ = ["auc", "calibration", "correlation", "decisions", "effective_share", "gauc", "log_loss"]
+
 CLIP = 1e-6
 """Probabilities are kept this far from 0 and 1 by ``log_loss``."""
 
@@ -17,22 +21,6 @@ def log_loss(label: Array, probability: Array) -> float:
     """Mean -log P(y): ``label`` (n,) of 0/1, ``probability`` (n,) of 1."""
     p = np.clip(probability.astype(np.float64), CLIP, 1.0 - CLIP)
     return float(-np.mean(np.where(label == 1, np.log(p), np.log1p(-p))))
-
-
-def auc(label: Array, score: Array) -> float:
-    """The chance that a positive scores higher than a negative, ties counting half; NaN where one class is absent.
-
-    >>> auc(np.array([0, 1, 0, 1]), np.array([0.1, 0.4, 0.4, 0.8]))
-    0.875
-    """
-    positive = label == 1
-    n_positive = int(positive.sum())
-    n_negative = len(positive) - n_positive
-    if not n_positive or not n_negative:
-        return float("nan")
-    _, level, count = np.unique(score, return_inverse=True, return_counts=True)
-    rank = np.cumsum(count) - (count - 1) / 2
-    return float((rank[level][positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
 
 
 def gauc(label: Array, score: Array, group: Array) -> float:

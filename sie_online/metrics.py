@@ -1,4 +1,4 @@
-"""How well scores rank positives above negatives, and how values are spread."""
+"""How well scores rank positives above negatives, how values are spread. Numpy alone: ``models`` may import it, too."""
 
 from __future__ import annotations
 
