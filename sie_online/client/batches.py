@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from aiokafka.record.util import calc_crc32c, encode_varint
@@ -180,53 +181,51 @@ def _snappy(stream: memoryview, limit: int) -> int:
     return total
 
 
-def _lz4(stream: memoryview, limit: int) -> int:
+def _framed(magic: int, frame: Callable[[memoryview, int], tuple[int, int]], stream: memoryview, limit: int) -> int:
+    """Frames one after the other, those that are to be skipped among them; ``frame``: what the one at a place holds,
+    and where it ends."""
+    total, at = 0, 0
+    while at < len(stream) and total <= limit:
+        (found,) = _U32.unpack_from(stream, at)
+        if found >> 4 == 0x184D2A5:
+            at += 8 + int(_U32.unpack_from(stream, at + 4)[0])
+            continue
+        if found != magic:
+            raise _TornError
+        held, at = frame(stream, at + 4)
+        total += held
+    return total
+
+
+def _lz4_frame(stream: memoryview, at: int) -> tuple[int, int]:
     """LZ4 frame format 1.6. A block holds at most what its frame says, and 255 times its own size."""
-    total, at = 0, 0
-    while at < len(stream) and total <= limit:
-        (magic,) = _U32.unpack_from(stream, at)
-        if skipped := _skippable(magic, stream, at):
-            at += skipped
-            continue
-        if magic != 0x184D2204:
-            raise _TornError
-        flags, block_bytes = stream[at + 4], 1 << (8 + 2 * max(4, stream[at + 5] >> 4 & 7))
-        at += 7 + 8 * (flags >> 3 & 1) + 4 * (flags & 1)
-        while size := _U32.unpack_from(stream, at)[0]:
-            raw, size = size >> 31, size & 0x7FFF_FFFF
-            total += size if raw else min(block_bytes, 255 * size)
-            at += 4 + size + 4 * (flags >> 4 & 1)
-        at += 4 + 4 * (flags >> 2 & 1)
-    return total
+    flags, block_bytes = stream[at], 1 << (8 + 2 * max(4, stream[at + 1] >> 4 & 7))
+    at += 3 + 8 * (flags >> 3 & 1) + 4 * (flags & 1)
+    total = 0
+    while size := _U32.unpack_from(stream, at)[0]:
+        raw, size = size >> 31, size & 0x7FFF_FFFF
+        total += size if raw else min(block_bytes, 255 * size)
+        at += 4 + size + 4 * (flags >> 4 & 1)
+    return total, at + 4 + 4 * (flags >> 2 & 1)
 
 
-def _zstd(stream: memoryview, limit: int) -> int:
+def _zstd_frame(stream: memoryview, at: int) -> tuple[int, int]:
     """RFC 8878. A block holds what its header says or, where it is compressed, at most 128 kB."""
-    total, at = 0, 0
-    while at < len(stream) and total <= limit:
-        (magic,) = _U32.unpack_from(stream, at)
-        if skipped := _skippable(magic, stream, at):
-            at += skipped
-            continue
-        if magic != 0xFD2FB528:
-            raise _TornError
-        descriptor = stream[at + 4]
-        single, checksum = descriptor >> 5 & 1, descriptor >> 2 & 1
-        size_bytes = (single, 2, 4, 8)[descriptor >> 6]
-        at += 5 + (1 - single) + (0, 1, 2, 4)[descriptor & 3] + size_bytes
-        last = 0
-        while not last:
-            block = stream[at] | stream[at + 1] << 8 | stream[at + 2] << 16
-            last, kind, size = block & 1, block >> 1 & 3, block >> 3
-            total += size if kind < _COMPRESSED else _BLOCK
-            at += 3 + (1 if kind == _REPEATED else size)
-        at += 4 * checksum
-    return total
+    descriptor = stream[at]
+    single, checksum = descriptor >> 5 & 1, descriptor >> 2 & 1
+    size_bytes = (single, 2, 4, 8)[descriptor >> 6]
+    at += 1 + (1 - single) + (0, 1, 2, 4)[descriptor & 3] + size_bytes
+    total = last = 0
+    while not last:
+        block = stream[at] | stream[at + 1] << 8 | stream[at + 2] << 16
+        last, kind, size = block & 1, block >> 1 & 3, block >> 3
+        total += size if kind < _COMPRESSED else _BLOCK
+        at += 3 + (1 if kind == _REPEATED else size)
+    return total, at + 4 * checksum
 
 
-def _skippable(magic: int, stream: memoryview, at: int) -> int:
-    """Bytes of a skippable frame, 0 if it is none."""
-    return 8 + int(_U32.unpack_from(stream, at + 4)[0]) if magic >> 4 == 0x184D2A5 else 0
+_lz4 = partial(_framed, 0x184D2204, _lz4_frame)
+_zstd = partial(_framed, 0xFD2FB528, _zstd_frame)
 
 
 def _varint(stream: memoryview, at: int) -> int:
