@@ -7,5 +7,6 @@ Reads what was published and computes no weight. The public names are also at ``
 - ``rows``: messages to typed rows; ``revisions``: which of them are news; ``unreadable``: what cannot be read
 - ``reader``: one topic without a consumer group; ``share``: one of several readers
 - ``connection``: how any client reaches the brokers; ``access``: what they allow; ``availability``: whether they answer
-- below: ``consumer``, ``batches``, ``backoff``: aiokafka made patient; ``folding``: what its log repeats
+- below: ``consumer``, ``batches``, ``backoff``: aiokafka made patient; ``folding``: what its log repeats;
+  ``metadata``: a request of Kafka's that it lacks
 """

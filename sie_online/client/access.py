@@ -19,11 +19,10 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
-from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.protocol.transaction import EndTxnRequest, InitProducerIdRequest
-from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 
+from sie_online.client.metadata import RIGHTS, Metadata
 from sie_online.errors import AccessError, SieError, UnreachableError
 from sie_online.settings import Settings
 
@@ -54,63 +53,6 @@ class Needs:
     topics: Mapping[str, Sequence[Operation]] = field(default_factory=dict)
     group: str | None = None
     transactional_id: str | None = None
-
-
-class _MetadataResponse(Response):  # type: ignore[misc]  # aiokafka is not typed
-    API_KEY = 3
-    API_VERSION = 8
-    SCHEMA = Schema(
-        ("throttle_time_ms", Int32),
-        ("brokers", Array(("node_id", Int32), ("host", String("utf-8")), ("port", Int32), ("rack", String("utf-8")))),
-        ("cluster_id", String("utf-8")),
-        ("controller_id", Int32),
-        (
-            "topics",
-            Array(
-                ("error_code", Int16),
-                ("topic", String("utf-8")),
-                ("is_internal", Boolean),
-                (
-                    "partitions",
-                    Array(
-                        ("error_code", Int16),
-                        ("partition", Int32),
-                        ("leader", Int32),
-                        ("leader_epoch", Int32),
-                        ("replicas", Array(Int32)),
-                        ("isr", Array(Int32)),
-                        ("offline_replicas", Array(Int32)),
-                    ),
-                ),
-                ("authorized_operations", Int32),
-            ),
-        ),
-        ("cluster_authorized_operations", Int32),
-    )
-
-
-class _MetadataRequest(RequestStruct):  # type: ignore[misc]
-    """Version 8, the first that tells what one may do; aiokafka's end at 5."""
-
-    API_KEY = 3
-    API_VERSION = 8
-    RESPONSE_TYPE = _MetadataResponse
-    SCHEMA = Schema(
-        ("topics", Array(String("utf-8"))),
-        ("allow_auto_topic_creation", Boolean),
-        ("include_cluster_authorized_operations", Boolean),
-        ("include_topic_authorized_operations", Boolean),
-    )
-
-
-class _AllowedRequest(Request[_MetadataRequest]):  # type: ignore[misc]
-    API_KEY = 3
-
-    def __init__(self, topics: Iterable[str]) -> None:
-        self._topics = list(topics)
-
-    def build(self, request_struct_class: type[_MetadataRequest]) -> _MetadataRequest:
-        return request_struct_class(self._topics, False, False, True)
 
 
 async def missing(client: Any, settings: Settings, needs: Needs) -> list[str]:
@@ -180,7 +122,7 @@ def _principal(settings: Settings) -> str:
 async def _lacking(client: Any, topics: Mapping[str, Sequence[Operation]]) -> dict[str, list[Operation]]:
     """The operations that are refused, by topic. Nothing can be said of a topic that does not exist."""
     try:
-        answer = await client.send(client.get_random_node(), _AllowedRequest(topics)) if topics else None
+        answer = await client.send(client.get_random_node(), Metadata(RIGHTS, topics)) if topics else None
     except (IncompatibleBrokerVersion, NotImplementedError):  # the broker is older than what we ask
         return {}
     return dict(_refusals(answer.topics, topics)) if answer else {}
