@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -53,20 +54,16 @@ def report(samples: SampleColumns, settings: FineTune, seconds: float, log: Call
         for way, tuned in ways:
             for size in sizes:
                 log(f"Measuring {mode}, {way}, batch {size} ...")
-                changed = _with(settings, mode=mode, tuned=tuned, batch=size)
+                changed = replace(settings, mode=mode, tuned=tuned, batch=size)
                 found.append(_measure(order, changed, device, way, seconds))
     return _table(found, device)
-
-
-def _with(settings: FineTune, **changes: object) -> FineTune:
-    return FineTune(**{**vars(settings), **changes})
 
 
 def _measure(order: Ordered, settings: FineTune, device: torch.device, way: str, seconds: float) -> Speed:
     batch = settings.batch
     while True:
         try:
-            return _timed(order, _with(settings, batch=batch), device, way, seconds)
+            return _timed(order, replace(settings, batch=batch), device, way, seconds)
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
             if (batch := batch // 2) < SMALLEST_BATCH:
