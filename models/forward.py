@@ -139,7 +139,7 @@ def input_vectors(weights: NetWeights, inputs: Inputs) -> NDArray[np.float32]:
     return np.concatenate([*embedded, standardised(inputs.numbers, weights.standard)], axis=1)
 
 
-def sigmoid(z: NDArray[np.float32]) -> NDArray[np.float64]:
+def sigmoid(z: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """1 / (1 + exp(-z)) of each element with the C library's exp, as scalar code has it; numpy's picks other bits."""
     flat = [1.0 / (1.0 + math.exp(-value)) if value > -700.0 else 0.0 for value in z.ravel().tolist()]
     return np.array(flat).reshape(z.shape)

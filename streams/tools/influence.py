@@ -6,14 +6,14 @@ it cannot be told where something is missing; the arithmetic is ``models.attribu
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from models.attribution import attribute
 from models.errors import ModelError
-from models.forward import NetWeights
+from models.forward import NetWeights, sigmoid
 from models.inputs import label_known
 from models.manifest import Manifest
 from models.samples import feature_schema_hash, from_table
@@ -107,16 +107,13 @@ def _explained(manifest: Manifest, weights: NetWeights, batch: pa.RecordBatch) -
     values = [*[None] * len(IDS), *sample.dense[0].tolist(), *map(float, scores)]
     names, moved = (*IDS, *DENSE_NAMES, *SCORES), [*found.ids.tolist(), *found.numbers.tolist()]
     contributions = [Contribution(*each) for each in zip(names, values, moved, strict=True)]
+    f, baseline_f = sigmoid(np.array([found.logit, found.baseline_logit])).tolist()
     return Influence(
         version=manifest.version,
         mean_f=manifest.mean_f,
-        f=_sigmoid(found.logit),
-        baseline_f=_sigmoid(found.baseline_logit),
+        f=f,
+        baseline_f=baseline_f,
         logit=found.logit,
         baseline_logit=found.baseline_logit,
         contributions=tuple(sorted(contributions, key=lambda each: -abs(each.logit))),
     )
-
-
-def _sigmoid(logit: float) -> float:
-    return 1.0 / (1.0 + math.exp(-logit)) if logit > -700.0 else 0.0
