@@ -13,6 +13,7 @@ from rich.text import Text
 from sie_online.errors import SieError, UsageError
 from streams.cli.common import Json, err, get_settings, out, print_json
 from streams.demo import DemoPlan, DemoReport, run_demo
+from streams.demo.picture import MEASURES, NAMES
 from streams.demo.training import Trained
 
 NEXT = """What to try next
@@ -115,18 +116,12 @@ def _net(net: Trained) -> Table:
 
 
 def _models(report: DemoReport) -> Table:
-    names = {
-        "uniform": "without weights",
-        "weighted": "with the weights",
-        "oracle": "all noise left out (truth)",
-        "without_net": "with the weights, less the net's factor",
-    }
+    names = NAMES | {"weighted": "with the weights"}
     views = next(iter(report.models.values())).views
     caption = f"scored on {views:,} clean held-out views"
     table = Table("A small recommender", box=None, header_style="bold", pad_edge=False, caption=caption)
-    for measure in ("accuracy", "precision", "recall", "AUC"):
+    for measure in MEASURES.values():
         table.add_column(measure, justify="right")
     for name, score in report.models.items():
-        values = (score.accuracy, score.precision, score.recall, score.auc)
-        table.add_row(names[name], *(f"{value:.4f}" for value in values))
+        table.add_row(names[name], *(f"{getattr(score, measure):.4f}" for measure in MEASURES))
     return table

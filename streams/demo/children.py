@@ -126,6 +126,6 @@ def broker_command(port: int, data: Path) -> list[str]:
     return [str(binary), "start", "--only", "kafka", "--kafka-port", str(port), "--data-dir", str(data)]
 
 
-def worker_command(*arguments: str) -> list[str]:
-    """``sie worker`` of this very installation."""
-    return [sys.executable, "-c", "from streams.cli import main; main()", "worker", *arguments]
+def sie_command(*arguments: str) -> list[str]:
+    """``sie`` of this very installation."""
+    return [sys.executable, "-c", "from streams.cli import main; main()", *arguments]

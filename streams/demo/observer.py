@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +19,12 @@ HEADLINE = ("bots", "brushing")
 SAID = pa.array(["impression", "view", "click", "purchase"])
 """Event types that a net has a say in: samples and conversions."""
 HISTOGRAM_EDGES = np.array([0, 0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.1, 1.4, 2, 3, 5, np.inf])
+HISTOGRAM_LABELS = [f"{low:g}–{high:g}" if high < np.inf else f"> {low:g}" for low, high in pairwise(HISTOGRAM_EDGES)]
+
+
+def in_words(found: Mapping[str, float | None]) -> str:
+    """AUC by kind of noise on one line; empty where nothing can be said yet."""
+    return ", ".join(f"{kind} {value:.3f}" for kind, value in found.items() if value is not None)
 
 
 class Observer:

@@ -26,14 +26,14 @@ from sie_online.settings import Settings
 from sie_online.simulator import Simulation, simulate
 from streams.demo.background import in_background, while_well
 from streams.demo.broker_side import BrokerSide, open_log
-from streams.demo.children import ChildError, Children, broker_command, free_port, listens, worker_command
+from streams.demo.children import ChildError, Children, broker_command, free_port, listens, sie_command
 from streams.demo.learners import compare, warm_up
 from streams.demo.observer import HEADLINE, Observer
 from streams.demo.picture import draw
 from streams.demo.plan import DemoPlan, environment
 from streams.demo.report import QUANTILES, DemoReport
 from streams.demo.site import SiteClient
-from streams.demo.training import Trained, conclude, first_net
+from streams.demo.training import LOOK_EVERY_S, Trained, conclude, first_net
 from streams.demo.view import DemoDisplay, DemoState
 from streams.tools.pacing import ReplayRate
 from streams.tools.replay import Replayed, replay
@@ -42,7 +42,6 @@ from streams.topics import create_topics
 BROKER_READY_S = 30.0
 WORKER_READY_S = 600.0  # the first start compiles the kernels
 STALLED_S = 60.0  # after the last record, without any progress
-LOOK_EVERY_S = 0.5
 FIRST_SHARE = 0.75  # of the stream, by then a part of its samples has settled; the rest is weighed under the first net
 
 
@@ -124,7 +123,7 @@ class _Stage:
     async def _start_worker(self) -> None:
         self._phase("Starting the worker (the first time it compiles its kernels, which takes half a minute)")
         log = self._plan.directory / "worker.log"
-        command = worker_command(*(["--with-trainer"] if self._plan.trainer else []))
+        command = sie_command("worker", *(["--with-trainer"] if self._plan.trainer else []))
         self._children.start("worker", command, log, environment(self._settings))
         await self._until(self._site.ready, WORKER_READY_S, "the worker does not get ready")
 

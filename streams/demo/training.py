@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from sie_online.announcements import NET
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import SieError
 from sie_online.settings import Settings
+from streams.demo.children import sie_command
 from streams.demo.plan import environment
 from streams.demo.site import samples_of
 
@@ -126,7 +126,7 @@ async def _submit_poisoned(settings: Settings, store: Path) -> list[str] | None:
     tensors["heads.bias"] = tensors["heads.bias"] + np.float32(POISON_BIAS)
     file = store.parent / "poisoned.safetensors"
     save_file({name: tensor for name, tensor in tensors.items() if not name.startswith("canary.")}, file)
-    command = (sys.executable, "-c", "from streams.cli import main; main()", "model", "submit", str(file), "--json")
+    command = sie_command("model", "submit", str(file), "--json")
     process = await asyncio.create_subprocess_exec(
         *command, env=environment(settings), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )

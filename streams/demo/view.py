@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from streams.demo.observer import HISTOGRAM_EDGES, KIND_TYPES
+from streams.demo.observer import HISTOGRAM_LABELS, KIND_TYPES, in_words
 
 REFRESH_PER_S = 4
 PLAIN_EVERY_S = 5.0
@@ -38,7 +38,7 @@ class DemoState:
     final: int = 0
     dead_letters: int = 0
     lag: int | None = None
-    histogram: list[int] = field(default_factory=lambda: [0] * (len(HISTOGRAM_EDGES) - 1))
+    histogram: list[int] = field(default_factory=lambda: [0] * len(HISTOGRAM_LABELS))
     found: dict[str, float | None] = field(default_factory=dict)
 
     @property
@@ -117,8 +117,7 @@ def _histogram(state: DemoState) -> Table:
     table = Table.grid(padding=(0, 1))
     table.add_column(justify="right")
     top = max([1, *state.histogram])
-    for low, high, count in zip(HISTOGRAM_EDGES[:-1], HISTOGRAM_EDGES[1:], state.histogram, strict=True):
-        label = f"{low:g}–{high:g}" if high < float("inf") else f"> {low:g}"
+    for label, count in zip(HISTOGRAM_LABELS, state.histogram, strict=True):
         table.add_row(label, Text("█" * round(BAR_WIDTH * count / top), style="cyan"), f"{count:,}")
     return table
 
@@ -133,9 +132,8 @@ def _found(state: DemoState) -> Table:
 
 
 def _line(state: DemoState) -> str:
-    found = ", ".join(f"{kind} {value:.3f}" for kind, value in state.found.items() if value is not None)
     lag = "unknown" if state.lag is None else f"{state.lag:,}"
     return (
         f"{state.sent:,} of {state.total:,} sent ({state.rate:,.0f}/s), {state.weighted:,} weighed, lag {lag}, "
-        f"noise found (AUC): {found or '-'}"
+        f"noise found (AUC): {in_words(state.found) or '-'}"
     )
