@@ -7,7 +7,7 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,6 +25,7 @@ from streams.cli.progress import progress
 
 if TYPE_CHECKING:
     from sie_online.announcements import Adoption
+    from sie_online.evaluation.report import EvaluationReport
     from sie_online.shard.schedule import Artifact
     from streams.trainer.offline import FineTuned, OfflineTrainer
 
@@ -99,12 +100,7 @@ def command(
             model_source=model_source,
             strict=given.strict,
         )
-    seconds = time.monotonic() - begin
-    paced = {"seconds": seconds, "events_per_s": report.events_in / max(seconds, 1e-9)}
-    document = findings.flat(asdict(report)) | paced
-    if training is not None:
-        document["fine_tunes"] = [asdict(done) for done in training.fine_tuned]
-        document["priors"] = [str(outcome) for outcome in training.priors.outcomes]
+    document = _document(report, time.monotonic() - begin, training)
     (directory / "report.json").write_text(json.dumps(document, indent=2) + "\n")
     findings.warn_disorder(report.source, settings)
     if as_json:
@@ -116,6 +112,15 @@ def command(
     if training is not None and not training.fine_tuned:
         err.print(why_none(settings, report))
     err.print(f"Tables and report are in {directory}")
+
+
+def _document(report: EvaluationReport, seconds: float, training: OfflineTrainer | None) -> dict[str, Any]:
+    paced = {"seconds": seconds, "events_per_s": report.events_in / max(seconds, 1e-9)}
+    document = findings.flat(asdict(report)) | paced
+    if training is not None:
+        document["fine_tunes"] = [asdict(done) for done in training.fine_tuned]
+        document["priors"] = [str(outcome) for outcome in training.priors.outcomes]
+    return document
 
 
 def _training(settings: Settings, directory: Path, adopt_after: int) -> OfflineTrainer:
