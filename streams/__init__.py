@@ -6,7 +6,8 @@ those below it (``pyproject.toml`` has the contract):
 - ``cli``: the ``sie`` command; ``app``: a worker's Faust app; ``demo``: the whole line on one machine
 - ``worker``, ``trainer``: the two processes; ``tools``: what stands behind commands that are run now and then;
   ``extensions``: whether what the settings name exists
-- ``model_registry``: announced models; ``checkpoint``: shards' durable state; ``transport``: Faust's, in batches
+- ``model_registry``: announced models; ``checkpoint``: shards' durable state; ``transport``: Faust's, in batches;
+  ``sinks``: where rows go
 - ``access``: rights at the brokers; ``topics``: their shapes; ``store``: the object store
 - ``brokers``: an admin client; ``observe``: metrics, sites, logs; ``exits``: how a process ends; ``threads``
 """

@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     group: str = Field("sie", description="Consumer group of the workers.")
     instance_id: str = Field("", description="Static group membership: a stable name of this worker; empty: dynamic.")
     store: str = Field("file:///var/lib/sie", description="URL of the place of checkpoints and models.")
+    sinks: tuple[str, ...] = Field(
+        (), description="Where weights and samples go beside Kafka: parquet=URL, or package.module:Class=ARGUMENT."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
     kafka: Kafka = Field(default_factory=lambda: Kafka())
     topics: Topics = Field(default_factory=lambda: Topics())

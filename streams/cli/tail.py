@@ -6,18 +6,17 @@ import asyncio
 import enum
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated
 
-import pyarrow as pa
 import typer
 
-from sie_online import tables
 from sie_online.client.reader import Span, TopicReader
 from sie_online.client.unreadable import Unreadable
 from sie_online.errors import UsageError
-from streams.cli.common import Json, Strict, err, get_settings, out, print_json, require_writable, warn_unreadable
+from streams.cli.common import Json, Strict, err, get_settings, out, require_writable, warn_unreadable
 from streams.cli.progress import progress
 from streams.cli.views import VIEWS, Kind, TopicView
+from streams.sinks import JsonLines, Rows, Sink, TableFile
 
 HEADING_EVERY = 40  # lines: about a screen
 
@@ -29,17 +28,8 @@ class From(enum.StrEnum):
     LATEST = "latest"
 
 
-class Sink(Protocol):
-    """Takes rows as they come."""
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Take some rows."""
-
-    def progress(self, share: float) -> None:
-        """``share`` of what the log held at the start has been written."""
-
-    def close(self) -> None:
-        """All rows have come."""
+Report = Callable[[int, float], None]
+"""Called with the rows so far, and the share of what the log held at the start."""
 
 
 def command(
@@ -75,11 +65,13 @@ def command(
     ends = until_idle is not None or limit is not None
     begin, unreadable = start or (From.EARLIEST if ends else From.LATEST), Unreadable(strict=strict)
     if parquet is None:
-        sink = JsonSink(view) if as_json else LineSink(view)
+        sink = JsonLines(out.file, view.document) if as_json else Lines(view)
         asyncio.run(_tail(view, sink, begin, until_idle, limit, unreadable))
     else:
+        table = TableFile(parquet, view.merge)
         with progress(view.topic, "rows") as report:
-            asyncio.run(_tail(view, ParquetSink(view, parquet, report), begin, until_idle, limit, unreadable))
+            read = asyncio.run(_tail(view, table, begin, until_idle, limit, unreadable, report))
+        err.print(f"{parquet}: {table.written:,} rows of {read:,} read")
     warn_unreadable(unreadable, view.topic)
 
 
@@ -98,20 +90,29 @@ def _check(as_json: bool, parquet: Path | None, until_idle: float | None, limit:
 
 
 async def _tail(
-    view: TopicView, sink: Sink, begin: From, until_idle: float | None, limit: int | None, unreadable: Unreadable
-) -> None:
-    left = limit
+    view: TopicView,
+    sink: Sink,
+    begin: From,
+    until_idle: float | None,
+    limit: int | None,
+    unreadable: Unreadable,
+    report: Report = lambda _rows, _share: None,
+) -> int:
+    """Read rows into ``sink`` until the end; how many there were."""
+    taken = 0
     async with TopicReader(view.settings, view.topic, begin.value) as reader:
         if begin is From.LATEST:
             err.print(f"Waiting for new records on {view.topic}; --from earliest shows those there are.", style="dim")
         begins, spans = reader.positions, await reader.spans()
-        while left != 0 and (records := await reader.read_on(until_idle)):
+        while taken != limit and (records := await reader.read_on(until_idle)):
             for batch in view.read(records, unreadable):
-                rows = batch.slice(0, left)
-                left = None if left is None else left - len(rows)
-                sink.write(rows)
-            sink.progress(share_read(begins, reader.positions, spans))
-    sink.close()
+                rows = batch if limit is None else batch.slice(0, limit - taken)
+                taken += len(rows)
+                await sink.add(Rows(view.topic, None, rows))
+            report(taken, share_read(begins, reader.positions, spans))
+    await sink.flush()
+    await sink.close()
+    return taken
 
 
 def share_read(begins: Mapping[int, int], positions: Mapping[int, int], spans: Mapping[int, Span]) -> float:
@@ -121,71 +122,26 @@ def share_read(begins: Mapping[int, int], positions: Mapping[int, int], spans: M
     return 1.0 - left / total if total else 1.0
 
 
-class JsonSink:
-    """One JSON object per line."""
-
-    def __init__(self, view: TopicView) -> None:
-        self._view = view
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Print the rows."""
-        for row in batch.to_pylist():
-            print_json(self._view.document(row))
-
-    def progress(self, share: float) -> None:
-        """Hand on what is buffered: a pipe's reader must not wait for a full buffer."""
-        out.file.flush()
-
-    def close(self) -> None:
-        """Hand on the rest."""
-        out.file.flush()
-
-
-class LineSink:
+class Lines(Sink):
     """Aligned lines; on a terminal the heading comes again on every screen."""
 
     def __init__(self, view: TopicView) -> None:
         self._view = view
         self._lines = 0
 
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Print the rows."""
-        for row in batch.to_pylist():
+    async def add(self, rows: Rows) -> None:
+        """Print ``rows``."""
+        for row in rows.batch.to_pylist():
             if self._lines == 0 or (out.is_terminal and self._lines % HEADING_EVERY == 0):
                 out.print(self._view.heading(), soft_wrap=True)
             out.print(self._view.line(row), soft_wrap=True)
             self._lines += 1
+        await self.flush()
 
-    def progress(self, share: float) -> None:
+    async def flush(self, partition: int | None = None) -> None:
         """Hand on what is buffered."""
         out.file.flush()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Tell how many there were."""
         err.print(f"{self._lines:,} rows", style="dim")
-
-
-class ParquetSink:
-    """Keeps all rows and writes them once."""
-
-    def __init__(self, view: TopicView, path: Path, report: Callable[[int, float], None]) -> None:
-        self._view = view
-        self._path = path
-        self._report = report
-        self._batches: list[pa.RecordBatch] = []
-        self._rows = 0
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Keep the rows."""
-        self._batches.append(batch)
-        self._rows += len(batch)
-
-    def progress(self, share: float) -> None:
-        """Move the bar."""
-        self._report(self._rows, share)
-
-    def close(self) -> None:
-        """Merge and write."""
-        table = self._view.merge(self._batches)
-        tables.write_parquet(table, self._path)
-        err.print(f"{self._path}: {len(table):,} rows of {self._rows:,} read")

@@ -26,7 +26,7 @@ from streams.threads import in_thread
 from streams.transport import ConsumerHandle
 from streams.worker.adoption import Adoptions
 from streams.worker.leases import ShardLease, ShardLeases
-from streams.worker.publisher import Publisher, confirmed
+from streams.worker.publisher import Publisher
 from streams.worker.watchdog import Vitals
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class Checkpointer:
                 snapshot = await in_thread(self._pool, lease.shard.snapshot)
                 taken = time.perf_counter()
                 epoch, outstanding = lease.epoch, lease.deliveries.open()
-            await confirmed(outstanding)
+            await self._publisher.flush(lease.partition, outstanding)
             self._metrics.observe_stage("snapshot", taken - started)
             self._metrics.observe_stage("confirm", time.perf_counter() - taken)
             written = await self._write(lease, epoch, snapshot)

@@ -15,8 +15,8 @@ from sie_online.shard import Shard
 from sie_online.shard.schedule import Artifact
 from streams.checkpoint.manifest import Position
 from streams.observe.metrics import Metrics
+from streams.sinks.topic import Deliveries
 from streams.transport import Claim, ConsumerHandle
-from streams.worker.publisher import Deliveries
 from streams.worker.watchdog import Vitals
 
 

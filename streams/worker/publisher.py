@@ -1,4 +1,4 @@
-"""What a shard says, on its way to Kafka: framing, sending, and knowing when it has arrived.
+"""What a shard says, on its way to Kafka and the other sinks: framing, sending, and knowing when it has arrived.
 
 Rows go to the input's partition number, in order. A checkpoint waits for the deliveries of everything before it; until
 then an output is only in memory, bounded in bytes, and the replay after a crash says it again.
@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import mode
-import pyarrow as pa
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -22,13 +21,15 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from sie_online.client.access import REFUSALS, refusal
 from sie_online.client.backoff import back_off
 from sie_online.client.connection import connection
-from sie_online.contracts import DEAD_LETTER_VALUE_BYTES, FINGERPRINT_HEADER, GROUP_HEADER, to_message
+from sie_online.contracts import DEAD_LETTER_VALUE_BYTES, FINGERPRINT_HEADER, GROUP_HEADER
 from sie_online.errors import UnreachableError
 from sie_online.ingest.events import DeadLetter
 from sie_online.ingest.partitioner import partitions_of
 from sie_online.settings import Settings
 from sie_online.shard import Gathered, ShardOutput
 from streams.exits import code_of, die
+from streams.sinks import SAMPLES, WEIGHTS, Rows, TopicSink, new_sink
+from streams.sinks.topic import Deliveries, confirmed
 
 log = logging.getLogger(__name__)
 
@@ -37,30 +38,6 @@ MESSAGE_BYTES = 128  # what a record costs beside key and value
 DEAD_LETTER_KEY_BYTES = 65_536  # a key that is itself the fault (an id of 100 kB) must not break the dead letter
 
 Header = tuple[str, bytes]
-
-
-class Deliveries:
-    """Messages of one shard that the brokers have not confirmed yet."""
-
-    def __init__(self) -> None:
-        self._open: set[asyncio.Future[Any]] = set()
-
-    def add(self, delivery: asyncio.Future[Any]) -> None:
-        """Watch ``delivery`` until it is confirmed."""
-        self._open.add(delivery)
-        delivery.add_done_callback(self._open.discard)
-
-    def open(self) -> frozenset[asyncio.Future[Any]]:
-        """Those that are not confirmed at this moment."""
-        return frozenset(self._open)
-
-
-async def confirmed(deliveries: frozenset[asyncio.Future[Any]]) -> None:
-    """Return when all are confirmed; raises what one failed with. Cancelling this cancels none of them."""
-    if deliveries:
-        done, _ = await asyncio.wait(deliveries)
-        for delivery in done:
-            delivery.result()
 
 
 class Publisher(mode.Service):
@@ -73,6 +50,7 @@ class Publisher(mode.Service):
         self._settings = settings
         origin = {GROUP_HEADER: settings.group, FINGERPRINT_HEADER: settings.fingerprint()}
         self._origin = [(name, text.encode()) for name, text in origin.items()]
+        self._sinks = [new_sink(entry) for entry in settings.sinks]  # beside Kafka
         self._producer: AIOKafkaProducer | None = None
         self._unacked = 0
         self._confirmed_at = 0.0
@@ -82,8 +60,10 @@ class Publisher(mode.Service):
         """Connect.
 
         Raises:
-            UnreachableError: no broker answers.
+            UnreachableError: no broker answers, or a sink does not.
         """
+        for sink in self._sinks:
+            await sink.start()
         kafka = self._settings.kafka
         producer = AIOKafkaProducer(
             **connection(self._settings),
@@ -111,6 +91,8 @@ class Publisher(mode.Service):
         producer, self._producer = self._producer, None
         if producer is not None:
             await producer.stop()
+        for sink in self._sinks:
+            await sink.close()
 
     @property
     def unacked_bytes(self) -> int:
@@ -128,10 +110,8 @@ class Publisher(mode.Service):
         Returns:
             The delivery of the last of the weights, None if there are none.
         """
-        topics, limit = self._settings.topics, self._settings.kafka.max_message_bytes
-        last = None
-        for message in messages(output.weights, limit):
-            last = await self._send(deliveries, topics.weights, message, partition=partition, headers=self._origin)
+        topics = self._settings.topics
+        last = await self._add(Rows(WEIGHTS, partition, output.weights), deliveries)
         await self.publish_gathered(partition, output.gathered, deliveries)
         for letter in output.dead_letters:
             key, value, headers = dead_letter(topics.events, partition, letter)
@@ -140,10 +120,28 @@ class Publisher(mode.Service):
 
     async def publish_gathered(self, partition: int, gathered: Gathered, deliveries: Deliveries) -> None:
         """Send samples and statements about entities, as ``publish`` does."""
-        topics = self._settings.topics
-        for message in messages(gathered.samples, self._settings.kafka.max_message_bytes):
-            await self._send(deliveries, topics.samples, message, partition=partition, headers=self._origin)
-        await self._send_keyed(deliveries, topics.entities, gathered.entities)
+        await self._add(Rows(SAMPLES, partition, gathered.samples), deliveries)
+        await self._send_keyed(deliveries, self._settings.topics.entities, gathered.entities)
+
+    async def flush(self, partition: int, reason: frozenset[asyncio.Future[Any]]) -> None:
+        """Return when the deliveries ``reason``, and what the other sinks were given of ``partition``, are durable."""
+        await confirmed(reason)
+        for sink in self._sinks:
+            await sink.flush(partition)
+
+    async def _add(self, rows: Rows, deliveries: Deliveries) -> asyncio.Future[Any] | None:
+        """Give ``rows`` to every sink; returns the delivery of the last message, None if there are no rows."""
+        topics, limit = self._settings.topics, self._settings.kafka.max_message_bytes
+        names = {WEIGHTS: topics.weights, SAMPLES: topics.samples}
+        topic = TopicSink(self._send_rows, names, limit, deliveries)
+        for sink in (topic, *self._sinks):
+            await sink.add(rows)
+        return topic.last
+
+    async def _send_rows(
+        self, deliveries: Deliveries, topic: str, value: bytes, *, partition: int | None
+    ) -> asyncio.Future[Any]:
+        return await self._send(deliveries, topic, value, partition=partition, headers=self._origin)
 
     async def publish_adopted(self, key: bytes, value: bytes, deliveries: Deliveries) -> None:
         """Publish on the models topic where a shard adopted a model late."""
@@ -237,19 +235,6 @@ class Publisher(mode.Service):
         if self._producer is not None and not delivery.cancelled() and (error := delivery.exception()):
             reason = refusal(self._settings, "topic", topic, "Write") if isinstance(error, REFUSALS) else repr(error)
             die(code_of(error), f"a message to {topic} was refused: {reason}")
-
-
-def messages(rows: pa.RecordBatch, limit: int) -> Iterator[bytes]:
-    """``rows`` as messages of at most ``limit`` bytes each, in order; none where there are no rows."""
-    if not rows.num_rows:
-        return
-    message = to_message(rows)
-    if len(message) <= limit or rows.num_rows == 1:
-        yield message
-        return
-    half = rows.num_rows // 2
-    yield from messages(rows.slice(0, half), limit)
-    yield from messages(rows.slice(half), limit)
 
 
 def dead_letter(topic: str, partition: int, letter: DeadLetter) -> tuple[bytes | None, bytes | None, list[Header]]:

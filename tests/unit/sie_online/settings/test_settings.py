@@ -162,6 +162,7 @@ def test_the_fingerprint_ignores_what_changes_no_row() -> None:
         "group": "g",
         "instance_id": "i",
         "store": "file:///s",
+        "sinks": ["parquet=file:///rows"],
         "log_level": "debug",
         "kafka": {"max_poll_records": 7},
         "topics": {"weights": "w"},

@@ -79,6 +79,8 @@ def test_every_variable_of_show_is_accepted(monkeypatch: pytest.MonkeyPatch) -> 
     [
         ("store=s3://bucket/sie", "'s3://bucket/sie' is of a kind that is not supported"),
         ("events.format=avro", "events.format: 'avro' is unknown: there are json, or write package.module:Class"),
+        ('sinks=["orc=file:///rows"]', "sinks: 'orc' is unknown: there are parquet, or write package.module:Class"),
+        ('sinks=["parquet"]', "sinks: parquet needs a place, as in parquet=file:///data/rows, not ''"),
     ],
 )
 def test_check_refuses_extensions_that_there_are_not(

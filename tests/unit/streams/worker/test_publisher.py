@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from sie_online.contracts import DEAD_LETTER_HEADERS, DEAD_LETTER_VALUE_BYTES, from_message
 from sie_online.ingest.events import DeadLetter, Reason
-from streams.worker.publisher import dead_letter, messages
+from streams.sinks.topic import messages
+from streams.worker.publisher import dead_letter
 
 
 def _rows(n: int) -> pa.RecordBatch:

@@ -15,6 +15,7 @@ from sie_online.ingest.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import Snapshot
 from streams.checkpoint import Written
+from streams.sinks.topic import confirmed
 from streams.transport import Claim, Positions
 from streams.worker import assignment, checkpointer, processing
 from streams.worker.leases import ShardLease
@@ -72,6 +73,8 @@ class FakePublisher:
         self.asked = 0
         self.room = asyncio.Event()
         self.room.set()
+        self.durable = asyncio.Event()
+        self.durable.set()
 
     async def publish(self, partition: int, output: Any, deliveries: Any) -> asyncio.Future[None]:
         self.asked += 1
@@ -83,6 +86,10 @@ class FakePublisher:
 
     async def publish_gathered(self, partition: int, gathered: Any, deliveries: Any) -> None:
         self.gathered.append(gathered)
+
+    async def flush(self, partition: int, said: frozenset[asyncio.Future[None]]) -> None:
+        await confirmed(said)
+        await self.durable.wait()
 
     def confirm(self) -> None:
         for delivery in self.open:
@@ -276,6 +283,19 @@ async def test_processing_goes_on_while_a_checkpoint_waits_and_is_not_part_of_it
 
     assert bench.store.written == [(EPOCH, 110)]
     assert bench.lease.unsaved
+
+
+@in_loop
+async def test_a_checkpoint_waits_until_every_sink_has_flushed(bench: Bench) -> None:
+    await bench.worker.process(_batch(100, 110))
+    bench.publisher.confirm()
+    bench.publisher.durable.clear()
+    saving = asyncio.create_task(bench.checkpoint())
+    await asyncio.sleep(0.05)
+    assert bench.store.written == []
+    bench.publisher.durable.set()
+    await saving
+    assert bench.store.written == [(EPOCH, 110)]
 
 
 @in_loop
