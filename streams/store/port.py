@@ -56,8 +56,8 @@ class Store(Protocol):
         """All of ``name``, or its first ``most`` bytes; raises ``FileNotFoundError`` where there is none."""
 
     def list(self, folder: str) -> Sequence[str]:
-        """Names directly in ``folder`` (without it), unordered, subfolders' included; none where there is no such
-        folder."""
+        """Names directly in ``folder`` (without it; empty: the root), unordered, subfolders' included; none where there
+        is no such folder."""
 
     def delete(self, name: str) -> None:
         """Remove ``name``; done already is fine. Durable with the next operation that is: a crash may bring it back."""

@@ -65,6 +65,7 @@ def check_list_names_what_is_directly_there(place: Place) -> None:
         store.put(name, [Part.of(b"x")])
     assert sorted(store.list("f")) == ["a", "b.json", "g"]
     assert sorted(store.list("f/g")) == ["c", "d"]
+    assert {"f", "fg", "h"} <= set(store.list(""))
 
 
 def check_what_was_deleted_is_gone_for_everybody(place: Place) -> None:

@@ -41,7 +41,8 @@ class MemoryStore(Store):
         return self.objects[name][: None if most < 0 else most]
 
     def list(self, folder: str) -> Sequence[str]:
-        below = (name.removeprefix(f"{folder}/") for name in self._there if name.startswith(f"{folder}/"))
+        start = f"{folder}/" if folder else ""
+        below = (name.removeprefix(start) for name in self._there if name.startswith(start))
         return list({name.partition("/")[0] for name in below})
 
     def delete(self, name: str) -> None:
