@@ -17,7 +17,7 @@ from unittest.mock import patch
 from sie_online.ingest.decoder import JSON_MARK, Decoder
 from sie_online.ingest.events import DeadLetter, EventBatch, Reason
 from sie_online.settings import Settings, load
-from tests.events import ARRIVAL_MS, START_MS, EventRecord, batch, event, heartbeat, random_events
+from tests.support.events import ARRIVAL_MS, START_MS, EventRecord, batch, event, heartbeat, random_events
 
 Fields = Mapping[str, Any]
 SECRET = "hushhush"

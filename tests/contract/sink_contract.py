@@ -14,7 +14,7 @@ import pytest
 
 from sie_online.errors import SieError
 from streams.sinks import SAMPLES, WEIGHTS, Rows, Sink
-from tests.published import sample_batch, weight_batch, weight_row
+from tests.support.rows import sample_batch, weight_batch, weight_row
 
 Row = Mapping[str, Any]
 IDENTITY = ("partition", "offset", "revision")

@@ -9,15 +9,16 @@ import msgspec
 import numpy as np
 import pytest
 
+from sie_online.contracts import TYPE_CODES
 from sie_online.errors import SettingsError
-from sie_online.ingest.events import TYPE_CODES, Reason
+from sie_online.ingest.events import Reason
 from sie_online.ingest.formats import DECODERS, RecordDecoder, RefusedError, new_decoder
 from sie_online.ingest.parser import IDS
 from sie_online.ingest.records import RecordBatch
 from sie_online.settings import load
 from sie_online.shard import Shard
 from tests.contract.decoder_contract import CHECKS, Fields, Format
-from tests.events import EventRecord, heartbeat, random_events, run, samples, small_settings, weights
+from tests.support.events import EventRecord, heartbeat, random_events, run, samples, small_settings, weights
 
 
 class MessagePack(RecordDecoder):

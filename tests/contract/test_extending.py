@@ -21,9 +21,9 @@ from sie_online.settings import load
 from streams.extensions import check_extensions
 from streams.sinks import new_sink
 from streams.store import STORES, open_store
-from tests.brokers import ROOT
 from tests.contract import decoder_contract, sink_contract, store_contract
 from tests.contract.sink_contract import Row
+from tests.support.brokers import ROOT
 
 PAGE = (ROOT / "docs" / "extending.md").read_text("utf-8")
 MODULES = dict(re.findall(r"^```python\n# (\w+)\.py\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL))

@@ -12,7 +12,7 @@ from sie_online.contracts import FACTORS, RAW_FACTORS
 from sie_online.importance.factor import Factor, Learned, Moment, Need
 from sie_online.importance.factors import RAW
 from sie_online.jit import kernel
-from tests.contract.factor_checks import (
+from tests.contract.factor_contract import (
     CHECKS,
     Checked,
     check_asked_twice_it_says_the_same,

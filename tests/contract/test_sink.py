@@ -18,7 +18,7 @@ from sie_online.tables import newest_statements
 from streams.sinks import SAMPLES, SINKS, WEIGHTS, JsonLines, Rows, Sink, TableFile, TopicSink, new_sink
 from streams.sinks.topic import Deliveries
 from tests.contract.sink_contract import CHECKS, Place, Row
-from tests.published import weight_batch
+from tests.support.rows import weight_batch
 
 MESSAGE_BYTES = 50_000
 

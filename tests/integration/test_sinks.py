@@ -12,10 +12,10 @@ import pytest
 from sie_online.ingest.wire import WireRecord, final_heartbeats
 from sie_online.settings import Settings
 from sie_online.tables import newest_statements
-from tests import topic_io
-from tests.brokers import Broker
-from tests.events import random_events, records
-from tests.workers import SIE_WORKER, worker_pool
+from tests.support import topic_io
+from tests.support.brokers import Broker
+from tests.support.events import random_events, records
+from tests.support.workers import SIE_WORKER, worker_pool
 
 pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 

@@ -13,8 +13,8 @@ import pytest
 from sie_online.shard import Shard, ShardOutput
 from sie_online.tables import newest_statements
 from streams.sinks import WEIGHTS, ParquetFolder, Rows, parquet
-from tests.events import batch, random_events, records, run, small_settings
-from tests.published import weight_batch, weight_row
+from tests.support.events import batch, random_events, records, run, small_settings
+from tests.support.rows import weight_batch, weight_row
 
 
 def _files(root: Path) -> list[str]:
