@@ -123,9 +123,9 @@ class Publisher(mode.Service):
         await self._add(Rows(SAMPLES, partition, gathered.samples), deliveries)
         await self._send_keyed(deliveries, self._settings.topics.entities, gathered.entities)
 
-    async def flush(self, partition: int, reason: frozenset[asyncio.Future[Any]]) -> None:
-        """Return when the deliveries ``reason``, and what the other sinks were given of ``partition``, are durable."""
-        await confirmed(reason)
+    async def flush(self, partition: int, outstanding: frozenset[asyncio.Future[Any]]) -> None:
+        """Return when deliveries ``outstanding``, and what the other sinks were given of ``partition``, are durable."""
+        await confirmed(outstanding)
         for sink in self._sinks:
             await sink.flush(partition)
 
