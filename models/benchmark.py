@@ -21,8 +21,9 @@ from models.errors import OutOfMemoryError
 from models.inputs import Buckets, label_unknown, standard_of
 from models.net import ImportanceNet, pick_device, start_weights
 from models.samples import SampleColumns
-from models.settings import SMALLEST_BATCH, FineTune
+from models.settings import FineTune
 from models.step import Step, Targets, new_step
+from sie_online.contracts import SMALLEST_BATCH
 
 WARM_UP_STEPS = 5
 LARGE = {"cuda": 8_192, "cpu": 1_024}

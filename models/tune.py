@@ -24,9 +24,10 @@ from models.loss import Goal, importance_loss, prediction_loss
 from models.metrics import auc, correlation, log_loss
 from models.net import ImportanceNet, pick_device, shape_of, start_weights
 from models.samples import SampleColumns
-from models.settings import SMALLEST_BATCH, FineTune
+from models.settings import FineTune
 from models.snapshot import Canary
 from models.step import Step, Targets, Watch, hidden_of, hidden_of_known, new_step
+from sie_online.contracts import SMALLEST_BATCH
 
 CANARIES = 64
 """Samples whose scores an artifact carries, half of them in each form."""

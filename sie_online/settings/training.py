@@ -4,55 +4,28 @@ itself.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field, model_validator
 
-from sie_online.settings.section import Section
+from sie_online.contracts import FineTuneSettings, GateSettings, NetSizeSettings
+from sie_online.settings.section import Section, settings_of
 
 
+@settings_of(NetSizeSettings)
 class NetShape(Section):
     """Sizes of the importance net; a change starts the next fine-tune from nothing."""
 
-    users: int = Field(1 << 15, ge=2, le=1 << 24, description="Buckets of user ids.")
-    items: int = Field(1 << 16, ge=2, le=1 << 24, description="Buckets of item ids.")
-    categories: int = Field(1 << 12, ge=2, le=1 << 24, description="Buckets of category ids.")
-    id_dim: int = Field(8, ge=1, le=256, description="Numbers per embedded id.")
-    type_dim: int = Field(4, ge=1, le=64, description="Numbers per embedded event type.")
-    hidden1: int = Field(256, ge=1, le=4096, description="Width of the first hidden layer.")
-    hidden2: int = Field(128, ge=1, le=4096, description="Width of the second hidden layer.")
 
-
+@settings_of(FineTuneSettings)
 class FineTuning(Section):
     """How a fine-tune goes."""
 
-    device: Literal["auto", "cuda", "cpu"] = Field("auto", description="Where; auto takes a GPU where there is one.")
-    mode: Literal["full", "heads"] = Field(
-        "full", description="full trains all; heads the last layer over a frozen body, once there is a net."
-    )
-    target: Literal["influence", "error", "probability"] = Field("influence", description="What f(x) learns.")
-    epochs: int = Field(6, ge=1, le=1000, description="Passes over the training part at most.")
-    patience: int = Field(2, ge=1, description="Passes without a better validation loss before stopping.")
-    batch: int = Field(1024, ge=64, description="Samples per step; halved where device memory runs out.")
-    learning_rate: float = Field(1e-3, gt=0, description="Adam's step for all but the embeddings.")
-    importance_share: float = Field(1.0, ge=0, description="Importance loss against prediction loss.")
-    spread_penalty: float = Field(0.1, ge=0, description="Lambda of the penalty mean((w - 1)^2).")
-    largest_norm: float = Field(1e4, gt=0, description="A gradient norm above it ends the fine-tune.")
-    slices: int = Field(6, ge=2, le=10_000, description="Time slices of the training part.")
-    seed: int = Field(0, ge=0, description="Seed of start values, shuffling and the window's reservoir.")
     threads: int = Field(0, ge=0, le=1024, description="CPU threads of torch; 0: torch decides.")
     longest_s: float = Field(3_600.0, gt=0, description="A fine-tune that takes longer is given up.")
 
 
+@settings_of(GateSettings)
 class NetGate(Section):
     """What a candidate must show, against uniform weights and the net in force, before it is announced."""
-
-    nll_slack: float = Field(0.002, ge=0, description="NLL may be worse by this share.")
-    auc_slack: float = Field(0.003, ge=0, description="AUC and GAUC may be lower by this much.")
-    calibration_low: float = Field(0.9, ge=0, le=1, description="Least mean probability / positive rate.")
-    calibration_high: float = Field(1.1, ge=1, description="Largest mean probability / positive rate.")
-    effective_share: float = Field(0.3, ge=0, le=1, description="Least effective sample size as a share of n.")
-    min_positives: int = Field(20, ge=1, description="Positives that the scored part needs for a verdict.")
 
 
 class PriorsPooling(Section):

@@ -31,7 +31,7 @@ def window_of(settings: Settings) -> Window:
         max_samples=trainer.window_samples,
         max_age_ms=max(1, round(trainer.window_age_s * 1000)),
         max_older_positives=trainer.window_positives,
-        seed=trainer.fine_tune.seed,
+        seed=fine_tune_of(settings).seed,
     )
 
 
