@@ -22,7 +22,6 @@ from sie_online.announcements import (
     encode,
     manifest_key,
 )
-from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import UnreachableError, UsageError
 from sie_online.shard import Shard
 from streams.model_registry import artifacts
@@ -90,13 +89,13 @@ class RegistryRecorder:
         self._append(manifest_key(manifest.model, manifest.version), manifest.to_json().encode())
         return self._announce(manifest.model, manifest.version, "publish", offsets, now_ms)
 
-    def withdraw(self, model: str, offsets: Mapping[int, int], now_ms: int) -> Announcement:
-        """Announce the built-in model in the place of ``model``'s version in force. Blocks.
+    def rollback(self, model: str, version: str, offsets: Mapping[int, int], now_ms: int) -> Announcement:
+        """Announce ``version`` of ``model``, announced before, or ``builtin``, anew. Blocks.
 
         Raises:
             UnreachableError: the folder cannot be written.
         """
-        return self._announce(model, BUILTIN_MODEL, "rollback", offsets, now_ms)
+        return self._announce(model, version, "rollback", offsets, now_ms)
 
     def _announce(
         self, model: str, version: str, reason: Reason, offsets: Mapping[int, int], now_ms: int

@@ -3,9 +3,10 @@
 How a net is trained and judged is ``models``' business; what was announced, ``streams.model_registry``'s.
 
 - ``process``: its parts and its end; ``rounds``: when a fine-tune is due; ``attempt``: one of them, and its verdict
+- ``settlement``: what becomes of a candidate, whoever made it: announced or kept, the net in force withdrawn
 - ``intake``: the samples topic into the replay window; ``plan``: from settings to what ``models`` is told
 - ``priors``: what all shards have learned, put together; ``prior_rounds``: when
-- ``offline``, ``offline_priors``: the same beside an evaluation, in step with its records
+- ``offline``, ``offline_priors``, ``offline_announcer``: the same beside an evaluation, in step with its records
 - ``submission``: a candidate from a file through the same gate
 - ``metrics``, ``site``, ``scalars``: what it tells; ``child``: a worker's own trainer, started anew when it dies
 """

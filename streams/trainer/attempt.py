@@ -1,27 +1,36 @@
-"""One fine-tune and its verdict: synchronous, writes nothing, can be asked to stop between two steps.
+"""What is in force, and one fine-tune from there with its verdict: synchronous, writes nothing.
+
+A fine-tune can be asked to stop between two steps.
 
 Owns how a fine-tune starts from the net in force where that fits, and from nothing where it does not.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
 from models.data import ordered
+from models.errors import ArtifactError, ManifestError
 from models.forward import NetWeights
-from models.gate import Judged
-from models.manifest import Manifest
+from models.gate import Judged, withdrawal
+from models.manifest import Manifest, Verdict
 from models.net import shape_of
 from models.publish import Provenance, judged
 from models.settings import FineTune, Gate
 from models.snapshot import Contents
 from models.tune import Progress, fine_tune
+from sie_online.announcements import RegisteredModel
 from sie_online.contracts import BUILTIN_MODEL, CODE_VERSION
-from streams.model_registry.artifacts import artifact_name
+from sie_online.errors import UnreachableError
+from streams.model_registry import artifacts
+from streams.store import Store
 from streams.trainer.intake import WindowView
+
+log = logging.getLogger(__name__)
 
 
 class Current(NamedTuple):
@@ -31,6 +40,10 @@ class Current(NamedTuple):
     version: str
     net: Judged | None
     schema_hash: str
+
+    def withdrawn(self, verdict: Verdict, gate: Gate) -> tuple[str, ...]:
+        """Why it must not stay, by the figures of a verdict on another; nothing where it may, or there is none."""
+        return withdrawal(verdict, gate) if self.net is not None else ()
 
 
 class Attempt(NamedTuple):
@@ -42,6 +55,20 @@ class Attempt(NamedTuple):
     gate_seconds: float
 
 
+def current_of(store: Store, registered: RegisteredModel, n: int, version: str) -> Current:
+    """``version``, in force by announcement ``n``; with its net unless that is ``builtin``, gone or damaged."""
+    nothing = Current(n, version, None, "")
+    if version == BUILTIN_MODEL:
+        return nothing
+    try:
+        manifest = Manifest.from_json(registered.manifests.get(version) or b"")
+        weights = artifacts.load(store, manifest)
+    except (ArtifactError, ManifestError, FileNotFoundError, UnreachableError) as error:
+        log.warning("the net in force cannot be loaded, and is not gone on from: %s", error, extra={"version": version})
+        return nothing
+    return Current(n, version, Judged(weights, manifest.mean_f), manifest.feature_schema_hash)
+
+
 def attempt(
     view: WindowView,
     current: Current,
@@ -49,8 +76,8 @@ def attempt(
     gate: Gate,
     version: str,
     *,
-    on_progress: Callable[[Progress], None],
-    should_stop: Callable[[], bool],
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Attempt:
     """Fine-tune on ``view``, and judge the candidate against ``current``.
 
@@ -75,7 +102,7 @@ def origin_of(version: str, parent: str | None, schema_hash: str) -> Provenance:
     return Provenance(
         version=version,
         parent=None if parent == BUILTIN_MODEL else parent,
-        uri=artifact_name(version),
+        uri=artifacts.artifact_name(version),
         feature_schema_hash=schema_hash,
         created_at_ms=time.time_ns() // 1_000_000,
         code_version=CODE_VERSION,

@@ -7,6 +7,7 @@ does after so many seconds (``trainer.every_s``, ``trainer.fine_tune.longest_s``
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,24 +17,22 @@ import numpy as np
 import pyarrow as pa
 
 from models.errors import ModelError
-from models.gate import withdrawal
-from models.manifest import Verdict
 from models.samples import feature_schema_hash, from_table
 from models.ulid import ulid
 from sie_online.announcements import NET
 from sie_online.settings import Settings
 from sie_online.shard import Shard
-from streams.model_registry import artifacts
 from streams.model_registry.loaded import LoadedModels
-from streams.model_registry.recorded import RegistryRecorder, schedule_announced
+from streams.model_registry.recorded import RegistryRecorder
 from streams.observe.metrics import Metrics
 from streams.store import Store
-from streams.trainer.attempt import Attempt, Current, attempt
+from streams.trainer.attempt import attempt, current_of
 from streams.trainer.intake import WindowView
 from streams.trainer.metrics import TrainingOutcome
+from streams.trainer.offline_announcer import OfflineAnnouncer
 from streams.trainer.offline_priors import OfflinePriors
 from streams.trainer.plan import fine_tune_of, gate_of, window_of
-from streams.trainer.rounds import GIVEN_UP, load_current
+from streams.trainer.settlement import given_up, settle, verdict_of
 
 RANDOM_BYTES = 10
 
@@ -117,38 +116,33 @@ class OfflineTrainer:
         self._on_end(done)
 
     def _round(self, view: WindowView, shards: Sequence[Shard]) -> FineTuned:
-        begun, current = self._begun(view, max(shard.clock_ms for shard in shards)), self._current()
+        begun = self._begun(view, max(shard.clock_ms for shard in shards))
+        registered, gate = self._recorder.registry[NET], gate_of(self._settings)
+        current = current_of(self._store, registered, registered.newest, registered.in_force(registered.newest))
         self._on_begin(begun)
         began_s = time.perf_counter()
         try:
-            found = self._attempt(view, current, begun.version)
+            found = attempt(view, current, fine_tune_of(self._settings), gate, begun.version)
         except ModelError as error:
-            outcome = GIVEN_UP.get(type(error), TrainingOutcome.UNFIT)
-            return replace(begun, outcome=outcome, reasons=(str(error),), seconds=time.perf_counter() - began_s)
-        manifest, verdict = found.manifest, found.manifest.gate or Verdict(False, ("it was not judged",))
-        done = replace(
+            seconds = time.perf_counter() - began_s
+            return replace(begun, outcome=given_up(error), reasons=(str(error),), seconds=seconds)
+        seconds, verdict = time.perf_counter() - began_s, verdict_of(found.manifest)
+        announcer = OfflineAnnouncer(self._recorder, self._loaded.get, shards, self._adopt_after)
+        withdrawn = current.withdrawn(verdict, gate)
+        outcome, announcement = asyncio.run(
+            settle(found.contents, found.manifest, announcer, self._store, judged_at=current.n, withdrawn=withdrawn)
+        )
+        return replace(
             begun,
-            outcome=TrainingOutcome.ACCEPTED if verdict.passed else TrainingOutcome.REFUSED,
+            outcome=outcome,
             reasons=verdict.reasons,
-            seconds=time.perf_counter() - began_s,
-            metrics=manifest.metrics,
-            baseline_metrics=manifest.baseline_metrics,
+            withdrawn=withdrawn,
+            seconds=seconds,
+            offsets=announcement.offsets if announcement else {},
+            metrics=found.manifest.metrics,
+            baseline_metrics=found.manifest.baseline_metrics,
             gate=verdict.report,
         )
-        now_ms = time.time_ns() // 1_000_000
-        offsets = {shard.partition: shard.next_offset + self._adopt_after for shard in shards}
-        if verdict.passed:
-            self._recorder.publish(found.contents.data, manifest, offsets, now_ms)
-        else:
-            artifacts.keep(self._store, found.contents.data, manifest)
-            withdrawn = withdrawal(verdict, gate_of(self._settings)) if current.net is not None else ()
-            done = replace(done, withdrawn=withdrawn)
-            if not withdrawn:
-                return done
-            self._recorder.withdraw(NET, offsets, now_ms)
-        for shard in shards:
-            schedule_announced(shard, self._recorder.registry, self._loaded.get)
-        return replace(done, offsets=offsets)
 
     def _begun(self, view: WindowView, clock_ms: int) -> FineTuned:
         """The version is named after all that it follows from, so that a repetition names it alike."""
@@ -158,19 +152,3 @@ class OfflineTrainer:
             digest.update(np.ascontiguousarray(column).data)
         version = ulid(clock_ms, digest.digest()[:RANDOM_BYTES])
         return FineTuned(number, clock_ms, len(samples), int(samples.label.sum()), version)
-
-    def _attempt(self, view: WindowView, current: Current, version: str) -> Attempt:
-        return attempt(
-            view,
-            current,
-            fine_tune_of(self._settings),
-            gate_of(self._settings),
-            version,
-            on_progress=lambda _: None,
-            should_stop=lambda: False,
-        )
-
-    def _current(self) -> Current:
-        registered = self._recorder.registry[NET]
-        version = registered.in_force(registered.newest)
-        return load_current(self._store, registered.manifests.get(version), version)._replace(n=registered.newest)

@@ -5,6 +5,7 @@ The shards are at hand, so what they have learned is taken from them instead of 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Sequence
@@ -14,12 +15,13 @@ from models.window import Window
 from sie_online.announcements import PRIORS
 from sie_online.settings import Settings
 from sie_online.shard import Shard
-from streams.model_registry import artifacts
 from streams.model_registry.loaded import LoadedModels
-from streams.model_registry.recorded import RegistryRecorder, schedule_announced
+from streams.model_registry.recorded import RegistryRecorder
 from streams.store import Store
 from streams.trainer.metrics import TrainingOutcome
-from streams.trainer.priors import LEAST_PARTITIONS, Cadence, PooledPriors, ShardGains, judges, pooled, pools, suffice
+from streams.trainer.offline_announcer import OfflineAnnouncer
+from streams.trainer.priors import LEAST_PARTITIONS, Cadence, ShardGains, judges, pooled, pools, suffice
+from streams.trainer.settlement import settle
 
 RANDOM_BYTES = 10
 
@@ -57,18 +59,9 @@ class OfflinePriors:
         registered, now_ms = self._recorder.registry[PRIORS], time.time_ns() // 1_000_000
         version = self._named(max(shard.clock_ms for shard in shards), processed)
         made = pooled(learned, newest, self._settings, version, registered.in_force(registered.newest), now_ms)
-        self.outcomes.append(self._settle(made, shards))
-
-    def _settle(self, made: PooledPriors, shards: Sequence[Shard]) -> TrainingOutcome:
-        manifest = made.manifest
-        if manifest.gate is None or not manifest.gate.passed:
-            artifacts.keep(self._store, made.contents.data, manifest)
-            return TrainingOutcome.REFUSED
-        offsets = {shard.partition: shard.next_offset + 1 for shard in shards}
-        self._recorder.publish(made.contents.data, manifest, offsets, manifest.created_at_ms)
-        for shard in shards:
-            schedule_announced(shard, self._recorder.registry, self._loaded.get)
-        return TrainingOutcome.ACCEPTED
+        announcer = OfflineAnnouncer(self._recorder, self._loaded.get, shards, ahead=1)
+        settled = asyncio.run(settle(made.contents, made.manifest, announcer, self._store, judged_at=registered.newest))
+        self.outcomes.append(settled.outcome)
 
     def _named(self, clock_ms: int, processed: int) -> str:
         """The version is named after what it follows from, so that a repetition names it alike."""

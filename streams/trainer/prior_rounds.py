@@ -23,13 +23,14 @@ from sie_online.settings import Settings
 from sie_online.shard import Layout
 from sie_online.shard.pooled import initial_recommender, is_learned, own_gains
 from streams.checkpoint.store import CheckpointStore
-from streams.model_registry import artifacts, event_log
+from streams.model_registry import event_log
 from streams.model_registry.announcer import Announcer, OvertakenError, SupersededError
 from streams.store import Store
 from streams.threads import in_thread
 from streams.trainer.intake import Intake
 from streams.trainer.metrics import TrainerMetrics, TrainingOutcome
 from streams.trainer.priors import LEAST_PARTITIONS, Cadence, PooledPriors, ShardGains, judges, pooled, suffice
+from streams.trainer.settlement import settle, verdict_of
 
 log = logging.getLogger(__name__)
 
@@ -116,13 +117,11 @@ class PriorRounds:
     async def _round(self, partitions: list[int], newest: SampleColumns | None) -> TrainingOutcome:
         registered = self._announcer.registry[PRIORS]
         made = await in_thread(None, self._made, partitions, newest, registered.in_force(registered.newest))
-        manifest, reasons = made.manifest, made.manifest.gate.reasons if made.manifest.gate else ()
-        if not reasons:
-            await self._announcer.publish(made.contents.data, manifest, judged_at=registered.newest)
-            return TrainingOutcome.ACCEPTED
-        log.warning("priors refused: %s", "; ".join(reasons), extra={"version": manifest.version})
-        await in_thread(None, artifacts.keep, self._store, made.contents.data, manifest)
-        return TrainingOutcome.REFUSED
+        manifest, verdict = made.manifest, verdict_of(made.manifest)
+        if not verdict.passed:
+            log.warning("priors refused: %s", "; ".join(verdict.reasons), extra={"version": manifest.version})
+        settled = await settle(made.contents, manifest, self._announcer, self._store, judged_at=registered.newest)
+        return settled.outcome
 
     def _made(self, partitions: list[int], newest: SampleColumns | None, parent: str) -> PooledPriors:
         start, now_ms = initial_recommender(self._settings), time.time_ns() // 1_000_000

@@ -7,45 +7,29 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Iterable
 
-from models.errors import (
-    ArtifactError,
-    ExplodingNormError,
-    ManifestError,
-    ModelError,
-    NotFiniteLossError,
-    OutOfMemoryError,
-    StoppedError,
-)
-from models.gate import Judged, withdrawal
-from models.manifest import Manifest, Verdict
+from models.errors import ModelError, StoppedError
+from models.manifest import Verdict
 from models.tune import Progress
 from models.ulid import ulid
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import UnreachableError
 from sie_online.settings import Settings
-from streams.model_registry import artifacts
 from streams.model_registry.announcer import Announcer, OvertakenError, SupersededError
 from streams.store import Store
 from streams.threads import in_thread
-from streams.trainer.attempt import Attempt, Current, attempt
+from streams.trainer.attempt import Attempt, Current, attempt, current_of
 from streams.trainer.intake import Intake, WindowView
 from streams.trainer.metrics import TrainerMetrics, TrainingOutcome
 from streams.trainer.plan import fine_tune_of, gate_of
 from streams.trainer.scalars import Scalars
+from streams.trainer.settlement import given_up, settle, verdict_of
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.2
 NO_ROOM = ("can't allocate memory", "out of memory")
 """How torch says, without an exception of its own, that the machine's memory does not suffice."""
-
-GIVEN_UP: dict[type[ModelError], TrainingOutcome] = {
-    NotFiniteLossError: TrainingOutcome.NOT_FINITE,
-    ExplodingNormError: TrainingOutcome.EXPLODING_NORM,
-    OutOfMemoryError: TrainingOutcome.OUT_OF_MEMORY,
-}
 
 
 class Rounds:
@@ -129,7 +113,8 @@ class Rounds:
             found = await in_thread(None, self._attempt, view, current, version, scalars)
             return await self._settle(found, current, scalars)
         except ModelError as error:
-            outcome = self._given_up(error)
+            stopped = isinstance(error, StoppedError) and self._stopping.is_set()
+            outcome = TrainingOutcome.STOPPED if stopped else given_up(error)
             log.warning("fine-tune given up, the net in force stays: %s", error, extra={"version": version})
             return outcome
         except OvertakenError as error:
@@ -169,8 +154,23 @@ class Rounds:
         )
 
     async def _settle(self, found: Attempt, current: Current, scalars: Scalars) -> TrainingOutcome:
-        """Announce a candidate that passed; keep one that did not for a look."""
-        manifest, verdict = found.manifest, found.manifest.gate or Verdict(False, ("it was not judged",))
+        """Tell of a candidate before and after what becomes of it."""
+        manifest, verdict = found.manifest, verdict_of(found.manifest)
+        self._tell(found, verdict, scalars)
+        withdrawn = current.withdrawn(verdict, gate_of(self._settings))
+        outcome, announcement = await settle(
+            found.contents, manifest, self._announcer, self._store, judged_at=current.n, withdrawn=withdrawn
+        )
+        if announcement is not None:
+            self._metrics.set_announced(announcement.n, announcement.version)
+        if withdrawn and announcement is not None:
+            self._metrics.withdrawn()
+            told = {"version": current.version, "announcement": announcement.n}
+            log.warning("net withdrawn: %s", "; ".join(withdrawn), extra=told)
+        return outcome
+
+    def _tell(self, found: Attempt, verdict: Verdict, scalars: Scalars) -> None:
+        manifest = found.manifest
         self._metrics.judged(found.seconds, found.gate_seconds, verdict.reasons)
         self._metrics.set_validation(manifest.metrics)
         scalars.add(manifest.metrics, "validation")
@@ -178,40 +178,19 @@ class Rounds:
         scalars.add({"fine_tune_s": found.seconds, "gate_s": found.gate_seconds}, "seconds")
         for kind, figures in verdict.report.items():
             scalars.add(figures, f"gate/{kind}")
-        if verdict.passed:
-            announcement = await self._announcer.publish(found.contents.data, manifest, judged_at=current.n)
-            self._metrics.set_announced(announcement.n, announcement.version)
-            return TrainingOutcome.ACCEPTED
-        log.warning("candidate refused: %s", "; ".join(verdict.reasons), extra={"version": manifest.version})
-        await in_thread(None, artifacts.keep, self._store, found.contents.data, manifest)
-        if current.net is not None and (reasons := withdrawal(verdict, gate_of(self._settings))):
-            await self._withdraw(current, reasons)
-        return TrainingOutcome.REFUSED
-
-    async def _withdraw(self, current: Current, reasons: Iterable[str]) -> None:
-        """Announce the built-in model: what is in force has fallen behind it."""
-        announcement = await self._announcer.rollback(BUILTIN_MODEL, judged_at=current.n)
-        self._metrics.withdrawn()
-        self._metrics.set_announced(announcement.n, announcement.version)
-        log.warning(
-            "net withdrawn: %s", "; ".join(reasons), extra={"version": current.version, "announcement": announcement.n}
-        )
-
-    def _given_up(self, error: ModelError) -> TrainingOutcome:
-        if isinstance(error, StoppedError):
-            return TrainingOutcome.STOPPED if self._stopping.is_set() else TrainingOutcome.TOO_LONG
-        return GIVEN_UP.get(type(error), TrainingOutcome.UNFIT)
+        if not verdict.passed:
+            log.warning("candidate refused: %s", "; ".join(verdict.reasons), extra={"version": manifest.version})
 
     # -- around it
 
     def _current(self) -> Current:
         """What is in force. One that does not load is judged against as it was published, and not gone on from."""
         registered = self._announcer.registered_net
-        n, version = registered.newest, self._announcer.in_force
+        n, version = registered.newest, self._announcer.in_force  # in this order: what comes between then overtakes us
         if self._loaded is None or self._loaded[0] != version:
-            current = load_current(self._store, registered.manifests.get(version), version)
+            current = current_of(self._store, registered, n, version)
             if current.net is None and version != BUILTIN_MODEL:
-                return current._replace(n=n)  # tried again the next time
+                return current  # tried again the next time
             self._loaded = version, current
         return self._loaded[1]._replace(n=n)
 
@@ -224,17 +203,3 @@ class Rounds:
             log.warning("figures not kept, or old versions not deleted: %s", error)
         except Exception:  # a fault in tidying up must not end the training
             log.exception("tidying up failed")
-
-
-def load_current(store: Store, manifest_json: bytes | None, version: str) -> Current:
-    """The net of ``version`` from the store; without one where it is ``builtin``, gone or damaged."""
-    nothing = Current(0, version, None, "")
-    if version == BUILTIN_MODEL:
-        return nothing
-    try:
-        manifest = Manifest.from_json(manifest_json or b"")
-        weights = artifacts.load(store, manifest)
-    except (ArtifactError, ManifestError, FileNotFoundError, UnreachableError) as error:
-        log.warning("the net in force cannot be loaded, and is not gone on from: %s", error, extra={"version": version})
-        return nothing
-    return Current(0, version, Judged(weights, manifest.mean_f), manifest.feature_schema_hash)

@@ -40,11 +40,11 @@ from sie_online.settings import Settings
 from streams.model_registry import artifacts
 from streams.model_registry.announcer import Announcer
 from streams.store import Store
-from streams.trainer.attempt import Current, origin_of
+from streams.trainer.attempt import Current, current_of, origin_of
 from streams.trainer.intake import Intake, WindowView
 from streams.trainer.metrics import TrainerMetrics
 from streams.trainer.plan import gate_of
-from streams.trainer.rounds import load_current
+from streams.trainer.settlement import settle
 
 CANARIES = 32
 """Samples in each form whose scores go with bare tensors."""
@@ -100,14 +100,11 @@ async def submit(settings: Settings, store: Store, given: Submission) -> Submitt
     announcer = Announcer(settings, store)
     await announcer.start()
     try:
-        registered, version = announcer.registered_net, announcer.in_force
-        current = load_current(store, registered.manifests.get(version), version)._replace(n=registered.newest)
+        current = current_of(store, announcer.registered_net, announcer.registered_net.newest, announcer.in_force)
         with np.errstate(all="ignore"):  # whatever a candidate overflows, the gate looks at what comes out
             contents, manifest = judged(settings, given, view, order, current)
-        if manifest.gate is not None and manifest.gate.passed:
-            return Submitted(manifest, await announcer.publish(contents.data, manifest, judged_at=current.n))
-        artifacts.keep(store, contents.data, manifest)
-        return Submitted(manifest, None)
+        settled = await settle(contents, manifest, announcer, store, judged_at=current.n)
+        return Submitted(manifest, settled.announcement)
     finally:
         await announcer.stop()
 
