@@ -75,6 +75,7 @@ class FakePublisher:
         self.room.set()
         self.durable = asyncio.Event()
         self.durable.set()
+        self.flushing = asyncio.Event()
 
     async def publish(self, partition: int, output: Any, deliveries: Any) -> asyncio.Future[None]:
         self.asked += 1
@@ -89,6 +90,7 @@ class FakePublisher:
 
     async def flush(self, partition: int, said: frozenset[asyncio.Future[None]]) -> None:
         await confirmed(said)
+        self.flushing.set()
         await self.durable.wait()
 
     def confirm(self) -> None:
@@ -287,11 +289,11 @@ async def test_processing_goes_on_while_a_checkpoint_waits_and_is_not_part_of_it
 
 @in_loop
 async def test_a_checkpoint_waits_until_every_sink_has_flushed(bench: Bench) -> None:
-    await bench.worker.process(_batch(100, 110))
+    await bench.worker.processing.process(_batch(100, 110))
     bench.publisher.confirm()
     bench.publisher.durable.clear()
     saving = asyncio.create_task(bench.checkpoint())
-    await asyncio.sleep(0.05)
+    await bench.publisher.flushing.wait()
     assert bench.store.written == []
     bench.publisher.durable.set()
     await saving
