@@ -17,6 +17,9 @@ from tests.support.requirements import end
 
 # Before anything imports numba: compiled kernels are kept from one run to the next.
 os.environ.setdefault("SIE_CACHE_DIR", str(ROOT / "build" / "cache"))
+# Before anything imports torch, and for children, too: nets of tests are too small to share out among threads, which
+# wait for each other as soon as tests run beside each other (eight minutes instead of 20 s on two busy cores).
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 hypothesis_settings.register_profile("sie", deadline=None)  # the first call of a kernel compiles it
 hypothesis_settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
