@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sie_online.ingest.events import EventBatch
 from sie_online.shard.entities import CATEGORY, ERASED_USER, ITEM, KINDS, USER
-from sie_online.shard.output import Out, Settled
+from sie_online.shard.output import Out, SettledSamples
 from sie_online.statements import EntityState, encode, key
 
 
@@ -33,7 +33,7 @@ class Gathering:
 
     def __init__(self, partition: int) -> None:
         self._partition = partition
-        self._settled: list[Settled] = []
+        self._settled: list[SettledSamples] = []
         self._stated: dict[tuple[int, bytes], EntityState | None] = {}
         self._samples = 0
 
@@ -49,12 +49,12 @@ class Gathering:
         if control["entities"]:
             self._take_stated(out.entities[: int(control["entities"])], events, version)
 
-    def settled(self) -> Settled | None:
+    def settled(self) -> SettledSamples | None:
         """The samples that wait, which wait no longer; None if there are none."""
         parts, self._settled, self._samples = self._settled, [], 0
         if len(parts) <= 1:
             return parts[0] if parts else None
-        return Settled(
+        return SettledSamples(
             rows=np.concatenate([part.rows for part in parts]),
             keys=np.concatenate([part.keys for part in parts]),
             event_ids=[event_id for part in parts for event_id in part.event_ids],
@@ -78,7 +78,9 @@ class Gathering:
         text = out.event_ids[: out.event_at[n_rows]].tobytes()
         edges = zip(out.event_at[which].tolist(), out.event_at[which + 1].tolist(), strict=True)
         event_ids = [text[first:last] for first, last in edges]
-        self._settled.append(Settled(out.rows[which], keys, event_ids, out.features[:n].copy(), out.dense[:n].copy()))
+        self._settled.append(
+            SettledSamples(out.rows[which], keys, event_ids, out.features[:n].copy(), out.dense[:n].copy())
+        )
         self._samples += n
 
     def _take_stated(self, stated: NDArray[np.void], events: EventBatch, version: str) -> None:

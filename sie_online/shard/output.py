@@ -99,7 +99,7 @@ def new_out(rows: int, id_bytes: int) -> Out:
     )
 
 
-class Settled(NamedTuple):
+class SettledSamples(NamedTuple):
     """Settled samples as the kernel left them, copied from the buffers; all of length n."""
 
     rows: NDArray[np.void]
@@ -156,7 +156,7 @@ class Renderer:
         }
         return pa.RecordBatch.from_arrays([columns[name] for name in self._weights.names], schema=self._weights)
 
-    def samples(self, settled: Settled | None, generation: int) -> pa.RecordBatch:
+    def samples(self, settled: SettledSamples | None, generation: int) -> pa.RecordBatch:
         """The rows of ``settled``."""
         if settled is None:
             return self._no_samples

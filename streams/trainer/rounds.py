@@ -165,8 +165,8 @@ class Rounds:
             self._metrics.set_announced(announcement.n, announcement.version)
         if withdrawn and announcement is not None:
             self._metrics.withdrawn()
-            told = {"version": current.version, "announcement": announcement.n}
-            log.warning("net withdrawn: %s", "; ".join(withdrawn), extra=told)
+            log_fields = {"version": current.version, "announcement": announcement.n}
+            log.warning("net withdrawn: %s", "; ".join(withdrawn), extra=log_fields)
         return outcome
 
     def _tell(self, found: Attempt, verdict: Verdict, scalars: Scalars) -> None:

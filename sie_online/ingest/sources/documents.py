@@ -13,7 +13,7 @@ import numpy as np
 
 from sie_online.contracts import ERASE, HEARTBEAT
 from sie_online.errors import UsageError
-from sie_online.ingest.sources.encoder import Rows
+from sie_online.ingest.sources.encoder import SourceRows
 from sie_online.ingest.sources.files import EventFile
 from sie_online.ingest.sources.job import CHUNK_ROWS, Job
 from sie_online.ingest.sources.mapping import Shape
@@ -110,7 +110,7 @@ def _mapped(file: EventFile, found: Opened, job: Job, documents: Documents) -> I
         names = {name for document in plain for name in document}
         columns = {name: [document.get(name) for document in plain] for name in names}
         first, job.rows = job.rows, job.rows + len(values)
-        yield encoder.chunk(Rows(columns, np.array(lines, np.int64), odd, None, first, found.share()))
+        yield encoder.chunk(SourceRows(columns, np.array(lines, np.int64), odd, None, first, found.share()))
 
 
 def _lines(found: Opened, job: Job) -> Documents:

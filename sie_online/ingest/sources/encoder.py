@@ -23,7 +23,7 @@ Value: Any = msgspec.defstruct("Value", [(name, Any, None) for name in FIELDS], 
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class SourceRows:
     """n consecutive rows of a file.
 
     Attributes:
@@ -51,7 +51,7 @@ class Encoder:
         self._encode = msgspec.json.Encoder().encode
         self._encode_lines = msgspec.json.Encoder().encode_lines
 
-    def chunk(self, rows: Rows) -> Chunk:
+    def chunk(self, rows: SourceRows) -> Chunk:
         """The records of ``rows``.
 
         Raises:
@@ -73,7 +73,7 @@ class Encoder:
         origin = Origin(self._file.name, rows.lines[kept], groups, faults)
         return Chunk(records.take(kept.tolist()), rows.share, origin, n - len(kept))
 
-    def _column(self, name: str, rows: Rows, plain: NDArray[np.int64]) -> list[Any]:
+    def _column(self, name: str, rows: SourceRows, plain: NDArray[np.int64]) -> list[Any]:
         values: Sequence[Any]
         source = self._shape.source(name)
         if name in self._shape.constants:
@@ -89,7 +89,7 @@ class Encoder:
         types = self._shape.types
         return [types.get(word, word) if isinstance(word, str) else word for word in CONVERT[name](values)]
 
-    def _constants(self, text: str, rows: Rows, plain: NDArray[np.int64]) -> Sequence[str]:
+    def _constants(self, text: str, rows: SourceRows, plain: NDArray[np.int64]) -> Sequence[str]:
         text = text.replace("{file}", self._file.label)
         if "{" not in text:
             return [text] * len(plain)
@@ -115,7 +115,7 @@ class Encoder:
         except UnicodeEncodeError:
             return as_it_came({name: value for name, value in zip(FIELDS, row, strict=True) if value is not None})
 
-    def _kept(self, types: list[Any], rows: Rows, plain: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+    def _kept(self, types: list[Any], rows: SourceRows, plain: NDArray[np.int64]) -> NDArray[np.bool_] | None:
         """Which rows are not to be left out; None: all."""
         if SKIP not in types or SKIP not in self._shape.types.values():
             return None

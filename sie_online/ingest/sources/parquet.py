@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sie_online.errors import UsageError
-from sie_online.ingest.sources.encoder import Rows
+from sie_online.ingest.sources.encoder import SourceRows
 from sie_online.ingest.sources.files import EventFile
 from sie_online.ingest.sources.job import CHUNK_ROWS, Job
 from sie_online.ingest.sources.mapping import repeated, why_unfit
@@ -61,7 +61,7 @@ def _chunks(file: EventFile, parquet: Any, job: Job) -> Iterator[Chunk]:
             row += len(batch)
             groups = np.full(len(batch), group)
             first, job.rows = job.rows, job.rows + len(batch)
-            yield encoder.chunk(Rows(values, lines, {}, groups, first, row / total))
+            yield encoder.chunk(SourceRows(values, lines, {}, groups, first, row / total))
 
 
 def _plain(column: Any) -> Any:

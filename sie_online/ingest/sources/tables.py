@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sie_online.errors import UsageError
 from sie_online.ingest.sources.delimited import Block, DelimitedText
-from sie_online.ingest.sources.encoder import Encoder, Rows, as_it_came
+from sie_online.ingest.sources.encoder import Encoder, SourceRows, as_it_came
 from sie_online.ingest.sources.files import EventFile
 from sie_online.ingest.sources.job import CHUNK_ROWS, Job
 from sie_online.ingest.sources.mapping import Shape, repeated, why_unfit
@@ -70,7 +70,7 @@ def _chunk(encoder: Encoder, block: Block, part: slice, names: list[str], job: J
     plain = [row for at, row in enumerate(rows) if at not in odd] if odd else rows
     columns: dict[str, Any] = dict(zip(names, zip(*plain, strict=True), strict=True)) if plain else {}
     first, job.rows = job.rows, job.rows + len(rows)
-    return encoder.chunk(Rows(columns, lines, odd, None, first, share))
+    return encoder.chunk(SourceRows(columns, lines, odd, None, first, share))
 
 
 def _without_blanks(rows: list[list[str]], lines: NDArray[np.int64]) -> tuple[list[list[str]], NDArray[np.int64]]:
