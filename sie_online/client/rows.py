@@ -1,7 +1,7 @@
 """From a message to rows: Arrow batches in the contract's columns, typed rows, and statements for the memory.
 
 Anybody may have written a message: what is handed on has been validated (``sie_online.ipc``), is in the contract's
-types and finite. Messages of older workers lack the factors that were added later (they come as nulls); columns of
+types and finite. Messages of older workers lack what was added later (it comes as nulls); columns of
 newer workers, which this code does not know yet, are handed through at the end.
 """
 
@@ -90,7 +90,7 @@ def place(message: Place) -> str:
 def read_batch(message: bytes | None, source: Place, schema: pa.Schema) -> pa.RecordBatch:
     """The rows of one message, whoever wrote it: the columns of ``schema`` first and unknown ones last.
 
-    ``schema`` is ``contracts.WEIGHTS`` or ``SAMPLES``. Its factors may be missing, and come as nulls.
+    ``schema`` is ``contracts.WEIGHTS`` or ``SAMPLES``. What is missing from the factors on comes as nulls.
 
     Raises:
         MessageError: it is no message of these rows, cannot be read safely, or a number of it is not finite.
@@ -113,13 +113,15 @@ def _conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     found = batch.schema
     fields: list[Any] = []
     columns: list[Any] = []
+    added_later = False  # columns are only ever added at the end, and the factors were the first
     for field in schema:
+        added_later |= field.name.startswith(_FACTOR)
         at = found.get_field_index(field.name)
         if at >= 0:
             _require_type(found.field(at).type, field)
             fields.append(field.with_type(found.field(at).type))
             columns.append(batch.column(at))
-        elif field.name.startswith(_FACTOR):
+        elif added_later:
             fields.append(field.with_nullable(True))
             columns.append(pa.nulls(len(batch), field.type))
         else:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from sie_online.contracts import FACTORS
 from sie_online.importance.factor import NEGATIVE, POSITIVE, UNKNOWN, Factor, Learned, Moment, Need
 from sie_online.importance.factors import KEPT
 from sie_online.importance.influence import new_net
-from sie_online.settings import Settings
+from sie_online.settings import Importance, Settings
 from sie_online.shard import Shard
 from sie_online.shard.entities import POPULATION
 from streams.cli.explain_text import shares
@@ -34,9 +34,10 @@ from tests.support.nets import random_weights
 N = 600
 RECORDS = records([*random_events(N, seed=4), heartbeat(10 * N * 20)])
 NET = new_net(random_weights(), mean_f=0.5)
-ALL = ["noise", "delay", "balance"]
+SWITCHES = get_args(get_args(Importance.model_fields["factors"].annotation)[0])
+"""Factors that ``importance.factors`` may name."""
 SITUATIONS: tuple[dict[str, Any], ...] = tuple(
-    {"factors": ALL, "combine": combine, "group_share": 0.01} for combine in ("net", "sum", "product")
+    {"factors": list(SWITCHES), "combine": combine, "group_share": 0.01} for combine in ("net", "sum", "product")
 )
 """Settings of section ``importance`` of which each factor is on in at least one."""
 

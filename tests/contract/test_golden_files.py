@@ -41,6 +41,13 @@ def test_an_arrow_golden_file_decodes_to_its_rows(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ARROW)
+def test_a_column_added_later_comes_as_nulls(name: str) -> None:
+    later = _schema(name).append(pa.field("later", pa.float64(), nullable=False))
+    read = read_batch((DIRECTORY / name).read_bytes(), ANYWHERE, later)
+    assert read["later"].null_count == len(read) > 0
+
+
+@pytest.mark.parametrize("name", ARROW)
 def test_an_arrow_golden_file_names_its_source_and_code(name: str) -> None:
     metadata = read_batch((DIRECTORY / name).read_bytes(), ANYWHERE, _schema(name)).schema.metadata
     assert metadata[b"source_topic"] == b"sie.events"
