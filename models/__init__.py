@@ -1,7 +1,7 @@
 """The importance net: what it is, how it is trained, judged and stored. Runs on a bare GPU host.
 
-Needs torch, numpy, pyarrow, safetensors, ``sie_online.contracts`` and ``metrics``; nothing here knows Kafka or settings
-files. A worker imports ``snapshot`` and ``forward`` alone, which need no torch.
+Needs torch, numpy, pyarrow, safetensors, and of ``sie_online`` the ``contracts``, ``hyperparameters`` and ``metrics``;
+nothing here knows Kafka or settings files. A worker imports ``snapshot`` and ``forward`` alone, which need no torch.
 
 - ``samples``: a table of settled samples as columns; ``window``: which of them a fine-tune sees
 - ``inputs``: the exact input layout; ``forward``: the same scores in numpy; ``attribution``: which inputs moved them

@@ -23,7 +23,7 @@ from models.net import ImportanceNet, pick_device, start_weights
 from models.samples import SampleColumns
 from models.settings import FineTune
 from models.step import Step, Targets, new_step
-from sie_online.contracts import SMALLEST_BATCH
+from sie_online.hyperparameters import SMALLEST_BATCH
 
 WARM_UP_STEPS = 5
 LARGE = {"cuda": 8_192, "cpu": 1_024}

@@ -1,4 +1,4 @@
-"""What a fine-tune and the gate can be told: the settings that ``contracts`` defines, and those that only models know.
+"""What a fine-tune and the gate can be told: ``sie_online.hyperparameters``, and what only models know.
 
 Values out of bounds are refused; where they come from is the caller's matter.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import get_args, get_type_hints
 
 from models.errors import SettingError
-from sie_online.contracts import (
+from sie_online.hyperparameters import (
     FineTuneSettings,
     GateSettings,
     NetSizeSettings,

@@ -27,7 +27,7 @@ from models.samples import SampleColumns
 from models.settings import FineTune
 from models.snapshot import Canary
 from models.step import Step, Targets, Watch, hidden_of, hidden_of_known, new_step
-from sie_online.contracts import SMALLEST_BATCH
+from sie_online.hyperparameters import SMALLEST_BATCH
 
 CANARIES = 64
 """Samples whose scores an artifact carries, half of them in each form."""

@@ -10,7 +10,7 @@ below it; all but ``client`` is free of clocks and sockets:
 - ``importance``: the factors of a weight; ``recommender``: who will buy; ``features``: what it knows of an event
 - ``ingest``: from bytes to valid events
 - ``contracts``: topics in Arrow (``ipc``, ``tables``); ``statements``, ``announcements``, ``schemas``: those in JSON
-- ``settings``: every setting, once; ``errors``: every error, with its exit code
+- ``settings``: every setting, once (the net's: ``hyperparameters``); ``errors``: every error, with its exit code
 - helpers: ``jit`` and ``linkage`` (how kernels are compiled), ``masks``, ``hashing``; ``metrics``; ``pseudonyms``,
   ``escape``; ``moments``; ``plugins`` (classes that settings name)
 """

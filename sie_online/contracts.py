@@ -8,7 +8,6 @@ every topic, which must decode to the same table for ever.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, get_args
 
 import pyarrow as pa
@@ -189,69 +188,3 @@ def to_message(batch: pa.RecordBatch) -> bytes:
 def from_message(message: bytes) -> pa.Table:
     """The rows of one message, whoever wrote it; raises ``pyarrow.ArrowInvalid`` if it cannot be read (``ipc``)."""
     return pa.Table.from_batches([ipc.read_batch(message)])
-
-
-# -- What a fine-tune and the gate can be told. ``models.settings`` refuses what is out of bounds where there may be no
-#    pydantic; ``sie_online.settings.training`` makes sections of a deployment's settings of the same fields.
-
-
-def about(description: str, **bounds: float) -> dict[str, str | float]:
-    """Metadata of a setting: its meaning, and its bounds under the names that pydantic has for them (ge, gt, le)."""
-    return {"description": description, **bounds}
-
-
-@dataclass(frozen=True)
-class NetSizeSettings:
-    """Sizes of the importance net."""
-
-    users: int = field(default=1 << 15, metadata=about("Buckets of user ids.", ge=2, le=1 << 24))
-    items: int = field(default=1 << 16, metadata=about("Buckets of item ids.", ge=2, le=1 << 24))
-    categories: int = field(default=1 << 12, metadata=about("Buckets of category ids.", ge=2, le=1 << 24))
-    id_dim: int = field(default=8, metadata=about("Numbers per embedded id.", ge=1, le=256))
-    type_dim: int = field(default=4, metadata=about("Numbers per embedded event type.", ge=1, le=64))
-    hidden1: int = field(default=256, metadata=about("Width of the first hidden layer.", ge=1, le=4096))
-    hidden2: int = field(default=128, metadata=about("Width of the second hidden layer.", ge=1, le=4096))
-
-
-TrainingDevice = Literal["auto", "cuda", "cpu"]
-TrainingMode = Literal["full", "heads"]
-TrainingTarget = Literal["influence", "error", "probability"]
-
-SMALLEST_BATCH = 64
-"""An out-of-memory halves the batch down to this; below it nothing is gained."""
-
-
-@dataclass(frozen=True)
-class FineTuneSettings:
-    """How a fine-tune goes."""
-
-    device: TrainingDevice = field(default="auto", metadata=about("Where; auto takes a GPU where there is one."))
-    mode: TrainingMode = field(
-        default="full", metadata=about("full trains all; heads the last layer over a frozen body, once there is a net.")
-    )
-    target: TrainingTarget = field(default="influence", metadata=about("What f(x) learns."))
-    epochs: int = field(default=6, metadata=about("Passes over the training part at most.", ge=1, le=1000))
-    patience: int = field(default=2, metadata=about("Passes without a better validation loss before stopping.", ge=1))
-    batch: int = field(
-        default=1024, metadata=about("Samples per step; halved where device memory runs out.", ge=SMALLEST_BATCH)
-    )
-    learning_rate: float = field(default=1e-3, metadata=about("Adam's step for all but the embeddings.", gt=0))
-    importance_share: float = field(default=1.0, metadata=about("Importance loss against prediction loss.", ge=0))
-    spread_penalty: float = field(default=0.1, metadata=about("Lambda of the penalty mean((w - 1)^2).", ge=0))
-    largest_norm: float = field(default=1e4, metadata=about("A gradient norm above it ends the fine-tune.", gt=0))
-    slices: int = field(default=6, metadata=about("Time slices of the training part.", ge=2, le=10_000))
-    seed: int = field(default=0, metadata=about("Seed of start values, shuffling and the window's reservoir.", ge=0))
-
-
-@dataclass(frozen=True)
-class GateSettings:
-    """What a candidate must show."""
-
-    nll_slack: float = field(default=0.002, metadata=about("NLL may be worse by this share.", ge=0))
-    auc_slack: float = field(default=0.003, metadata=about("AUC and GAUC may be lower by this much.", ge=0))
-    calibration_low: float = field(default=0.9, metadata=about("Least mean probability / positive rate.", ge=0, le=1))
-    calibration_high: float = field(default=1.1, metadata=about("Largest mean probability / positive rate.", ge=1))
-    effective_share: float = field(
-        default=0.3, metadata=about("Least effective sample size as a share of n.", ge=0, le=1)
-    )
-    min_positives: int = field(default=20, metadata=about("Positives that the scored part needs for a verdict.", ge=1))

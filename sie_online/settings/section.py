@@ -23,7 +23,7 @@ S = TypeVar("S", bound=Section)
 
 
 def settings_of(definition: type[Any]) -> Callable[[type[S]], type[S]]:
-    """Put the fields of ``definition``, a dataclass of ``contracts``, before those of a section."""
+    """Put the fields of ``definition``, a dataclass of ``hyperparameters``, before those of a section."""
     types = get_type_hints(definition)
     defined = {each.name: (types[each.name], Field(each.default, **each.metadata)) for each in fields(definition)}
 

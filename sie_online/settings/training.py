@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from sie_online.contracts import FineTuneSettings, GateSettings, NetSizeSettings
+from sie_online.hyperparameters import FineTuneSettings, GateSettings, NetSizeSettings
 from sie_online.settings.section import Section, settings_of
 
 
