@@ -27,9 +27,9 @@ class Sink(ABC):
 
     A worker flushes a partition before it checkpoints its offset. So whatever kills the process, the next owner starts
     at an offset up to which all rows were flushed, and says everything after it again: rows come at least once. What
-    comes again after a kill -9 is identical but for ``published_ms`` and ``generation``; its identity is (partition,
-    offset, revision), and of that the highest generation counts (`sie_online.tables.newest_statements`). A sink that
-    replaces rows by this identity has them exactly once.
+    comes again after a kill -9 is identical but for ``generation``; its identity is (partition, offset, revision), and
+    of that the highest generation counts (`sie_online.tables.newest_statements`). A sink that replaces rows by this
+    identity has them exactly once.
 
     Where a sink cannot take rows, for now or for ever, it raises a ``SieError`` (``UnreachableError``: try again):
     the worker ends, and nothing is checkpointed that was not flushed.
