@@ -75,6 +75,9 @@ FACTORS = tuple(column.name for column in FACTOR_COLUMNS)
 RAW_FACTORS = tuple(column.name for column in FACTOR_COLUMNS if column.kind != "derived")
 SCORE_FACTORS = tuple(column.name for column in FACTOR_COLUMNS if column.kind == "score")
 
+NOISE_HEADS = ("sample", "act", "conversion")
+"""Kinds of events that the noise model judges apart: what gets a label, what makes samples positive, and the rest."""
+
 PROBABILITY_FLOOR = 1e-6
 """Published probabilities of conversion lie between this and 1 minus it: their logarithms are finite."""
 

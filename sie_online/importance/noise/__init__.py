@@ -1,7 +1,8 @@
 """Factor `noise`: P(this event is noise), online, unsupervised, in one pass.
 
 `detector` puts the causes together: ``account`` (no person), ``order`` (no customer's) and ``event`` (a slip), each a
-mixture over surprises that ``population`` standardises, and what people say outright (``explicit``). Public: the factor
+mixture over surprises that ``population`` standardises, and what people say outright (``explicit``). ``model`` is what
+an announced version looks like. Public: the factor
 ``FACTOR``, and of the detector `assess` (at the event), `reassess` (at its revisions), `observe` and `NoiseConfig`.
 """
 
