@@ -1,7 +1,7 @@
 """The noise model as kernels take it: the arrays of one version, and what their shapes must be.
 
-It is fitted elsewhere (`models.noise`) and put in force at a named offset (model ``noise``); until then the default that
-is part of this package serves.
+It is fitted elsewhere (`models.noise`) and put in force at a named offset (model ``noise``); until then the default
+that is part of this package serves.
 """
 
 from __future__ import annotations
