@@ -50,24 +50,24 @@ def new_noise(tensors: Mapping[str, NDArray[Any]], signals: int) -> NoiseArrays:
         raise ValueError(f"a noise model needs {', '.join(missing)}")
     arrays = NoiseArrays(*(np.ascontiguousarray(tensors[name], np.float32) for name in NoiseArrays._fields))
     knots, hidden1, hidden2 = arrays.knots.size, arrays.b1.size, arrays.b2.size
-    shapes = NoiseArrays(
-        location=(AGES, signals),
-        scale=(AGES, signals),
-        knots=(knots,),
-        monotone=(N_HEADS, signals, 2 * knots),
-        monotone_bias=(N_HEADS,),
-        w1=(signals + N_HEADS + 1, hidden1),
-        b1=(hidden1,),
-        w2=(hidden1, hidden2),
-        b2=(hidden2,),
-        w3=(hidden2,),
-        b3=(1,),
-        mix=(N_HEADS, len(MIXED)),
-        share=(N_HEADS,),
-    )
-    for name, array, shape in zip(NoiseArrays._fields, arrays, shapes, strict=True):
-        if array.shape != shape:
-            raise ValueError(f"{name} of a noise model is {array.shape}, not {shape}")
+    shapes: dict[str, tuple[int, ...]] = {
+        "location": (AGES, signals),
+        "scale": (AGES, signals),
+        "knots": (knots,),
+        "monotone": (N_HEADS, signals, 2 * knots),
+        "monotone_bias": (N_HEADS,),
+        "w1": (signals + N_HEADS + 1, hidden1),
+        "b1": (hidden1,),
+        "w2": (hidden1, hidden2),
+        "b2": (hidden2,),
+        "w3": (hidden2,),
+        "b3": (1,),
+        "mix": (N_HEADS, len(MIXED)),
+        "share": (N_HEADS,),
+    }
+    for name, array in zip(NoiseArrays._fields, arrays, strict=True):
+        if array.shape != shapes[name]:
+            raise ValueError(f"{name} of a noise model is {array.shape}, not {shapes[name]}")
         if not np.isfinite(array).all():
             raise ValueError(f"{name} of a noise model is not finite")
     if arrays.scale.min() <= 0 or arrays.monotone.min() < 0 or not ((arrays.share > 0) & (arrays.share < 1)).all():
