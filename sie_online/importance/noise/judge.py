@@ -111,12 +111,12 @@ def note_opinion(user: Any, item: Any, logit: float) -> None:
 def mixed(model: Any, head: int, user: Any, item: Any, logit: float) -> float:
     """Log likelihood ratio of noise: the event's own logit and the means of its user and item (`MIXED`)."""
     mix = model.mix[head]
-    total = float(mix[0])
-    total += mix[1] * logit
+    total = mix[0]
+    total += mix[1] * np.float32(logit)
     total += mix[2] * user.z_logit
     total += mix[3] * user.z_recent_logit
     total += mix[4] * item.z_logit
-    total += mix[5] * newness(user)
+    total += mix[5] * np.float32(newness(user))
     return float(total)
 
 

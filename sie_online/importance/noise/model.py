@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sie_online.contracts import NOISE_HEADS
+from sie_online.contracts import NOISE_HEADS, NOISE_MIXED
 from sie_online.importance.noise.evidence import N_SIGNALS
 
 N_HEADS = len(NOISE_HEADS)
@@ -22,8 +22,7 @@ HIDDEN_MAX = 64
 """Widest hidden layer that a kernel has room for."""
 AGES = 8
 """Ages of an account that are standardised apart: 1, 2-3, 4-7, ... events so far; the last is open."""
-MIXED = ("one", "logit", "user_mean", "user_recent", "item_mean", "newness")
-"""What the second stage adds up: a constant, the event's own logit, means of the logits of its user and item."""
+MIXED = NOISE_MIXED
 
 
 class NoiseArrays(NamedTuple):
