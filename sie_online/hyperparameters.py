@@ -82,7 +82,7 @@ class NoiseFitSettings:
     epochs: int = field(
         default=12, metadata=about("Passes over the examples, of each part; the best one is kept.", ge=1, le=1000)
     )
-    batch: int = field(default=2048, metadata=about("Examples per step.", ge=SMALLEST_BATCH))
+    batch: int = field(default=2048, metadata=about("Examples per step at most.", ge=SMALLEST_BATCH))
     learning_rate: float = field(default=5e-3, metadata=about("Adam's largest step.", gt=0))
     weight_decay: float = field(default=2e-3, metadata=about("Decay of the net's weights.", ge=0))
     sparsity: float = field(default=2e-4, metadata=about("Penalty on the sum of the monotone weights.", ge=0))

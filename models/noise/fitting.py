@@ -25,11 +25,15 @@ from models.noise.regression import regress
 from models.settings import NoiseFit
 from models.step import CHUNK
 from models.tune import Progress
+from sie_online.hyperparameters import SMALLEST_BATCH
 
 LEAST_SCALE = 0.05
 """Of a calibration: a part that says nothing on what is held out is nearly silenced, never turned round."""
 RIDGE = 1e-3
 """Of a calibration, towards none."""
+
+LEAST_STEPS = 64
+"""Per pass: few examples are learned in smaller batches, rather than hardly at all."""
 
 Fitted = dict[str, NDArray[np.float32]]
 
@@ -115,7 +119,7 @@ class _Run:
         self._rng = np.random.default_rng(settings.seed)
         self._optimiser = part.optimiser(settings)
         n = len(train.target)
-        self._batch = min(settings.batch, n)
+        self._batch = min(settings.batch, max(SMALLEST_BATCH, n // LEAST_STEPS))
         steps = settings.epochs * -(-n // self._batch)
         self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimiser, steps)
 
