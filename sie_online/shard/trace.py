@@ -16,6 +16,7 @@ from sie_online.importance.noise import assess, start_from
 from sie_online.importance.noise.evidence import N_SIGNALS
 from sie_online.importance.noise.judge import ITEM_FIELDS, USER_FIELDS, newness, note_opinion
 from sie_online.importance.noise.model import MIXED, NoiseArrays
+from sie_online.importance.noise.standard import MEMORY
 from sie_online.importance.noise.walk import head_of
 from sie_online.jit import kernel
 from sie_online.settings import Settings
@@ -24,7 +25,9 @@ from sie_online.shard.loop import hear_event, touch
 from sie_online.shard.state import State, config_of, new_state
 
 FIRST_SUPPORT = 60.0
-"""Ordinary events that what a model took for ordinary stands for at most where a log is to say what is."""
+"""Mass of ordinary events that what a model took for ordinary has at most where a log is to say what is."""
+WELL_SUPPORTED = 50.0
+"""Mass from which on what a log says is ordinary at an age is followed slowly only."""
 
 
 class Trace(NamedTuple):
@@ -73,7 +76,7 @@ def reference(settings: Settings, columns: NDArray[np.void], model: NoiseArrays)
     return Reference(
         population["z_location"].copy(),
         population["z_scale"].copy(),
-        population["z_support"].copy(),
+        np.where(population["z_support"] >= WELL_SUPPORTED, MEMORY, population["z_support"]).astype(np.float32),
         np.where(learned > 0, learned, model.share).astype(np.float32),
     )
 

@@ -20,7 +20,7 @@ from sie_online.importance.noise.evidence import N_SIGNALS
 N_HEADS = len(NOISE_HEADS)
 HIDDEN_MAX = 64
 """Widest hidden layer that a kernel has room for."""
-AGES = 8
+AGES = 7
 """Ages of an account that are standardised apart: 1, 2-3, 4-7, ... events so far; the last is open."""
 MIXED = NOISE_MIXED
 
@@ -30,7 +30,7 @@ class NoiseArrays(NamedTuple):
 
     location: NDArray[np.float32]  # (AGES, N): of each signal over ordinary events
     scale: NDArray[np.float32]  # (AGES, N), above 0
-    support: NDArray[np.float32]  # (AGES,), at least 0: how many ordinary events both of them stand for
+    support: NDArray[np.float32]  # (AGES,), at least 0: mass of ordinary events that both of them stand for
     knots: NDArray[np.float32]  # (K,) ascending, above 0, in units of the scale
     monotone: NDArray[np.float32]  # (N_HEADS, N, 2 K), at least 0: of max(z - knot, 0), then of max(-z - knot, 0)
     monotone_bias: NDArray[np.float32]  # (N_HEADS,)

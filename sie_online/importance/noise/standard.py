@@ -1,7 +1,8 @@
 """What is ordinary at an account's age: location and scale of every signal, from the model on and followed slowly.
 
-Accounts count, not events (an account's n-th event weighs 20 / (20 + n)), what is noise counts less (1 - P), and no
-event moves either further than three scales away would: so a polluted log moves them little.
+Accounts count, not events (an account's n-th event weighs 20 / (20 + n)); what is noise counts less (1 - P); and what
+lies far away counts no more than what lies at 1.5 scales (Huber 1964). So a few accounts that make a third of all
+events hardly move what is ordinary: with plain means they did, and hid behind it.
 """
 
 from __future__ import annotations
@@ -17,12 +18,11 @@ from sie_online.jit import kernel
 
 CLIP = np.float32(6.0)
 """Scales beyond which a standardised signal says no more."""
-WINSOR = np.float32(3.0)
-NORMAL = np.float32(1.2533141)  # standard deviation of a normal over its mean absolute deviation
+WINSOR = np.float32(1.5)
+NORMAL = np.float32(1.3527)  # 1 over the mean of min(|x|, 1.5) of a standard normal
 SCALE_FLOOR = np.float32(0.05)  # smaller differences are none
-HALF_MASS_EVENTS = 20.0
-MEMORY = 20_000.0  # mass of ordinary events over which both are averaged
-FIRST_MASS = 8.0  # below, gains are those of this mass: a first event is not what is ordinary
+MEMORY = 2_000.0  # mass of ordinary events over which both are averaged
+FIRST_SUPPORT = 8.0  # with less, gains are those of so much: a first event is not what is ordinary
 
 POPULATION_FIELDS: list[tuple[Any, ...]] = [
     ("z_location", "f4", (AGES, N_SIGNALS)),
@@ -55,10 +55,10 @@ def standardise_evidence(population: Any, age: int, evidence: Any) -> None:
 @kernel
 def follow(population: Any, age: int, events: float, p_noise: float, evidence: Any) -> None:
     """Move location and scale by one event's standardised ``evidence``."""
-    mass = HALF_MASS_EVENTS / (HALF_MASS_EVENTS + events) * (1.0 - p_noise)
+    mass = (1.0 if age < AGES - 1 else 2.0 ** (AGES - 1) / events) / events * (1.0 - p_noise)
     support = population.z_support[age] + mass
     population.z_support[age] = min(support, MEMORY)
-    gain = np.float32(mass / min(max(support, FIRST_MASS), MEMORY))
+    gain = np.float32(mass / min(max(support, FIRST_SUPPORT), MEMORY))
     location, scale = population.z_location[age], population.z_scale[age]
     for at in range(N_SIGNALS):
         z = min(max(evidence[at], -WINSOR), WINSOR)
