@@ -38,7 +38,8 @@ class Trace(NamedTuple):
     events: NDArray[np.float32]  # (n,): the account's so far, this one included
     user: NDArray[np.int64]  # (n,): dense codes
     item: NDArray[np.int64]
-    probability: NDArray[np.float64]  # (n,): P(noise) at the event, of the model that the log was traced with
+    logit: NDArray[np.float32]  # (n,): first stage of the model that the log was traced with
+    probability: NDArray[np.float64]  # (n,): its P(noise) at the event
     cautious: NDArray[np.float64]  # (n,): its lower end
     row: NDArray[np.int64]  # (n,): of the log
 
@@ -57,21 +58,25 @@ def trace(settings: Settings, columns: NDArray[np.void], model: NoiseArrays) -> 
     columns, row = _events_of(columns)
     n = len(columns)
     evidence = np.zeros((n, N_SIGNALS), np.float32)
-    probability, cautious = np.zeros(n), np.zeros(n)
-    _run(settings, columns, model, evidence, probability, cautious)
+    logit, probability, cautious = np.zeros(n, np.float32), np.zeros(n), np.zeros(n)
+    _run(settings, columns, model, evidence, logit, probability, cautious)
     user = np.unique(columns["user_key"], return_inverse=True)[1].astype(np.int64)
     item = np.unique(columns["item_key"], return_inverse=True)[1].astype(np.int64)
     events, head = np.zeros(n, np.float32), np.zeros(n, np.int8)
     number_events(config_of(settings).factors.noise, columns["etype"], user, np.zeros(n, np.int64), events, head)
-    return Trace(evidence, head, events, user, item, probability, cautious, row)
+    return Trace(evidence, head, events, user, item, logit, probability, cautious, row)
 
 
 def reference(settings: Settings, columns: NDArray[np.void], model: NoiseArrays) -> Reference:
     """What is ordinary in ``columns``, and how common noise is, as a shard has learned them at the log's end."""
     columns, _ = _events_of(columns)
     doubted = model._replace(support=np.minimum(model.support, np.float32(FIRST_SUPPORT)))
-    nothing = np.zeros(len(columns))
-    population = _run(settings, columns, doubted, np.zeros((0, N_SIGNALS), np.float32), nothing, nothing).population[0]
+    logit, nothing, evidence = (
+        np.zeros(len(columns), np.float32),
+        np.zeros(len(columns)),
+        np.zeros((0, N_SIGNALS), "f4"),
+    )
+    population = _run(settings, columns, doubted, evidence, logit, nothing, nothing).population[0]
     learned = population["z_share"].astype(np.float32)
     return Reference(
         population["z_location"].copy(),
@@ -104,7 +109,7 @@ def _run(settings: Settings, columns: NDArray[np.void], model: NoiseArrays, *out
 
 
 @kernel
-def trace_events(cfg: Any, state: Any, events: Any, evidence: Any, probability: Any, cautious: Any) -> None:
+def trace_events(cfg: Any, state: Any, events: Any, evidence: Any, logit: Any, probability: Any, cautious: Any) -> None:
     """Assess ``events`` one after another; ``evidence`` may have no rows, and is then not kept."""
     counters, population, kept = state.counters[0], state.population[0], state.scratch.kept[0]
     for at in range(events.shape[0]):
@@ -123,7 +128,7 @@ def trace_events(cfg: Any, state: Any, events: Any, evidence: Any, probability: 
             event,
             kept,
         )
-        cautious[at] = kept.cautious
+        logit[at], cautious[at] = kept.logit, kept.cautious
         if evidence.shape[0] > 0:
             for signal in range(N_SIGNALS):
                 evidence[at, signal] = population.z_evidence[signal]
