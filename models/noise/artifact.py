@@ -98,15 +98,17 @@ def _float32(tensors: Mapping[str, NDArray[Any]], name: str) -> Floats:
 
 def _shapes(model: Mapping[str, Floats]) -> dict[str, tuple[int, ...]]:
     """The shape that every tensor must have beside the others."""
-    ages, signals = model["location"].shape if model["location"].ndim == 2 else (0, 0)
+    strata, signals = model["location"].shape if model["location"].ndim == 2 else (0, 0)
     knots, heads, hidden1, hidden2 = (model[name].size for name in ("knots", "monotone_bias", "b1", "b2"))
-    sizes = ages, signals, knots, heads, hidden1, hidden2, model["mix"].size
+    sizes = strata, signals, knots, heads, hidden1, hidden2, model["mix"].size
     if not (min(sizes) > 0 and max(sizes) <= LARGEST_LAYER):
-        raise ArtifactError(f"a noise model has from 1 to {LARGEST_LAYER} ages, signals, knots, heads and hidden units")
+        raise ArtifactError(
+            f"a noise model has from 1 to {LARGEST_LAYER} strata, signals, knots, heads and hidden units"
+        )
     return {
-        "location": (ages, signals),
-        "scale": (ages, signals),
-        "support": (ages,),
+        "location": (strata, signals),
+        "scale": (strata, signals),
+        "support": (strata,),
         "knots": (knots,),
         "monotone": (heads, signals, 2 * knots),
         "monotone_bias": (heads,),

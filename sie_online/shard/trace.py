@@ -27,7 +27,7 @@ from sie_online.shard.state import State, config_of, new_state
 FIRST_SUPPORT = 60.0
 """Mass of ordinary events that what a model took for ordinary has at most where a log is to say what is."""
 WELL_SUPPORTED = 50.0
-"""Mass from which on what a log says is ordinary at an age is followed slowly only."""
+"""Mass from which on what a log says is ordinary in a stratum is followed slowly only."""
 
 
 class Trace(NamedTuple):
@@ -47,9 +47,9 @@ class Trace(NamedTuple):
 class Reference(NamedTuple):
     """What is ordinary in a log: fields of `NoiseArrays` by name."""
 
-    location: NDArray[np.float32]  # (AGES, N_SIGNALS)
+    location: NDArray[np.float32]  # (STRATA, N_SIGNALS)
     scale: NDArray[np.float32]
-    support: NDArray[np.float32]  # (AGES,)
+    support: NDArray[np.float32]  # (STRATA,)
     share: NDArray[np.float32]  # (N_HEADS,)
 
 

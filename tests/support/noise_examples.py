@@ -13,7 +13,7 @@ from sie_online.contracts import NOISE_HEADS, NOISE_MIXED
 SIGNALS = 8
 PLANTED = (0, 1, 2)
 """Signals that polluting behaviours raise; innocent ones raise the next three."""
-AGES, KNOTS, HIDDEN = 7, 3, (6, 4)
+STRATA, KNOTS, HIDDEN = 9, 3, (6, 4)
 QUICK = NoiseFit(device="cpu", epochs=8, hidden1=8, hidden2=4)
 
 
@@ -44,9 +44,9 @@ def random_noise(seed: int = 0, signals: int = SIGNALS) -> dict[str, NDArray[np.
     """Every tensor of a noise model, by name."""
     rng, heads, (hidden1, hidden2) = np.random.default_rng(seed), len(NOISE_HEADS), HIDDEN
     found = {
-        "location": rng.normal(size=(AGES, signals)),
-        "scale": rng.uniform(0.5, 2, (AGES, signals)),
-        "support": rng.uniform(0, 100, AGES),
+        "location": rng.normal(size=(STRATA, signals)),
+        "scale": rng.uniform(0.5, 2, (STRATA, signals)),
+        "support": rng.uniform(0, 100, STRATA),
         "knots": np.array([0.5, 1.5, 3.0]),
         "monotone": rng.uniform(0, 0.5, (heads, signals, 2 * KNOTS)) * (rng.random((heads, signals, 2 * KNOTS)) < 0.7),
         "monotone_bias": rng.normal(size=heads),

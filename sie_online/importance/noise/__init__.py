@@ -2,8 +2,8 @@
 
 `detector` puts it together. The evidence (``evidence``): where an event stands in its account's walk (``walk``), and
 surprises at its ``habits``, ``funnel``, ``company``, ``pace``, ``reach`` and ``audience``. Its judgement: what is
-ordinary at an account's age (``standard``), the model (``model``: what an announced version looks like; ``judge``: what
-it says), how common noise is (``share``), what people say outright (``explicit``, with quantiles of ``population``).
+ordinary (``standard``), the model (``model``: what an announced version looks like; ``judge``: what it says), how
+common noise is (``share``), what people say outright (``explicit``, with quantiles of ``population``).
 Public: the factor ``FACTOR``, and of the detector `assess` (at the event), `reassess` (at its revisions), `start_from`
 (a model as it comes into force) and `NoiseConfig`.
 """

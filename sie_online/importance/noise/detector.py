@@ -1,6 +1,6 @@
 """Factor ``noise``: P(this event is noise), online, in one pass.
 
-The event's evidence is standardised by what is ordinary at its account's age, the noise model gives its opinion, and
+The event's evidence is standardised by what is ordinary for its like, the noise model gives its opinion, and
 the opinions of its account's and its item's other events are mixed in: a log likelihood ratio. What people say
 outright adds log odds, and the share of noise that the stream itself teaches makes a probability of it.
 
@@ -21,7 +21,7 @@ from sie_online.importance.noise.explicit import dwell_log_ratio, item_explicit,
 from sie_online.importance.noise.judge import mixed, note_opinion, opinion
 from sie_online.importance.noise.population import NoiseConfig
 from sie_online.importance.noise.share import learn_share, posterior, share_of
-from sie_online.importance.noise.standard import age_of, follow, standardise_evidence
+from sie_online.importance.noise.standard import follow, mass_of, standardise_evidence, stratum_of
 from sie_online.importance.noise.walk import CONVERSION, SAMPLE
 from sie_online.jit import kernel
 
@@ -55,14 +55,14 @@ def assess(
     """
     step = gather(cfg, user, item, pair, interest, population, event, population.z_evidence)
     events, head = step.n + 1.0, step.head
-    age = age_of(events)
-    standardise_evidence(population, age, population.z_evidence)
+    stratum = stratum_of(head, events)
+    standardise_evidence(population, stratum, population.z_evidence)
     own = opinion(model, population, head, events)
     note_opinion(user, item, own.logit)
     kept.logit, kept.split = own.logit, own.split
     kept.log_odds = dwell_log_ratio(population, event) if head == SAMPLE else 0.0
     p = _probability(cfg, model, user, item, population, head, kept)
-    follow(population, age, events, p, population.z_evidence)
+    follow(population, stratum, mass_of(user, head) * (1.0 - p), population.z_evidence)
     log_ratio = mixed(model, head, user, item, own.logit)
     learn_share(cfg, population, model, head, step.n, log_ratio, log_ratio - _doubt(user, own.split))
     if head == CONVERSION:

@@ -21,16 +21,18 @@ N_HEADS = len(NOISE_HEADS)
 HIDDEN_MAX = 64
 """Widest hidden layer that a kernel has room for."""
 AGES = 7
-"""Ages of an account that are standardised apart: 1, 2-3, 4-7, ... events so far; the last is open."""
+"""Ages of an account: 1, 2-3, 4-7, ... events so far; the last is open."""
+STRATA = AGES + N_HEADS - 1
+"""What is ordinary is told apart for samples by the age of their account, for acts, and for conversions."""
 MIXED = NOISE_MIXED
 
 
 class NoiseArrays(NamedTuple):
     """One version. All float32; N signals of evidence, K knots, hidden layers of H1 and H2 units."""
 
-    location: NDArray[np.float32]  # (AGES, N): of each signal over ordinary events
-    scale: NDArray[np.float32]  # (AGES, N), above 0
-    support: NDArray[np.float32]  # (AGES,), at least 0: mass of ordinary events that both of them stand for
+    location: NDArray[np.float32]  # (STRATA, N): of each signal over ordinary events
+    scale: NDArray[np.float32]  # (STRATA, N), above 0
+    support: NDArray[np.float32]  # (STRATA,), at least 0: mass of ordinary events that both of them stand for
     knots: NDArray[np.float32]  # (K,) ascending, above 0, in units of the scale
     monotone: NDArray[np.float32]  # (N_HEADS, N, 2 K), at least 0: of max(z - knot, 0), then of max(-z - knot, 0)
     monotone_bias: NDArray[np.float32]  # (N_HEADS,)
@@ -56,9 +58,9 @@ def new_noise(tensors: Mapping[str, NDArray[Any]], signals: int) -> NoiseArrays:
     arrays = NoiseArrays(*(np.array(tensors[name], np.float32, order="C") for name in NoiseArrays._fields))
     knots, hidden1, hidden2 = arrays.knots.size, arrays.b1.size, arrays.b2.size
     shapes: dict[str, tuple[int, ...]] = {
-        "location": (AGES, signals),
-        "scale": (AGES, signals),
-        "support": (AGES,),
+        "location": (STRATA, signals),
+        "scale": (STRATA, signals),
+        "support": (STRATA,),
         "knots": (knots,),
         "monotone": (N_HEADS, signals, 2 * knots),
         "monotone_bias": (N_HEADS,),
@@ -99,8 +101,8 @@ def neutral_noise() -> NoiseArrays:
     """A model that finds nothing, and takes nothing for ordinary yet: where a first fit begins."""
     knots, hidden = np.array([0.5, 1.5, 3.0]), 1
     zeros = {
-        "location": (AGES, N_SIGNALS),
-        "support": (AGES,),
+        "location": (STRATA, N_SIGNALS),
+        "support": (STRATA,),
         "monotone": (N_HEADS, N_SIGNALS, 2 * len(knots)),
         "monotone_bias": (N_HEADS,),
         "w1": (N_SIGNALS + N_HEADS + 1, hidden),
@@ -112,5 +114,5 @@ def neutral_noise() -> NoiseArrays:
         "mix": (N_HEADS, len(MIXED)),
     }
     tensors = {name: np.zeros(shape) for name, shape in zeros.items()}
-    tensors |= {"knots": knots, "scale": np.ones((AGES, N_SIGNALS)), "share": np.full(N_HEADS, 0.01)}
+    tensors |= {"knots": knots, "scale": np.ones((STRATA, N_SIGNALS)), "share": np.full(N_HEADS, 0.01)}
     return new_noise(tensors, N_SIGNALS)
