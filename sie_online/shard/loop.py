@@ -185,7 +185,8 @@ def _open_view(
         cold.features[which] = scratch.features[which]
     for which in range(scratch.dense.shape[0]):
         cold.dense[which] = scratch.dense[which]
-    overlay.revision, overlay.label, overlay.noise_probability = 0, UNKNOWN, estimates.noise
+    overlay.revision, overlay.label = 0, UNKNOWN
+    overlay.noise_probability, overlay.noise_cautious = estimates.noise
     cold.ids_at = counters.ids_tail
     cold.event_bytes = _keep_id(views.ids, counters, texts.event_at, texts.event_ids, at)
     cold.user_bytes = _keep_id(views.ids, counters, texts.user_at, texts.user_ids, at)
@@ -209,9 +210,9 @@ def _count_event(cfg: Any, state: Any, event: Any, at: int, slots: Slots, estima
     category = state.categories.rows[slots.category]
     pair, interest, population = state.pairs.rows[slots.pair], state.interests.rows[slots.interest], state.population[0]
     observe_features(cfg.features, user, item, category, pair, interest, population, event)
-    count(user, estimates.weight, estimates.noise, event.time_ms)
-    count(item, estimates.weight, estimates.noise, event.now_ms)
-    count(category, estimates.weight, estimates.noise, event.now_ms)
+    count(user, estimates.weight, estimates.noise.probability, event.time_ms)
+    count(item, estimates.weight, estimates.noise.probability, event.now_ms)
+    count(category, estimates.weight, estimates.noise.probability, event.now_ms)
     if statement_due(cfg.statement, user, event.time_ms):
         _state(out, USER, at, user, user.z_alpha, user.z_beta, event.offset)
     if statement_due(cfg.statement, item, event.now_ms):

@@ -117,7 +117,7 @@ def trace_events(cfg: Any, state: Any, events: Any, evidence: Any, logit: Any, p
         counters.events += 1
         hear_event(cfg.belief, state.clock[0], population, event, counters.events)
         slots = find(state, event, counters.events)
-        probability[at] = assess(
+        verdict = assess(
             cfg.factors.noise,
             state.noise,
             state.users.rows[slots.user],
@@ -128,7 +128,7 @@ def trace_events(cfg: Any, state: Any, events: Any, evidence: Any, logit: Any, p
             event,
             kept,
         )
-        logit[at], cautious[at] = kept.logit, kept.cautious
+        logit[at], probability[at], cautious[at] = kept.logit, verdict.probability, verdict.cautious
         if evidence.shape[0] > 0:
             for signal in range(N_SIGNALS):
                 evidence[at, signal] = population.z_evidence[signal]

@@ -13,20 +13,20 @@ from __future__ import annotations
 import math
 
 from sie_online.importance.factor import Factor, Learned, Moment, Need
-from sie_online.importance.noise.detector import KEPT_FIELDS, assess, fields_of, reassess
+from sie_online.importance.noise.detector import KEPT_FIELDS, Verdict, assess, fields_of, reassess
 from sie_online.importance.noise.population import NoiseConfig
 from sie_online.importance.noise.standard import start_from
 from sie_online.jit import kernel
 from sie_online.masks import mask_of
 from sie_online.settings import Settings
 
-__all__ = ["FACTOR", "NoiseConfig", "assess", "reassess", "start_from"]
+__all__ = ["FACTOR", "NoiseConfig", "Verdict", "assess", "reassess", "start_from"]
 
 
 @kernel
 def log_weight(cfg: NoiseConfig, learned: Learned, moment: Moment) -> float:
     """The factor of one statement: noise is not worth learning from, as far as that is sure."""
-    return math.log1p(-moment.kept.cautious)
+    return math.log1p(-moment.noise_cautious)
 
 
 def _settings_of(settings: Settings) -> NoiseConfig:

@@ -13,7 +13,7 @@ All-zero records mean "never seen"; only ``key`` and ``last_ms`` of the base fie
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from sie_online.importance.noise import evidence, explicit, judge, share, standard
 from sie_online.importance.noise.evidence import gather
@@ -32,9 +32,15 @@ KEPT_FIELDS: list[tuple[Any, ...]] = [
     ("logit", "f4"),  # the event's own ...
     ("split", "f4"),  # ... what is doubtful about it ...
     ("log_odds", "f4"),  # ... and what it says outright
-    ("cautious", "f8"),  # lower end of P(noise), as of the last statement
 ]
-USER_ORDER_FIELDS: list[tuple[Any, ...]] = [("z_order", "f4"), ("z_order_cautious", "f4")]  # P of the last conversion
+USER_ORDER_FIELDS: list[tuple[Any, ...]] = [("z_order", "f8"), ("z_order_cautious", "f8")]  # P of the last conversion
+
+
+class Verdict(NamedTuple):
+    """P(noise), and the lower end of its interval."""
+
+    probability: float
+    cautious: float
 
 
 def fields_of(record: str) -> list[tuple[Any, ...]]:
@@ -47,10 +53,10 @@ def fields_of(record: str) -> list[tuple[Any, ...]]:
 @kernel
 def assess(
     cfg: NoiseConfig, model: Any, user: Any, item: Any, pair: Any, interest: Any, population: Any, event: Any, kept: Any
-) -> float:
+) -> Verdict:
     """P(noise) of an event by what was known before it; then the event is counted. Once per event.
 
-    Call before ``last_ms`` moves. What `reassess` and the factor will need is left in ``kept`` (`KEPT_FIELDS`).
+    Call before ``last_ms`` moves. What `reassess` will need is left in ``kept`` (`KEPT_FIELDS`).
     Finite for every input, in [0, ``cfg.max_probability``].
     """
     step = gather(cfg, user, item, pair, interest, population, event, population.z_evidence)
@@ -61,14 +67,14 @@ def assess(
     note_opinion(user, item, own.logit)
     kept.logit, kept.split = own.logit, own.split
     kept.log_odds = dwell_log_ratio(population, event) if head == SAMPLE else 0.0
-    p = _probability(cfg, model, user, item, population, head, kept)
-    follow(population, stratum, mass_of(user, head) * (1.0 - p), population.z_evidence)
+    verdict = _verdict(cfg, model, user, item, population, head, kept)
+    follow(population, stratum, mass_of(user, head) * (1.0 - verdict.probability), population.z_evidence)
     log_ratio = mixed(model, head, user, item, own.logit)
     learn_share(cfg, population, model, head, step.n, log_ratio, log_ratio - _doubt(user, own.split))
     if head == CONVERSION:
-        user.z_order, user.z_order_cautious = p, kept.cautious
+        user.z_order, user.z_order_cautious = verdict.probability, verdict.cautious
     observe_explicit(cfg, user, item, population, event)
-    return p
+    return verdict
 
 
 @kernel
@@ -78,24 +84,23 @@ def _doubt(user: Any, split: float) -> float:
 
 
 @kernel
-def _probability(cfg: NoiseConfig, model: Any, user: Any, item: Any, population: Any, head: int, kept: Any) -> float:
-    """P(noise) with what is known of user and item now; the cautious one is left in ``kept``."""
+def _verdict(cfg: NoiseConfig, model: Any, user: Any, item: Any, population: Any, head: int, kept: Any) -> Verdict:
+    """P(noise) with what is known of user and item now."""
     odds = mixed(model, head, user, item, float(kept.logit)) + kept.log_odds + user_explicit(user, population)
     if head == SAMPLE:
         odds += item_explicit(item, population)
     common = share_of(population, model, head)
-    kept.cautious = posterior(cfg, common, odds - _doubt(user, float(kept.split)))
-    return posterior(cfg, common, odds)
+    cautious = posterior(cfg, common, odds - _doubt(user, float(kept.split)))
+    return Verdict(posterior(cfg, common, odds), cautious)
 
 
 @kernel
-def reassess(cfg: NoiseConfig, model: Any, user: Any, item: Any, population: Any, kept: Any, label: int) -> float:
-    """P(noise) of an earlier view with what is known now; the cautious one is left in ``kept``.
+def reassess(cfg: NoiseConfig, model: Any, user: Any, item: Any, population: Any, kept: Any, label: int) -> Verdict:
+    """P(noise) of an earlier view with what is known now.
 
     ``label`` 1: the pair has just converted (call after the conversion was assessed): the view is as good as that
     order. ``label`` 0: the window has closed; the view is judged again, by what its user and item did since.
     """
     if label == 1:
-        kept.cautious = user.z_order_cautious
-        return float(user.z_order)
-    return _probability(cfg, model, user, item, population, SAMPLE, kept)
+        return Verdict(user.z_order, user.z_order_cautious)
+    return _verdict(cfg, model, user, item, population, SAMPLE, kept)
