@@ -135,7 +135,7 @@ class _Fitter:
         parts, mixes = [], []
         examined = self._examined(newest, standard, families, first_seed=1_000 * round_)
         for number, one in enumerate(examined):
-            examples = _thinned(_examples(one, number), rng)
+            examples = thinned(examples_of(one, number), rng)
             parts.append(sampled(examples, self._plan.examples // self._plan.mixtures, number))
             if number % 2 == 0:
                 mixes.append((one.trace, number, one))
@@ -152,7 +152,7 @@ class _Fitter:
         parts = []
         for log, number, one in mixes:
             own = logits(tensors, log.evidence, log.head, log.events)
-            both = _thinned(_examples(one, number)._replace(evidence=mixed(log, own)), rng)
+            both = thinned(examples_of(one, number)._replace(evidence=mixed(log, own)), rng)
             parts.append(sampled(both, self._plan.examples // self._plan.mixtures, number))
         all_ = joined(parts)
         settings = self._plan.settings
@@ -205,7 +205,7 @@ class _Fitter:
         self._on_progress(f"fitting, {progress.note}", progress.epoch / progress.epochs)
 
 
-def _examples(one: Examined, number: int) -> Examples:
+def examples_of(one: Examined, number: int) -> Examples:
     """Every event of a mixture as an example; groups of different mixtures have different numbers."""
     polluting = np.array([False, *(each.polluting for each in one.mixture.behaviours)])[one.behaviour]
     group = number * 1_000 + one.behaviour
@@ -214,7 +214,7 @@ def _examples(one: Examined, number: int) -> Examples:
     )
 
 
-def _thinned(examples: Examples, rng: np.random.Generator) -> Examples:
+def thinned(examples: Examples, rng: np.random.Generator) -> Examples:
     """With fewer ordinary events of the accounts that have many: a few crawlers would be most of what is ordinary."""
     ordinary = ~(examples.noise | examples.innocent)
     kept = np.where(ordinary, HALF_ACCOUNT / (HALF_ACCOUNT + examples.events), 1.0)
