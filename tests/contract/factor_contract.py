@@ -172,7 +172,8 @@ def _any_moment(rng: np.random.Generator) -> Moment:
         probability=p,
         error=np.nan if label == UNKNOWN else label - p,
         feature_score=float(rng.choice([0.0, rng.exponential(), 1e3])),
-        noise_probability=float(rng.choice([0.0, 0.999, rng.uniform(0, 0.999)])),
+        noise_probability=(p := float(rng.choice([0.0, 0.999, rng.uniform(0, 0.999)]))),
+        noise_cautious=p * float(rng.random()),
         kept=kept,
         dense=rng.normal(0, 100.0, len(a_moment().dense)).astype(np.float32),
     )

@@ -13,7 +13,7 @@ from sie_online.behaviours import NO_CATEGORY, Log, columns_of, log_of, mix, rol
 from sie_online.behaviours.columns import DETAILS
 from sie_online.contracts import CONVERSION_TYPES, ERASE_CODE, HEARTBEAT_CODE, SAMPLE_TYPES
 from sie_online.ingest.events import EVENT
-from tests.support.logs import random_log
+from tests.support.shops import random_log
 
 ROLES = roles_of(SAMPLE_TYPES, CONVERSION_TYPES)
 

@@ -9,7 +9,7 @@ import pytest
 
 from sie_online.behaviours import ALL, INNOCENT, POLLUTING, Log, Mixture, mix
 from sie_online.contracts import PURCHASE_CODE, VIEW_CODE
-from tests.support.logs import ROLES, shop_log
+from tests.support.shops import ROLES, shop_log
 
 SEEDS = range(12)
 BASE = shop_log()

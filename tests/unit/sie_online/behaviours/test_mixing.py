@@ -11,7 +11,7 @@ from hypothesis import settings as bounds
 from hypothesis import strategies as st
 
 from sie_online.behaviours import ALL, INNOCENT, POLLUTING, Log, Mixture, Roles, mix
-from tests.support.logs import ROLES, random_log, shop_log
+from tests.support.shops import ROLES, random_log, shop_log
 
 logs = st.builds(
     random_log,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sie_online.behaviours import NO_CATEGORY, Log
 from sie_online.behaviours.shop import SHELF, Shop, grouped, spread, tick_of
-from tests.support.logs import ROLES, random_log
+from tests.support.shops import ROLES, random_log
 
 MINUTE_MS = 60_000
 
