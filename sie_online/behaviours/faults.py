@@ -121,14 +121,14 @@ def wrong_clocks(shop: Shop, rng: Rng, budget: int) -> Draft:
     share = rng.uniform(0.3, 1.0)
     users = rng.permutation(np.flatnonzero(shop.activity))
     users = users[: int(np.searchsorted(np.cumsum(shop.activity[users] * share), budget)) + 1]
-    rows = np.flatnonzero(np.isin(shop.log.user, users) & (rng.random(shop.n) < share))[: 2 * budget]
+    rows = np.flatnonzero(np.isin(shop.log.user, users) & (rng.random(shop.n) < share))
     width = about(rng, 0.02, 0.5) * shop.span
-    shift = rng.uniform(-width, width, len(rows)) if happens(rng, 0.5) else _per_day(shop, rng, rows, width)
+    shift = rng.uniform(-width, width, len(rows)) if happens(rng, 0.5) else _per_type(shop, rng, rows, width)
     at = shop.at[rows] + shift
     return moved(shop, rows, at=np.where((at < 0) | (at >= shop.span), shop.span * rng.random(len(rows)), at))
 
 
-def _per_day(shop: Shop, rng: Rng, rows: Ints, width: float) -> Floats:
+def _per_type(shop: Shop, rng: Rng, rows: Ints, width: float) -> Floats:
     """A shift for each account and type of event: views and orders no longer go together."""
     shifts = rng.uniform(-width, width, (shop.users, int(shop.log.etype.max()) + 1))
     return np.asarray(shifts[shop.log.user[rows], shop.log.etype[rows]], np.float64)
