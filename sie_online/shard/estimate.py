@@ -136,10 +136,10 @@ def estimate(cfg: Any, state: Any, event: Any, slots: Slots, out: Any) -> Estima
 
 @kernel
 def _assess(cfg: Any, state: Any, event: Any, slots: Slots) -> float:
-    """P(noise) of the event; what its factors will need later is left in the scratch."""
+    """P(noise) of the event, which is counted with it; what its factors will need later is left in the scratch."""
     user, item = state.users.rows[slots.user], state.items.rows[slots.item]
     category = state.categories.rows[slots.category]
     pair, interest, population = state.pairs.rows[slots.pair], state.interests.rows[slots.interest], state.population[0]
     kept = state.scratch.kept[0]
     factors.remember(cfg.factors, population, EntityRecords(user, item, category, pair, interest), kept)
-    return float(assess(cfg.factors.noise, user, item, category, pair, interest, population, event, kept))
+    return float(assess(cfg.factors.noise, state.noise, user, item, pair, interest, population, event, kept))

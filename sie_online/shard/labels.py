@@ -146,7 +146,7 @@ def _noise_now(cfg: Any, state: Any, at: int, label: int) -> float:
     user, item = state.users.rows[hot.user_slot], state.items.rows[hot.item_slot]
     if user.key != cold.user_key or item.key != cold.item_key:
         return float(state.views.overlay[at].noise_probability)
-    return float(reassess(cfg.factors.noise, user, item, state.population[0], cold.kept, label))
+    return float(reassess(cfg.factors.noise, state.noise, user, item, state.population[0], cold.kept, label))
 
 
 @kernel

@@ -14,13 +14,24 @@ from sie_online.importance.noise.population import NoiseConfig, standardise, tra
 from sie_online.jit import kernel
 from sie_online.masks import has
 
-DWELL_ROW, RATING_ROW = 23, 24  # rows of the population's tables
+DWELL_ROW, RATING_ROW = 0, 1  # rows of the population's quantiles
+N_ROWS = 2
 SIGNAL_CAP = 3.0  # robust deviations
 SIGNAL_FLOOR = 0.5  # log milliseconds; steps of a rating
 SIGNAL_SLOPE = 1.5  # log odds of noise per deviation below the median ...
 SIGNAL_OFFSET = 1.5  # ... starting this many deviations below it
 PRIOR_COUNT = 4.0  # strength of the population's share in an entity's
 EXPLICIT_CAP = 3.0  # log odds: what is said outright never convicts alone
+
+USER_FIELDS: list[tuple[Any, ...]] = [("z_alpha", "f4"), ("z_beta", "f4")]  # evidence of noise, and of the contrary
+ITEM_FIELDS = USER_FIELDS
+POPULATION_FIELDS: list[tuple[Any, ...]] = [
+    ("z_alpha", "f8"),
+    ("z_beta", "f8"),
+    ("z_mid", "f8", (N_ROWS,)),  # medians
+    ("z_low", "f8", (N_ROWS,)),  # lower quartiles
+    ("z_seen", "f8", (N_ROWS,)),  # observations in both
+]
 
 
 @kernel
