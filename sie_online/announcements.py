@@ -28,7 +28,7 @@ NET = "net"
 PRIORS = "priors"
 """What all shards have learned, for each to take in what the others did (`sie_online.recommender.pooling`)."""
 NOISE = "noise"
-"""What the evidence of an event says of noise (`sie_online.importance.noise`)."""
+"""What tells noise from ordinary events (`sie_online.importance.noise.model`)."""
 MODELS = (NET, PRIORS, NOISE)
 
 VALUE_BYTES = 1 << 20

@@ -13,7 +13,7 @@ from streams.model_registry.versions import Versions
 class Noises(Versions[NoiseArrays]):
     """Noise models by version."""
 
-    def _schema_hash(self) -> str:
+    def _meaning(self) -> str:
         return evidence_hash()
 
     def _of(self, manifest: Manifest) -> NoiseArrays:

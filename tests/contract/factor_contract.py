@@ -210,7 +210,7 @@ def _rows_of_restored(importance: dict[str, Any]) -> pd.DataFrame:
     shard = _shard(settings)
     first = weights(run(shard, RECORDS[:half]))
     saved = shard.snapshot()
-    restored = Shard.restore(settings, 0, saved.meta, saved.changed, generation=0, net=NET)
+    restored = Shard.restore(settings, 0, saved.meta, saved.changed, generation=0, artifacts={"net": NET})
     return pd.concat([first.to_pandas(), weights(run(restored, RECORDS[half:])).to_pandas()], ignore_index=True)
 
 
