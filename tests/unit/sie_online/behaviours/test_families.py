@@ -89,6 +89,28 @@ def test_what_is_repeated_had_happened(family: str) -> None:
         assert pairs(done(mixture)) <= pairs(BASE)
 
 
+@pytest.mark.parametrize("family", ["retries", "stuck_pages", "prefetching", "resynchronising"])
+def test_a_fault_sits_upon_what_its_account_did(family: str) -> None:
+    began = dict(zip(BASE.user[::-1].tolist(), BASE.time_ms[::-1].tolist(), strict=True))
+    for mixture in alone(family):
+        events = done(mixture)
+        assert all(at >= began[user] for user, at in zip(events.user.tolist(), events.time_ms.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("family", ["hijacked_bursts", "takeover", "parasite", "dormant_takeover"])
+def test_whose_account_is_hijacked_goes_on_as_before(family: str) -> None:
+    for mixture in alone(family):
+        as_it_was = mixture.behaviour == 0
+        assert np.array_equal(mixture.source[as_it_was], np.arange(len(BASE.user)))
+
+
+def test_accounts_that_boost_a_rank_are_many_and_do_little() -> None:
+    for mixture in alone("rank_boosting"):
+        count = np.unique(done(mixture).user, return_counts=True)[1]
+        assert np.median(count) <= 40
+        assert len(count) > count.sum() / 60
+
+
 @pytest.mark.parametrize("family", ["fake_orders", "cart_stuffing", "takeover", "hijacked_bursts"])
 def test_deeds_of_pollution_do_not_go_by_what_an_account_likes(family: str) -> None:
     liked = set(zip(BASE.user.tolist(), BASE.category.tolist(), strict=True))

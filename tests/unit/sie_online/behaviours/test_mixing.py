@@ -101,6 +101,38 @@ def test_every_family_is_drawn_and_several_at_a_time() -> None:
     assert np.mean([len(each) for each in drawn]) > 4
 
 
+@pytest.mark.parametrize("kind", [POLLUTING, INNOCENT], ids=["polluting", "innocent"])
+def test_families_are_drawn_alike(kind: tuple[str, ...]) -> None:
+    log = random_log(4, 300, types=[1, 1, 1, 3, 5])
+    drawn = [each.family for seed in range(400) for each in mix(log, ROLES, seed).behaviours]
+    counts = np.array([drawn.count(family) for family in kind])
+    assert 0.5 * counts.mean() < counts.min()
+    assert counts.max() < 1.8 * counts.mean()
+
+
+def test_the_log_that_is_mixed_into_stays_as_it_was() -> None:
+    log = random_log(3, 400)
+    before = [column.tobytes() for column in log]
+    for family in ALL:
+        mix(log, ROLES, 0, families=[family])
+    assert [column.tobytes() for column in log] == before
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        pytest.param(random_log(1, 50, users=1, items=5), id="tiny"),
+        pytest.param(random_log(1, 900, categories=0, items=1, types=[1]), id="one-item"),
+        pytest.param(random_log(1, 900, users=1, tick_ms=86_400_000, ticks=3), id="one-account-in-days"),
+        pytest.param(random_log(1, 900, users=300, types=[5]), id="orders-alone"),
+        pytest.param(random_log(1, 900, users=800, items=800, types=[1], ticks=5), id="seconds"),
+    ],
+)
+def test_odd_shops_are_polluted_all_the_same(log: Log) -> None:
+    polluted = [bool(mix(log, ROLES, seed).polluting().any()) for seed in range(20)]
+    assert np.mean(polluted) > 0.8
+
+
 def test_as_many_are_mixed_in_as_are_asked_for() -> None:
     mixture = mix(shop_log(), ROLES, 3, polluting=9, innocent=5)
     assert [each.polluting for each in mixture.behaviours] == [False] * 5 + [True] * 9
