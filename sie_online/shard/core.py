@@ -11,8 +11,10 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from sie_online.announcements import NET, Adoption
+from sie_online.announcements import NET, NOISE, PRIORS, Adoption
 from sie_online.importance.influence import NetArrays, no_net, own
+from sie_online.importance.noise import start_from
+from sie_online.importance.noise.model import NoiseArrays, default_noise
 from sie_online.importance.weight import effective_share
 from sie_online.ingest.decoder import Decoder
 from sie_online.ingest.events import DeadLetter, EventBatch
@@ -108,11 +110,12 @@ class Shard:
         generation: int,
         scratch: Path | None = None,
         net: NetArrays | None = None,
+        noise: NoiseArrays | None = None,
     ) -> Shard:
         """The shard that a ``Snapshot`` with this ``meta`` and these ``pieces`` was taken of.
 
-        ``net`` is what ``meta["model_version"]`` names; without it the shard goes on as if it had not heard of that
-        announcement.
+        ``net`` and ``noise`` are the versions that ``meta`` names (`schedule.version_in`); without one the shard goes
+        on as if it had not heard of that announcement.
 
         Raises:
             CheckpointError: the pieces do not fit together.
@@ -121,10 +124,13 @@ class Shard:
         shard.dead_letters = int(meta["dead_letters"])
         shard.attributes_dropped = int(meta.get("attributes_dropped", 0))
         shard._state = snapshot.restored(shard._state, meta, pieces, scratch)
-        shard._schedule.restore(meta, has_net=net is not None)
+        missing = [model for model, artifact in ((NET, net), (NOISE, noise)) if artifact is None]
+        shard._schedule.restore(meta, lost=missing)
         shard._pooled.restore(pieces)
         if net is not None:
             shard._use_net(net)
+        if noise is not None:
+            shard._state = shard._state._replace(noise=noise)
         if shard._external:
             shard._external.restore(pieces)
         return shard
@@ -194,8 +200,10 @@ class Shard:
         if adoption.n > self.announced(adoption.model):
             if adoption.model == NET:
                 self._use_net(cast(NetArrays | None, artifact))
-            else:
+            elif adoption.model == PRIORS:
                 self._pooled.put(self._state.model, cast(Gains | None, artifact))
+            else:
+                self._use_noise(cast(NoiseArrays | None, artifact) or default_noise())
             self._schedule.adopted(adoption, builtin=artifact is None)
 
     def announced(self, model: str) -> int:
@@ -220,6 +228,10 @@ class Shard:
 
     def _use_net(self, net: NetArrays | None) -> None:
         self._state = self._state._replace(net=no_net() if net is None else own(net))
+
+    def _use_noise(self, noise: NoiseArrays) -> None:
+        self._state = self._state._replace(noise=noise)
+        start_from(self._state.population[0], noise)
 
     def snapshot(self) -> Snapshot:
         """The state as of ``next_offset``, as named pieces; only those that changed since the last call carry data.

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sie_online.announcements import MODELS, NET, PRIORS, Adoption
+from sie_online.announcements import MODELS, NET, NOISE, PRIORS, Adoption
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.importance.influence import NetArrays
+from sie_online.importance.noise.model import NoiseArrays
 from sie_online.recommender.pooling import Gains
 
-Artifact = NetArrays | Gains
-"""What a version is to a shard: a net, or what the other shards have learned."""
+Artifact = NetArrays | Gains | NoiseArrays
+"""What a version is to a shard: a net, what the other shards have learned, or what evidence says of noise."""
 
 
 class Planned(NamedTuple):
@@ -68,14 +69,21 @@ class Schedule:
         return {
             "announced": self.announced[NET],
             "model_version": self.versions[NET],
-            PRIORS: {"announced": self.announced[PRIORS], "version": self.versions[PRIORS]},
+            **{name: {"announced": self.announced[name], "version": self.versions[name]} for name in (PRIORS, NOISE)},
         }
 
-    def restore(self, meta: Mapping[str, Any], *, has_net: bool) -> None:
-        """Go on with what ``meta`` says; without its net as if that announcement had not been heard of."""
-        self.announced[NET], self.versions[NET] = int(meta["announced"]), str(meta["model_version"])
-        if not has_net and self.versions[NET] != BUILTIN_MODEL:
-            self.announced[NET] -= 1
-            self.versions[NET] = BUILTIN_MODEL
-        priors = meta.get(PRIORS, {"announced": 0, "version": BUILTIN_MODEL})  # earlier snapshots do not say
-        self.announced[PRIORS], self.versions[PRIORS] = int(priors["announced"]), str(priors["version"])
+    def restore(self, meta: Mapping[str, Any], *, lost: Collection[str] = ()) -> None:
+        """Go on with what ``meta`` says; of the models ``lost`` as if their announcements had not been heard of."""
+        self.announced[NET] = int(meta["announced"])
+        for model in MODELS:
+            self.versions[model] = version_in(meta, model)
+            if model != NET and model in meta:
+                self.announced[model] = int(meta[model]["announced"])
+            if model in lost and self.versions[model] != BUILTIN_MODEL:
+                self.announced[model] -= 1
+                self.versions[model] = BUILTIN_MODEL
+
+
+def version_in(meta: Mapping[str, Any], model: str) -> str:
+    """Version of ``model`` in force as a snapshot's ``meta`` says; earlier snapshots do not speak of every model."""
+    return str(meta["model_version"] if model == NET else meta.get(model, {}).get("version", BUILTIN_MODEL))

@@ -12,7 +12,9 @@ import numpy as np
 from models.errors import ArtifactError, ManifestError
 from models.forward import NAMES, NetWeights
 from models.manifest import Manifest
-from sie_online.announcements import NET, Announcement, RegisteredModel
+from models.noise.artifact import noise_of
+from models.snapshot import net_of
+from sie_online.announcements import NET, NOISE, Announcement, RegisteredModel
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import UnreachableError, UsageError
 from sie_online.settings import Settings
@@ -115,9 +117,11 @@ def named(found: Iterable[VersionEntry], name: str) -> VersionEntry:
 
 def checked(store: Store, manifest: Manifest) -> str:
     """Whether the artifact is there and sound: ``sound``, or what is wrong with it."""
-    load = artifacts.load if manifest.model == NET else artifacts.tensors
+    verify = {NET: net_of, NOISE: noise_of}.get(manifest.model)
     try:
-        load(store, manifest)
+        found = artifacts.tensors(store, manifest)
+        if verify:
+            verify(found)
     except (ArtifactError, FileNotFoundError, UnreachableError) as error:
         return str(error)
     return "sound"

@@ -64,9 +64,13 @@ class Versions(ABC, Generic[Kind]):
     def _fit(self, version: str) -> Manifest:
         """The manifest of ``version``, if it is of the features that this code computes."""
         manifest = Manifest.from_json(self._registered.manifests[version])
-        if manifest.feature_schema_hash != schema_hash():
+        if manifest.feature_schema_hash != self._schema_hash():
             raise ValueError(f"version {version} was trained on other features than this code computes")
         return manifest
+
+    def _schema_hash(self) -> str:
+        """Of the features that a version must have been trained on."""
+        return schema_hash()
 
     def _load(self, version: str) -> Kind:
         try:

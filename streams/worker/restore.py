@@ -11,11 +11,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
+from sie_online.announcements import NET, NOISE
 from sie_online.errors import CheckpointError, DecisionError
 from sie_online.importance.influence import NetArrays
+from sie_online.importance.noise.model import NoiseArrays
 from sie_online.settings import Settings
 from sie_online.shard import Layout, Shard
+from sie_online.shard.schedule import version_in
 from streams.checkpoint import CheckpointStore, LoadedCheckpoint
 from streams.checkpoint.decisions import Overrides, check_restore, of_this_topic
 from streams.checkpoint.manifest import Position
@@ -26,6 +30,7 @@ log = logging.getLogger(__name__)
 
 
 NOWHERE = -1
+Artifact = TypeVar("Artifact")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +54,12 @@ class Ownership:
         store: CheckpointStore,
         overrides: Overrides,
         net_of: Callable[[str], NetArrays | None],
+        noise_of: Callable[[str], NoiseArrays | None],
     ) -> None:
         self._settings = settings
         self._store = store
         self._net_of = net_of
+        self._noise_of = noise_of
         self._overrides = overrides
 
     @cached_property
@@ -103,9 +110,11 @@ class Ownership:
             shard = Shard(self._settings, partition, generation=epoch, offset=offset)
             saved = None
         else:
-            net = self._net(str(loaded.meta["model_version"]))
+            meta, pieces = loaded.meta, loaded.pieces
+            net = _in_force(self._net_of, version_in(meta, NET))
+            noise = _in_force(self._noise_of, version_in(meta, NOISE))
             try:
-                shard = Shard.restore(self._settings, partition, loaded.meta, loaded.pieces, generation=epoch, net=net)
+                shard = Shard.restore(self._settings, partition, meta, pieces, generation=epoch, net=net, noise=noise)
             except CheckpointError as error:
                 raise DecisionError(
                     f"partition {partition}: the checkpoint at offset {loaded.next_offset} is whole, but this version"
@@ -133,12 +142,13 @@ class Ownership:
         )
         return loaded, offset
 
-    def _net(self, version: str) -> NetArrays | None:
-        """The net that was in force; without it the shard goes on, and adopts it late once it can be had."""
-        try:
-            return self._net_of(version)
-        except LookupError:
-            return None
+
+def _in_force(artifact_of: Callable[[str], Artifact | None], version: str) -> Artifact | None:
+    """The version that was in force; without it the shard goes on, and adopts it late once it can be had."""
+    try:
+        return artifact_of(version)
+    except LookupError:
+        return None
 
 
 def _log_fields(lease: ShardLease) -> dict[str, int]:
