@@ -2,5 +2,6 @@
 
 - ``run``: records through shards, and what they say as tables; ``report``: its books and figures
 - ``inspection``: what a source holds, found before it goes on; ``diagnosis``: why nothing in it is a valid event
+- ``compare``: whether the weights help a subscriber's learners
 - ``dead_letters``: what could not be read, where it stands, and why
 """

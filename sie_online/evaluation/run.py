@@ -41,14 +41,18 @@ Progress = Callable[[int, float], None]
 """Called after every chunk: records processed so far, and the share of the source in [0, 1]."""
 
 
-class ModelSource(Protocol):
-    """Has the shards adopt models while the records run (``Shard.schedule``)."""
+class Listener(Protocol):
+    """Hears what goes into the shards and which samples settle."""
 
     def heard(self, batch: RecordBatch) -> None:
-        """Take records that a shard has processed: those of a partition come in order."""
+        """Take records that a shard is to process next: those of a partition come in order."""
 
     def settled(self, samples: pa.RecordBatch) -> None:
         """Take settled samples, columns of ``sie.samples.v1``: those of a partition come in order."""
+
+
+class ModelSource(Listener, Protocol):
+    """Has the shards adopt models while the records run (``Shard.schedule``)."""
 
     def look(self, shards: Sequence[Shard]) -> None:
         """Schedule what is to be adopted: before the first record, and every ``LOOK_EVERY``.
@@ -67,13 +71,15 @@ def evaluate(
     started_ms: int,
     on_progress: Progress | None = None,
     model_source: ModelSource | None = None,
+    listeners: Sequence[Listener] = (),
     strict: bool = False,
 ) -> EvaluationReport:
     """Run ``chunks`` through ``partitions`` shards, then a heartbeat to each; write the tables into ``out``.
 
     ``out/weights.parquet`` has the columns of ``sie.weights.v1``, sorted by partition, offset and revision,
     ``out/predictions.parquet`` the probability of revision 0, and ``out/dead_letters.parquet`` what is no valid event
-    (``dead_letters.SCHEMA``), in the source's order. ``started_ms`` is every record's Kafka timestamp.
+    (``dead_letters.SCHEMA``), in the source's order. ``started_ms`` is every record's Kafka timestamp. ``listeners``
+    change nothing.
 
     Raises:
         UsageError: no record of the source is a valid event, or it cannot be read on, or it has a dead letter and we
@@ -85,7 +91,8 @@ def evaluate(
     )
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".spill-", dir=out) as spill, ExitStack() as open_lines:
-        lines = [_Line(settings, number, started_ms, Path(spill), model_source) for number in range(partitions)]
+        hearing = [*listeners, *([model_source] if model_source else [])]
+        lines = [_Line(settings, number, started_ms, Path(spill), hearing) for number in range(partitions)]
         for line in lines:
             open_lines.callback(line.close)
         with DeadLetterTable(Path(spill) / DEAD_LETTERS_FILE, settings) as dead_letters:
@@ -100,14 +107,14 @@ class _Line:
     """One partition: its log so far, its shard, and the rows it has said, in a file."""
 
     def __init__(
-        self, settings: Settings, partition: int, started_ms: int, spill: Path, model_source: ModelSource | None
+        self, settings: Settings, partition: int, started_ms: int, spill: Path, listeners: Sequence[Listener]
     ) -> None:
         self.shard = Shard(settings, partition, scratch=spill)
         self.path = spill / f"{partition}.arrow"
         self._topic = settings.topics.events
         self._partition = partition
         self._started_ms = started_ms
-        self._model_source = model_source
+        self._listeners = listeners
         self._pending: list[WireRecord] = []
         self._sink = pa.OSFile(str(self.path), "wb")
         self._rows = pa.ipc.new_stream(self._sink, weights_schema(self._topic))
@@ -131,12 +138,12 @@ class _Line:
             start=start,
             end=start + len(records),
         )
-        if self._model_source:
-            self._model_source.heard(batch)
+        for listener in self._listeners:
+            listener.heard(batch)
         for output in self.shard.process(batch):
             self._rows.write_batch(output.weights)
-            if self._model_source and len(output.gathered.samples):
-                self._model_source.settled(output.gathered.samples)
+            for listener in self._listeners if len(output.gathered.samples) else ():
+                listener.settled(output.gathered.samples)
             report.events_in += output.counts.events_in
             report.events_weighted += sum(output.counts.weighted)
             report.duplicates += sum(output.counts.duplicates)
