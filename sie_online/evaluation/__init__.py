@@ -3,5 +3,6 @@
 - ``run``: records through shards, and what they say as tables; ``report``: its books and figures
 - ``inspection``: what a source holds, found before it goes on; ``diagnosis``: why nothing in it is a valid event
 - ``compare``: whether the weights help a subscriber's learners
+- ``pollution``: how well the detector does on a user's own log
 - ``dead_letters``: what could not be read, where it stands, and why
 """

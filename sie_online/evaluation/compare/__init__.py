@@ -6,5 +6,6 @@
 - ``arms``: weightings: published, permuted, each factor alone and left out
 - ``learners``: a context logistic regression and an embedding net, as kernels
 - ``scores``: AUC, PR-AUC and NLL of many predictions, resampled by users in pairs
+- ``figures``: what is found, by population, learner and weighting
 - ``verdict``: helps, harms, or no evidence, in a sentence
 """

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -16,16 +15,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from sie_online.evaluation.compare.settled import Ints, places
 from sie_online.moments import DAY_MS
-
-Ints: TypeAlias = NDArray[np.int64]
 
 ESTABLISHED_EVENTS = 20
 ESTABLISHED_ACTS = 2
 ESTABLISHED_MS = DAY_MS
 """An account is established from so many events on, so many of them no samples, and so long after its first."""
 COLUMNS = ["partition", "offset", "revision", "event_type", "event_time_ms", "user_id"]
-OFFSET_BITS = 44  # a partition's number goes above them
 
 
 def established(rows: Path, sample_types: Sequence[str], partition: Ints, offset: Ints) -> NDArray[np.bool_]:
@@ -42,8 +39,8 @@ def established(rows: Path, sample_types: Sequence[str], partition: Ints, offset
     known = earlier(user, np.ones(len(user), np.int64)) >= ESTABLISHED_EVENTS
     known &= earlier(user, is_act.astype(np.int64)) >= ESTABLISHED_ACTS
     known &= time_ms - time_ms[np.unique(user, return_index=True)[1]][user] > ESTABLISHED_MS
-    place = _places(table["partition"].to_numpy(), table["offset"].to_numpy())
-    return known[np.searchsorted(place, _places(partition, offset))]
+    place = places(table["partition"].to_numpy(), table["offset"].to_numpy())
+    return known[np.searchsorted(place, places(partition, offset))]
 
 
 def earlier(group: Ints, value: Ints) -> Ints:
@@ -54,7 +51,3 @@ def earlier(group: Ints, value: Ints) -> Ints:
     out = np.empty(len(group), np.int64)
     out[order] = total[:-1] - np.repeat(total[np.cumsum(size) - size], size)
     return out
-
-
-def _places(partition: Ints, offset: Ints) -> Ints:
-    return (partition.astype(np.int64) << OFFSET_BITS) + offset

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -13,11 +13,13 @@ from sie_online.contracts import RAW_FACTORS
 from sie_online.errors import UsageError
 from sie_online.ingest.records import RecordBatch
 
-Floats = NDArray[np.float64]
+Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
 
 HELD_OUT = 0.3
 """Last share of the samples, by event time, that is scored."""
 FEWEST_LEARNED = 100
+OFFSET_BITS = 44  # a partition's number goes above them
 KEPT = ("partition", "offset", "event_time_ms", "settled_ms", "label", "weight", "noise_probability")
 IDS = ("user", "item", "category")
 FACTORS = tuple(f"f_{name}" for name in RAW_FACTORS)
@@ -28,15 +30,15 @@ class Settled:
     """n samples. ``event_time_ms`` is when the event was, ``settled_ms`` when label and weight became known."""
 
     partition: NDArray[np.int32]
-    offset: NDArray[np.int64]
-    event_time_ms: NDArray[np.int64]
-    settled_ms: NDArray[np.int64]
+    offset: Ints
+    event_time_ms: Ints
+    settled_ms: Ints
     label: NDArray[np.int8]
     weight: Floats
     noise_probability: Floats
-    user: NDArray[np.int64]  # dense codes, like item and category
-    item: NDArray[np.int64]
-    category: NDArray[np.int64]  # 0: none, where there is a sample without
+    user: Ints  # dense codes, like item and category
+    item: Ints
+    category: Ints  # 0: none, where there is a sample without
     features: NDArray[np.uint32]  # (n, F), one-hot, dense codes above 0; 0: absent
     factors: Floats  # (n, len(RAW_FACTORS)): logs
 
@@ -81,8 +83,13 @@ class Collector:
         return Settled(**columns, features=features, factors=factors)
 
 
-def split(samples: Settled) -> tuple[Settled, Settled]:
-    """What had settled when the held-out part begins, in order of settlement, and that part, in order of events.
+def places(partition: NDArray[Any], offset: Ints) -> Ints:
+    """A number for each place in the log, in order of partition and offset, (n,)."""
+    return (partition.astype(np.int64) << OFFSET_BITS) + offset
+
+
+def split(samples: Settled) -> tuple[Ints, Ints]:
+    """Rows of what had settled when the held-out part begins, in order of settlement, and of that part, of events.
 
     A label is never known before the stream knew it.
 
@@ -90,17 +97,17 @@ def split(samples: Settled) -> tuple[Settled, Settled]:
         UsageError: too few samples had settled by then, or a part has one class only.
     """
     cut = np.quantile(samples.event_time_ms, 1.0 - HELD_OUT)
-    learned = samples.take(samples.settled_ms <= cut)
-    scored = samples.take(samples.event_time_ms > cut)
-    scored = scored.take(np.argsort(scored.event_time_ms, kind="stable"))
+    learned = np.flatnonzero(samples.settled_ms <= cut)
+    scored = np.flatnonzero(samples.event_time_ms > cut)
+    scored = scored[np.argsort(samples.event_time_ms[scored], kind="stable")]
     if len(learned) < FEWEST_LEARNED:
         raise UsageError(
             f"only {len(learned)} of {len(samples)} samples had settled when the held-out part begins (the last "
             f"{HELD_OUT:.0%}): a comparison needs a log longer than its attribution window, labels.window_s"
         )
-    for part, name in ((learned, "learned"), (scored, "held-out")):
-        if not 0 < part.label.sum() < len(part):
-            raise UsageError(f"all {len(part)} {name} samples have the same label: there is nothing to compare")
+    for rows, name in ((learned, "learned"), (scored, "held-out")):
+        if not 0 < samples.label[rows].sum() < len(rows):
+            raise UsageError(f"all {len(rows)} {name} samples have the same label: there is nothing to compare")
     return learned, scored
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sie_online.evaluation.compare.arms import PERMUTED, PUBLISHED, SEEDS, UNIFORM, Arm, arms
+from sie_online.evaluation.compare.figures import ArmScores, LearnerScores, Population
 from sie_online.evaluation.compare.learners import LEARNERS, Learner
-from sie_online.evaluation.compare.scores import METRICS, Gain, Scores, scores
+from sie_online.evaluation.compare.scores import METRICS, Scores, scores
 from sie_online.evaluation.compare.settled import Floats, Settled, split
 from sie_online.evaluation.compare.verdict import LEAST_POSITIVES, Verdict, judge
 
@@ -19,40 +20,6 @@ ALL, ESTABLISHED = "all held-out samples", "established accounts"
 
 Progress = Callable[[int, float], None]
 """Called after each training: how many so far, and the share of all in [0, 1]."""
-
-
-@dataclass(frozen=True)
-class ArmScores:
-    """``values``: by metric, mean over seeds. ``gains``: over uniform weights, above 0 is better; None: of these."""
-
-    name: str
-    values: Mapping[str, float]
-    gains: Mapping[str, Gain] | None
-
-
-@dataclass(frozen=True)
-class LearnerScores:
-    """``published``: gain of the published weights over uniform ones, ``known``: over permuted ones; by metric.
-
-    The deviations hold the draw of users, and the learner's path: how far the gains of permuted weights, which know
-    nothing, lie apart.
-    """
-
-    name: str
-    arms: Sequence[ArmScores]
-    published: Mapping[str, Gain]
-    known: Mapping[str, Gain]
-
-
-@dataclass(frozen=True)
-class Population:
-    """Held-out samples that were scored."""
-
-    name: str
-    samples: int
-    positives: int
-    users: int
-    learners: Sequence[LearnerScores]
 
 
 class Guess(NamedTuple):
@@ -87,7 +54,7 @@ def compare(
     Raises:
         UsageError: there is too little to compare (see `split`).
     """
-    learned, scored = split(samples)
+    learned, scored = (samples.take(rows) for rows in split(samples))
     guesses = _trained(learned, scored, on_progress)
     known = is_established(scored)
     populations = [_population(ALL, scored, guesses, np.ones(len(scored), np.bool_))]

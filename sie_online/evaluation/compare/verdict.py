@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from sie_online.evaluation.compare.figures import Population
 from sie_online.evaluation.compare.scores import LEVEL, Gain
-
-if TYPE_CHECKING:
-    from sie_online.evaluation.compare.trial import Population
 
 JUDGED = ("auc", "nll")
 NAMES = {"auc": "AUC", "prauc": "PR-AUC", "nll": "log loss"}

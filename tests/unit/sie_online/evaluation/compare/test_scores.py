@@ -87,7 +87,8 @@ def test_earlier_adds_up_what_came_before_in_the_group(rows: list[tuple[int, int
 
 
 def test_compiled_learners_are_their_python_twins(monkeypatch: pytest.MonkeyPatch) -> None:
-    learned, scored = split(settled(900)[0])
+    samples, _ = settled(900)
+    learned, scored = (samples.take(rows) for rows in split(samples))
     weight = np.linspace(0.0, 2.0, len(learned))
     from sie_online.evaluation.compare import learners
 

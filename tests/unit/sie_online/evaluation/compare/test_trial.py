@@ -85,7 +85,7 @@ def test_progress_ends_with_all_done() -> None:
 
 def test_no_label_is_learned_before_it_was_known() -> None:
     samples, _ = settled()
-    learned, scored = split(samples)
+    learned, scored = (samples.take(rows) for rows in split(samples))
     assert learned.settled_ms.max() <= scored.event_time_ms.min()
     assert len(learned) + len(scored) == len(samples) - WINDOW_MS // 1_000
     assert (np.diff(scored.event_time_ms) >= 0).all()
@@ -94,7 +94,7 @@ def test_no_label_is_learned_before_it_was_known() -> None:
 @pytest.mark.parametrize("learner", LEARNERS, ids=lambda learner: learner.name)
 def test_a_learner_finds_what_is_planted(learner: Learner) -> None:
     samples, _ = settled()
-    learned, scored = split(samples)
+    learned, scored = (samples.take(rows) for rows in split(samples))
     p = learner.predictions(learned, np.ones(len(learned)), scored, 0)
     assert auc(scored.label, p) > 0.6
     assert p.mean() == pytest.approx(scored.label.mean(), abs=0.05)
@@ -104,7 +104,7 @@ def test_a_learner_finds_what_is_planted(learner: Learner) -> None:
 
 def test_a_weight_of_zero_is_a_sample_left_out() -> None:
     samples, is_noise = settled(noise=0.4)
-    learned, scored = split(samples)
+    learned, scored = (samples.take(rows) for rows in split(samples))
     rows = ~is_noise[: len(learned)]
     for learner in LEARNERS:
         without = learner.predictions(learned.take(rows), np.ones(rows.sum()), scored, 0)
