@@ -67,7 +67,7 @@ class RecordingShard:
         cls, settings: Settings, partition: int, meta: Mapping[str, Any], pieces: Mapping[str, bytes], **kwargs: Any
     ) -> RecordingShard:
         """The shard as it was at the snapshot."""
-        del kwargs["net"]
+        del kwargs["artifacts"]
         shard = cls(settings, partition, offset=meta["next_offset"], **kwargs)
         shard.nth, shard.digest = json.loads(pieces["state"])
         return shard
@@ -115,7 +115,7 @@ class RecordingShard:
     def snapshot(self) -> Snapshot:
         """State as of ``next_offset``."""
         state = json.dumps([self.nth, self.digest]).encode()
-        meta = {"next_offset": self.next_offset, "model_version": BUILTIN_MODEL}
+        meta = {"next_offset": self.next_offset, "announced": 0, "model_version": BUILTIN_MODEL}
         return Snapshot(self.next_offset, meta, lambda: ({"state": state}, frozenset({"state"})))
 
     def stats(self) -> ShardStats:
