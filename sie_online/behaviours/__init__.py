@@ -5,7 +5,7 @@ and to what end, and leaves the rest to chance. Innocents are as odd and genuine
 
 - ``mixing``: ``mix``, which draws behaviours and puts them into a log; ``draft``: what one of them does to it
 - ``polluters``: families that are a ``programme`` of accounts; ``faults``: those that sit upon what really happened
-- ``innocents``: odd and genuine; ``shopping``: how people shop
+- ``innocents``: odd and genuine; ``lives``: those that add nothing; ``shopping``: how people shop
 - ``timing``: when; ``sources``: what; ``chance``: draws that numpy lacks
 - ``log``: a log as dense codes, and a mixture; ``shop``: a log, indexed; ``columns``: from and to decoded events
 

@@ -117,18 +117,30 @@ def crossed_accounts(shop: Shop, rng: Rng, budget: int) -> Draft:
 
 
 def wrong_clocks(shop: Shop, rng: Rng, budget: int) -> Draft:
-    """A device's clock is off, or what it kept is stamped at random: events lose their order."""
+    """Devices keep what happened and stamp it when they send it, or their clocks are off: events lose their order."""
     share = rng.uniform(0.3, 1.0)
     users = rng.permutation(np.flatnonzero(shop.activity))
     users = users[: int(np.searchsorted(np.cumsum(shop.activity[users] * share), budget)) + 1]
-    rows = np.flatnonzero(np.isin(shop.log.user, users) & (rng.random(shop.n) < share))[: 2 * budget]
+    rows = np.flatnonzero(np.isin(shop.log.user, users) & (rng.random(shop.n) < share))
     width = about(rng, 0.02, 0.5) * shop.span
-    shift = rng.uniform(-width, width, len(rows)) if happens(rng, 0.5) else _per_day(shop, rng, rows, width)
-    at = shop.at[rows] + shift
+    match one_of(rng, "sent", "sent", "adrift", "per_type"):
+        case "sent":
+            at = _sent(shop, rng, rows, width)
+        case "adrift":
+            at = shop.at[rows] + rng.uniform(-width, width, len(rows))
+        case _:
+            at = shop.at[rows] + _per_type(shop, rng, rows, width)
     return moved(shop, rows, at=np.where((at < 0) | (at >= shop.span), shop.span * rng.random(len(rows)), at))
 
 
-def _per_day(shop: Shop, rng: Rng, rows: Ints, width: float) -> Floats:
+def _sent(shop: Shop, rng: Rng, rows: Ints, every: float) -> Floats:
+    """The next moment at which each row's account sends what it kept, and how long that takes."""
+    phase = rng.uniform(0, every, shop.users)[shop.log.user[rows]]
+    due = (np.floor((shop.at[rows] + phase) / every) + 1) * every - phase
+    return np.asarray(due + rng.exponential(about(rng, 50, 600_000), len(rows)), np.float64)
+
+
+def _per_type(shop: Shop, rng: Rng, rows: Ints, width: float) -> Floats:
     """A shift for each account and type of event: views and orders no longer go together."""
     shifts = rng.uniform(-width, width, (shop.users, int(shop.log.etype.max()) + 1))
     return np.asarray(shifts[shop.log.user[rows], shop.log.etype[rows]], np.float64)

@@ -1,4 +1,4 @@
-"""Families that are odd and genuine: people who follow their own taste in unusual ways. Nothing of it is noise."""
+"""Families that are odd and genuine: people who follow their own taste in unusual ways, more than they did before."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 
 from sie_online.behaviours import chance
 from sie_online.behaviours.chance import Rng, about, happens, one_of, whole
-from sie_online.behaviours.draft import NONE, Draft, added, moved
+from sie_online.behaviours.draft import Draft, added
 from sie_online.behaviours.log import Floats, Ints
 from sie_online.behaviours.programme import accounts
 from sie_online.behaviours.shop import Shop
-from sie_online.behaviours.shopping import Outing, liked, outings, shopped
+from sie_online.behaviours.shopping import Outing, liked, outing, outings, shopped
 from sie_online.behaviours.sources import beside, next_to, popular
 from sie_online.behaviours.timing import DAY_MS, HOUR_MS, Window, human
 
@@ -20,65 +20,78 @@ def flash_sale(shop: Shop, rng: Rng, budget: int) -> Draft:
     items = chance.some(rng, shop.catalogue, whole(rng, 1, 25))
     if happens(rng, 0.5):
         items = np.unique(popular(shop, rng, len(items)))
-    return _occasion(shop, rng, budget, items, Outing(1.6, rng.uniform(0, 0.4), rng.uniform(0.05, 0.7), 0.0))
+    kind = outing(rng, about(rng, 1, 5), rng.uniform(0, 0.4), about(rng, 0.03, 0.7))
+    return _occasion(shop, rng, budget, items, kind)
 
 
 def viral_item(shop: Shop, rng: Rng, budget: int) -> Draft:
     """Word of an item goes round: a rise and a long decline, of whom few convert."""
     items = chance.some(rng, shop.catalogue, whole(rng, 1, 3))
-    return _occasion(shop, rng, budget, items, Outing(1.2, rng.uniform(0, 0.3), rng.uniform(0, 0.06), 0.5))
+    return _occasion(
+        shop,
+        rng,
+        budget,
+        items,
+        outing(rng, about(rng, 1, 6), rng.uniform(0, 0.4), rng.uniform(0, 0.06), rng.uniform(0.1, 0.9)),
+    )
 
 
 def item_launch(shop: Shop, rng: Rng, budget: int) -> Draft:
     """Hardly known items get their first public, who look around on the same shelf."""
     order = shop.catalogue[np.argsort(shop.popularity[shop.catalogue], kind="stable")]
     items = chance.some(rng, order[: max(5, len(order) // 3)], whole(rng, 1, 40))
-    return _occasion(shop, rng, budget, items, Outing(3.0, rng.uniform(0.1, 0.5), rng.uniform(0.01, 0.2), 0.5))
+    return _occasion(
+        shop,
+        rng,
+        budget,
+        items,
+        outing(rng, about(rng, 1.5, 12), rng.uniform(0.1, 0.5), about(rng, 0.01, 0.2), rng.uniform(0.2, 0.7)),
+    )
 
 
-def _occasion(shop: Shop, rng: Rng, budget: int, items: Ints, outing: Outing) -> Draft:
-    count = outings(budget, outing)
+def _occasion(shop: Shop, rng: Rng, budget: int, items: Ints, kind: Outing) -> Draft:
+    count = outings(budget, kind)
     users = _visitors(shop, rng, count, rng.uniform(0, 0.5) if happens(rng, 0.5) else 0.0)
     begin = rng.uniform(0.05, 0.9) * shop.span
-    if outing.asides:
+    if kind.asides:
         at = begin + rng.exponential(about(rng, 0.02, 0.3) * shop.span, count)
     else:
         at = begin + about(rng, 0.5, 30) * HOUR_MS * rng.beta(1, 2, count)
     begin_again = at >= shop.span
     at[begin_again] = begin + (shop.span - begin) * rng.random(int(begin_again.sum()))
-    return shopped(shop, rng, users, at, outing, lambda session: chance.pick(rng, items, len(session)))
+    return shopped(shop, rng, users, at, kind, lambda session: chance.pick(rng, items, len(session)))
 
 
 def bulk_buying(shop: Shop, rng: Rng, budget: int) -> Draft:
     """Resellers: accounts that come back to a shelf and take much of it."""
-    outing = Outing(about(rng, 3, 20), rng.uniform(0, 0.3), rng.uniform(0.1, 0.6), 0.0)
-    users, at = _regulars(shop, rng, outings(budget, outing), whole(rng, 3, 15))
+    kind = outing(rng, about(rng, 2, 25), rng.uniform(0, 0.3), about(rng, 0.05, 0.6))
+    users, at = _regulars(shop, rng, outings(budget, kind), whole(rng, 3, 15))
     leads = _lead_of(shop, rng, users)
-    return shopped(shop, rng, users, at, outing, lambda session: beside(shop, rng, leads[session]))
+    return shopped(shop, rng, users, at, kind, lambda session: beside(shop, rng, leads[session]))
 
 
 def gift_shopping(shop: Shop, rng: Rng, budget: int) -> Draft:
     """Once, before a feast, people look long for something that they never looked for; some find it."""
-    outing = Outing(about(rng, 4, 25), rng.uniform(0.3, 0.6), one_of(rng, 0.0, rng.uniform(0.01, 0.1)), 0.0)
-    count = outings(budget, outing)
+    kind = outing(rng, about(rng, 3, 30), rng.uniform(0.2, 0.6), one_of(rng, 0.0, rng.uniform(0.01, 0.1)))
+    count = outings(budget, kind)
     first = shop.span * rng.uniform(0, 0.6)
     at = human(shop, rng, count, Window(first, first + shop.span * rng.uniform(0.1, 0.4)))
     leads = popular(shop, rng, count)
-    return shopped(shop, rng, _visitors(shop, rng, count, 0.0), at, outing, lambda own: beside(shop, rng, leads[own]))
+    return shopped(shop, rng, _visitors(shop, rng, count, 0.0), at, kind, lambda own: beside(shop, rng, leads[own]))
 
 
 def price_comparison(shop: Shop, rng: Rng, budget: int) -> Draft:
     """A shelf is gone through and back, for days, by people who end with one order or none."""
-    outing = Outing(about(rng, 8, 50), rng.uniform(0.4, 0.75), rng.uniform(0, 0.02), 0.0)
-    users, at = _regulars(shop, rng, outings(budget, outing), whole(rng, 2, 6))
+    kind = outing(rng, about(rng, 5, 50), rng.uniform(0.3, 0.75), rng.uniform(0, 0.03))
+    users, at = _regulars(shop, rng, outings(budget, kind), whole(rng, 2, 6))
     leads = _lead_of(shop, rng, users)
-    return shopped(shop, rng, users, at, outing, lambda session: beside(shop, rng, leads[session]))
+    return shopped(shop, rng, users, at, kind, lambda session: beside(shop, rng, leads[session]))
 
 
 def repeat_buying(shop: Shop, rng: Rng, budget: int) -> Draft:
     """What is used up is bought again, at intervals, after a glance."""
-    outing = Outing(1.5, rng.uniform(0, 0.15), rng.uniform(0.4, 1.0), 0.0)
-    count, each = outings(budget, outing), whole(rng, 3, 12)
+    kind = outing(rng, about(rng, 1, 5), rng.uniform(0, 0.4), about(rng, 0.1, 1.0))
+    count, each = outings(budget, kind), whole(rng, 3, 12)
     users = accounts(shop, rng, "anyone", max(1, count // each))
     interval = shop.span / each * rng.uniform(0.7, 1.0, len(users))
     turn = np.tile(np.arange(each), len(users)) + 0.08 * rng.normal(size=each * len(users))
@@ -87,20 +100,50 @@ def repeat_buying(shop: Shop, rng: Rng, budget: int) -> Draft:
     staple = liked(shop, rng, users)[np.repeat(np.arange(len(users)), each)]
     kept = (at >= 0) & (at < shop.span)
     owner, at, staple = owner[kept], at[kept], staple[kept]
-    return shopped(shop, rng, owner, at, outing, lambda session: staple[session])
+    return shopped(shop, rng, owner, at, kind, lambda session: staple[session])
 
 
 def window_shopping(shop: Shop, rng: Rng, budget: int) -> Draft:
     """One long evening from item to item, of people who follow what others looked at next, and their own past."""
-    outing = Outing(about(rng, 20, 120), rng.uniform(0.05, 0.4), rng.uniform(0, 0.01), 0.0)
-    count = outings(budget, outing)
+    kind = outing(rng, about(rng, 15, 120), rng.uniform(0.05, 0.5), rng.uniform(0, 0.02))
+    count = outings(budget, kind)
     users = _visitors(shop, rng, count, 0.0)
 
     def wander(session: Ints) -> Ints:
         own = liked(shop, rng, users[session])
         return np.where(rng.random(len(own)) < 0.5, next_to(shop, rng, own), beside(shop, rng, own))
 
-    return shopped(shop, rng, users, human(shop, rng, count, Window(0.0, shop.span)), outing, wander)
+    return shopped(shop, rng, users, human(shop, rng, count, Window(0.0, shop.span)), kind, wander)
+
+
+def many_tabs(shop: Shop, rng: Rng, budget: int) -> Draft:
+    """Whatever of a shelf looks good is opened at once, in seconds, and read later."""
+    kind = outing(rng, about(rng, 4, 30), rng.uniform(0, 0.3), rng.uniform(0, 0.05), pace=about(rng, 0.005, 0.2))
+    users, at = _regulars(shop, rng, outings(budget, kind), whole(rng, 1, 8))
+    leads = liked(shop, rng, users)
+    return shopped(shop, rng, users, at, kind, lambda session: beside(shop, rng, leads[session]))
+
+
+def whims(shop: Shop, rng: Rng, budget: int) -> Draft:
+    """What nobody has a name for: every trait of the outings at random, but they are where the account's taste is."""
+    orders = one_of(rng, 0.0, rng.uniform(0, 0.05), about(rng, 0.03, 0.5))
+    asides = one_of(rng, 0.0, rng.uniform(0, 0.6))
+    kind = outing(rng, about(rng, 1, 80), one_of(rng, 0.0, rng.uniform(0, 0.7)), orders, asides, about(rng, 0.05, 5))
+    count = outings(budget, kind)
+    if happens(rng, 0.5):
+        users, at = _regulars(shop, rng, count, whole(rng, 1, 40))
+    else:
+        users = _visitors(shop, rng, count, one_of(rng, 0.0, rng.uniform(0, 0.5)))
+        first = shop.span * rng.uniform(0, 0.8)
+        at = human(shop, rng, count, Window(first, first + (shop.span - first) * rng.uniform(0.1, 1.0)))
+    leads, taste = _lead_of(shop, rng, users), rng.dirichlet(np.full(4, 0.5))
+
+    def choose(session: Ints) -> Ints:
+        lead = leads[session]
+        any_of = (lead, liked(shop, rng, users[session]), beside(shop, rng, lead), next_to(shop, rng, lead))
+        return np.choose(rng.choice(4, len(lead), p=taste), any_of)
+
+    return shopped(shop, rng, users, at, kind, choose)
 
 
 def enthusiasts(shop: Shop, rng: Rng, budget: int) -> Draft:
@@ -128,53 +171,6 @@ def enthusiasts(shop: Shop, rng: Rng, budget: int) -> Draft:
     return added(owner[run], shop.log.item[rows], shop.log.etype[rows], at)
 
 
-def household(shop: Shop, rng: Rng, budget: int) -> Draft:
-    """People share an account: what one of them did is on the other's."""
-    users = rng.permutation(np.flatnonzero(shop.activity))
-    guests, hosts = users[: len(users) // 2], users[len(users) // 2 :]
-    guests = _as_many(shop, guests, budget)
-    host = np.full(shop.users, -1)
-    host[guests] = hosts[np.arange(len(guests)) // whole(rng, 1, 3)] if len(guests) else -1
-    rows = np.flatnonzero(host[shop.log.user] >= 0)
-    return moved(shop, rows, user=host[shop.log.user[rows]])
-
-
-def new_accounts(shop: Shop, rng: Rng, budget: int) -> Draft:
-    """People begin anew under another account, from a moment on or, after some sessions, for good."""
-    rows, run = _pieces(shop, rng, budget, to_the_end=True)
-    return moved(shop, rows, user=shop.users + run)
-
-
-def newcomers(shop: Shop, rng: Rng, budget: int) -> Draft:
-    """A wave of people who stay for a session or a few."""
-    rows, run = _pieces(shop, rng, budget, to_the_end=False)
-    return moved(shop, rows, user=shop.users + run)
-
-
-def long_pauses(shop: Shop, rng: Rng, budget: int) -> Draft:
-    """People return after a long time: their later events are later still, at the hours they keep."""
-    rows, run = _pieces(shop, rng, budget, to_the_end=True)
-    if not rows.size:
-        return NONE
-    newest = np.zeros(int(run.max()) + 1)
-    np.maximum.at(newest, run, shop.at[rows])
-    room = np.maximum(shop.span - newest, 0.0)
-    shift = room * rng.uniform(0.3, 1.0, len(room))
-    days = np.floor(shift / DAY_MS) * DAY_MS
-    return moved(shop, rows, at=shop.at[rows] + np.where(days > 0, days, shift)[run])
-
-
-def other_hours(shop: Shop, rng: Rng, budget: int) -> Draft:
-    """People of another shift or another part of the world: all they do is some hours earlier or later."""
-    users = _as_many(shop, rng.permutation(np.flatnonzero(shop.activity)), budget)
-    shift = np.zeros(shop.users)
-    common = rng.uniform(-11, 11) if happens(rng, 0.5) else rng.uniform(-11, 11, len(users))
-    shift[users] = np.clip(common * HOUR_MS, -0.4 * shop.span, 0.4 * shop.span)
-    rows = np.flatnonzero(shift[shop.log.user] != 0)
-    at = shop.at[rows] + shift[shop.log.user[rows]]
-    return moved(shop, rows, at=np.where((at < 0) | (at >= shop.span), shop.at[rows], at))
-
-
 def _visitors(shop: Shop, rng: Rng, count: int, new: float) -> Ints:
     """Whose each of ``count`` outings is: of accounts as active as they are, and a share of ``new`` ones, once each."""
     users = shop.log.user[rng.integers(0, shop.n, count)]
@@ -195,31 +191,10 @@ def _lead_of(shop: Shop, rng: Rng, users: Ints) -> Ints:
     return liked(shop, rng, known)[place]
 
 
-def _as_many(shop: Shop, users: Ints, budget: int) -> Ints:
-    """The first of ``users`` that have about ``budget`` events together."""
-    return users[: int(np.searchsorted(np.cumsum(shop.activity[users]), budget)) + 1]
-
-
-def _pieces(shop: Shop, rng: Rng, budget: int, *, to_the_end: bool) -> tuple[Ints, Ints]:
-    """Pieces of accounts' lives that begin with a session, of about ``budget`` events: their rows, and which piece."""
-    first, last = shop.sittings
-    begin = first[rng.permutation(len(first))]
-    user = shop.log.user[shop.by_user[begin]]
-    begin = begin[np.sort(np.unique(user, return_index=True)[1])]
-    user = shop.log.user[shop.by_user[begin]]
-    end = shop.user_first[user + 1]
-    if not to_the_end:
-        sitting = np.searchsorted(first, begin) + rng.geometric(rng.uniform(0.3, 1.0), len(begin)) - 1
-        end = np.minimum(end, last[np.minimum(sitting, len(last) - 1)])
-    count = int(np.searchsorted(np.cumsum(end - begin), budget)) + 1
-    run, step = chance.steps((end - begin)[:count])
-    return shop.by_user[begin[run] + step], run
-
-
-INNOCENTS = {
+OUTINGS = {
     family.__name__: family
     for family in (
         flash_sale, viral_item, item_launch, bulk_buying, gift_shopping, price_comparison, repeat_buying,
-        window_shopping, enthusiasts, household, new_accounts, newcomers, long_pauses, other_hours,
+        window_shopping, many_tabs, whims, enthusiasts,
     )
 }  # fmt: skip

@@ -12,18 +12,22 @@ import numpy as np
 from sie_online.behaviours.chance import Rng, about
 from sie_online.behaviours.draft import Draft, within
 from sie_online.behaviours.faults import FAULTS
-from sie_online.behaviours.innocents import INNOCENTS
+from sie_online.behaviours.innocents import OUTINGS
+from sie_online.behaviours.lives import LIVES
 from sie_online.behaviours.log import Behaviour, Log, Mixture, Roles, check
 from sie_online.behaviours.polluters import PROGRAMMES, Family
-from sie_online.behaviours.shop import Shop
+from sie_online.behaviours.shop import Shop, deeds_of
 
 POLLUTERS: Mapping[str, Family] = {**PROGRAMMES, **FAULTS}
+INNOCENTS: Mapping[str, Family] = {**OUTINGS, **LIVES}
 POLLUTING = tuple(POLLUTERS)
 """Families whose events are noise."""
 INNOCENT = tuple(INNOCENTS)
 """Families whose events are odd and genuine."""
 ALL = (*POLLUTING, *INNOCENT)
 
+MOVING = frozenset({*LIVES, "crossed_accounts", "wrong_clocks"})
+"""Families that move what is there and add nothing."""
 NEED_ACTS = frozenset({"cart_stuffing"})
 NEED_CONVERSIONS = frozenset({"rank_boosting", "camouflaged_buyers", "fake_orders", "late_orders"})
 """Families that are nothing without such events, and are not drawn in a shop that has none."""
@@ -100,12 +104,11 @@ def _drawn(
 
 def _fits(name: str, log: Log, roles: Roles) -> bool:
     """Whether the log has what a family needs."""
-    types = set(np.unique(log.etype).tolist())
-    converts, acts = bool(types & roles.conversions), bool(types - roles.conversions - roles.samples)
+    conversions, acts = (bool(codes.size) for codes in deeds_of(log, roles))
     needs = (
-        name not in NEED_CONVERSIONS or converts,
+        name not in NEED_CONVERSIONS or conversions,
         name not in NEED_ACTS or acts,
-        name not in NEED_DEEDS or converts or acts,
+        name not in NEED_DEEDS or conversions or acts,
         name not in NEED_OTHERS or log.user.min() != log.user.max(),
     )
     return all(needs)
@@ -116,14 +119,16 @@ def _mixed(base: Mixture, roles: Roles, rng: Rng, drawn: list[tuple[str, float]]
     if not drawn:
         return base
     shop = Shop(base.log, roles)
-    events = shop.n / (1 - sum(share for _, share in drawn))
+    events = shop.n / (1 - sum(share for name, share in drawn if name not in MOVING))
     user, at, behaviour = base.log.user.copy(), shop.at.copy(), base.behaviour.copy()
     drafts: list[tuple[Draft, int]] = []
     accounts, taken = shop.users, np.zeros(shop.n, np.bool_)
     for number, (name, share) in enumerate(drawn, len(base.behaviours) + 1):
         budget = max(1, round(share * events))
         family = POLLUTERS.get(name) or INNOCENTS[name]
-        draft = _thinned(rng, within(shop, family(shop, rng, budget)), budget)
+        draft = _thinned(rng, within(shop, family(shop, rng, budget)), round(FAIR * budget))
+        if name in FAULTS:  # lives that innocents move are moved whole
+            draft = draft.moving(np.sort(rng.permutation(len(draft.rows))[: round(FAIR * budget)]))
         draft = draft.moving(~taken[draft.rows])  # what is moved twice would be of neither behaviour
         draft, accounts = _numbered(shop, draft, accounts)
         taken[draft.rows] = True
@@ -145,17 +150,14 @@ def _mixed(base: Mixture, roles: Roles, rng: Rng, drawn: list[tuple[str, float]]
     )
 
 
-def _thinned(rng: Rng, draft: Draft, budget: int) -> Draft:
-    """``draft`` with some of what it adds left out, if that is far more than it was to be."""
-    if draft.events <= FAIR * budget or not draft.user.size:
+def _thinned(rng: Rng, draft: Draft, most: int) -> Draft:
+    """``draft`` without some of the accounts to which it adds, if it adds more than ``most`` events."""
+    if len(draft.user) <= most:
         return draft
     users, place = np.unique(draft.user, return_inverse=True)
-    count = np.bincount(place)
-    order = rng.permutation(len(users))
-    kept = np.zeros(len(users), np.bool_)
-    kept[order[: int(np.searchsorted(np.cumsum(count[order]), budget)) + 1]] = True
-    here = np.flatnonzero(kept[place])[: round(FAIR * budget)]
-    return draft.adding(here)
+    turn = rng.permutation(len(users))[place]
+    order = np.argsort(turn, kind="stable")
+    return draft.adding(np.sort(order[:most]))
 
 
 def _numbered(shop: Shop, draft: Draft, accounts: int) -> tuple[Draft, int]:

@@ -89,8 +89,8 @@ def drawn(shop: Shop, rng: Rng, **settled: object) -> Programme:
 
 def performed(shop: Shop, rng: Rng, plan: Programme, budget: int) -> Draft:
     """About ``budget`` events of the programme."""
-    deeds = 0.0 if plan.deed == "none" else plan.deeds * (1 - plan.decoys) / plan.deed_every
-    own = max(1, round(budget / ((1 + deeds * (1 + (plan.deed == "both"))) * (1 + plan.cover))))
+    each = {"none": 0, "act": 1, "conversion": 1, "both": 2}[plan.deed]
+    own = max(1, round(budget / (1 + each * plan.deeds * (1 - plan.decoys) / plan.deed_every + plan.cover)))
     users = accounts(shop, rng, plan.who, max(1, min(MOST_ACCOUNTS, round(own / plan.per_account))))
     sizes = chance.shares(rng, own, len(users), plan.unevenness)
     sessions, lengths, at = _sessions(shop, rng, plan, users, sizes)
@@ -191,9 +191,9 @@ def _cover(shop: Shop, rng: Rng, plan: Programme, main: Draft, sessions: Session
         return NONE
     first, last = shop.sittings
     chosen = rng.integers(0, len(first), most)  # each has at least one event
+    chosen = chosen[: int(np.searchsorted(np.cumsum((last - first)[chosen]), most)) + 1]
     lengths = (last - first)[chosen]
-    chosen = chosen[: int(np.searchsorted(np.cumsum(lengths), most)) + 1]
-    sitting, step = chance.steps((last - first)[chosen])
+    sitting, step = chance.steps(lengths)
     rows = shop.by_user[first[chosen][sitting] + step]
     near = rng.integers(0, len(sessions.user), len(chosen))
     if plan.cover_before:  # a past: before the account's first session
@@ -201,7 +201,10 @@ def _cover(shop: Shop, rng: Rng, plan: Programme, main: Draft, sessions: Session
         begin = anchor * rng.random(len(chosen))
     else:
         begin = at[near] + rng.normal(0, min(2 * DAY_MS, shop.span / 5), len(chosen))
-    when = begin[sitting] + shop.at[rows] - shop.at[rows[np.flatnonzero(step == 0)]][sitting]
+    since = shop.at[rows] - shop.at[rows[np.flatnonzero(step == 0)]][sitting]
+    room = shop.span - since[np.cumsum(lengths) - 1]
+    begin = np.where((begin >= 0) & (begin <= room), begin, room * rng.random(len(chosen)))
+    when = begin[sitting] + since
     kept = ~np.isin(shop.log.etype[rows], shop.conversions)
     whose = sessions.user[near][sitting]
     return added(whose[kept], shop.log.item[rows][kept], shop.log.etype[rows][kept], when[kept])

@@ -36,10 +36,7 @@ class Shop:
         self.at = spread(log.time_ms - self.start_ms, self.tick_ms)
         self.span = float(self.last_ms - self.start_ms)
         self.by_user, self.user_first = grouped(log.user, self.users)
-        types = np.unique(log.etype).tolist()
-        self.conversions = np.array([code for code in types if code in roles.conversions], np.int64)
-        kept = {*roles.samples, *roles.conversions, RETURN_CODE, RATING_CODE}
-        self.acts = np.array([code for code in types if code not in kept], np.int64)
+        self.conversions, self.acts = deeds_of(log, roles)
         samples = np.isin(log.etype, list(roles.samples))
         self.browsing: Bools = samples if samples.any() else log.etype == np.bincount(log.etype).argmax()
         self.browsed: Ints = np.flatnonzero(self.browsing)
@@ -139,6 +136,13 @@ class Shop:
         at = np.flatnonzero(within)
         gaps = self.at[rows[at]] - self.at[rows[at - 1]] if at.size else np.array([30_000.0])
         return np.asarray(np.maximum(gaps, 1.0), np.float64)
+
+
+def deeds_of(log: Log, roles: Roles) -> tuple[Ints, Ints]:
+    """Types of the log's conversions, and of its other acts: carts and the like, no returns and no ratings."""
+    types = np.unique(log.etype)
+    kept = [*roles.samples, *roles.conversions, RETURN_CODE, RATING_CODE]
+    return types[np.isin(types, list(roles.conversions))], types[~np.isin(types, kept)]
 
 
 def tick_of(time_ms: Ints) -> int:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sie_online.behaviours import chance
-from sie_online.behaviours.chance import Rng, about
+from sie_online.behaviours.chance import Rng, about, one_of
 from sie_online.behaviours.draft import Draft, added, joined
 from sie_online.behaviours.log import Floats, Ints
 from sie_online.behaviours.programme import types
@@ -23,33 +23,44 @@ class Outing(NamedTuple):
     """A kind of session."""
 
     looks: float  # mean
+    unevenness: float  # of their number, log scale
     revisits: float  # share of looks at an item of the session seen before
     orders: float  # conversions for each look
     asides: float  # share of looks at other items of the same shelf
+    pace: float  # gaps, relative to the shop's
+    baskets: float  # share of orders that come by way of a cart or the like
 
 
-def outings(budget: int, outing: Outing) -> int:
+def outing(
+    rng: Rng, looks: float, revisits: float, orders: float, asides: float = 0.0, pace: float | None = None
+) -> Outing:
+    """One whose further traits are drawn, its pace too if it is None."""
+    own = one_of(rng, 1.0, about(rng, 0.3, 4)) if pace is None else pace
+    return Outing(looks, rng.uniform(0, 1), revisits, orders, asides, own, rng.uniform(0, 0.8))
+
+
+def outings(budget: int, kind: Outing) -> int:
     """How many make about ``budget`` events."""
-    return max(1, round(budget / (outing.looks * (1 + 1.4 * outing.orders))))
+    return max(1, round(budget / (max(1.0, kind.looks) * (1 + (1 + kind.baskets) * kind.orders))))
 
 
-def shopped(shop: Shop, rng: Rng, users: Ints, at: Floats, outing: Outing, choose: Callable[[Ints], Ints]) -> Draft:
+def shopped(shop: Shop, rng: Rng, users: Ints, at: Floats, kind: Outing, choose: Callable[[Ints], Ints]) -> Draft:
     """Sessions of ``users`` (s,) that begin ``at`` (s,); ``choose`` names an item for each session that it is given."""
-    lengths = np.maximum(1, rng.poisson(outing.looks, len(users)))
+    scale = rng.lognormal(-0.5 * kind.unevenness**2, kind.unevenness, len(users))
+    lengths = 1 + rng.poisson(np.minimum(scale * max(0.0, kind.looks - 1), 20 * kind.looks))
     session, step = chance.steps(lengths)
     item = choose(session)
-    aside = rng.random(len(item)) < outing.asides
-    item = np.where(aside, beside(shop, rng, item), item)
-    again = (step > 0) & (rng.random(len(item)) < outing.revisits)
+    item = np.where(rng.random(len(item)) < kind.asides, beside(shop, rng, item), item)
+    again = (step > 0) & (rng.random(len(item)) < kind.revisits)
     seen = np.arange(len(item)) - step + np.floor(step * rng.random(len(item))).astype(np.int64)
     item = np.where(again, item[seen], item)
-    gaps = shop.pauses[rng.integers(0, len(shop.pauses), len(item))]
+    gaps = kind.pace * shop.pauses[rng.integers(0, len(shop.pauses), len(item))]
     when = at[session] + chance.elapsed(gaps, session, step)
-    looks = added(users[session], item, types(shop, rng, "sample", len(item)), when)
-    base = outing.orders / (1 + (RETURN_FACTOR - 1) * outing.revisits)
+    looks = added(users[session], item, shop.log.etype[chance.pick(rng, shop.browsed, len(item))], when)
+    base = kind.orders / (1 + (RETURN_FACTOR - 1) * kind.revisits)
     likely = np.minimum(1.0, base * np.where(again, RETURN_FACTOR, 1.0))
     bought = np.flatnonzero(rng.random(len(item)) < likely)
-    return joined([looks, *_orders(shop, rng, users[session[bought]], item[bought], when[bought])])
+    return joined([looks, *_orders(shop, rng, kind, users[session[bought]], item[bought], when[bought])])
 
 
 def liked(shop: Shop, rng: Rng, users: Ints) -> Ints:
@@ -63,14 +74,14 @@ def liked(shop: Shop, rng: Rng, users: Ints) -> Ints:
     return np.where(width > 0, item, popular(shop, rng, len(users)))
 
 
-def _orders(shop: Shop, rng: Rng, user: Ints, item: Ints, at: Floats) -> list[Draft]:
+def _orders(shop: Shop, rng: Rng, kind: Outing, user: Ints, item: Ints, at: Floats) -> list[Draft]:
     """Conversions a while after ``at`` (n,), some by way of a cart or the like."""
     parts = []
     if shop.acts.size:
-        first = np.flatnonzero(rng.random(len(user)) < 0.4)
-        at = at + rng.lognormal(0.0, 1.2, len(user)) * about(rng, 20_000, 300_000)
+        first = np.flatnonzero(rng.random(len(user)) < kind.baskets)
+        at = at + rng.lognormal(0.0, 1.2, len(user)) * about(rng, 5_000, 300_000)
         parts.append(added(user[first], item[first], types(shop, rng, "act", len(first)), at[first]))
     if shop.conversions.size:
-        later = at + rng.lognormal(0.0, 1.5, len(user)) * about(rng, 60_000, 1_800_000)
+        later = at + rng.lognormal(0.0, 1.5, len(user)) * about(rng, 20_000, 3_600_000)
         parts.append(added(user, item, types(shop, rng, "conversion", len(user)), later))
     return parts

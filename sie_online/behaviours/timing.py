@@ -14,6 +14,8 @@ HOUR_MS = 3_600_000.0
 DAY_MS = 24 * HOUR_MS
 JITTER_MS = 900_000.0
 """How far from a real event a session may begin that keeps the shop's hours."""
+MOST_CALLS = 400
+"""Moments at which a group is called together; who comes more often comes to some of them again."""
 
 Rhythm = Literal["human", "flat", "hours", "waves", "period", "sync", "own"]
 """The shop's hours, any moment, hours of the day, bursts, at intervals, as a group, while the account is there itself.
@@ -97,10 +99,10 @@ def _period(rng: Rng, sessions: Sessions, window: Window) -> Floats:
 
 
 def _sync(rng: Rng, sessions: Sessions, window: Window) -> Floats:
-    groups, turns = int(sessions.group.max()) + 1, int(sessions.turn.max()) + 1
+    groups, turns = int(sessions.group.max()) + 1, min(int(sessions.turn.max()) + 1, MOST_CALLS)
     calls = window.first + window.length * rng.random((groups, turns))
     lag = rng.exponential(about(rng, 1_000, HOUR_MS), len(sessions.user))
-    return np.asarray(calls[sessions.group, sessions.turn] + lag, np.float64)
+    return np.asarray(calls[sessions.group, sessions.turn % turns] + lag, np.float64)
 
 
 def _own(shop: Shop, rng: Rng, sessions: Sessions) -> Floats:

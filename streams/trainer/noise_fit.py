@@ -22,7 +22,6 @@ from models.noise.fitting import fit
 from models.noise.forward import log_ratios, logits
 from models.noise.gate import NoiseFigures
 from models.noise.mixing import fit_mix
-from models.settings import NoiseFit
 from models.tune import Progress
 from sie_online.behaviours import INNOCENT, POLLUTING, Mixture, columns_of, log_of, mix, roles_of
 from sie_online.importance.noise.evidence import N_SIGNALS
@@ -30,6 +29,7 @@ from sie_online.importance.noise.model import NoiseArrays, new_noise
 from sie_online.metrics import auc
 from sie_online.settings import Settings
 from sie_online.shard.trace import Trace, mixed, reference, trace
+from streams.trainer.plan import noise_fit_of
 
 Columns = NDArray[np.void]
 Tensors = dict[str, NDArray[np.float32]]
@@ -63,20 +63,10 @@ class Fitted:
     suspects: int
 
 
-class Plan(NamedTuple):
-    """How a log is examined: ``mixtures`` of the newest ``mixture_events``, ``examples`` rows to fit on."""
-
-    mixtures: int
-    mixture_events: int
-    examples: int
-    settings: NoiseFit
-
-
 def fit_noise(
     columns: Columns,
     current: NoiseArrays,
     settings: Settings,
-    plan: Plan,
     *,
     on_progress: Callable[[str, float], None] = lambda _what, _share: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -86,7 +76,7 @@ def fit_noise(
     Raises:
         TrainingError: it was given up; its subclass says why. ValueError: the log is too short to be mixed into.
     """
-    fitter = _Fitter(columns, current, settings, plan, on_progress, should_stop)
+    fitter = _Fitter(columns, current, settings, on_progress, should_stop)
     kept, apart = fitter.families()
     candidate = fitter.fitted(kept)
     shown = fitter.figures(candidate, apart), fitter.figures(current, apart)
@@ -102,19 +92,19 @@ class _Fitter:
         columns: Columns,
         current: NoiseArrays,
         settings: Settings,
-        plan: Plan,
         on_progress: Callable[[str, float], None],
         should_stop: Callable[[], bool],
     ) -> None:
         self.canary: Examples
         self.suspects = 0
-        self._columns, self._current, self._settings, self._plan = columns, current, settings, plan
+        self._columns, self._current, self._settings = columns, current, settings
+        self._rules, self._fitting = settings.trainer.noise, noise_fit_of(settings)
         self._on_progress, self._should_stop = on_progress, should_stop
         self._roles = roles_of(settings.labels.samples, settings.labels.conversions)
 
     def families(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Those to fit on first, and those to judge by."""
-        order = np.random.default_rng([self._plan.settings.seed, len(self._columns)]).permutation(len(POLLUTING))
+        order = np.random.default_rng([self._fitting.seed, len(self._columns)]).permutation(len(POLLUTING))
         apart = max(1, round(HELD_OUT_SHARE * len(POLLUTING)))
         named = [POLLUTING[at] for at in order.tolist()]
         return tuple(sorted(named[apart:])), tuple(sorted(named[:apart]))
@@ -130,17 +120,17 @@ class _Fitter:
         base = self._columns[~self._suspected(model)]
         ordinary = reference(self._settings, base, model)
         standard = model._replace(**ordinary._asdict())
-        newest = base[-self._plan.mixture_events :]
-        rng = np.random.default_rng([self._plan.settings.seed, round_, 1])
+        newest = base[-self._rules.mixture_events :]
+        rng = np.random.default_rng([self._fitting.seed, round_, 1])
         parts, mixes = [], []
         examined = self._examined(newest, standard, families, first_seed=1_000 * round_)
         for number, one in enumerate(examined):
-            examples = _thinned(_examples(one, number), rng)
-            parts.append(sampled(examples, self._plan.examples // self._plan.mixtures, number))
+            examples = thinned(examples_of(one, number), rng)
+            parts.append(sampled(examples, self._rules.examples // self._rules.mixtures, number))
             if number % 2 == 0:
                 mixes.append((one.trace, number, one))
         chosen = joined(parts)
-        tensors = fit(chosen, self._plan.settings, on_progress=self._fitting, should_stop=self._should_stop)
+        tensors = fit(chosen, self._fitting, on_progress=self._told, should_stop=self._should_stop)
         self.canary = chosen.take(np.linspace(0, len(chosen.head) - 1, 64).astype(np.int64))
         tensors["mix"] = self._mix(tensors, mixes, rng)
         return new_noise({**tensors, **ordinary._asdict()}, N_SIGNALS)
@@ -152,11 +142,10 @@ class _Fitter:
         parts = []
         for log, number, one in mixes:
             own = logits(tensors, log.evidence, log.head, log.events)
-            both = _thinned(_examples(one, number)._replace(evidence=mixed(log, own)), rng)
-            parts.append(sampled(both, self._plan.examples // self._plan.mixtures, number))
+            both = thinned(examples_of(one, number)._replace(evidence=mixed(log, own)), rng)
+            parts.append(sampled(both, self._rules.examples // self._rules.mixtures, number))
         all_ = joined(parts)
-        settings = self._plan.settings
-        return fit_mix(all_.evidence, all_.head, all_.noise, all_.innocent, all_.group, settings)
+        return fit_mix(all_.evidence, all_.head, all_.noise, all_.innocent, all_.group, self._fitting)
 
     def _suspected(self, model: NoiseArrays) -> NDArray[np.bool_]:
         """Which rows of the log are of accounts that ``model`` suspects."""
@@ -174,16 +163,16 @@ class _Fitter:
     ) -> Iterator[Examined]:
         """Mixtures over ``base``, one after another, under ``model``'s standardisation."""
         decoded = log_of(base)
-        for number in range(self._plan.mixtures):
-            self._on_progress("mixing", number / self._plan.mixtures)
-            seed = (self._plan.settings.seed << 20) + first_seed + number
+        for number in range(self._rules.mixtures):
+            self._on_progress("mixing", number / self._rules.mixtures)
+            seed = (self._fitting.seed << 20) + first_seed + number
             mixture = mix(decoded.log, self._roles, seed, families=families)
             seen = trace(self._settings, columns_of(mixture, decoded, base), model)
             yield Examined(seen, mixture.behaviour[seen.row], mixture)
 
     def figures(self, model: NoiseArrays, families: Sequence[str]) -> NoiseFigures:
         """What ``model`` shows on mixtures of ``families`` that it was not fitted on, and on the log as it is."""
-        newest = self._columns[-self._plan.mixture_events :]
+        newest = self._columns[-self._rules.mixture_events :]
         detected: dict[str, list[float]] = {family: [] for family in families}
         innocent, taken, lost = [], [], []
         for one in self._examined(newest, model, (*families, *INNOCENT), first_seed=900_000):
@@ -201,11 +190,11 @@ class _Fitter:
         gain = (float(np.mean(taken)) if taken else np.nan) - float(np.mean(lost))
         return NoiseFigures(known, float(np.mean(innocent)) if innocent else 0.0, clean, gain)
 
-    def _fitting(self, progress: Progress) -> None:
+    def _told(self, progress: Progress) -> None:
         self._on_progress(f"fitting, {progress.note}", progress.epoch / progress.epochs)
 
 
-def _examples(one: Examined, number: int) -> Examples:
+def examples_of(one: Examined, number: int) -> Examples:
     """Every event of a mixture as an example; groups of different mixtures have different numbers."""
     polluting = np.array([False, *(each.polluting for each in one.mixture.behaviours)])[one.behaviour]
     group = number * 1_000 + one.behaviour
@@ -214,7 +203,7 @@ def _examples(one: Examined, number: int) -> Examples:
     )
 
 
-def _thinned(examples: Examples, rng: np.random.Generator) -> Examples:
+def thinned(examples: Examples, rng: np.random.Generator) -> Examples:
     """With fewer ordinary events of the accounts that have many: a few crawlers would be most of what is ordinary."""
     ordinary = ~(examples.noise | examples.innocent)
     kept = np.where(ordinary, HALF_ACCOUNT / (HALF_ACCOUNT + examples.events), 1.0)
