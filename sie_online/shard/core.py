@@ -229,10 +229,6 @@ class Shard:
         else:
             self._state = self._state._replace(noise=cast(NoiseArrays | None, artifact) or default_noise())
 
-    def _use_noise(self, noise: NoiseArrays) -> None:
-        self._state = self._state._replace(noise=noise)
-        start_from(self._state.population[0], noise)
-
     def snapshot(self) -> Snapshot:
         """The state as of ``next_offset``, as named pieces; only those that changed since the last call carry data.
 

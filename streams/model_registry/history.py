@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 
 from models.errors import ArtifactError, ManifestError
 from models.manifest import Manifest
-from models.noise.artifact import noise_of
-from models.snapshot import net_of
-from sie_online.announcements import NET, NOISE, Announcement, RegisteredModel
+from sie_online.announcements import NET, Announcement, RegisteredModel
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import UnreachableError, UsageError
 from sie_online.settings import Settings

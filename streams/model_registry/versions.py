@@ -77,10 +77,6 @@ class Versions(ABC, Generic[Kind]):
             raise ValueError(f"version {version} was trained on other inputs than this code computes")
         return manifest
 
-    def _schema_hash(self) -> str:
-        """Of the features that a version must have been trained on."""
-        return schema_hash()
-
     def _load(self, version: str) -> Kind:
         try:
             return self._of(self._fit(version))

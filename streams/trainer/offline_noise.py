@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from models.errors import ModelError
 from models.ulid import ulid
 from sie_online.announcements import NOISE
-from sie_online.importance.noise.model import default_noise
 from sie_online.ingest.decoder import Decoder
 from sie_online.ingest.records import RecordBatch
 from sie_online.settings import Settings
@@ -131,7 +130,7 @@ class OfflineNoise:
         begun = self._begun(columns, max(shard.clock_ms for shard in shards))
         self._on_begin(begun)
         parent = registered.in_force(registered.newest)
-        current = self._loaded.noises.get(parent) or default_noise()
+        current = self._loaded.noise(parent)
         try:
             found = attempt_noise(columns, current, self._settings, begun.version, parent)
         except ModelError as error:

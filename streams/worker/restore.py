@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sie_online.announcements import NET, NOISE
 from sie_online.errors import CheckpointError, DecisionError
 from sie_online.settings import Settings
 from sie_online.shard import Layout, Shard
@@ -29,7 +28,6 @@ log = logging.getLogger(__name__)
 
 
 NOWHERE = -1
-Artifact = TypeVar("Artifact")
 
 
 @dataclass(frozen=True, slots=True)
