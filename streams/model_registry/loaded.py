@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from sie_online.announcements import NET, NOISE, PRIORS, Adoption, RegisteredModel
-from sie_online.importance.noise.model import NoiseArrays, default_noise
 from sie_online.settings import Settings
 from sie_online.shard.schedule import Artifact
 from streams.model_registry.nets import Nets
@@ -39,10 +38,6 @@ class LoadedModels:
             LookupError: it cannot be had now.
         """
         return self.version(adoption.model, adoption.version, partition)
-
-    def noise(self, version: str) -> NoiseArrays:
-        """Noise model ``version``; the default for the built-in one. Raises and blocks as ``get``."""
-        return cast(NoiseArrays | None, self._models[NOISE].get(version)) or default_noise()
 
     def version(self, model: str, version: str, partition: int) -> Artifact | None:
         """What ``version`` of ``model`` is to ``partition``; None for the built-in model. Blocks.

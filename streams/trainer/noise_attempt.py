@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from models.errors import ExamplesError
 from models.manifest import Manifest
 from models.noise.artifact import canary_of
 from models.noise.publish import judged
@@ -33,6 +34,7 @@ class NoiseAttempt(NamedTuple):
 
 def attempt_noise(
     columns: Columns,
+    spans: dict[str, tuple[int, int]],
     current: NoiseArrays,
     settings: Settings,
     version: str,
@@ -41,14 +43,17 @@ def attempt_noise(
     on_progress: Callable[[str, float], None] = lambda _what, _share: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> NoiseAttempt:
-    """Fit on ``columns``, and judge the candidate against ``current``, version ``parent``.
+    """Fit on ``columns``, offsets ``spans`` of the log, and judge the candidate against ``current``, ``parent``'s.
 
     Raises:
-        TrainingError: the fit was given up; its subclass says why. ValueError: the log cannot be mixed into.
+        TrainingError: the fit was given up, or the log cannot be mixed into; its subclass says why.
         ArtifactError: the candidate's tensors are not finite or do not reproduce its canary.
     """
     began = time.perf_counter()
-    found = fit_noise(columns, current, settings, on_progress=on_progress, should_stop=should_stop)
+    try:
+        found = fit_noise(columns, current, settings, on_progress=on_progress, should_stop=should_stop)
+    except ValueError as error:  # the log cannot be mixed into
+        raise ExamplesError(str(error)) from error
     rows = found.canary
     canary = canary_of(found.tensors, rows.evidence, rows.head, rows.events)
     origin = Provenance(
@@ -60,5 +65,5 @@ def attempt_noise(
         code_version=CODE_VERSION,
     )
     figures = found.candidate, found.current
-    contents, manifest = judged(found.tensors, canary, figures, noise_gate_of(settings), origin, {})
+    contents, manifest = judged(found.tensors, canary, figures, noise_gate_of(settings), origin, spans)
     return NoiseAttempt(contents, manifest, found.events, found.suspects, time.perf_counter() - began)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,18 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import ModelError
+from models.noise.gate import withdrawal
 from models.ulid import ulid
 from sie_online.announcements import NOISE
-from sie_online.ingest.decoder import Decoder
+from sie_online.contracts import BUILTIN_MODEL
 from sie_online.ingest.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import Shard
 from streams.model_registry.loaded import LoadedModels
+from streams.model_registry.noises import noise_in_force
 from streams.model_registry.recorded import RegistryRecorder
 from streams.store import Store
+from streams.trainer.event_window import EventWindow
 from streams.trainer.metrics import TrainingOutcome
 from streams.trainer.noise_attempt import attempt_noise
 from streams.trainer.offline_announcer import OfflineAnnouncer
+from streams.trainer.plan import noise_gate_of, noise_is_due
 from streams.trainer.settlement import given_up, settle, verdict_of
 
 RANDOM_BYTES = 10
@@ -38,7 +41,8 @@ class NoiseFitted:
     """One fit, begun at event time ``clock_ms`` on so many ``events``, and what became of it after ``seconds``.
 
     ``suspects`` are accounts that were left out of what is ordinary; ``metrics`` and ``baseline_metrics`` are what the
-    candidate and the model in force showed on families of behaviour that the candidate was not fitted on.
+    candidate and the model in force showed on families of behaviour that the candidate was not fitted on. ``withdrawn``
+    is why the model in force was taken back where the candidate was refused.
     """
 
     number: int
@@ -47,34 +51,12 @@ class NoiseFitted:
     version: str
     outcome: TrainingOutcome = TrainingOutcome.UNFIT
     reasons: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()
     suspects: int = 0
     seconds: float = 0.0
     offsets: Mapping[int, int] = field(default_factory=dict)
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     baseline_metrics: Mapping[str, float | None] = field(default_factory=dict)
-
-
-class EventWindow:
-    """The newest decoded events of all partitions, as they came."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.heard = 0
-        self._decoder = Decoder(settings)
-        self._limit = settings.trainer.noise.window_events
-        self._parts: deque[NDArray[np.void]] = deque()
-
-    def add(self, batch: RecordBatch) -> None:
-        """Decode one partition's next records, as its shard does."""
-        columns = self._decoder.decode(batch)[0].columns
-        self.heard += len(columns)
-        self._parts.append(columns)
-        while sum(map(len, self._parts)) - len(self._parts[0]) >= self._limit:
-            self._parts.popleft()
-
-    def columns(self) -> NDArray[np.void]:
-        """At most ``trainer.noise.window_events`` events, in order of time."""
-        columns = np.concatenate(list(self._parts))[-self._limit :]
-        return columns[np.argsort(columns["time_ms"], kind="stable")]
 
 
 class OfflineNoise:
@@ -108,7 +90,7 @@ class OfflineNoise:
         self._adopt_after = adopt_after
         self._on_begin, self._on_end = on_begin, on_end
         self._window = EventWindow(settings)
-        self._due = settings.trainer.noise.min_events
+        self._fitted_at = 0
 
     def heard(self, batch: RecordBatch) -> None:
         """Into the window."""
@@ -118,9 +100,9 @@ class OfflineNoise:
     def look(self, shards: Sequence[Shard]) -> None:
         """Fit if that is due, and tell the shards of a model that passes."""
         rules = self._settings.trainer.noise
-        if not rules.enabled or self._window.heard < self._due:
+        if not rules.enabled or not noise_is_due(rules, self._window.heard, self._fitted_at):
             return
-        self._due = self._window.heard + int(rules.growth * self._window.heard)
+        self._fitted_at = self._window.heard
         done = self._round(shards)
         self.fitted.append(done)
         self._on_end(done)
@@ -130,19 +112,29 @@ class OfflineNoise:
         begun = self._begun(columns, max(shard.clock_ms for shard in shards))
         self._on_begin(begun)
         parent = registered.in_force(registered.newest)
-        current = self._loaded.noise(parent)
+        current = noise_in_force(self._store, registered, parent)
         try:
-            found = attempt_noise(columns, current, self._settings, begun.version, parent)
+            found = attempt_noise(columns, self._window.spans(), current, self._settings, begun.version, parent)
         except ModelError as error:
             return replace(begun, outcome=given_up(error), reasons=(str(error),))
         announcer = OfflineAnnouncer(self._recorder, self._loaded.get, shards, self._adopt_after)
+        verdict = verdict_of(found.manifest)
+        withdrawn = withdrawal(verdict, noise_gate_of(self._settings)) if parent != BUILTIN_MODEL else ()
         settled = asyncio.run(
-            settle(found.contents, found.manifest, announcer, self._store, judged_at=registered.newest)
+            settle(
+                found.contents,
+                found.manifest,
+                announcer,
+                self._store,
+                judged_at=registered.newest,
+                withdrawn=withdrawn,
+            )
         )
         return replace(
             begun,
             outcome=settled.outcome,
-            reasons=verdict_of(found.manifest).reasons,
+            reasons=verdict.reasons,
+            withdrawn=withdrawn,
             suspects=found.suspects,
             seconds=found.seconds,
             offsets=settled.announcement.offsets if settled.announcement else {},
