@@ -50,7 +50,6 @@ class Reference(NamedTuple):
     location: NDArray[np.float32]  # (STRATA, N_SIGNALS)
     scale: NDArray[np.float32]
     support: NDArray[np.float32]  # (STRATA,)
-    share: NDArray[np.float32]  # (N_HEADS,)
 
 
 def trace(settings: Settings, columns: NDArray[np.void], model: NoiseArrays) -> Trace:
@@ -68,7 +67,7 @@ def trace(settings: Settings, columns: NDArray[np.void], model: NoiseArrays) -> 
 
 
 def reference(settings: Settings, columns: NDArray[np.void], model: NoiseArrays) -> Reference:
-    """What is ordinary in ``columns``, and how common noise is, as a shard has learned them at the log's end."""
+    """What is ordinary in ``columns``, as a shard has learned it at the log's end."""
     columns, _ = _events_of(columns)
     doubted = model._replace(support=np.minimum(model.support, np.float32(FIRST_SUPPORT)))
     logit, nothing, evidence = (
@@ -77,12 +76,10 @@ def reference(settings: Settings, columns: NDArray[np.void], model: NoiseArrays)
         np.zeros((0, N_SIGNALS), "f4"),
     )
     population = _run(settings, columns, doubted, evidence, logit, nothing, nothing).population[0]
-    learned = population["z_share"].astype(np.float32)
     return Reference(
         population["z_location"].copy(),
         population["z_scale"].copy(),
         np.where(population["z_support"] >= WELL_SUPPORTED, MEMORY, population["z_support"]).astype(np.float32),
-        np.where(learned > 0, learned, model.share).astype(np.float32),
     )
 
 

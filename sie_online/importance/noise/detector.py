@@ -70,7 +70,7 @@ def assess(
     verdict = _verdict(cfg, model, user, item, population, head, kept)
     follow(population, stratum, mass_of(user, head) * (1.0 - verdict.probability), population.z_evidence)
     log_ratio = mixed(model, head, user, item, own.logit)
-    learn_share(cfg, population, model, head, step.n, log_ratio, log_ratio - _doubt(user, own.split))
+    learn_share(cfg, population, model, head, step.n, log_ratio - _doubt(user, own.split))
     if head == CONVERSION:
         user.z_order, user.z_order_cautious = verdict.probability, verdict.cautious
     observe_explicit(cfg, user, item, population, event)

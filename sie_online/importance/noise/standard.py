@@ -15,6 +15,7 @@ import numpy as np
 
 from sie_online.importance.noise.evidence import N_SIGNALS
 from sie_online.importance.noise.model import AGES, STRATA, NoiseArrays
+from sie_online.importance.noise.share import forget_share
 from sie_online.importance.noise.walk import CONVERSION, SAMPLE
 from sie_online.jit import kernel
 
@@ -34,7 +35,8 @@ POPULATION_FIELDS: list[tuple[Any, ...]] = [
 
 
 def start_from(population: Any, model: NoiseArrays) -> None:
-    """Start from what ``model`` took for ordinary. ``population`` is the record."""
+    """Start from what ``model`` took for ordinary, and for common. ``population`` is the record."""
+    forget_share(population)
     population["z_location"], population["z_scale"] = model.location, model.scale
     population["z_support"] = model.support
 
