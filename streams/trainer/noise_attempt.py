@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from typing import NamedTuple
+
+import numpy as np
 
 from models.errors import ExamplesError
 from models.manifest import Manifest
@@ -12,6 +15,7 @@ from models.noise.artifact import canary_of
 from models.noise.publish import judged
 from models.publish import Provenance
 from models.snapshot import Contents
+from models.ulid import ulid
 from sie_online.announcements import NOISE
 from sie_online.contracts import BUILTIN_MODEL, CODE_VERSION
 from sie_online.importance.noise.evidence import evidence_hash
@@ -20,6 +24,8 @@ from sie_online.settings import Settings
 from streams.model_registry.artifacts import artifact_name
 from streams.trainer.noise_fit import Columns, fit_noise
 from streams.trainer.plan import noise_gate_of
+
+RANDOM_BYTES = 10
 
 
 class NoiseAttempt(NamedTuple):
@@ -30,6 +36,14 @@ class NoiseAttempt(NamedTuple):
     events: int
     suspects: int
     seconds: float
+
+
+def version_of(columns: Columns, clock_ms: int, number: int, settings: Settings) -> str:
+    """A version named after all that a fit follows from, so that a repetition names it alike."""
+    digest = hashlib.sha256(f"{NOISE} {number} {settings.fingerprint()} {settings.trainer.noise!r}".encode())
+    for name in ("time_ms", "etype", "user_key", "item_key", "category_key"):
+        digest.update(np.ascontiguousarray(columns[name]).data)
+    return ulid(clock_ms, digest.digest()[:RANDOM_BYTES])
 
 
 def attempt_noise(

@@ -7,7 +7,6 @@ applies from ``adopt_after`` records on, as a net does, and follows from the rec
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 
 from models.errors import ModelError
 from models.noise.gate import withdrawal
-from models.ulid import ulid
 from sie_online.announcements import NOISE
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.ingest.records import RecordBatch
@@ -28,12 +26,10 @@ from streams.model_registry.recorded import RegistryRecorder
 from streams.store import Store
 from streams.trainer.event_window import EventWindow
 from streams.trainer.metrics import TrainingOutcome
-from streams.trainer.noise_attempt import attempt_noise
+from streams.trainer.noise_attempt import attempt_noise, version_of
 from streams.trainer.offline_announcer import OfflineAnnouncer
 from streams.trainer.plan import noise_gate_of, noise_is_due
 from streams.trainer.settlement import given_up, settle, verdict_of
-
-RANDOM_BYTES = 10
 
 
 @dataclass(frozen=True)
@@ -143,9 +139,6 @@ class OfflineNoise:
         )
 
     def _begun(self, columns: NDArray[np.void], clock_ms: int) -> NoiseFitted:
-        """The version is named after all that it follows from, so that a repetition names it alike."""
-        number, fingerprint = len(self.fitted) + 1, self._settings.fingerprint()
-        digest = hashlib.sha256(f"{NOISE} {number} {fingerprint} {self._settings.trainer.noise!r}".encode())
-        for name in ("time_ms", "etype", "user_key", "item_key", "category_key"):
-            digest.update(np.ascontiguousarray(columns[name]).data)
-        return NoiseFitted(number, clock_ms, len(columns), ulid(clock_ms, digest.digest()[:RANDOM_BYTES]))
+        number = len(self.fitted) + 1
+        version = version_of(columns, clock_ms, number, self._settings)
+        return NoiseFitted(number, clock_ms, len(columns), version)
