@@ -67,7 +67,8 @@ def resynchronising(shop: Shop, rng: Rng, budget: int) -> Draft:
             place = np.floor(lengths[run] * rng.random(len(run))).astype(np.int64)
     newest = shop.user_first[shop.log.user[last]] + shop.rank[last]
     rows = shop.by_user[newest[run] - place]
-    begin = shop.at[last] + rng.exponential(about(rng, 60_000, 3 * DAY_MS), len(last))
+    wait, room = rng.exponential(about(rng, 60_000, 3 * DAY_MS), len(last)), shop.span - shop.at[last]
+    begin = shop.at[last] + np.where(wait < room, wait, room * rng.random(len(last)))
     at = begin[run] + chance.elapsed(rng.exponential(about(rng, 20, 20_000), len(run)), run, step)
     return added(shop.log.user[rows], shop.log.item[rows], shop.log.etype[rows], at)
 

@@ -26,24 +26,20 @@ INNOCENT = tuple(INNOCENTS)
 """Families whose events are odd and genuine."""
 ALL = (*POLLUTING, *INNOCENT)
 
-MOVING = frozenset({*LIVES, "crossed_accounts", "wrong_clocks"})
-"""Families that move what is there and add nothing."""
 NEED_ACTS = frozenset({"cart_stuffing"})
 NEED_CONVERSIONS = frozenset({"rank_boosting", "camouflaged_buyers", "fake_orders", "late_orders"})
 """Families that are nothing without such events, and are not drawn in a shop that has none."""
 NEED_DEEDS = frozenset({"phantom_deeds"})
 NEED_OTHERS = frozenset({"crossed_accounts", "household"})
 
-POLLUTION = (0.02, 0.35)
-"""Share of all events that a mixture's pollution is, about; log-uniform, all of its behaviours together."""
-ODDITY = (0.02, 0.2)
-"""The same of its innocents, of what was there before the pollution."""
-MOST_POLLUTING, MOST_INNOCENT = 6, 4
+POLLUTION = (0.003, 0.3)
+"""Events of one polluting behaviour, as a share of the base log's; log-uniform."""
+MOST_POLLUTION = 0.45
+"""All of a mixture's pollution together; behaviours that would be more are made smaller alike."""
+ODDITY = (0.01, 0.15)
+"""Events of one innocent behaviour, as a share of the base log's; log-uniform."""
+MOST_POLLUTING, MOST_INNOCENT = 5, 3
 """Behaviours that are drawn unless a number is asked for; at least 1 of each."""
-UNEVENNESS = 0.7
-"""Of the sizes of a mixture's behaviours, log scale."""
-FAIR = 1.25
-"""A behaviour that came out larger than its share by more than this is thinned."""
 
 
 def mix(
@@ -62,8 +58,9 @@ def mix(
         roles: which event types are samples and which conversions.
         seed: decides everything that is drawn.
         families: to draw from; those that the shop has no event types or accounts for are left out.
-        polluting: how many behaviours pollute (None: drawn, 1 to 6). Together they are 2 % to 35 % of all events.
-        innocent: how many are innocent (None: drawn, 1 to 4).
+        polluting: how many behaviours pollute (None: drawn, 1 to 5). Each has .3 % to 30 % as many events as ``log``,
+            all of them together 45 % at most.
+        innocent: how many are innocent (None: drawn, 1 to 3). Each is about 1 % to 15 %.
 
     Returns:
         Every event of ``log`` once, moved or not, and what was added, none of it before its first or after its last.
@@ -85,7 +82,7 @@ def mix(
 def _drawn(
     log: Log, roles: Roles, rng: Rng, families: Collection[str], asked: int | None, *, polluting: bool
 ) -> list[tuple[str, float]]:
-    """Behaviours, and the share of all events that each is to be."""
+    """Behaviours, and how many events each is to have, as a share of the base log's."""
     known = [name for name in (POLLUTING if polluting else INNOCENT) if name in families and _fits(name, log, roles)]
     kind = "polluting" if polluting else "innocent"
     if asked is not None and asked < 0:
@@ -94,12 +91,13 @@ def _drawn(
         raise ValueError(f"none of the families is {kind} and has what it needs in this log")
     drawn = int(rng.integers(1, (MOST_POLLUTING if polluting else MOST_INNOCENT) + 1))
     count = drawn if asked is None else asked
-    total = about(rng, *(POLLUTION if polluting else ODDITY))
     if not known or not count:
         return []
     names = [name for _ in range(-(-count // len(known))) for name in rng.permutation(known).tolist()][:count]
-    sizes = rng.lognormal(0.0, UNEVENNESS, count)
-    return list(zip(names, (total * sizes / sizes.sum()).tolist(), strict=True))
+    sizes = np.array([about(rng, *(POLLUTION if polluting else ODDITY)) for _ in names])
+    if polluting:
+        sizes *= min(1.0, MOST_POLLUTION / sizes.sum())
+    return list(zip(names, sizes.tolist(), strict=True))
 
 
 def _fits(name: str, log: Log, roles: Roles) -> bool:
@@ -115,20 +113,20 @@ def _fits(name: str, log: Log, roles: Roles) -> bool:
 
 
 def _mixed(base: Mixture, roles: Roles, rng: Rng, drawn: list[tuple[str, float]]) -> Mixture:
-    """``base`` with more behaviours. Shares are of the events that there are in the end."""
+    """``base`` with more behaviours."""
     if not drawn:
         return base
     shop = Shop(base.log, roles)
-    events = shop.n / (1 - sum(share for name, share in drawn if name not in MOVING))
+    events = np.count_nonzero(base.source >= 0)
     user, at, behaviour = base.log.user.copy(), shop.at.copy(), base.behaviour.copy()
     drafts: list[tuple[Draft, int]] = []
     accounts, taken = shop.users, np.zeros(shop.n, np.bool_)
     for number, (name, share) in enumerate(drawn, len(base.behaviours) + 1):
-        budget = max(1, round(share * events))
+        budget = max(1, int(share * events))
         family = POLLUTERS.get(name) or INNOCENTS[name]
-        draft = _thinned(rng, within(shop, family(shop, rng, budget)), round(FAIR * budget))
+        draft = _thinned(rng, within(shop, family(shop, rng, budget)), budget)
         if name in FAULTS:  # lives that innocents move are moved whole
-            draft = draft.moving(np.sort(rng.permutation(len(draft.rows))[: round(FAIR * budget)]))
+            draft = draft.moving(np.sort(rng.permutation(len(draft.rows))[:budget]))
         draft = draft.moving(~taken[draft.rows])  # what is moved twice would be of neither behaviour
         draft, accounts = _numbered(shop, draft, accounts)
         taken[draft.rows] = True
