@@ -10,6 +10,7 @@ from typing import Any, cast
 import msgspec
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from sie_online.announcements import NET, NOISE, Adoption
 from sie_online.importance.influence import NetArrays, no_net, own
@@ -213,6 +214,11 @@ class Shard:
     def latest_known(self, model: str) -> int:
         """Number of the newest announcement of ``model`` that is in force or scheduled."""
         return self._schedule.latest_known(model)
+
+    def noise_evidence(self) -> NDArray[np.float32]:
+        """The standardised evidence of the event processed last, by `importance.noise.evidence.SIGNALS`."""
+        evidence: NDArray[np.float32] = self._state.population[0]["z_evidence"].copy()
+        return evidence
 
     def own_gains(self) -> Gains:
         """What the recommender's coefficients have gained from this partition, as of ``next_offset``."""

@@ -146,7 +146,8 @@ def events(simulation: Simulation, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def overrides(**gate: Any) -> list[str]:
-    noise = {name: value for name, value in QUICK_NOISE.items() if name != "fit"} | {"min_events": FIRST_FIT, "growth": GROWTH}
+    noise = QUICK_NOISE | {"min_events": FIRST_FIT, "growth": GROWTH}
+    del noise["fit"]
     noise |= {f"fit.{name}": value for name, value in QUICK_NOISE["fit"].items()}
     noise |= {f"gate.{name}": value for name, value in (LENIENT_GATE | gate).items()}
     return [word for name, value in noise.items() for word in ("--set", f"trainer.noise.{name}={value}")]
