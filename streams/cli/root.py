@@ -75,7 +75,7 @@ COMMANDS = {
         CommandEntry("topics", "Create the topics, or check them.", "Run it", "app"),
         CommandEntry("worker", "Weigh events as they come, until told to stop.", "Run it"),
         CommandEntry("trainer", "Fit noise model and net; announce what passes.", "Run it", extra="trainer"),
-        CommandEntry("model", "List, show, compare, submit and roll back announced nets.", "Run it", "app"),
+        CommandEntry("model", "List, show, compare, submit and roll back announced models.", "Run it", "app"),
         CommandEntry("config", "Check the settings, or show what is in force.", "Run it", "app"),
         CommandEntry("heartbeat", "Move the clocks of silent partitions.", "Run it"),
         CommandEntry("erase", "Forget users, or see what still holds them.", "Run it"),

@@ -124,9 +124,10 @@ class Metrics:
 
     # -- what is
 
-    def set_announced(self, model: str, n: int) -> None:
+    def set_announced(self, model: str, n: int, created_at_ms: int) -> None:
         """The newest announcement heard of."""
         self._announced.labels(_known(model, MODELS)).set(n)
+        self._announced_at.labels(_known(model, MODELS)).set(created_at_ms / 1000)
 
     def set_adopted(self, partition: int, model: str, n: int) -> None:
         """The announcement that is in force in a shard."""
@@ -239,6 +240,12 @@ class Metrics:
     def _add_models(self) -> None:
         self._announced = Gauge(
             "sie_model_announced", "Number of the newest announcement heard of.", ["model"], registry=self.registry
+        )
+        self._announced_at = Gauge(
+            "sie_model_announced_timestamp_seconds",
+            "When the newest announcement heard of was made, s since 1970; 0 before the first.",
+            ["model"],
+            registry=self.registry,
         )
         self._adopted = self._gauge("model_adopted", "Number of the model announcement in force.", "model")
         self._adopted_late = self._counter("model_late_adoptions", "Models adopted late.", "partition", "model")
