@@ -32,7 +32,7 @@ from streams.trainer.noise_fit import Examined, examples_of, strength, sureness,
 
 SHARE = 0.01
 """Of noise, presumed at the start."""
-ROWS_PER_MIXTURE = 2_500
+ROWS_PER_MIXTURE = 2_000
 BELIEF = np.array([1.0, 1.0, 0.6], np.float32)
 """How far the log likelihood ratios of each head are believed: what orders look like differs most between shops."""
 SPREAD = 1.4826  # standard deviation of a normal over its median absolute deviation

@@ -134,7 +134,7 @@ def test_the_kernel_says_bit_for_bit_what_the_artifact_means(ordinary: NoiseArra
 
 
 def _standard(ordinary: NoiseArrays) -> dict[str, NDArray[np.float32]]:
-    return {name: getattr(ordinary, name) for name in ("location", "scale", "support", "share")}
+    return {name: getattr(ordinary, name) for name in ("location", "scale", "support")}
 
 
 def test_means_are_mixed_in_by_user_and_item() -> None:

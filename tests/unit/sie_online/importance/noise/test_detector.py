@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from sie_online.importance.noise import NoiseConfig, reassess
@@ -38,12 +39,14 @@ def test_views_that_led_to_an_order_share_its_verdict() -> None:
 
 def test_a_glance_is_more_suspicious_than_a_look() -> None:
     rng = np.random.default_rng(0)
-    usual = [event(i, "view", user=i % 40, item=i % 60, dwell_ms=float(rng.lognormal(9, 0.5))) for i in range(500)]
-    found = [
-        rows_of([*usual, event(501, "view", user=3, item=5, dwell_ms=dwell)])["noise_probability"].to_numpy()[-1]
-        for dwell in (50.0, 9_000.0)
+    usual = [
+        event(i, "view", 40.0 * i, f"u{i % 40}", f"i{rng.integers(60)}", dwell_ms=float(rng.lognormal(9, 0.5)))
+        for i in range(500)
     ]
-    assert found[0] > 3 * found[1]
+    tried = [event(500, "view", 20_000.0, "u3", "i5", dwell_ms=dwell) for dwell in (50.0, 9_000.0)]
+    found = [rows_of([*usual, last]).filter(pc.field("event_id") == "e500") for last in tried]
+    glance, look = (rows["noise_probability"].to_numpy()[0] for rows in found)
+    assert glance / (1 - glance) > 3 * look / (1 - look)
 
 
 def test_names_of_the_evidence_are_unique_and_part_of_its_digest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,51 +14,62 @@ from sie_online.importance.noise.share import MAX_SHARE, MIN_SHARE, STRONG, lear
 from sie_online.importance.noise.walk import SAMPLE
 
 MODEL = neutral_noise()
-EVENTS = st.lists(
-    st.tuples(st.floats(-30.0, 30.0), st.floats(0.0, 10.0), st.integers(0, 500)), min_size=1, max_size=300
-)
+Seen = list[tuple[float, int]]
+EVENTS = st.lists(st.tuples(st.floats(-30.0, 30.0), st.integers(0, 500)), min_size=1, max_size=300)
+MEMORIES = st.floats(1.0, 1e6)
+SURE, UNSURE = STRONG + 1.0, STRONG - 1.0
 
 
-def learned(events: list[tuple[float, float, int]], cfg: NoiseConfig, start: float) -> float:
+def learned(
+    events: Seen, *, memory: float = 5_000.0, start: float = 0.01, strong: tuple[float, float] = (0, 1)
+) -> float:
+    """The share after events of which the sureness, and how many their account had before, are given."""
     population = np.zeros(1, np.dtype(fields_of("population")))[0]
-    model = MODEL._replace(share=np.full(3, start, np.float32))
-    for log_ratio, doubt, so_far in events:
-        learn_share(cfg, population, model, SAMPLE, so_far, log_ratio, log_ratio - doubt)
+    model = MODEL._replace(share=np.full(3, start, np.float32), strong=np.tile(np.float32(strong), (3, 1)))
+    for sure, so_far in events:
+        learn_share(NoiseConfig(memory=memory), population, model, SAMPLE, so_far, sure)
     return float(share_of(population, model, SAMPLE))
 
 
 @settings(max_examples=100, deadline=None)
-@given(EVENTS, st.floats(100.0, 1e6), st.floats(MIN_SHARE, MAX_SHARE))
-def test_a_share_never_exceeds_what_strong_evidence_alone_would_make_it(
-    events: list[tuple[float, float, int]], memory: float, start: float
+@given(EVENTS, MEMORIES, st.floats(MIN_SHARE, MAX_SHARE), st.floats(0, 0.5), st.floats(0.06, 0.5))
+def test_it_stays_within_its_bounds_whatever_comes_and_whatever_is_set(
+    events: Seen, memory: float, start: float, ordinary: float, more: float
 ) -> None:
-    """Whatever the settings: were all strong evidence proof of noise, the share could not be higher than it is then."""
-    cfg = NoiseConfig(memory=memory)
-    proof = [(1e3 if log_ratio - doubt >= STRONG else -1e3, 0.0, n) for log_ratio, doubt, n in events]
-    found = learned(events, cfg, start)
-    assert MIN_SHARE <= found <= min(learned(proof, cfg, start) + 1e-12, MAX_SHARE)
+    found = learned(events, memory=memory, start=start, strong=(ordinary, ordinary + more))
+    assert MIN_SHARE <= found <= MAX_SHARE
+
+
+@settings(max_examples=50, deadline=None)
+@given(EVENTS, MEMORIES, st.floats(MIN_SHARE, MAX_SHARE), st.floats(MIN_SHARE, MAX_SHARE))
+def test_two_starts_meet_what_is_concluded_does_not_feed_itself(
+    events: Seen, memory: float, one: float, other: float
+) -> None:
+    """However far two shards' shares are apart, the same events bring them nearer to each other, and never further."""
+    apart = abs(learned(events, memory=memory, start=one) - learned(events, memory=memory, start=other))
+    assert apart <= abs(one - other) + 1e-6
 
 
 @pytest.mark.parametrize("memory", [100.0, 5_000.0, 1e6])
-def test_weak_evidence_can_only_lower_it_however_much_there_is(memory: float) -> None:
-    weak = [(STRONG - 0.01, 0.0, 0)] * 50_000
-    assert learned(weak, NoiseConfig(memory=memory), 0.05) < 0.05
+def test_what_ordinary_events_show_is_no_noise_however_much_there_is(memory: float) -> None:
+    rng = np.random.default_rng(0)
+    ordinary = [(SURE if strong else UNSURE, 0) for strong in rng.random(50_000) < 0.03]
+    assert learned(ordinary, memory=memory, start=0.2, strong=(0.05, 0.6)) < 0.01
 
 
 def test_it_finds_the_share_that_there_is() -> None:
     rng = np.random.default_rng(0)
     noise = rng.random(40_000) < 0.2
-    distance = 4.0  # two normals at this distance, judged by their true log likelihood ratio
-    z = rng.normal(size=len(noise)) + distance * noise
-    events = [(distance * x - distance**2 / 2, 0.0, 0) for x in z.tolist()]
-    assert learned(events, NoiseConfig(), 0.01) == pytest.approx(0.2, abs=0.02)
-    assert learned(events[:1], NoiseConfig(), 0.01) == pytest.approx(0.01, abs=0.01)
+    strong = rng.random(len(noise)) < np.where(noise, 0.6, 0.02)
+    events = [(SURE if one else UNSURE, 0) for one in strong]
+    assert learned(events, strong=(0.02, 0.6)) == pytest.approx(0.2, abs=0.02)
+    assert learned(events[:1], strong=(0.02, 0.6)) == pytest.approx(0.01, abs=0.01)
 
 
 def test_one_account_counts_less_with_every_event() -> None:
-    strange = [(10.0, 0.0, n) for n in range(2_000)]
-    accounts = [(10.0, 0.0, 0)] * 2_000
-    assert learned(strange, NoiseConfig(), 0.01) < 0.35 < learned(accounts, NoiseConfig(), 0.01)
+    strange = [(SURE, n) for n in range(2_000)]
+    accounts = [(SURE, 0)] * 2_000
+    assert learned(strange) < 0.35 < learned(accounts)
 
 
 @given(st.floats(allow_nan=False), st.floats(MIN_SHARE, MAX_SHARE))
