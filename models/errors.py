@@ -16,7 +16,7 @@ class ManifestError(ModelError):
 
 
 class ArtifactError(ModelError):
-    """An artifact is not what its manifest says, or its tensors are no importance net."""
+    """An artifact is not what its manifest says, or its tensors are no such model."""
 
 
 class SettingError(ModelError):
@@ -25,6 +25,10 @@ class SettingError(ModelError):
 
 class TrainingError(ModelError):
     """A fine-tune was given up; the model in force stays as it is."""
+
+
+class ExamplesError(TrainingError, ValueError):
+    """Examples of noise are not what they must be, or nothing can be learned from them."""
 
 
 class NotFiniteLossError(TrainingError):

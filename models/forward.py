@@ -151,12 +151,13 @@ def logistic(z: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _logits(weights: NetWeights, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    h1 = np.maximum(_affine(x, weights.w1, weights.b1), 0)
-    h2 = np.maximum(_affine(h1, weights.w2, weights.b2), 0)
-    return _affine(h2, weights.w3, weights.b3)
+    h1 = np.maximum(affine(x, weights.w1, weights.b1), 0)
+    h2 = np.maximum(affine(h1, weights.w2, weights.b2), 0)
+    return affine(h2, weights.w3, weights.b3)
 
 
-def _affine(x: NDArray[np.float32], w: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+def affine(x: NDArray[np.float32], w: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """b + x W of every row of x (n, inputs), summed in the order above."""
     total = np.tile(b, (len(x), 1))
     term = np.empty_like(total)
     for i in range(len(w)):

@@ -1,4 +1,4 @@
-"""What a fine-tune and the gate can be told: ``sie_online.hyperparameters``, and what only models know.
+"""What fits and gates can be told: ``sie_online.hyperparameters``, and what only models know.
 
 Values out of bounds are refused; where they come from is the caller's matter.
 """
@@ -15,6 +15,8 @@ from sie_online.hyperparameters import (
     FineTuneSettings,
     GateSettings,
     NetSizeSettings,
+    NoiseFitSettings,
+    NoiseGateSettings,
     TrainingDevice,
     TrainingMode,
     TrainingTarget,
@@ -74,3 +76,13 @@ class Gate(_Scaled, GateSettings):
 
     weight_min: float = field(default=1e-3, metadata=about("Smallest weight.", gt=0))
     weight_max: float = field(default=10.0, metadata=about("Largest weight.", gt=1))
+
+
+@dataclass(frozen=True)
+class NoiseFit(_Checked, NoiseFitSettings):
+    """How a fit of the noise model goes."""
+
+
+@dataclass(frozen=True)
+class NoiseGate(_Checked, NoiseGateSettings):
+    """What a noise model must show before it is announced."""

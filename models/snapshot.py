@@ -72,7 +72,7 @@ def encode_net(weights: NetWeights, canary: Canary) -> Contents:
         CANARY_NUMBERS: canary.inputs.numbers,
         CANARY_SCORES: canary.scores,
     }
-    _check_finite(tensors)
+    check_finite(tensors)
     net_of(tensors)
     return encode(tensors)
 
@@ -89,7 +89,7 @@ def decode(data: bytes, manifest: Manifest) -> dict[str, NDArray[Any]]:
         raise ArtifactError(f"{manifest.uri} does not have the SHA-256 of its manifest: it is damaged or another file")
     tensors = tensors_in(data)
     _check_shapes(tensors, manifest)
-    _check_finite(tensors)
+    check_finite(tensors)
     return tensors
 
 
@@ -119,11 +119,19 @@ def net_of(tensors: Tensors) -> NetWeights:
     """
     weights = weights_of(tensors)
     canary = _canary_of(tensors, weights)
-    found = scores(weights, canary.inputs)
-    worst = float(np.abs(found - canary.scores).max())
+    check_scores(scores(weights, canary.inputs), canary.scores)
+    return weights
+
+
+def check_scores(found: NDArray[Any], expected: NDArray[Any]) -> None:
+    """Whether a model scores its canary as it did when it was trained; both of one shape.
+
+    Raises:
+        ArtifactError: it does not.
+    """
+    worst = float(np.abs(found - expected).max())
     if not worst <= CANARY_TOLERANCE:
         raise ArtifactError(f"the canary's scores differ by {worst:.3g}, more than {CANARY_TOLERANCE:g}")
-    return weights
 
 
 def load(path: Path, manifest: Manifest) -> NetWeights:
@@ -181,7 +189,12 @@ def _check_shapes(tensors: Tensors, manifest: Manifest) -> None:
             raise ArtifactError(f"tensor {name!r} is {array.dtype} {array.shape}, its manifest says {wanted}")
 
 
-def _check_finite(tensors: Tensors) -> None:
+def check_finite(tensors: Tensors) -> None:
+    """Whether every value is a number.
+
+    Raises:
+        ArtifactError: one is not; the message names the tensor.
+    """
     for name, array in tensors.items():
         if not np.isfinite(array).all():
             raise ArtifactError(f"tensor {name!r} has values that are not finite")

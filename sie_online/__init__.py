@@ -7,6 +7,7 @@ below it; all but ``client`` is free of clocks and sockets:
 - ``evaluation``: a file through shards, without a broker; ``simulator``: a stream whose truth is known
 - ``examples``: what a training job does with weights; ``client``: what a subscriber installs
 - ``shard``: everything learned from one partition, and the event loop over it
+- ``behaviours``: random ones, polluting and innocent, mixed into a log
 - ``importance``: the factors of a weight; ``recommender``: who will buy; ``features``: what it knows of an event
 - ``ingest``: from bytes to valid events
 - ``contracts``: topics in Arrow (``ipc``, ``tables``); ``statements``, ``announcements``, ``schemas``: those in JSON

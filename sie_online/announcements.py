@@ -1,6 +1,6 @@
 """What ``sie.models.v1`` says (compacted, one partition): which model version applies from which offset.
 
-Per model (``net``, ``priors``) five kinds of records, told apart by their keys:
+Per model (``net``, ``priors``, ``noise``) five kinds of records, told apart by their keys:
 
 | key | value |
 |---|---|
@@ -27,7 +27,9 @@ NET = "net"
 """The importance net."""
 PRIORS = "priors"
 """What all shards have learned, for each to take in what the others did (`sie_online.recommender.pooling`)."""
-MODELS = (NET, PRIORS)
+NOISE = "noise"
+"""What tells noise from ordinary events (`sie_online.importance.noise.model`)."""
+MODELS = (NET, PRIORS, NOISE)
 
 VALUE_BYTES = 1 << 20
 """A manifest takes some 3 kB; longer values are not parsed."""

@@ -78,6 +78,11 @@ SCORE_FACTORS = tuple(column.name for column in FACTOR_COLUMNS if column.kind ==
 NOISE_HEADS = ("sample", "act", "conversion")
 """Kinds of events that the noise model judges apart: what gets a label, what makes samples positive, and the rest."""
 
+NOISE_MIXED = ("one", "logit", "user_mean", "user_recent", "item_mean", "newness")
+"""What a noise model's second stage adds up: a constant, the event's own logit, means of the logits of its user and
+item, and how new the account is.
+"""
+
 PROBABILITY_FLOOR = 1e-6
 """Published probabilities of conversion lie between this and 1 minus it: their logarithms are finite."""
 

@@ -1,4 +1,4 @@
-"""Hyper-parameters of the importance net, its fine-tunes and its gate: names, defaults, bounds and meanings, once.
+"""Hyper-parameters of the models, of their fits and of their gates: names, defaults, bounds and meanings, once.
 
 ``models.settings`` refuses what is out of bounds where there may be no pydantic, on a bare GPU host;
 ``sie_online.settings.training`` makes sections of a deployment's settings of the same fields. Imports nothing.
@@ -62,6 +62,10 @@ class FineTuneSettings:
 class GateSettings:
     """What a candidate must show."""
 
+    gain_level: float = field(
+        default=0.95,
+        metadata=about("Confidence, by users, that NLL is below what serves; 0: no worse is enough.", ge=0, le=0.999),
+    )
     nll_slack: float = field(default=0.002, metadata=about("NLL may be worse by this share.", ge=0))
     auc_slack: float = field(default=0.003, metadata=about("AUC and GAUC may be lower by this much.", ge=0))
     calibration_low: float = field(default=0.9, metadata=about("Least mean probability / positive rate.", ge=0, le=1))
@@ -70,3 +74,41 @@ class GateSettings:
         default=0.3, metadata=about("Least effective sample size as a share of n.", ge=0, le=1)
     )
     min_positives: int = field(default=20, metadata=about("Positives that the scored part needs for a verdict.", ge=1))
+
+
+@dataclass(frozen=True)
+class NoiseFitSettings:
+    """How a fit of the noise model goes."""
+
+    device: TrainingDevice = field(default="auto", metadata=about("Where; auto takes a GPU where there is one."))
+    hidden1: int = field(default=32, metadata=about("Width of the net's first hidden layer.", ge=1, le=1024))
+    hidden2: int = field(default=16, metadata=about("Width of the net's second hidden layer.", ge=1, le=1024))
+    epochs: int = field(
+        default=12, metadata=about("Passes over the examples, of each part; the best one is kept.", ge=1, le=1000)
+    )
+    batch: int = field(default=2048, metadata=about("Examples per step at most.", ge=SMALLEST_BATCH))
+    learning_rate: float = field(default=5e-3, metadata=about("Adam's largest step.", gt=0))
+    weight_decay: float = field(default=2e-3, metadata=about("Decay of the net's weights.", ge=0))
+    sparsity: float = field(default=2e-4, metadata=about("Penalty on the sum of the monotone weights.", ge=0))
+    smoothing: float = field(default=0.02, metadata=about("How far targets are from 0 and 1.", ge=0, le=0.2))
+    jitter: float = field(default=0.1, metadata=about("Deviation of noise on the net's inputs in training.", ge=0))
+    dropout: float = field(default=0.1, metadata=about("Share of hidden units left out in training.", ge=0, le=0.5))
+    innocent_share: float = field(
+        default=0.3, metadata=about("Innocent behaviours' share of the weight of what is no noise.", ge=0, le=0.9)
+    )
+    held_out: float = field(
+        default=0.2, metadata=about("Share of the behaviours that choose the pass and calibrate it.", ge=0.05, le=0.5)
+    )
+    seed: int = field(default=0, metadata=about("Seed of start values, shuffling and what is held out.", ge=0))
+
+
+@dataclass(frozen=True)
+class NoiseGateSettings:
+    """What a noise model must show on behaviours of families that it was not fitted on."""
+
+    worst_auc: float = field(default=0.35, metadata=about("Least AUC of detection, worst family.", ge=0, le=1))
+    median_auc: float = field(default=0.7, metadata=about("Least AUC of detection, median family.", ge=0, le=1))
+    auc_slack: float = field(default=0.05, metadata=about("Either may be lower than now by this much.", ge=0))
+    innocent_cap: float = field(default=0.1, metadata=about("Largest mean P of innocent behaviours.", gt=0, le=1))
+    clean_cap: float = field(default=0.05, metadata=about("Largest mean P of the window as it is.", gt=0, le=1))
+    least_gain: float = field(default=0.0, metadata=about("Held-out gain must be above it.", ge=0))

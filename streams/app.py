@@ -89,7 +89,7 @@ class App(faust.App):
         watch_broker(self.metrics.registry, self.availability)
         self.publisher = Publisher(settings)
         adoptions = Adoptions(settings, self.publisher, self.metrics)
-        self.ownership = Ownership(settings, self.store, overrides, adoptions.loaded.nets.get)
+        self.ownership = Ownership(settings, self.store, overrides, adoptions.loaded.version)
         self.worker = Worker(
             settings,
             store=self.store,

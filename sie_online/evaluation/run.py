@@ -44,6 +44,9 @@ Progress = Callable[[int, float], None]
 class ModelSource(Protocol):
     """Has the shards adopt models while the records run (``Shard.schedule``)."""
 
+    def heard(self, batch: RecordBatch) -> None:
+        """Take records that a shard has processed: those of a partition come in order."""
+
     def settled(self, samples: pa.RecordBatch) -> None:
         """Take settled samples, columns of ``sie.samples.v1``: those of a partition come in order."""
 
@@ -128,6 +131,8 @@ class _Line:
             start=start,
             end=start + len(records),
         )
+        if self._model_source:
+            self._model_source.heard(batch)
         for output in self.shard.process(batch):
             self._rows.write_batch(output.weights)
             if self._model_source and len(output.gathered.samples):

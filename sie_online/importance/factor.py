@@ -48,6 +48,7 @@ class Moment(NamedTuple):
     error: float  # label - probability, NaN where the label is unknown
     feature_score: float
     noise_probability: float
+    noise_cautious: float  # lower end of its interval
     kept: Any  # record of what the factors keep with an open view, `KEPT`
     dense: Any  # (N_DENSE,) float32: the event's real-valued features
 

@@ -1,12 +1,18 @@
-"""The process that fine-tunes the importance net, and what becomes of the nets: nothing here changes a published row by
-itself.
+"""The process that fits the noise model and fine-tunes the importance net, and what becomes of both: nothing here
+changes a published row by itself.
 """
 
 from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from sie_online.hyperparameters import FineTuneSettings, GateSettings, NetSizeSettings
+from sie_online.hyperparameters import (
+    FineTuneSettings,
+    GateSettings,
+    NetSizeSettings,
+    NoiseFitSettings,
+    NoiseGateSettings,
+)
 from sie_online.settings.section import Section, settings_of
 
 
@@ -25,7 +31,7 @@ class FineTuning(Section):
 
 @settings_of(GateSettings)
 class NetGate(Section):
-    """What a candidate must show, against uniform weights and the net in force, before it is announced."""
+    """What a candidate must show, against uniform importance and the net in force, before it is announced."""
 
 
 class PriorsPooling(Section):
@@ -41,6 +47,34 @@ class PriorsPooling(Section):
     held_out_slack: float = Field(
         0.05, ge=0, description="... and where it is held out, than the rate of positives alone, known in hindsight."
     )
+
+
+@settings_of(NoiseFitSettings)
+class NoiseFitting(Section):
+    """How a fit of the noise model goes."""
+
+
+@settings_of(NoiseGateSettings)
+class NoiseVerdict(Section):
+    """What a noise model must show on behaviours of families that it was not fitted on, before it is announced."""
+
+
+class NoiseRounds(Section):
+    """When the noise model is fitted on the shop's own log, and on how much of it."""
+
+    enabled: bool = Field(True, description="Whether it is; else the default that is part of the package serves.")
+    min_events: int = Field(10_000, ge=1_000, description="Events that a first fit needs.")
+    growth: float = Field(
+        1.0, ge=0.1, description="Fitted anew when so many times the events of the last fit have come since."
+    )
+    window_events: int = Field(200_000, ge=1_000, description="Newest events that it is fitted on.")
+    mixture_events: int = Field(
+        60_000, ge=1_000, description="Newest of them into which one mixture of random behaviours goes."
+    )
+    mixtures: int = Field(12, ge=3, le=1_000, description="Mixtures of a fit.")
+    examples: int = Field(150_000, ge=1_000, description="Events of all mixtures that a fit sees.")
+    fit: NoiseFitting = Field(default_factory=lambda: NoiseFitting())
+    gate: NoiseVerdict = Field(default_factory=lambda: NoiseVerdict())
 
 
 class TrainerWeb(Section):
@@ -70,6 +104,7 @@ class Trainer(Section):
     fine_tune: FineTuning = Field(default_factory=lambda: FineTuning())
     gate: NetGate = Field(default_factory=lambda: NetGate())
     priors: PriorsPooling = Field(default_factory=lambda: PriorsPooling())
+    noise: NoiseRounds = Field(default_factory=lambda: NoiseRounds())
     web: TrainerWeb = Field(default_factory=lambda: TrainerWeb())
 
     @model_validator(mode="after")

@@ -11,9 +11,11 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from sie_online.announcements import NET, Adoption
+from sie_online.announcements import NET, NOISE, Adoption
 from sie_online.importance.guard import SIDES, log_evidence, strength
 from sie_online.importance.influence import NetArrays, no_net, own
+from sie_online.importance.noise import start_from
+from sie_online.importance.noise.model import NoiseArrays, default_noise
 from sie_online.importance.weight import effective_share
 from sie_online.ingest.decoder import Decoder
 from sie_online.ingest.events import DeadLetter, EventBatch
@@ -30,7 +32,7 @@ from sie_online.shard.layout import layout_of
 from sie_online.shard.loop import Texts, run
 from sie_online.shard.output import DONE, ENLARGE, GROW, MAX_ROWS, Renderer, new_out
 from sie_online.shard.pooled import PooledCoefficients
-from sie_online.shard.schedule import Artifact, Schedule
+from sie_online.shard.schedule import NAMED, Artifact, Schedule
 from sie_online.shard.snapshot import Piece, Snapshot, SnapshotDiff
 from sie_online.shard.state import COUNTERS, config_of, new_state
 from sie_online.shard.views import grown
@@ -108,12 +110,12 @@ class Shard:
         *,
         generation: int,
         scratch: Path | None = None,
-        net: NetArrays | None = None,
+        artifacts: Mapping[str, Artifact] | None = None,
     ) -> Shard:
         """The shard that a ``Snapshot`` with this ``meta`` and these ``pieces`` was taken of.
 
-        ``net`` is what ``meta["model_version"]`` names; without it the shard goes on as if it had not heard of that
-        announcement.
+        ``artifacts`` are, by model, what `versions_named` of ``meta`` names; without one of them the shard goes on as
+        if it had not heard of that announcement.
 
         Raises:
             CheckpointError: the pieces do not fit together.
@@ -122,10 +124,10 @@ class Shard:
         shard.dead_letters = int(meta["dead_letters"])
         shard.attributes_dropped = int(meta.get("attributes_dropped", 0))
         shard._state = snapshot.restored(shard._state, meta, pieces, scratch)
-        shard._schedule.restore(meta, has_net=net is not None)
+        shard._schedule.restore(meta, artifacts or {})
         shard._pooled.restore(pieces)
-        if net is not None:
-            shard._use_net(net)
+        for model, artifact in (artifacts or {}).items():
+            shard._replace(model, artifact)
         if shard._external:
             shard._external.restore(pieces)
         return shard
@@ -193,10 +195,12 @@ class Shard:
     def adopt(self, adoption: Adoption, artifact: Artifact | None) -> None:
         """Adopt at once, late. Announcements that are older than one in force change nothing."""
         if adoption.n > self.announced(adoption.model):
-            if adoption.model == NET:
-                self._use_net(cast(NetArrays | None, artifact))
+            if adoption.model in NAMED:
+                self._replace(adoption.model, artifact)
             else:
                 self._pooled.put(self._state.model, cast(Gains | None, artifact))
+            if adoption.model == NOISE:
+                start_from(self._state.population[0], self._state.noise)
             self._schedule.adopted(adoption, builtin=artifact is None)
 
     def announced(self, model: str) -> int:
@@ -219,8 +223,12 @@ class Shard:
         for adoption, artifact in self._schedule.due(offset):
             self.adopt(adoption, artifact)
 
-    def _use_net(self, net: NetArrays | None) -> None:
-        self._state = self._state._replace(net=no_net() if net is None else own(net))
+    def _replace(self, model: str, artifact: Artifact | None) -> None:
+        """Have the kernels read ``artifact``, of a model of `NAMED`, from now on."""
+        if model == NET:
+            self._state = self._state._replace(net=no_net() if artifact is None else own(cast(NetArrays, artifact)))
+        else:
+            self._state = self._state._replace(noise=cast(NoiseArrays | None, artifact) or default_noise())
 
     def snapshot(self) -> Snapshot:
         """The state as of ``next_offset``, as named pieces; only those that changed since the last call carry data.

@@ -61,7 +61,7 @@ def _withdraw(cfg: Any, state: Any, out: Any, view: int) -> None:
     drop_user_text(views, view)
     overlay.label = UNKNOWN
     revise(cfg, state, out, view, max(hot.time_ms, now_ms(state.clock[0])), True)
-    overlay.label, overlay.noise_probability = ERASED, 0.0
+    overlay.label, overlay.noise_probability, overlay.noise_cautious = ERASED, 0.0, 0.0
     wipe(views, view, state.scratch.nothing[0])
 
 

@@ -14,7 +14,7 @@ from sie_online.hashing import combine
 from sie_online.importance import factors
 from sie_online.importance.factor import POSITIVE, UNKNOWN, EntityRecords, Moment
 from sie_online.importance.guard import strength
-from sie_online.importance.noise import assess
+from sie_online.importance.noise import Verdict, assess
 from sie_online.importance.weight import learning_weight, observe_weight
 from sie_online.jit import kernel
 from sie_online.masks import has
@@ -45,7 +45,7 @@ class Estimates(NamedTuple):
     p: float
     feature_score: float
     uncertainty: float
-    noise: float
+    noise: Verdict
     weight: float
     learn_weight: float
 
@@ -114,7 +114,8 @@ def estimate(cfg: Any, state: Any, event: Any, slots: Slots, out: Any) -> Estima
         probability=p,
         error=1.0 - p if converts else np.nan,
         feature_score=feature_score,
-        noise_probability=noise,
+        noise_probability=noise.probability,
+        noise_cautious=noise.cautious,
         kept=scratch.kept[0],
         dense=scratch.dense,
     )
@@ -137,11 +138,11 @@ def estimate(cfg: Any, state: Any, event: Any, slots: Slots, out: Any) -> Estima
 
 
 @kernel
-def _assess(cfg: Any, state: Any, event: Any, slots: Slots) -> float:
-    """P(noise) of the event; what its factors will need later is left in the scratch."""
+def _assess(cfg: Any, state: Any, event: Any, slots: Slots) -> Verdict:
+    """P(noise) of the event, which is counted with it; what its factors will need later is left in the scratch."""
     user, item = state.users.rows[slots.user], state.items.rows[slots.item]
     category = state.categories.rows[slots.category]
     pair, interest, population = state.pairs.rows[slots.pair], state.interests.rows[slots.interest], state.population[0]
     kept = state.scratch.kept[0]
     factors.remember(cfg.factors, population, EntityRecords(user, item, category, pair, interest), kept)
-    return float(assess(cfg.factors.noise, user, item, category, pair, interest, population, event, kept))
+    return assess(cfg.factors.noise, state.noise, user, item, pair, interest, population, event, kept)

@@ -14,7 +14,7 @@ from sie_online.importance import factors
 from sie_online.importance.factor import NEGATIVE, POSITIVE, UNKNOWN, Moment
 from sie_online.importance.guard import judge
 from sie_online.importance.influence import is_in_force
-from sie_online.importance.noise import reassess
+from sie_online.importance.noise import Verdict, reassess
 from sie_online.importance.weight import learning_weight
 from sie_online.jit import kernel
 from sie_online.recommender.kernels import TWINS, UNIFORM, learn, take_back
@@ -63,7 +63,7 @@ def settle_oldest(cfg: Any, state: Any, out: Any) -> None:
         counters.head += 1
         return
     if overlay.label != POSITIVE:
-        overlay.noise_probability = _noise_now(cfg, state, at, NEGATIVE)
+        overlay.noise_probability, overlay.noise_cautious = _noise_now(cfg, state, at, NEGATIVE)
         overlay.label = NEGATIVE
     published_ms = _due_ms(state.clock[0], state.views.hot[at], cfg.patience_ms)
     factors.settle(cfg.factors, state.population[0], np.int64(overlay.label))
@@ -116,7 +116,7 @@ def convert_view(cfg: Any, state: Any, out: Any, view: int, time_ms: int) -> Non
         return
     first = overlay.label == UNKNOWN
     overlay.label = POSITIVE
-    overlay.noise_probability = _noise_now(cfg, state, at, POSITIVE)
+    overlay.noise_probability, overlay.noise_cautious = _noise_now(cfg, state, at, POSITIVE)
     revise(cfg, state, out, view, time_ms, False)
     if cfg.external:
         return
@@ -152,13 +152,13 @@ def _twin_weight(twin: int, weight: float) -> float:
 
 
 @kernel
-def _noise_now(cfg: Any, state: Any, at: int, label: int) -> float:
+def _noise_now(cfg: Any, state: Any, at: int, label: int) -> Verdict:
     """P(noise) of a view with what is known now; the last statement's where its user or item is forgotten."""
-    hot, cold = state.views.hot[at], state.views.cold[at]
+    hot, cold, overlay = state.views.hot[at], state.views.cold[at], state.views.overlay[at]
     user, item = state.users.rows[hot.user_slot], state.items.rows[hot.item_slot]
     if user.key != cold.user_key or item.key != cold.item_key:
-        return float(state.views.overlay[at].noise_probability)
-    return float(reassess(cfg.factors.noise, user, item, state.population[0], cold.kept, label))
+        return Verdict(overlay.noise_probability, overlay.noise_cautious)
+    return reassess(cfg.factors.noise, state.noise, user, item, state.population[0], cold.kept, label)
 
 
 @kernel
@@ -182,6 +182,7 @@ def revise(cfg: Any, state: Any, out: Any, view: int, published_ms: int, final: 
         error=overlay.label - hot.probability if known else np.nan,
         feature_score=cold.feature_score,
         noise_probability=overlay.noise_probability,
+        noise_cautious=overlay.noise_cautious,
         kept=scratch.kept[0],
         dense=scratch.dense,
     )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sie_online import jit
 from sie_online.features import FeatureConfig, schema_hash
-from sie_online.importance.noise.detector import NoiseConfig
+from sie_online.importance.noise import NoiseConfig
 from sie_online.recommender.kernels import RecommenderConfig
 from sie_online.settings import Settings
 from sie_online.shard.snapshot import BLOCK_BYTES, plain_arrays, slot_tables

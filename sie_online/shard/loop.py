@@ -13,7 +13,6 @@ from sie_online.features import observe as observe_features
 from sie_online.hashing import combine
 from sie_online.importance.factor import UNKNOWN
 from sie_online.importance.guard import is_established, observe_account
-from sie_online.importance.noise import observe as observe_noise
 from sie_online.jit import kernel
 from sie_online.masks import has
 from sie_online.recommender.kernels import UNIFORM, WEIGHTED, learn
@@ -70,7 +69,7 @@ def run(cfg: Any, state: Any, events: Any, texts: Any, start: int, out: Any) -> 
         if contains(state.dedupe, event.event_key):
             counters.duplicates[event.etype] += 1
             continue
-        _hear(cfg.belief, state.clock[0], state.population[0], event, counters.events + 1)
+        hear_event(cfg.belief, state.clock[0], state.population[0], event, counters.events + 1)
         if not settle_due(cfg, state, out) or not _prepare(cfg, state, event, texts, at, out):
             return at
         _process(cfg, state, event, texts, at, out)
@@ -83,7 +82,7 @@ def features_of(cfg: Any, state: Any, event: Any) -> bool:
     if event.etype >= HEARTBEAT_CODE or contains(state.dedupe, event.event_key):
         return False
     ordinal = state.counters[0].events + 1
-    _hear(
+    hear_event(
         cfg.belief, state.clock[0], state.population[0], event, ordinal
     )  # `run` does it again, and it changes nothing
     slots = find(state, event, ordinal)
@@ -92,7 +91,7 @@ def features_of(cfg: Any, state: Any, event: Any) -> bool:
 
 
 @kernel
-def _hear(belief: Belief, clock: Any, population: Any, event: Any, ordinal: int) -> None:
+def hear_event(belief: Belief, clock: Any, population: Any, event: Any, ordinal: int) -> None:
     """Take the event's time in. What was counted at times that then turned out wrong is taken back to the clock's."""
     event.now_ms = hear(belief, clock, event.time_ms, event.user_key, ordinal)
     population.clock_ms = min(population.clock_ms, clock.event_ms)
@@ -151,7 +150,7 @@ def _process(cfg: Any, state: Any, event: Any, texts: Any, at: int, out: Any) ->
         _open_view(state, event, texts, at, slots, estimates, cfg.patience_ms)
     _count_event(cfg, state, event, at, slots, estimates, out)
     _attribute(cfg, state, event, slots, sample, out)
-    _touch(state, slots, event)
+    touch(state, slots, event)
 
 
 @kernel
@@ -187,7 +186,8 @@ def _open_view(
         cold.features[which] = scratch.features[which]
     for which in range(scratch.dense.shape[0]):
         cold.dense[which] = scratch.dense[which]
-    overlay.revision, overlay.label, overlay.noise_probability = 0, UNKNOWN, estimates.noise
+    overlay.revision, overlay.label = 0, UNKNOWN
+    overlay.noise_probability, overlay.noise_cautious = estimates.noise
     cold.ids_at = counters.ids_tail
     cold.event_bytes = _keep_id(views.ids, counters, texts.event_at, texts.event_ids, at)
     cold.user_bytes = _keep_id(views.ids, counters, texts.user_at, texts.user_ids, at)
@@ -206,16 +206,15 @@ def _keep_id(ids: Any, counters: Any, offsets: Any, data: Any, row: int) -> int:
 
 @kernel
 def _count_event(cfg: Any, state: Any, event: Any, at: int, slots: Slots, estimates: Estimates, out: Any) -> None:
-    """Move the counters of features, noise and entities by the event; state the entities that are due."""
+    """Move the counters of features and entities by the event; state the entities that are due."""
     user, item = state.users.rows[slots.user], state.items.rows[slots.item]
     category = state.categories.rows[slots.category]
     pair, interest, population = state.pairs.rows[slots.pair], state.interests.rows[slots.interest], state.population[0]
     observe_features(cfg.features, user, item, category, pair, interest, population, event)
-    observe_noise(cfg.factors.noise, user, item, category, pair, interest, population, event, estimates.noise)
     observe_account(user, not has(cfg.samples, event.etype), event.time_ms)
-    count(user, estimates.weight, estimates.noise, event.time_ms)
-    count(item, estimates.weight, estimates.noise, event.now_ms)
-    count(category, estimates.weight, estimates.noise, event.now_ms)
+    count(user, estimates.weight, estimates.noise.probability, event.time_ms)
+    count(item, estimates.weight, estimates.noise.probability, event.now_ms)
+    count(category, estimates.weight, estimates.noise.probability, event.now_ms)
     if statement_due(cfg.statement, user, event.time_ms):
         _state(out, USER, at, user, user.z_alpha, user.z_beta, event.offset)
     if statement_due(cfg.statement, item, event.now_ms):
@@ -251,7 +250,7 @@ def _attribute(cfg: Any, state: Any, event: Any, slots: Slots, sample: bool, out
 
 
 @kernel
-def _touch(state: Any, slots: Slots, event: Any) -> None:
+def touch(state: Any, slots: Slots, event: Any) -> None:
     """Note the event's time on its records, last of all: everything before reads the time of the one before.
 
     The user's own records go by the user's clock, those that all share by the stream's.

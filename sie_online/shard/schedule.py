@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sie_online.announcements import MODELS, NET, PRIORS, Adoption
+from sie_online.announcements import MODELS, NET, NOISE, Adoption
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.importance.influence import NetArrays
+from sie_online.importance.noise.model import NoiseArrays
 from sie_online.recommender.pooling import Gains
 
-Artifact = NetArrays | Gains
-"""What a version is to a shard: a net, or what the other shards have learned."""
+Artifact = NetArrays | Gains | NoiseArrays
+"""What a version is to a shard: a net, what the other shards have learned, or what tells noise."""
+
+NAMED = (NET, NOISE)
+"""Models of which a snapshot names the version in force, and does not hold it."""
 
 
 class Planned(NamedTuple):
@@ -65,17 +69,30 @@ class Schedule:
 
     def meta(self) -> dict[str, Any]:
         """What a snapshot says of the versions in force."""
-        return {
-            "announced": self.announced[NET],
-            "model_version": self.versions[NET],
-            PRIORS: {"announced": self.announced[PRIORS], "version": self.versions[PRIORS]},
+        others = {
+            model: {"announced": self.announced[model], "version": self.versions[model]}
+            for model in MODELS
+            if model != NET
         }
+        return {"announced": self.announced[NET], "model_version": self.versions[NET]} | others
 
-    def restore(self, meta: Mapping[str, Any], *, has_net: bool) -> None:
-        """Go on with what ``meta`` says; without its net as if that announcement had not been heard of."""
-        self.announced[NET], self.versions[NET] = int(meta["announced"]), str(meta["model_version"])
-        if not has_net and self.versions[NET] != BUILTIN_MODEL:
-            self.announced[NET] -= 1
-            self.versions[NET] = BUILTIN_MODEL
-        priors = meta.get(PRIORS, {"announced": 0, "version": BUILTIN_MODEL})  # earlier snapshots do not say
-        self.announced[PRIORS], self.versions[PRIORS] = int(priors["announced"]), str(priors["version"])
+    def restore(self, meta: Mapping[str, Any], at_hand: Collection[str]) -> None:
+        """Go on with what ``meta`` says; where a model of `NAMED` is not ``at_hand``, as if not heard of since."""
+        for model, (n, version) in _in_force(meta).items():
+            lost = model in NAMED and version != BUILTIN_MODEL and model not in at_hand
+            self.announced[model] = n - 1 if lost else n
+            self.versions[model] = BUILTIN_MODEL if lost else version
+
+
+def versions_named(meta: Mapping[str, Any]) -> dict[str, str]:
+    """What must be at hand to restore a snapshot with this ``meta``: version in force by model, announced ones only."""
+    found = _in_force(meta)
+    return {model: found[model][1] for model in NAMED if found[model][1] != BUILTIN_MODEL}
+
+
+def _in_force(meta: Mapping[str, Any]) -> dict[str, tuple[int, str]]:
+    """Number and version by model; earlier snapshots do not name every model."""
+    nothing = {"announced": 0, "version": BUILTIN_MODEL}
+    said = {model: meta.get(model, nothing) for model in MODELS}
+    said[NET] = {"announced": meta["announced"], "version": meta["model_version"]}
+    return {model: (int(one["announced"]), str(one["version"])) for model, one in said.items()}

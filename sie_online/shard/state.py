@@ -16,6 +16,8 @@ from sie_online.features import FACTOR_COLUMNS, N_DENSE, N_FEATURES, FeatureConf
 from sie_online.importance.factors import KEPT, settings_of
 from sie_online.importance.guard import guard_of
 from sie_online.importance.influence import NetArrays, no_net
+from sie_online.importance.noise import start_from
+from sie_online.importance.noise.model import NoiseArrays, default_noise
 from sie_online.importance.weight import WeightConfig
 from sie_online.masks import mask_of
 from sie_online.recommender.kernels import RecommenderArrays, RecommenderConfig, new_model
@@ -92,6 +94,7 @@ class State(NamedTuple):
     dedupe: DedupeWindow
     views: Views
     net: NetArrays
+    noise: NoiseArrays
     scratch: Scratch
 
 
@@ -125,11 +128,13 @@ def config_of(settings: Settings) -> Config:
 
 def new_state(settings: Settings, scratch: Path | None = None) -> State:
     """The state of a shard that has seen nothing."""
-    bounds = settings.entities
+    bounds, noise = settings.entities, default_noise()
+    population = np.zeros(1, POPULATION)
+    start_from(population[0], noise)
     return State(
         counters=np.zeros(1, COUNTERS),
         clock=new_clock(),
-        population=np.zeros(1, POPULATION),
+        population=population,
         users=new_table(bounds.users, USERS),
         items=new_table(bounds.items, ITEMS),
         categories=new_table(bounds.categories, CATEGORIES),
@@ -145,6 +150,7 @@ def new_state(settings: Settings, scratch: Path | None = None) -> State:
         dedupe=new_dedupe(settings.dedupe.events),
         views=new_views(FIRST_CAPACITY, scratch),
         net=no_net(),
+        noise=noise,
         scratch=Scratch(
             features=np.zeros(N_FEATURES, np.uint32),
             dense=np.zeros(N_DENSE, np.float32),

@@ -62,8 +62,8 @@ COLD = np.dtype(
 )
 """What a later statement about the view needs besides; written at the event, read at settlement."""
 
-OVERLAY = np.dtype([("revision", "i4"), ("label", "i4"), ("noise_probability", "f8")])
-"""The mutable part: last published revision and P(noise), and label (-1 unknown, 0, 1)."""
+OVERLAY = np.dtype([("revision", "i4"), ("label", "i4"), ("noise_probability", "f8"), ("noise_cautious", "f8")])
+"""The mutable part: last published revision, P(noise) and the lower end of it, and label (-1 unknown, 0, 1)."""
 
 FIRST_CAPACITY = 1 << 10
 ID_BYTES_PER_VIEW = 128

@@ -4,6 +4,7 @@
     world       people, items, categories and their tastes
     behaviour   genuine sessions: views, carts, favourites, purchases, returns, ratings
     noise       misclicks, crawlers, brushed orders
+    shops       clean logs of random shops, of which everything is drawn (``random_shop``)
     malformed   records that no consumer can read
     columns     events in columns, until they are records
     stream      all of it in time order, as wire records, with the truth (``simulate``)

@@ -93,12 +93,12 @@ def _interest(world: World, user: Ints, item: Ints, phase: Ints) -> Floats:
     log_price = np.log(world.price)
     expensive = (log_price - log_price.mean()) / log_price.std()
     taste = 0.9 * world.affinity(phase, user, item) + 0.8 * world.appeal[phase, item]
-    habit = 0.5 * np.minimum(_seen_before(user, item), 4) + 0.8 * world.buying[user]
+    habit = 0.5 * np.minimum(seen_before(user, item), 4) + 0.8 * world.buying[user]
     interest: Floats = taste + habit - 0.3 * expensive[item]
     return interest
 
 
-def _seen_before(user: Ints, item: Ints) -> Ints:
+def seen_before(user: Ints, item: Ints) -> Ints:
     """How many earlier rows have the same user and item."""
     order = np.lexsort((np.arange(len(user)), item, user))
     fresh = (np.diff(user[order], prepend=-1) != 0) | (np.diff(item[order], prepend=-1) != 0)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sie_online.evaluation.report import EvaluationReport
     from sie_online.shard.schedule import Artifact
     from streams.trainer.offline import FineTuned, OfflineTrainer
+    from streams.trainer.offline_noise import NoiseFitted
 
 LIVE = "live"
 
@@ -40,7 +41,7 @@ def command(
     directory: Annotated[Path, typer.Option("--out", help="Folder for the tables and the report.")],
     partitions: Annotated[int, typer.Option(min=1, max=4_096, help="As many shards as the topic has partitions.")] = 1,
     trainer: Annotated[
-        bool, typer.Option("--trainer", help="Fine-tune the importance net beside the events; adopt what passes.")
+        bool, typer.Option("--trainer", help="Fit noise model and importance net beside the events; adopt what passes.")
     ] = False,
     adopt_after: Annotated[
         int, typer.Option(metavar="M", min=1, help="An announced net applies M offsets later, in every partition.")
@@ -55,10 +56,12 @@ def command(
     Writes weights.parquet (the columns of sie.weights.v1), predictions.parquet (event_id, probability as first
     stated), dead_letters.parquet (rows that are no valid event: file, line, reason) and report.json.
 
-    With --trainer, every trainer.every_samples newly settled samples (of all partitions, in the file's order) the net
-    is fine-tuned and goes through the gate, as by 'sie trainer' but in step with the events; trainer.every_s counts
-    for nothing. What was announced lies in DIR/models, refused candidates too. The same file, settings and
-    trainer.fine_tune.seed give the same rows again on a CPU; --models repeats them bit for bit anywhere, without torch.
+    With --trainer, the noise model is fitted on the events so far once there are trainer.noise.min_events, and anew
+    whenever they have doubled (trainer.noise.growth). Every trainer.every_samples newly settled samples (of all
+    partitions, in the file's order) the net is fine-tuned. Both go through their gates as by 'sie trainer', but in step
+    with the events; trainer.every_s counts for nothing. What was announced lies in DIR/models, refused candidates too.
+    The same file, settings and seeds give the same rows again on a CPU; --models repeats them bit for bit anywhere,
+    without torch.
 
     What several partitions learn is put together meanwhile, as by 'sie trainer', and applies from the next offset on.
 
@@ -119,6 +122,7 @@ def _document(report: EvaluationReport, seconds: float, training: OfflineTrainer
     document = findings.flat(asdict(report)) | paced
     if training is not None:
         document["fine_tunes"] = [asdict(done) for done in training.fine_tuned]
+        document["noise_fits"] = [asdict(done) for done in training.noise.fitted]
         document["priors"] = [str(outcome) for outcome in training.priors.outcomes]
     return document
 
@@ -130,7 +134,15 @@ def _training(settings: Settings, directory: Path, adopt_after: int) -> OfflineT
 
     limit_threads(settings)
     store = LocalStore(directory)
-    return OfflineTrainer(settings, store, adopt_after=adopt_after, on_begin=_show_begin, on_end=_show_end)
+    return OfflineTrainer(
+        settings,
+        store,
+        adopt_after=adopt_after,
+        on_begin=_show_begin,
+        on_end=_show_end,
+        on_noise_begin=_show_noise_begin,
+        on_noise_end=_show_noise_end,
+    )
 
 
 def _repeated(settings: Settings, models: str) -> ModelSource:
@@ -167,3 +179,16 @@ def _show_end(done: FineTuned) -> None:
     if done.withdrawn:
         what += f"; the net in force is withdrawn: {'; '.join(done.withdrawn)}"
     err.print(f"Fine-tune {done.number}: {what} ({done.seconds:.0f} s)", soft_wrap=True)
+
+
+def _show_noise_begin(begun: NoiseFitted) -> None:
+    err.print(f"Noise model {begun.number} at {moment(begun.clock_ms)}: {begun.events:,} events ...", soft_wrap=True)
+
+
+def _show_noise_end(done: NoiseFitted) -> None:
+    accepted = done.outcome == "accepted"
+    what = f"accepted as {done.version}" if accepted else "; ".join((f"{done.outcome}", *done.reasons))
+    worst, median = done.metrics.get("worst_auc"), done.metrics.get("median_auc")
+    if worst is not None and median is not None:
+        what += f" (AUC on unknown behaviours: median {median:.2f}, worst {worst:.2f})"
+    err.print(f"Noise model {done.number}: {what} ({done.seconds:.0f} s)", soft_wrap=True)

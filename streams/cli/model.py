@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from models.manifest import Manifest
-from sie_online.announcements import NET, PRIORS, Announcement
+from sie_online.announcements import NET, NOISE, PRIORS, Announcement
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import DecisionError, UsageError
 from sie_online.moments import moment
@@ -38,11 +38,18 @@ class ModelName(StrEnum):
 
     NET = NET
     PRIORS = PRIORS
+    NOISE = NOISE
 
 
-Which = Annotated[ModelName, typer.Option("--model", help="The importance net, or what all partitions have learned.")]
+Which = Annotated[
+    ModelName, typer.Option("--model", help="The importance net, what all partitions have learned, or the noise model.")
+]
 
-REPORTS = {ModelName.NET: ("candidate", "uniform"), ModelName.PRIORS: ("pooled", "published")}
+REPORTS = {
+    ModelName.NET: ("candidate", "uniform"),
+    ModelName.PRIORS: ("pooled", "published"),
+    ModelName.NOISE: ("candidate", "current"),
+}
 """Of a gate's report the figures of a version, and what they are held against."""
 
 Version = Annotated[

@@ -6,18 +6,23 @@ too, told apart by the verdict in their manifests alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from models.errors import ArtifactError, ManifestError
 from models.forward import NetWeights
 from models.manifest import TEXT_BYTES, Manifest
+from models.noise.artifact import noise_of
 from models.snapshot import Tensors, decode, net_of
 from models.ulid import is_ulid
-from sie_online.announcements import NET
+from sie_online.announcements import NET, NOISE
 from sie_online.errors import UnreachableError
 from streams.store import TEMPORARY, Part, Store
 
 TENSORS, MANIFEST = ".safetensors", ".json"
+
+_CANARIES: Mapping[str, Callable[[Tensors], object]] = {NET: net_of, NOISE: noise_of}
+"""What has the tensors of a model score their canary."""
 
 
 def folder(model: str) -> str:
@@ -59,6 +64,14 @@ def load(store: Store, manifest: Manifest) -> NetWeights:
             give the file.
     """
     return net_of(tensors(store, manifest))
+
+
+def verify(store: Store, manifest: Manifest) -> Tensors:
+    """``tensors``, and the canary where a model of this kind has one. Raises as ``load``. Blocks."""
+    found = tensors(store, manifest)
+    if manifest.model in _CANARIES:
+        _CANARIES[manifest.model](found)
+    return found
 
 
 def tensors(store: Store, manifest: Manifest) -> Tensors:

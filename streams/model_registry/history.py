@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.errors import ArtifactError, ManifestError
-from models.forward import NAMES, NetWeights
 from models.manifest import Manifest
 from sie_online.announcements import NET, Announcement, RegisteredModel
 from sie_online.contracts import BUILTIN_MODEL
@@ -21,6 +21,8 @@ from streams.model_registry.reader import RegistryReader
 from streams.store import Store
 
 CURRENT = "current"
+CANARY = "canary."
+"""Names of tensors that are no part of a model begin so."""
 LEAST_LETTERS = 4
 """A version may be named by so many of its first or last letters, if only one has them."""
 
@@ -115,9 +117,8 @@ def named(found: Iterable[VersionEntry], name: str) -> VersionEntry:
 
 def checked(store: Store, manifest: Manifest) -> str:
     """Whether the artifact is there and sound: ``sound``, or what is wrong with it."""
-    load = artifacts.load if manifest.model == NET else artifacts.tensors
     try:
-        load(store, manifest)
+        artifacts.verify(store, manifest)
     except (ArtifactError, FileNotFoundError, UnreachableError) as error:
         return str(error)
     return "sound"
@@ -154,17 +155,18 @@ def _beside(a: dict[str, float | None], b: dict[str, float | None]) -> dict[str,
 
 def _apart(store: Store, a: Manifest, b: Manifest) -> dict[str, Any]:
     try:
-        one, other = artifacts.load(store, a), artifacts.load(store, b)
+        one, other = artifacts.verify(store, a), artifacts.verify(store, b)
     except (ArtifactError, FileNotFoundError, UnreachableError) as error:
         return {"not_compared": str(error)}
-    return {name: _distance(one, other, which) for which, name in enumerate(NAMES)}
+    names = [name for name in one if name in other and not name.startswith(CANARY)]
+    return {name: _distance(one[name], other[name]) for name in names}
 
 
-def _distance(a: NetWeights, b: NetWeights, which: int) -> dict[str, Any]:
+def _distance(a: NDArray[Any], b: NDArray[Any]) -> dict[str, Any]:
     """Norm of the difference as a share of the first's norm; null where shapes differ."""
-    shapes = [list(a[which].shape), list(b[which].shape)]
+    shapes = [list(a.shape), list(b.shape)]
     if shapes[0] != shapes[1]:
         return {"shapes": shapes, "relative_distance": None}
-    norm = float(np.linalg.norm(a[which].astype(np.float64)))
-    moved = float(np.linalg.norm(a[which].astype(np.float64) - b[which]))
+    norm = float(np.linalg.norm(a.astype(np.float64)))
+    moved = float(np.linalg.norm(a.astype(np.float64) - b))
     return {"shapes": shapes, "relative_distance": moved / norm if norm else moved}

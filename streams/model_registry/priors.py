@@ -39,12 +39,8 @@ class Priors(Versions[Parts]):
         super().__init__(store, registered, metrics)
         self._settings = settings
 
-    def of_others(self, version: str, partition: int) -> Gains | None:
-        """What all partitions but ``partition`` have learned; None for the built-in version. Blocks.
-
-        Raises:
-            LookupError: as ``get``.
-        """
+    def for_partition(self, version: str, partition: int) -> Gains | None:
+        """What all partitions but ``partition`` have learned; None for the built-in version."""
         parts = self.get(version)
         if parts is None:
             return None

@@ -23,6 +23,7 @@ from sie_online.announcements import (
     manifest_key,
 )
 from sie_online.errors import UnreachableError, UsageError
+from sie_online.ingest.records import RecordBatch
 from sie_online.shard import Shard
 from streams.model_registry import artifacts
 from streams.model_registry.loaded import ArtifactOf
@@ -39,6 +40,9 @@ class Repeated:
     def __init__(self, registry: ModelRegistry, artifact_of: ArtifactOf) -> None:
         self._registry = registry
         self._artifact_of = artifact_of
+
+    def heard(self, batch: RecordBatch) -> None:
+        """Nothing is learnt from them here."""
 
     def settled(self, samples: pa.RecordBatch) -> None:
         """Nothing is learnt from them here."""

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from models.errors import ModelError
 from models.manifest import Manifest
@@ -14,6 +14,7 @@ from sie_online.announcements import RegisteredModel
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import CheckpointError, UnreachableError
 from sie_online.features import schema_hash
+from sie_online.shard.schedule import Artifact
 from streams.observe.metrics import Metrics
 from streams.store import Store
 
@@ -61,11 +62,19 @@ class Versions(ABC, Generic[Kind]):
     def _of(self, manifest: Manifest) -> Kind:
         """Load what ``manifest`` describes. Raises what ``_load`` catches."""
 
+    def for_partition(self, version: str, partition: int) -> Artifact | None:
+        """What ``version`` is to ``partition``: by default the same to all. Raises and blocks as ``get``."""
+        return cast(Artifact | None, self.get(version))
+
+    def _meaning(self) -> str:
+        """What must be equal in a manifest and in this code: of what the model takes in."""
+        return schema_hash()
+
     def _fit(self, version: str) -> Manifest:
-        """The manifest of ``version``, if it is of the features that this code computes."""
+        """The manifest of ``version``, if it is of the inputs that this code computes."""
         manifest = Manifest.from_json(self._registered.manifests[version])
-        if manifest.feature_schema_hash != schema_hash():
-            raise ValueError(f"version {version} was trained on other features than this code computes")
+        if manifest.feature_schema_hash != self._meaning():
+            raise ValueError(f"version {version} was trained on other inputs than this code computes")
         return manifest
 
     def _load(self, version: str) -> Kind:

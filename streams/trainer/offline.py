@@ -20,6 +20,7 @@ from models.errors import ModelError
 from models.samples import feature_schema_hash, from_table
 from models.ulid import ulid
 from sie_online.announcements import NET
+from sie_online.ingest.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import Shard
 from streams.model_registry.loaded import LoadedModels
@@ -30,6 +31,7 @@ from streams.trainer.attempt import attempt, current_of
 from streams.trainer.intake import WindowView
 from streams.trainer.metrics import TrainingOutcome
 from streams.trainer.offline_announcer import OfflineAnnouncer
+from streams.trainer.offline_noise import NoiseFitted, OfflineNoise
 from streams.trainer.offline_priors import OfflinePriors
 from streams.trainer.plan import fine_tune_of, gate_of, window_of
 from streams.trainer.settlement import given_up, settle, verdict_of
@@ -67,11 +69,12 @@ class OfflineTrainer:
     Args:
         settings: ``trainer`` and what of ``importance`` shapes weights.
         adopt_after: records of its own that a partition has still to process when a net is announced to it.
-        on_begin: told of a fine-tune that begins; on_end: told what became of it.
+        on_begin: told of a fine-tune that begins; on_end: told what became of it; the same of the noise model's fits.
 
     Attributes:
         fine_tuned: all fine-tunes so far.
         priors: what puts together what the shards learn.
+        noise: what fits the noise model.
     """
 
     def __init__(
@@ -82,6 +85,8 @@ class OfflineTrainer:
         adopt_after: int,
         on_begin: Callable[[FineTuned], None],
         on_end: Callable[[FineTuned], None],
+        on_noise_begin: Callable[[NoiseFitted], None] = lambda _: None,
+        on_noise_end: Callable[[NoiseFitted], None] = lambda _: None,
     ) -> None:
         self.fine_tuned: list[FineTuned] = []
         self._settings = settings
@@ -91,6 +96,15 @@ class OfflineTrainer:
         self._recorder = RegistryRecorder(store)
         self._loaded = LoadedModels(settings, store, self._recorder.registry, Metrics(settings))
         self.priors = OfflinePriors(settings, store, self._recorder, self._loaded)
+        self.noise = OfflineNoise(
+            settings,
+            store,
+            self._recorder,
+            self._loaded,
+            adopt_after=adopt_after,
+            on_begin=on_noise_begin,
+            on_end=on_noise_end,
+        )
         self._window = window_of(settings)
         self._schema_hash = ""
         self._fresh = 0
@@ -101,8 +115,13 @@ class OfflineTrainer:
         self._window.add(from_table(pa.Table.from_batches([samples])))
         self._fresh += len(samples)
 
+    def heard(self, batch: RecordBatch) -> None:
+        """Into the noise model's window."""
+        self.noise.heard(batch)
+
     def look(self, shards: Sequence[Shard]) -> None:
-        """Make priors and fine-tune if that is due, and tell the shards of what passes."""
+        """Fit the noise model, make priors and fine-tune if that is due, and tell the shards of what passes."""
+        self.noise.look(shards)
         self.priors.look(shards, self._window)
         trainer = self._settings.trainer
         if self._fresh < trainer.every_samples or len(self._window) < trainer.min_samples:

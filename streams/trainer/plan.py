@@ -1,8 +1,8 @@
-"""From the deployment's settings to what a fine-tune, the gate and the window are told. Needs no torch."""
+"""From the deployment's settings to what fits, gates and the window are told. Needs no torch."""
 
 from __future__ import annotations
 
-from models.settings import FineTune, Gate, NetSizes
+from models.settings import FineTune, Gate, NetSizes, NoiseFit, NoiseGate
 from models.window import Window
 from sie_online.settings import Settings
 
@@ -22,6 +22,16 @@ def gate_of(settings: Settings) -> Gate:
         weight_max=importance.weight_max,
         **settings.trainer.gate.model_dump(),
     )
+
+
+def noise_fit_of(settings: Settings) -> NoiseFit:
+    """How a fit of the noise model goes."""
+    return NoiseFit(**settings.trainer.noise.fit.model_dump())
+
+
+def noise_gate_of(settings: Settings) -> NoiseGate:
+    """What a noise model must show."""
+    return NoiseGate(**settings.trainer.noise.gate.model_dump())
 
 
 def window_of(settings: Settings) -> Window:

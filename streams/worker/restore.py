@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from sie_online.errors import CheckpointError, DecisionError
-from sie_online.importance.influence import NetArrays
 from sie_online.settings import Settings
 from sie_online.shard import Layout, Shard
+from sie_online.shard.schedule import Artifact, versions_named
 from streams.checkpoint import CheckpointStore, LoadedCheckpoint
 from streams.checkpoint.decisions import Overrides, check_restore, of_this_topic
 from streams.checkpoint.manifest import Position
@@ -40,6 +42,10 @@ class LogPlace:
     """Kafka's id of the topic."""
 
 
+VersionOf = Callable[[str, str, int], Artifact | None]
+"""A version of a model, as it is to a partition (``LoadedModels.version``)."""
+
+
 class Ownership:
     """Takes shards over for this process."""
 
@@ -48,11 +54,11 @@ class Ownership:
         settings: Settings,
         store: CheckpointStore,
         overrides: Overrides,
-        net_of: Callable[[str], NetArrays | None],
+        version_of: VersionOf,
     ) -> None:
         self._settings = settings
         self._store = store
-        self._net_of = net_of
+        self._version_of = version_of
         self._overrides = overrides
 
     @cached_property
@@ -103,9 +109,11 @@ class Ownership:
             shard = Shard(self._settings, partition, generation=epoch, offset=offset)
             saved = None
         else:
-            net = self._net(str(loaded.meta["model_version"]))
+            artifacts = self._in_force(loaded.meta, partition)
             try:
-                shard = Shard.restore(self._settings, partition, loaded.meta, loaded.pieces, generation=epoch, net=net)
+                shard = Shard.restore(
+                    self._settings, partition, loaded.meta, loaded.pieces, generation=epoch, artifacts=artifacts
+                )
             except CheckpointError as error:
                 raise DecisionError(
                     f"partition {partition}: the checkpoint at offset {loaded.next_offset} is whole, but this version"
@@ -133,12 +141,14 @@ class Ownership:
         )
         return loaded, offset
 
-    def _net(self, version: str) -> NetArrays | None:
-        """The net that was in force; without it the shard goes on, and adopts it late once it can be had."""
-        try:
-            return self._net_of(version)
-        except LookupError:
-            return None
+    def _in_force(self, meta: Mapping[str, Any], partition: int) -> dict[str, Artifact]:
+        """The versions in force, by model; without one the shard goes on, and adopts it late once it can be had."""
+        found: dict[str, Artifact] = {}
+        for model, version in versions_named(meta).items():
+            with suppress(LookupError):
+                if (artifact := self._version_of(model, version, partition)) is not None:
+                    found[model] = artifact
+        return found
 
 
 def _log_fields(lease: ShardLease) -> dict[str, int]:

@@ -172,7 +172,8 @@ def _any_moment(rng: np.random.Generator) -> Moment:
         probability=p,
         error=np.nan if label == UNKNOWN else label - p,
         feature_score=float(rng.choice([0.0, rng.exponential(), 1e3])),
-        noise_probability=float(rng.choice([0.0, 0.999, rng.uniform(0, 0.999)])),
+        noise_probability=(p := float(rng.choice([0.0, 0.999, rng.uniform(0, 0.999)]))),
+        noise_cautious=p * float(rng.random()),
         kept=kept,
         dense=rng.normal(0, 100.0, len(a_moment().dense)).astype(np.float32),
     )
@@ -209,7 +210,7 @@ def _rows_of_restored(importance: dict[str, Any]) -> pd.DataFrame:
     shard = _shard(settings)
     first = weights(run(shard, RECORDS[:half]))
     saved = shard.snapshot()
-    restored = Shard.restore(settings, 0, saved.meta, saved.changed, generation=0, net=NET)
+    restored = Shard.restore(settings, 0, saved.meta, saved.changed, generation=0, artifacts={"net": NET})
     return pd.concat([first.to_pandas(), weights(run(restored, RECORDS[half:])).to_pandas()], ignore_index=True)
 
 

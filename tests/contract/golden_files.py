@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from sie_online import contracts, statements
+from models.manifest import Manifest
+from sie_online import announcements, contracts, statements
 from sie_online.client.entities import parse_key
 from sie_online.ingest.decoder import Decoder
 from sie_online.ingest.events import DeadLetter, EventBatch, Reason
@@ -80,6 +81,21 @@ def _dead_letter(row: dict[str, Any]) -> dict[str, Any]:
     return {"key": _decoded(key), "value": _decoded(value), "headers": [[n, v.decode()] for n, v in headers]}
 
 
+def model_lines(name: str) -> bytes:
+    """Keys and values of the models topic, tab-separated, a line per record."""
+    return b"".join(row["key"].encode() + b"\t" + _model_record(row) + b"\n" for row in rows(name))
+
+
+def _model_record(row: dict[str, Any]) -> bytes:
+    kind, value = row["key"].split("/")[1], row["value"]
+    if kind == "current":
+        return b"%d" % value
+    if kind in ("announcement", "adopted"):
+        record = announcements.Announcement if kind == "announcement" else announcements.Adopted
+        return announcements.encode(msgspec.convert(value, record, str_keys=True, strict=False))
+    return Manifest.from_json(json.dumps(value)).to_json().encode()
+
+
 def event_lines(name: str) -> bytes:
     """Values as producers write them, a line per record."""
     return b"".join(msgspec.json.encode(row) + b"\n" for row in rows(name))
@@ -138,6 +154,7 @@ BUILDERS = {
     "samples-1.arrow": arrow_message,
     "entities-1.tsv": entity_lines,
     "dead-letters-1.jsonl": dead_letter_lines,
+    "models-1.tsv": model_lines,
     "events-1.jsonl": event_lines,
     "events-1.table.jsonl": event_table_lines,
 }

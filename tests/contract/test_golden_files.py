@@ -9,11 +9,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from models.manifest import Manifest
 from sie_online import contracts, statements
+from sie_online.announcements import Adoption
 from sie_online.client.entities import EntityTable, Name, parse_key, parse_statement
 from sie_online.client.rows import SAMPLES, Source, read_batch, weight_rows
 from sie_online.client.unreadable import Unreadable
 from streams.cli.views import DeadLettersView
+from streams.model_registry.registry import empty_registry, take_in
 from tests.contract import golden_files
 from tests.contract.golden_files import BUILDERS, DIRECTORY, build, rows
 
@@ -104,6 +107,24 @@ def test_golden_entities_make_a_table() -> None:
         ("category", "été"),
     }
     assert table[Name("user", "ann")].mean_weight == 1.5
+
+
+def test_golden_announcements_say_what_each_partition_adopts_and_where() -> None:
+    registry = empty_registry()
+    for line in (DIRECTORY / "models-1.tsv").read_bytes().splitlines():
+        key, _, value = line.partition(b"\t")
+        take_in(registry, key, value)
+    first, second = "01ARZ3NDEKTSV4RRFFQ69G5FAA", "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+    noise = registry["noise"]
+    assert list(noise.adoptions(0)) == [
+        Adoption(1, first, 100, "noise"),
+        Adoption(2, second, 200, "noise"),
+        Adoption(3, "builtin", 300, "noise"),
+    ]
+    assert [adoption.offset for adoption in noise.adoptions(1)] == [70, 90, 0]
+    assert {model: registered.newest for model, registered in registry.items()} == {"net": 1, "priors": 0, "noise": 3}
+    parents = [Manifest.from_json(noise.manifests[version]).parent for version in (first, second)]
+    assert parents == [None, first]
 
 
 def test_golden_events_decode_to_their_table() -> None:

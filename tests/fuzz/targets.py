@@ -17,6 +17,7 @@ from safetensors import numpy as safetensors_numpy
 
 from models.errors import ArtifactError, ManifestError, SampleError
 from models.manifest import Manifest
+from models.noise.artifact import encode_noise, noise_of
 from models.samples import from_table
 from models.snapshot import net_of, tensors_in
 from sie_online import contracts, statements
@@ -34,6 +35,7 @@ from streams.model_registry.registry import empty_registry, take_in
 from streams.observe.metrics import Metrics
 from tests.fuzz.mutate import BINARY, TEXT, Mutation, token
 from tests.support.events import EventRecord, batch, random_events, records
+from tests.support.noise_examples import random_canary, random_noise
 from tests.support.rows import sample_batch, weight_message, weight_row
 from tests.support.samples import made_manifest
 from tests.support.versions import made_version
@@ -239,12 +241,17 @@ def _artifacts() -> Seeds:
                 for name in Gains._fields))
         for rows in ([0, 3], [1, 2, 7])
     ]  # fmt: skip
-    return [made_version()[0], safetensors_numpy.save(tensors_of(dict(enumerate(gains))))]
+    noise = random_noise()
+    return [
+        made_version()[0],
+        safetensors_numpy.save(tensors_of(dict(enumerate(gains)))),
+        encode_noise(noise, random_canary(noise, rows=4)).data,
+    ]
 
 
 def _check_artifacts(inputs: Sequence[bytes]) -> None:
     for data in inputs:
-        for use in (net_of, lambda tensors: parts_of(tensors, TABLES)):
+        for use in (net_of, noise_of, lambda tensors: parts_of(tensors, TABLES)):
             with suppress(ArtifactError), np.errstate(all="ignore"):
                 tensors = tensors_in(data)
                 if all(np.isfinite(array).all() for array in tensors.values()):

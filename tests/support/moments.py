@@ -25,6 +25,7 @@ def a_moment(**known: Any) -> Moment:
         "error": np.nan,
         "feature_score": 0.2,
         "noise_probability": 0.05,
+        "noise_cautious": 0.04,
         "kept": np.zeros(1, KEPT)[0],
         "dense": np.zeros(N_DENSE, np.float32),
     }

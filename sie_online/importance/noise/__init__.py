@@ -1,9 +1,11 @@
-"""Factor `noise`: P(this event is noise), online, unsupervised, in one pass.
+"""Factor `noise`: P(this event is noise), online, in one pass.
 
-`detector` puts the causes together: ``account`` (no person), ``order`` (no customer's) and ``event`` (a slip), each a
-mixture over surprises that ``population`` standardises, and what people say outright (``explicit``). ``model`` is what
-an announced version looks like. Public: the factor
-``FACTOR``, and of the detector `assess` (at the event), `reassess` (at its revisions), `observe` and `NoiseConfig`.
+`detector` puts it together. The evidence (``evidence``): where an event stands in its account's walk (``walk``), and
+surprises at its ``habits``, ``funnel``, ``company``, ``pace``, ``reach`` and ``audience``. Its judgement: what is
+ordinary (``standard``), the model (``model``: what an announced version looks like; ``judge``: what it says), how
+common noise is (``share``), what people say outright (``explicit``, with quantiles of ``population``).
+Public: the factor ``FACTOR``, and of the detector `assess` (at the event), `reassess` (at its revisions), `start_from`
+(a model as it comes into force) and `NoiseConfig`.
 """
 
 from __future__ import annotations
@@ -11,30 +13,20 @@ from __future__ import annotations
 import math
 
 from sie_online.importance.factor import Factor, Learned, Moment, Need
-from sie_online.importance.noise.detector import (
-    CATEGORY_FIELDS,
-    INTEREST_FIELDS,
-    ITEM_FIELDS,
-    KEPT_FIELDS,
-    PAIR_FIELDS,
-    POPULATION_FIELDS,
-    USER_FIELDS,
-    NoiseConfig,
-    assess,
-    observe,
-    reassess,
-)
+from sie_online.importance.noise.detector import KEPT_FIELDS, Verdict, assess, fields_of, reassess
+from sie_online.importance.noise.population import NoiseConfig
+from sie_online.importance.noise.standard import start_from
 from sie_online.jit import kernel
 from sie_online.masks import mask_of
 from sie_online.settings import Settings
 
-__all__ = ["FACTOR", "NoiseConfig", "assess", "observe", "reassess"]
+__all__ = ["FACTOR", "NoiseConfig", "Verdict", "assess", "reassess", "start_from"]
 
 
 @kernel
 def log_weight(cfg: NoiseConfig, learned: Learned, moment: Moment) -> float:
-    """The factor of one statement: noise is not worth learning from."""
-    return math.log1p(-moment.noise_probability)
+    """The factor of one statement: noise is not worth learning from, as far as that is sure."""
+    return math.log1p(-moment.noise_cautious)
 
 
 def _settings_of(settings: Settings) -> NoiseConfig:
@@ -50,13 +42,6 @@ FACTOR = Factor(
     _settings_of,
     Need.EVENT | Need.LABEL | Need.REVISION,
     bounds=lambda cfg: (math.log1p(-cfg.max_probability), 0.0),
-    fields={
-        "population": POPULATION_FIELDS,
-        "user": USER_FIELDS,
-        "item": ITEM_FIELDS,
-        "category": CATEGORY_FIELDS,
-        "pair": PAIR_FIELDS,
-        "interest": INTEREST_FIELDS,
-    },
+    fields={record: fields_of(record) for record in ("population", "user", "item", "pair", "interest")},
     kept=KEPT_FIELDS,
 )

@@ -1,279 +1,106 @@
-"""Factor ``noise``: P(this event is noise), online, unsupervised, in one pass.
+"""Factor ``noise``: P(this event is noise), online, in one pass.
 
-Three latent causes, each a two-component mixture over a sum of robustly standardised *prequential surprises* (an
-event is judged by what was known before it), each with a noise share that the stream itself teaches (online EM):
+The event's evidence is standardised by what is ordinary for its like, the noise model gives its opinion, and
+the opinions of its account's and its item's other events are mixed in: a log likelihood ratio. What people say
+outright adds log odds, and the share of noise that the stream itself teaches makes a probability of it.
 
-- the *account* is no person (`noise_account`), for every event of it;
-- the *order* is no customer's (`noise_order`), for conversions, and for what an account with such orders does later;
-- the *event* alone is a slip (`noise_event`), for samples.
+Besides P there is a cautious P, the lower end of its interval: the log ratio less half of what the two parts of the
+model disagree by, and less still while the account is young. The weight goes by the cautious one.
 
-They exclude one another as causes, so P(noise) = 1 - Π(1 - P_cause), and the factor log(1 - P) is a sum over causes.
-Explicit signals (`noise_explicit`) add log odds. All-zero records mean "never seen"; only ``key`` and ``last_ms`` of
-the base fields are read. State per entity is O(1); the population's tables lie in the shard's one ``population``.
+All-zero records mean "never seen"; only ``key`` and ``last_ms`` of the base fields are read.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
-from sie_online.importance.noise.account import (
-    ACCOUNT_ROLE,
-    ACCOUNT_SUM,
-    HOUR_MS,
-    MEAN_EVENTS,
-    N_TRAITS,
-    STRANGE_CATEGORY,
-    account_probability,
-    gap_seconds,
-    observe_account,
-    recent_events,
-    trait_values,
-)
-from sie_online.importance.noise.event import (
-    EVENT_ROLE,
-    EVENT_SUM,
-    HASTE_ROW,
-    ON_THE_WAY,
-    STRANGENESS_ROW,
-    event_log_ratio,
-    haste,
-    summed_event,
-)
-from sie_online.importance.noise.explicit import (
-    dwell_log_ratio,
-    item_explicit,
-    observe_explicit,
-)
-from sie_online.importance.noise.order import (
-    N_ORDER_SURPRISES,
-    observe_order,
-    order_probability,
-    order_surprises,
-)
-from sie_online.importance.noise.population import (
-    NoiseConfig,
-    learn_share,
-    posterior,
-    track,
-    trust,
-)
+from sie_online.importance.noise import evidence, explicit, judge, share, standard
+from sie_online.importance.noise.evidence import gather
+from sie_online.importance.noise.explicit import dwell_log_ratio, item_explicit, observe_explicit, user_explicit
+from sie_online.importance.noise.judge import mixed, note_opinion, opinion
+from sie_online.importance.noise.population import NoiseConfig
+from sie_online.importance.noise.share import learn_share, posterior, share_of
+from sie_online.importance.noise.standard import follow, mass_of, standardise_evidence, stratum_of
+from sie_online.importance.noise.walk import CONVERSION, SAMPLE
 from sie_online.jit import kernel
-from sie_online.masks import has
 
-__all__ = [
-    "CATEGORY_FIELDS",
-    "INTEREST_FIELDS",
-    "ITEM_FIELDS",
-    "KEPT_FIELDS",
-    "PAIR_FIELDS",
-    "POPULATION_FIELDS",
-    "USER_FIELDS",
-    "NoiseConfig",
-    "assess",
-    "observe",
-    "reassess",
-]
+YOUTH_DOUBT = 1.0  # log odds that are doubtful at an account's first event; less by the root of their number
 
-N_ROLES = 3
-MIN_MASS = 1e-3  # an event of a condemned account hardly counts as ordinary
-N_ROWS = 25  # surprises and sums in the population's tables
-AUDIENCE_EVENTS = 64.0  # an item's audience forgets beyond this many events
-ORDER_PRIOR = 0.5  # innocent orders presumed of every account
-HOURS_KEPT = 65_536.0  # the population's hours are halved at twice this many events
-
-USER_FIELDS: list[tuple[Any, ...]] = [
-    ("z_mean", "f4", (N_TRAITS,)),  # running means of the traits of `noise_account`
-    ("z_n", "f4"),  # events
-    ("z_gap", "f4"),  # mean log(1 + seconds) between events
-    ("z_gaps", "f4"),  # gaps in that mean
-    ("z_rate", "f4"),  # events, decayed over a day, as of last_ms
-    ("z_views", "f4"),  # impressions, views and clicks
-    ("z_buys", "f4"),
-    ("z_orders", "f4"),  # sum of P(noise) over purchases
-    ("z_last_order", "f4"),  # P(noise) of the last purchase
-    ("z_alpha", "f4"),  # Beta counts of explicit signals: noise ...
-    ("z_beta", "f4"),  # ... and its contrary
-    ("z_category", "u8"),  # category of the last event
-]
-ITEM_FIELDS: list[tuple[Any, ...]] = [
-    ("z_n", "f8"),
-    ("z_views", "f8"),
-    ("z_buys", "f8"),
-    ("z_new", "f4"),  # mean newness 1 / (1 + events so far) of the accounts behind its events
-    ("z_new_buyers", "f4"),  # the same over its purchases
-    ("z_alpha", "f4"),
-    ("z_beta", "f4"),
-]
-CATEGORY_FIELDS: list[tuple[Any, ...]] = [("z_n", "f8")]
-PAIR_FIELDS: list[tuple[Any, ...]] = [("z_n", "f4")]
-INTEREST_FIELDS: list[tuple[Any, ...]] = [("z_n", "f4")]
-POPULATION_FIELDS: list[tuple[Any, ...]] = [
-    ("z_n", "f8"),
-    ("z_views", "f8"),
-    ("z_buys", "f8"),
-    ("z_alpha", "f8"),
-    ("z_beta", "f8"),
-    ("z_hours", "f8", (24,)),
-    ("z_hours_n", "f8"),
-    ("z_traits", "f8", (N_TRAITS,)),  # scratch of one event: kernels cannot allocate
-    ("z_surprises", "f8", (N_ORDER_SURPRISES,)),
-    ("z_mid", "f8", (N_ROWS,)),  # medians
-    ("z_low", "f8", (N_ROWS,)),  # lower quartiles
-    ("z_seen", "f8", (N_ROWS,)),  # observations in both
-    ("z_share", "f8", (N_ROLES,)),  # noise share per cause
-    ("z_share_n", "f8", (N_ROLES,)),
-]
-
+PARTS = (evidence, explicit, judge, share, standard)
 KEPT_FIELDS: list[tuple[Any, ...]] = [
-    ("surprise", "f8"),  # a view's summed surprise ...
-    ("log_odds", "f8"),  # ... and log odds that it brings along
+    ("logit", "f4"),  # the event's own ...
+    ("split", "f4"),  # ... what is doubtful about it ...
+    ("log_odds", "f4"),  # ... and what it says outright
 ]
+USER_ORDER_FIELDS: list[tuple[Any, ...]] = [("z_order", "f8"), ("z_order_cautious", "f8")]  # P of the last conversion
 
 
-@kernel
-def combined(cfg: NoiseConfig, first: float, second: float, third: float) -> float:
-    """P(at least one cause), below the cap."""
-    return min(max(1.0 - (1.0 - first) * (1.0 - second) * (1.0 - third), 0.0), cfg.max_probability)
+class Verdict(NamedTuple):
+    """P(noise), and the lower end of its interval."""
+
+    probability: float
+    cautious: float
 
 
-@kernel
-def order_guilt(user: Any) -> float:
-    """P(two of the account's orders, drawn at random, are both noise), an innocent half order presumed."""
-    guilt = user.z_orders / (user.z_buys + ORDER_PRIOR)
-    return float(guilt * guilt)
-
-
-@kernel
-def slip_probability(cfg: NoiseConfig, item: Any, population: Any, kept: Any) -> float:
-    """P(the view itself is a slip), with the item's explicit signals as they stand now."""
-    odds = event_log_ratio(population, kept.surprise) + kept.log_odds + item_explicit(item, population)
-    return posterior(cfg, population, EVENT_ROLE, odds)
+def fields_of(record: str) -> list[tuple[Any, ...]]:
+    """State that the factor adds to the records of ``record`` (``user``, ``item``, ...)."""
+    name = f"{record.upper()}_FIELDS"
+    own = [field for part in PARTS for field in getattr(part, name, [])]
+    return [*evidence.fields_of(record), *own, *(USER_ORDER_FIELDS if record == "user" else [])]
 
 
 @kernel
 def assess(
-    cfg: NoiseConfig,
-    user: Any,
-    item: Any,
-    category: Any,
-    pair: Any,
-    interest: Any,
-    population: Any,
-    event: Any,
-    kept: Any,
-) -> float:
-    """P(noise) of an event from what was known before it.
+    cfg: NoiseConfig, model: Any, user: Any, item: Any, pair: Any, interest: Any, population: Any, event: Any, kept: Any
+) -> Verdict:
+    """P(noise) of an event by what was known before it; then the event is counted. Once per event.
 
-    Call before `observe` and before ``last_ms`` moves. What `reassess` will need of a view is left in ``kept``
-    (`KEPT_FIELDS`). Finite for every input, in [0, ``cfg.max_probability``].
+    Call before ``last_ms`` moves. What `reassess` will need is left in ``kept`` (`KEPT_FIELDS`).
+    Finite for every input, in [0, ``cfg.max_probability``].
     """
-    kept.surprise = ON_THE_WAY
-    kept.log_odds = 0.0
-    if has(cfg.conversions, event.etype):
-        surprises = population.z_surprises
-        order_surprises(cfg, user, item, pair, population, event, surprises)
-        return combined(cfg, 0.0, order_probability(cfg, population, surprises), 0.0)
-    account = account_probability(cfg, user, population)
-    if not has(cfg.samples, event.etype):
-        return combined(cfg, account, order_guilt(user), 0.0)
-    traits = population.z_traits
-    trait_values(user, item, category, pair, interest, population, event, traits)
-    kept.surprise = summed_event(user, population, event, traits)
-    kept.log_odds = dwell_log_ratio(population, event)
-    return combined(cfg, account, order_guilt(user), slip_probability(cfg, item, population, kept))
+    step = gather(cfg, user, item, pair, interest, population, event, population.z_evidence)
+    events, head = step.n + 1.0, step.head
+    stratum = stratum_of(head, events)
+    standardise_evidence(population, stratum, population.z_evidence)
+    own = opinion(model, population, head, events)
+    note_opinion(user, item, own.logit)
+    kept.logit, kept.split = own.logit, own.split
+    kept.log_odds = dwell_log_ratio(population, event) if head == SAMPLE else 0.0
+    verdict = _verdict(cfg, model, user, item, population, head, kept)
+    follow(population, stratum, mass_of(user, head) * (1.0 - verdict.probability), population.z_evidence)
+    log_ratio = mixed(model, head, user, item, own.logit)
+    learn_share(cfg, population, model, head, step.n, log_ratio - _doubt(user, own.split))
+    if head == CONVERSION:
+        user.z_order, user.z_order_cautious = verdict.probability, verdict.cautious
+    observe_explicit(cfg, user, item, population, event)
+    return verdict
 
 
 @kernel
-def reassess(cfg: NoiseConfig, user: Any, item: Any, population: Any, kept: Any, label: int) -> float:
+def _doubt(user: Any, split: float) -> float:
+    """What of a log ratio is doubtful."""
+    return split + YOUTH_DOUBT / math.sqrt(max(float(user.z_n), 1.0))
+
+
+@kernel
+def _verdict(cfg: NoiseConfig, model: Any, user: Any, item: Any, population: Any, head: int, kept: Any) -> Verdict:
+    """P(noise) with what is known of user and item now."""
+    odds = mixed(model, head, user, item, float(kept.logit)) + kept.log_odds + user_explicit(user, population)
+    if head == SAMPLE:
+        odds += item_explicit(item, population)
+    common = share_of(population, model, head)
+    cautious = posterior(cfg, common, odds - _doubt(user, float(kept.split)))
+    return Verdict(posterior(cfg, common, odds), cautious)
+
+
+@kernel
+def reassess(cfg: NoiseConfig, model: Any, user: Any, item: Any, population: Any, kept: Any, label: int) -> Verdict:
     """P(noise) of an earlier view with what is known now.
 
-    ``label`` 1: the pair has just converted (call after the conversion was observed): the view is as good as that
-    order. ``label`` 0: the window has closed; view and account are judged again.
+    ``label`` 1: the pair has just converted (call after the conversion was assessed): the view is as good as that
+    order. ``label`` 0: the window has closed; the view is judged again, by what its user and item did since.
     """
     if label == 1:
-        return combined(cfg, 0.0, user.z_last_order, 0.0)
-    account = account_probability(cfg, user, population)
-    return combined(cfg, account, order_guilt(user), slip_probability(cfg, item, population, kept))
-
-
-@kernel
-def observe(
-    cfg: NoiseConfig,
-    user: Any,
-    item: Any,
-    category: Any,
-    pair: Any,
-    interest: Any,
-    population: Any,
-    event: Any,
-    p_noise: float,
-) -> None:
-    """Count the event, after `assess` and before ``last_ms`` moves. ``p_noise`` is what `assess` returned."""
-    traits = population.z_traits
-    trait_values(user, item, category, pair, interest, population, event, traits)
-    account = account_probability(cfg, user, population)
-    learn_share(cfg, population, ACCOUNT_ROLE, account, trust(population, ACCOUNT_SUM))
-    surprises = population.z_surprises
-    order_surprises(cfg, user, item, pair, population, event, surprises)
-    observe_order(cfg, population, event, surprises, max(1.0 - account, MIN_MASS))
-    if has(cfg.conversions, event.etype):
-        _count_order(user, item, population, p_noise)
-    elif has(cfg.samples, event.etype):
-        _observe_view(cfg, user, item, population, event, traits, max(1.0 - account, MIN_MASS))
-    observe_account(cfg, user, population, event, traits)
-    observe_explicit(cfg, user, item, population, event)
-    _count(user, item, category, pair, interest, population, event)
-
-
-@kernel
-def _count_order(user: Any, item: Any, population: Any, p_noise: float) -> None:
-    user.z_orders += p_noise
-    user.z_last_order = p_noise
-    user.z_buys += 1.0
-    item.z_buys += 1.0
-    item.z_new_buyers += (1.0 / (1.0 + user.z_n) - item.z_new_buyers) / min(item.z_buys, AUDIENCE_EVENTS)
-    population.z_buys += 1.0
-
-
-@kernel
-def _observe_view(
-    cfg: NoiseConfig, user: Any, item: Any, population: Any, event: Any, traits: Any, mass: float
-) -> None:
-    total = summed_event(user, population, event, traits)
-    odds = event_log_ratio(population, total) + dwell_log_ratio(population, event)
-    learn_share(
-        cfg, population, EVENT_ROLE, posterior(cfg, population, EVENT_ROLE, odds), mass * trust(population, EVENT_SUM)
-    )
-    if total > ON_THE_WAY and mass > 0.0:
-        delay = haste(user, event)
-        if delay == delay:
-            track(population, HASTE_ROW, delay, mass, cfg.memory)
-        track(population, STRANGENESS_ROW, traits[STRANGE_CATEGORY], mass, cfg.memory)
-        track(population, EVENT_SUM, total, mass, cfg.memory)
-    user.z_views += 1.0
-    item.z_views += 1.0
-    population.z_views += 1.0
-
-
-@kernel
-def _count(user: Any, item: Any, category: Any, pair: Any, interest: Any, population: Any, event: Any) -> None:
-    gap = math.log1p(gap_seconds(user, event))
-    if gap == gap:
-        user.z_gaps += 1.0
-        user.z_gap += (gap - user.z_gap) / min(user.z_gaps, MEAN_EVENTS)
-    user.z_rate = 1.0 + recent_events(user, event.time_ms)
-    user.z_n += 1.0
-    user.z_category = event.category_key
-    item.z_n += 1.0
-    item.z_new += (1.0 / user.z_n - item.z_new) / min(item.z_n, AUDIENCE_EVENTS)
-    category.z_n += 1.0
-    pair.z_n += 1.0
-    interest.z_n += 1.0
-    population.z_n += 1.0
-    population.z_hours[(event.time_ms // HOUR_MS) % 24] += 1.0
-    population.z_hours_n += 1.0
-    if population.z_hours_n >= 2.0 * HOURS_KEPT:
-        population.z_hours_n *= 0.5
-        for hour in range(24):
-            population.z_hours[hour] *= 0.5
+        return Verdict(user.z_order, user.z_order_cautious)
+    return _verdict(cfg, model, user, item, population, SAMPLE, kept)

@@ -1,8 +1,7 @@
-"""What is ordinary: running quantiles of every surprise over the population, and the two-component mixture.
+"""Running quantiles over the population, of what people say outright, and the factor's settings.
 
-Both are robust to a polluted population by construction. A surprise's centre is its median and its scale the
-distance from there down to the lower quartile, so that noise (which by the sign convention lies above) moves neither
-much; the mixture's noise share is estimated from the stream itself, so that a clean log ends near zero.
+A quantity's centre is its median and its scale the distance from there down to the lower quartile: robust to whatever
+lies above.
 """
 
 from __future__ import annotations
@@ -14,27 +13,16 @@ from sie_online.jit import kernel
 from sie_online.masks import CONVERSIONS, SAMPLES
 
 LOWER_QUARTILE_Z = 0.6745  # distance from median to lower quartile of a standard normal
-HALF_TRUST = 20.0  # sums observed at which their quantiles are half believed
-FIRST_SHARE_EVENTS = 20.0  # pseudo-events behind the initial share
 CATCH_UP_POWER = 0.6  # Robbins-Monro steps n^-0.6: faster than 1/n while the start is forgotten
 STEP_GAIN = 3.0  # in units of the scale; a median needs about 1/density = 2.5 scales
 FIRST_SPREAD = 0.3  # of a surprise seen once
 MIN_SPREAD = 0.02  # keeps a constant surprise's steps finite
 Z_LOW = -3.0  # a very ordinary trait must not buy off several strange ones
-MIN_SHARE = 0.005  # rarer causes still rank events, and a share of zero could never rise again
-MAX_SHARE = 0.5  # noise is the rarer kind, or the two components change places
-T_HIGH = 20.0  # a sum of surprises: beyond, every probability is at its cap
 
 
 class NoiseConfig(NamedTuple):
     """Settings of the factor; the defaults suit streams of 10^4 to 10^9 events a shard."""
 
-    initial_share: float = 0.05
-    """Share of noise assumed before any evidence."""
-    separation: float = 3.0
-    """Distance of the noise component from the ordinary one, in robust standard deviations of the summed surprise."""
-    shrinkage: float = 10.0
-    """Events of an account at which its own mean and the population's weigh the same."""
     memory: float = 5_000.0
     """Events (of a kind) over which noise shares and quantiles are averaged once warm."""
     max_probability: float = 0.999
@@ -82,52 +70,3 @@ def standardise(population: Any, k: int, x: float, floor: float, high: float) ->
         return 0.0
     scale = max((population.z_mid[k] - population.z_low[k]) / LOWER_QUARTILE_Z, floor)
     return float(min(max((x - population.z_mid[k]) / scale, Z_LOW), high))
-
-
-@kernel
-def trust(population: Any, k: int) -> float:
-    """How far the quantiles of row ``k`` are to be believed, in [0, 1)."""
-    return float(population.z_seen[k] / (population.z_seen[k] + HALF_TRUST))
-
-
-@kernel
-def standardise_sum(population: Any, k: int, total: float, floor: float) -> float:
-    """Robust z of a sum of surprises, drawn to 0 while few sums were observed."""
-    return trust(population, k) * standardise(population, k, total, floor, T_HIGH)
-
-
-@kernel
-def share(cfg: NoiseConfig, population: Any, role: int) -> float:
-    """Estimated share of noise in a role (account, order, event)."""
-    if population.z_share_n[role] == 0.0:
-        return float(cfg.initial_share)
-    return float(population.z_share[role])
-
-
-@kernel
-def posterior(cfg: NoiseConfig, population: Any, role: int, log_ratio: float) -> float:
-    """P(noise) from a log likelihood ratio and the role's current share."""
-    prior = share(cfg, population, role)
-    return 1.0 / (1.0 + (1.0 - prior) / prior * math.exp(min(max(-log_ratio, -60.0), 60.0)))
-
-
-@kernel
-def log_ratio(t: float, separation: float) -> float:
-    """log N(t; d, 1) / N(t; 0, 1) = d·t - d²/2: monotone, and of mean 1 over ordinary t once exponentiated.
-
-    So where everything is ordinary the maximum-likelihood share is zero.
-    """
-    return separation * t - 0.5 * separation * separation
-
-
-@kernel
-def learn_share(cfg: NoiseConfig, population: Any, role: int, probability: float, mass: float) -> None:
-    """One step of online EM (Cappé & Moulines 2009) on the noise share."""
-    if population.z_share_n[role] == 0.0:
-        population.z_share[role] = cfg.initial_share
-        population.z_share_n[role] = FIRST_SHARE_EVENTS
-    n = population.z_share_n[role] + mass
-    rate = mass * max(1.0 / cfg.memory, n**-CATCH_UP_POWER)
-    moved = population.z_share[role] + rate * (probability - population.z_share[role])
-    population.z_share_n[role] = n
-    population.z_share[role] = min(max(moved, MIN_SHARE), MAX_SHARE)

@@ -20,6 +20,7 @@ from sie_online.evaluation import run as evaluation
 from sie_online.evaluation.report import EvaluationReport
 from sie_online.evaluation.run import evaluate
 from sie_online.ingest.partitioner import partition_of
+from sie_online.ingest.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import Shard
 from sie_online.simulator import Scenario, Simulation, simulate
@@ -126,6 +127,9 @@ class Onlooker:
     def __init__(self) -> None:
         self.processed: list[int] = []
         self.samples: list[tuple[int, int]] = []
+
+    def heard(self, batch: RecordBatch) -> None:
+        """Nothing is learnt from them here."""
 
     def settled(self, samples: pa.RecordBatch) -> None:
         self.samples += zip(samples["partition"].to_pylist(), samples["offset"].to_pylist(), strict=True)

@@ -128,8 +128,8 @@ def test_cuts_and_restores_change_no_row(
         if saved.draw(st.booleans()):
             snapshot = shard.snapshot()
             meta = json.loads(json.dumps(snapshot.meta))
-            in_force = net if meta["model_version"] == "A" else None
-            shard = Shard.restore(SETTINGS, 0, meta, snapshot.changed, generation=0, net=in_force)
+            in_force = {NET: net} if meta["model_version"] == "A" else {}
+            shard = Shard.restore(SETTINGS, 0, meta, snapshot.changed, generation=0, artifacts=in_force)
             for adoption, its_net in ((Adoption(1, "A", AT), net), (Adoption(2, "builtin", BACK_AT), None)):
                 assert adoption.n <= shard.announced(NET) or shard.schedule(adoption, its_net)
     outputs += run(shard, rows[at:])

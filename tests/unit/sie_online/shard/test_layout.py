@@ -10,7 +10,7 @@ import pytest
 
 from sie_online import jit
 from sie_online.importance import weight
-from sie_online.importance.noise import order as noise_order
+from sie_online.importance.noise import share as noise_share
 from sie_online.shard import Layout, Shard, layout
 from sie_online.shard.layout import layout_of
 from sie_online.shard.state import State, new_state
@@ -75,7 +75,7 @@ def test_tables_may_grow_and_nothing_else_may_change_its_size() -> None:
     assert Layout.of(small_settings(dedupe={"events": 32})).unreadable(OURS) == ["dedupe (64 then, 32 now)"]
 
 
-@pytest.mark.parametrize(("module", "constant"), [(weight, "PRIOR"), (noise_order, "TAIL")])
+@pytest.mark.parametrize(("module", "constant"), [(weight, "PRIOR"), (noise_share, "STRONG")])
 def test_hyper_parameters_that_no_setting_changes_are_part_of_it(
     module: Any, constant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

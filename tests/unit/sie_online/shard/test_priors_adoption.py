@@ -92,9 +92,8 @@ def test_cuts_and_restores_change_no_row(
         if saved.draw(st.booleans()):
             snapshot = shard.snapshot()
             meta = json.loads(json.dumps(snapshot.meta))
-            net = plan[3][1] if meta["model_version"] == "N" else None
-            assert net is None or isinstance(net, NetArrays)
-            shard = Shard.restore(SETTINGS, 0, meta, snapshot.changed, generation=0, net=net)
+            artifacts = {NET: plan[3][1]} if meta["model_version"] == "N" else {}
+            shard = Shard.restore(SETTINGS, 0, meta, snapshot.changed, generation=0, artifacts=artifacts)  # type: ignore[arg-type]
             for adoption, artifact in plan:
                 assert adoption.n <= shard.announced(adoption.model) or shard.schedule(adoption, artifact)
     outputs += run(shard, rows[at:])

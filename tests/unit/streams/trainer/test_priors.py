@@ -12,7 +12,7 @@ import pytest
 from models.errors import ArtifactError
 from models.manifest import Manifest
 from models.samples import SampleColumns, chronological, from_table, joined
-from sie_online.announcements import NET, PRIORS, Adoption, RegisteredModel, manifest_key
+from sie_online.announcements import MODELS, PRIORS, Adoption, RegisteredModel, manifest_key
 from sie_online.recommender.pooling import Gain, Gains, total
 from sie_online.settings import Settings
 from sie_online.settings.training import PriorsPooling
@@ -86,7 +86,7 @@ def test_tensors_that_do_not_fit_are_refused(told: Told, name: str, spoilt: obje
 
 
 def test_a_partition_is_given_what_the_others_have_learned(told: Told, tmp_path: Path) -> None:
-    (data, manifest), store, registry = made(told), LocalStore(tmp_path), {m: RegisteredModel(m) for m in (NET, PRIORS)}
+    (data, manifest), store, registry = made(told), LocalStore(tmp_path), {m: RegisteredModel(m) for m in MODELS}
     artifacts.keep(store, data, manifest)
     assert (artifacts.stored(store, PRIORS), artifacts.stored(store)) == ([manifest.version], [])
     registry[PRIORS].apply(manifest_key(PRIORS, manifest.version), manifest.to_json().encode())
@@ -102,7 +102,7 @@ def test_a_partition_is_given_what_the_others_have_learned(told: Told, tmp_path:
 
 
 def test_a_damaged_artifact_is_not_had(told: Told, tmp_path: Path) -> None:
-    (data, manifest), store, registry = made(told), LocalStore(tmp_path), {m: RegisteredModel(m) for m in (NET, PRIORS)}
+    (data, manifest), store, registry = made(told), LocalStore(tmp_path), {m: RegisteredModel(m) for m in MODELS}
     artifacts.keep(store, data[:-1] + b"?", manifest)
     registry[PRIORS].apply(manifest_key(PRIORS, manifest.version), manifest.to_json().encode())
     with pytest.raises(LookupError):

@@ -25,7 +25,7 @@ def test_a_whole_checkpoint_that_cannot_be_put_up_is_for_a_person(
     shard = Shard(made, 0)
     store.write(0, store.claim(0, 1), shard.snapshot())
     shard.close()
-    ownership = Ownership(made, store, Overrides(), lambda _: None)
+    ownership = Ownership(made, store, Overrides(), lambda *_: None)
     place = LogPlace(0, 0, None, 1)
     ownership.take(0, 1, place).shard.close()
 

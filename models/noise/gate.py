@@ -1,0 +1,104 @@
+"""The noise model's gate: no candidate is announced without evidence that it helps against noise nobody described.
+
+It is judged on mixtures of families of behaviour that it was not fitted on: by the worst of them and the median, not
+by the mean; by what it makes of innocent oddities and of the window as it is; and by what its weights gain there.
+What is in force is held to the same: its own figures without a ``current`` must pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+from models.gate import CANDIDATE, CURRENT
+from models.manifest import Verdict
+from models.settings import NoiseGate
+
+
+@dataclass(frozen=True)
+class NoiseFigures:
+    """What one model showed on held-out mixtures."""
+
+    auc: Mapping[str, float]
+    """Of detection, by family that was held out."""
+    innocent: float
+    """Mean P(noise) of events of innocent behaviours."""
+    clean: float
+    """Mean P(noise) of the window without anything mixed in."""
+    gain: float
+    """What its weights gain a learner over weights all equal; in any unit, above 0 where they help."""
+
+    @property
+    def worst(self) -> tuple[str, float]:
+        """The family that is detected worst, and its AUC."""
+        return min(self.auc.items(), key=lambda each: (each[1], each[0]))
+
+    @property
+    def median(self) -> float:
+        """AUC of the median family."""
+        return median(self.auc.values())
+
+    def figures(self) -> dict[str, float | None]:
+        """By name; what is not finite as None."""
+        known = {"worst_auc": self.worst[1], "median_auc": self.median} if self.auc else {}
+        known |= {"innocent": self.innocent, "clean": self.clean, "gain": self.gain}
+        known |= {f"auc.{family}": value for family, value in sorted(self.auc.items())}
+        return {name: value if math.isfinite(value) else None for name, value in known.items()}
+
+
+def judge(candidate: NoiseFigures, current: NoiseFigures | None, settings: NoiseGate) -> Verdict:
+    """Whether ``candidate`` may take the place of ``current`` (None: nothing to compare with), on the same mixtures."""
+    report = {CANDIDATE: candidate.figures()} | ({} if current is None else {CURRENT: current.figures()})
+    reasons = tuple(_unknown(candidate)) or (
+        *_floors(candidate, settings),
+        *(() if current is None else _behind(candidate, current, settings)),
+        *_caps(candidate, settings),
+        *_gain(candidate, settings),
+    )
+    return Verdict(not reasons, reasons, report)
+
+
+def _unknown(candidate: NoiseFigures) -> Iterator[str]:
+    if not candidate.auc:
+        yield "no family was held out: how it does on noise that it was not fitted on is not known"
+    missing = [name for name, value in candidate.figures().items() if value is None]
+    if missing:
+        yield f"no finite figure for {', '.join(missing)}"
+
+
+def _floors(candidate: NoiseFigures, settings: NoiseGate) -> Iterator[str]:
+    family, worst = candidate.worst
+    if worst < settings.worst_auc:
+        yield f"AUC {worst:.4f} of the worst held-out family, {family}, is below {settings.worst_auc:g}"
+    if candidate.median < settings.median_auc:
+        yield f"AUC {candidate.median:.4f} of the median held-out family is below {settings.median_auc:g}"
+
+
+def _behind(candidate: NoiseFigures, current: NoiseFigures, settings: NoiseGate) -> Iterator[str]:
+    if not current.auc:
+        return
+    (family, worst), (theirs, least) = candidate.worst, current.worst
+    if worst < least - settings.auc_slack:
+        yield (
+            f"AUC {worst:.4f} of the worst held-out family, {family}, is below the {least:.4f} that the model in force "
+            f"has on its worst, {theirs}"
+        )
+    if candidate.median < current.median - settings.auc_slack:
+        yield (
+            f"AUC {candidate.median:.4f} of the median held-out family is below the {current.median:.4f} of the model "
+            "in force"
+        )
+
+
+def _caps(candidate: NoiseFigures, settings: NoiseGate) -> Iterator[str]:
+    if candidate.innocent > settings.innocent_cap:
+        yield f"mean P(noise) {candidate.innocent:.4f} of innocent behaviours is above {settings.innocent_cap:g}"
+    if candidate.clean > settings.clean_cap:
+        yield f"mean P(noise) {candidate.clean:.4f} of the window as it is is above {settings.clean_cap:g}"
+
+
+def _gain(candidate: NoiseFigures, settings: NoiseGate) -> Iterator[str]:
+    if not candidate.gain > settings.least_gain:
+        yield f"no gain: {candidate.gain:+.5f} on held-out mixtures is not above {settings.least_gain:g}"
