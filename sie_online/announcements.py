@@ -166,6 +166,10 @@ class RegisteredModel:
                 offset = late.offset if late else announcement.offset(partition)
                 yield Adoption(n, announcement.version, offset, self.model)
 
+    def adopted_by(self, partition: int, offset: int) -> int:
+        """Number of the announcement that applies to ``offset`` of ``partition``; 0: none does."""
+        return max((one.n for one in self.adoptions(partition) if one.offset <= offset), default=0)
+
     def in_force(self, n: int) -> str:
         """Version that announcement ``n`` put in force; ``builtin`` before the first."""
         return self.announcements[n].version if n else BUILTIN_MODEL

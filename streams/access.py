@@ -32,6 +32,8 @@ def trainer(settings: Settings) -> Needs:
     announcing = announcer(settings)
     wanted: dict[str, tuple[Operation, ...]] = {name: tuple(needed) for name, needed in announcing.topics.items()}
     wanted[settings.topics.samples] = ("Read",)
+    if settings.trainer.noise.enabled:
+        wanted[settings.topics.events] = ("Read",)
     return replace(announcing, topics={name: (*operations, "DescribeConfigs") for name, operations in wanted.items()})
 
 

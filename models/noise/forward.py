@@ -57,6 +57,14 @@ def monotone_logits(tensors: Tensors, evidence: Floats, head: NDArray[Any]) -> F
     return np.concatenate(found) if found else np.empty(0, np.float32)
 
 
+def signal_parts(tensors: Tensors, evidence: Floats, head: NDArray[Any]) -> NDArray[np.float64]:
+    """What every signal adds to m, (n, N); with ``monotone_bias[head]`` they sum up to it, but for rounding."""
+    knots, weight = tensors["knots"], tensors["monotone"].astype(np.float64)
+    over = np.maximum(np.concatenate([evidence[..., None] - knots, -evidence[..., None] - knots], axis=-1), 0)
+    parts: NDArray[np.float64] = np.einsum("njk,njk->nj", weight[head], over)
+    return parts
+
+
 def net_logits(tensors: Tensors, evidence: Floats, head: NDArray[Any], events: NDArray[Any]) -> Floats:
     """q (n,)."""
     heads, found = len(tensors["w1"]) - evidence.shape[1] - 1, []

@@ -16,6 +16,9 @@ from models.gate import CANDIDATE, CURRENT
 from models.manifest import Verdict
 from models.settings import NoiseGate
 
+HARMLESS = {"innocent": 0.0, "clean": 0.0, "gain": math.inf}
+"""Figures that tell harm, as they are where they tell none."""
+
 
 @dataclass(frozen=True)
 class NoiseFigures:
@@ -58,6 +61,20 @@ def judge(candidate: NoiseFigures, current: NoiseFigures | None, settings: Noise
         *_gain(candidate, settings),
     )
     return Verdict(not reasons, reasons, report)
+
+
+def withdrawal(verdict: Verdict, settings: NoiseGate) -> tuple[str, ...]:
+    """Why the model in force is to be taken back; nothing where it may stay.
+
+    It passed once. By the figures of a ``verdict`` that refused its successor it now does harm: to innocents, to the
+    window as it is, or to a learner.
+    """
+    found = verdict.report.get(CURRENT)
+    if verdict.passed or found is None:
+        return ()
+    known = HARMLESS | {name: value for name in HARMLESS if (value := found.get(name)) is not None}
+    current = NoiseFigures({}, **known)
+    return (*_caps(current, settings), *_gain(current, settings))
 
 
 def _unknown(candidate: NoiseFigures) -> Iterator[str]:

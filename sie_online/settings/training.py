@@ -65,8 +65,12 @@ class NoiseRounds(Section):
     enabled: bool = Field(True, description="Whether it is; else the default that is part of the package serves.")
     min_events: int = Field(10_000, ge=1_000, description="Events that a first fit needs.")
     growth: float = Field(
-        1.0, ge=0.1, description="Fitted anew when so many times the events of the last fit have come since."
+        1.0, ge=0.1, description="Fitted anew when so many times the events of the last fit have come since ..."
     )
+    every_s: float = Field(
+        86_400.0, gt=0, description="... or after so many seconds, if min_events have; counts for nothing offline."
+    )
+    longest_s: float = Field(3_600.0, gt=0, description="A fit that takes longer is given up.")
     window_events: int = Field(200_000, ge=1_000, description="Newest events that it is fitted on.")
     mixture_events: int = Field(
         60_000, ge=1_000, description="Newest of them into which one mixture of random behaviours goes."

@@ -10,8 +10,10 @@ from typing import Any, cast
 import msgspec
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from sie_online.announcements import NET, NOISE, Adoption
+from sie_online.importance.guard import SIDES, log_evidence, strength
 from sie_online.importance.influence import NetArrays, no_net, own
 from sie_online.importance.noise import start_from
 from sie_online.importance.noise.model import NoiseArrays, default_noise
@@ -214,6 +216,11 @@ class Shard:
         """Number of the newest announcement of ``model`` that is in force or scheduled."""
         return self._schedule.latest_known(model)
 
+    def noise_evidence(self) -> NDArray[np.float32]:
+        """The standardised evidence of the event processed last, by `importance.noise.evidence.SIGNALS`."""
+        evidence: NDArray[np.float32] = self._state.population[0]["z_evidence"].copy()
+        return evidence
+
     def own_gains(self) -> Gains:
         """What the recommender's coefficients have gained from this partition, as of ``next_offset``."""
         return self._pooled.own(self._state.model)
@@ -256,7 +263,9 @@ class Shard:
             entities={name: int(table.used[0]) for name, table in tables.items()},
             weight_counts=tuple(counters["weight_bins"].tolist()),
             effective_share=float(effective_share(state.population[0])),
-            strength=self._settings.guard.strength,
+            strength=float(strength(self._config.weight.guard, state.population[0])),
+            judged_views=int(state.population["guard_judged"][0]),
+            log_evidence={name: float(log_evidence(state.population[0], side)) for side, name in enumerate(SIDES)},
             counts=counts_between(np.zeros(1, COUNTERS)[0], counters, self.dead_letters, self.attributes_dropped),
         )
 

@@ -4,10 +4,10 @@ This file imports nothing that a subscriber's install (``pip install sie-online`
 which extra is missing; and what a command needs is imported when it runs, so that ``sie --help`` is quick.
 
 - processes: ``worker``, ``trainer``, ``heartbeat``, ``demo``; topics: ``topics``, ``tail``, ``replay``
-- without a broker: ``evaluate``, ``sample_events``, ``config``; models: ``model``
+- without a broker: ``evaluate``, ``fit_noise``, ``sample_events``, ``config``; models: ``model``
 - published rows: ``explain``, ``audit``; people: ``erase``
 - how it is said: ``common``, ``reading`` (shared options), ``progress``, ``findings``, ``views``, ``text``,
-  ``evaluate_text``, ``explain_text``; ``terminal``: where all of it is printed
+  ``evaluate_text``, ``explain_text``, ``explain_noise``, ``noise_text``; ``terminal``: where all of it is printed
 """
 
 from __future__ import annotations

@@ -17,18 +17,18 @@ from sie_online.ingest.sources import read_events
 from sie_online.moments import moment
 from sie_online.settings import Settings
 from sie_online.shard import warm_up
-from streams.cli import findings
+from streams.cli import findings, noise_text
 from streams.cli import reading as read
 from streams.cli.common import Json, err, get_settings, out, print_json, require_writable
 from streams.cli.evaluate_text import summary, why_none
 from streams.cli.progress import progress
 
 if TYPE_CHECKING:
+    from models.manifest import Manifest
     from sie_online.announcements import Adoption
     from sie_online.evaluation.report import EvaluationReport
     from sie_online.shard.schedule import Artifact
     from streams.trainer.offline import FineTuned, OfflineTrainer
-    from streams.trainer.offline_noise import NoiseFitted
 
 LIVE = "live"
 
@@ -43,6 +43,18 @@ def command(
     trainer: Annotated[
         bool, typer.Option("--trainer", help="Fit noise model and importance net beside the events; adopt what passes.")
     ] = False,
+    noise_fit: Annotated[
+        bool | None,
+        typer.Option(
+            "--noise-fit/--no-noise-fit", help="Fit the noise model beside the events; as --trainer unless said."
+        ),
+    ] = None,
+    noise_model: Annotated[
+        Path | None,
+        typer.Option(
+            "--noise-model", metavar="DIR", help="Begin with the noise model that 'sie fit-noise' left in DIR."
+        ),
+    ] = None,
     adopt_after: Annotated[
         int, typer.Option(metavar="M", min=1, help="An announced net applies M offsets later, in every partition.")
     ] = BATCH_RECORDS,
@@ -56,14 +68,14 @@ def command(
     Writes weights.parquet (the columns of sie.weights.v1), predictions.parquet (event_id, probability as first
     stated), dead_letters.parquet (rows that are no valid event: file, line, reason) and report.json.
 
-    With --trainer, the noise model is fitted on the events so far once there are trainer.noise.min_events, and anew
-    whenever they have doubled (trainer.noise.growth). Every trainer.every_samples newly settled samples (of all
-    partitions, in the file's order) the net is fine-tuned. Both go through their gates as by 'sie trainer', but in step
-    with the events; trainer.every_s counts for nothing. What was announced lies in DIR/models, refused candidates too.
-    The same file, settings and seeds give the same rows again on a CPU; --models repeats them bit for bit anywhere,
-    without torch.
+    With --trainer or --noise-fit, the noise model is fitted on the events so far once there are
+    trainer.noise.min_events, and anew whenever they have doubled (trainer.noise.growth). With --trainer, every
+    trainer.every_samples newly settled samples (of all partitions, in the file's order) the net is fine-tuned. Both go
+    through their gates as by 'sie trainer', but in step with the events; trainer.every_s counts for nothing. What was
+    announced lies in DIR/models, refused candidates too. The same file, settings and seeds give the same rows again on
+    a CPU; --models repeats them bit for bit anywhere, without torch.
 
-    What several partitions learn is put together meanwhile, as by 'sie trainer', and applies from the next offset on.
+    With --trainer, what several partitions learn is put together meanwhile, and applies from the next offset on.
 
     --models live takes the announcements from sie.models.v1 and the nets from the store. They name offsets of the
     live partitions: repeat them over that log from its beginning, with as many partitions.
@@ -76,18 +88,26 @@ def command(
       sie --set importance.combine=product evaluate events.parquet --out product --partitions 4
       sie --set trainer.every_samples=10000 evaluate events.parquet --out trained --trainer
       sie evaluate events.parquet --out again --models trained
+      sie evaluate events.parquet --out own --noise-fit
+      sie fit-noise events.parquet --out fitted && sie evaluate new.parquet --out new --noise-model fitted
     """
-    if trainer and models is not None:
-        raise UsageError("--trainer announces and --models repeats: choose one")
-    settings = get_settings(ctx)
+    if models is not None and (trainer or noise_fit or noise_model is not None):
+        raise UsageError("--trainer, --noise-fit and --noise-model announce and --models repeats: choose one")
+    fits = trainer if noise_fit is None else noise_fit
+    settings = get_settings(ctx, **({} if fits else {"trainer": {"noise": {"enabled": False}}}))
     reading = given.reading(settings.limits.earliest_ms)
-    if trainer:
+    if trainer or fits:
         from streams.trainer.process import require_torch
 
         require_torch()
     require_writable("--out", directory)
-    training = _training(settings, directory, adopt_after) if trainer else None
-    model_source: ModelSource | None = _repeated(settings, models) if models is not None else training
+    begin_with = None if noise_model is None else noise_text.given(noise_model)
+    training = _training(settings, directory, adopt_after, begin_with, net=trainer) if trainer or fits else None
+    model_source: ModelSource | None = training
+    if models is not None:
+        model_source = _repeated(settings, models)
+    elif training is None and begin_with is not None:
+        model_source = _beginning(settings, directory, begin_with)
     chunks = read_events(files, reading, limit=given.limit, note=read.print_note)
     with err.status("Compiling the kernels (kept for the next time) ..."):
         warm_up()
@@ -112,7 +132,7 @@ def command(
     out.print(summary(report, document, training))
     if report.dead_letters:
         out.print("", findings.dead_letters(report.source), sep="\n", soft_wrap=True)
-    if training is not None and not training.fine_tuned:
+    if trainer and training is not None and not training.fine_tuned:
         err.print(why_none(settings, report))
     err.print(f"Tables and report are in {directory}")
 
@@ -127,22 +147,41 @@ def _document(report: EvaluationReport, seconds: float, training: OfflineTrainer
     return document
 
 
-def _training(settings: Settings, directory: Path, adopt_after: int) -> OfflineTrainer:
+def _training(
+    settings: Settings, directory: Path, adopt_after: int, begin_with: tuple[bytes, Manifest] | None, *, net: bool
+) -> OfflineTrainer:
     from streams.store import LocalStore
     from streams.trainer.offline import OfflineTrainer
     from streams.trainer.process import limit_threads
 
     limit_threads(settings)
     store = LocalStore(directory)
-    return OfflineTrainer(
+    training = OfflineTrainer(
         settings,
         store,
         adopt_after=adopt_after,
+        net=net,
         on_begin=_show_begin,
         on_end=_show_end,
-        on_noise_begin=_show_noise_begin,
-        on_noise_end=_show_noise_end,
+        on_noise_begin=noise_text.show_begin,
+        on_noise_end=noise_text.show_end,
     )
+    if begin_with is not None:
+        training.begin_with(*begin_with)
+    return training
+
+
+def _beginning(settings: Settings, directory: Path, begin_with: tuple[bytes, Manifest]) -> ModelSource:
+    """One version, from the first record on; it is announced in ``directory``, for --models to repeat."""
+    from streams.model_registry.loaded import LoadedModels
+    from streams.model_registry.recorded import RegistryRecorder, Repeated
+    from streams.observe.metrics import Metrics
+    from streams.store import LocalStore
+
+    recorder = RegistryRecorder(store := LocalStore(directory))
+    recorder.publish(*begin_with, {}, time.time_ns() // 1_000_000)
+    loaded = LoadedModels(settings, store, recorder.registry, Metrics(settings))
+    return Repeated(recorder.registry, loaded.get)
 
 
 def _repeated(settings: Settings, models: str) -> ModelSource:
@@ -179,16 +218,3 @@ def _show_end(done: FineTuned) -> None:
     if done.withdrawn:
         what += f"; the net in force is withdrawn: {'; '.join(done.withdrawn)}"
     err.print(f"Fine-tune {done.number}: {what} ({done.seconds:.0f} s)", soft_wrap=True)
-
-
-def _show_noise_begin(begun: NoiseFitted) -> None:
-    err.print(f"Noise model {begun.number} at {moment(begun.clock_ms)}: {begun.events:,} events ...", soft_wrap=True)
-
-
-def _show_noise_end(done: NoiseFitted) -> None:
-    accepted = done.outcome == "accepted"
-    what = f"accepted as {done.version}" if accepted else "; ".join((f"{done.outcome}", *done.reasons))
-    worst, median = done.metrics.get("worst_auc"), done.metrics.get("median_auc")
-    if worst is not None and median is not None:
-        what += f" (AUC on unknown behaviours: median {median:.2f}, worst {worst:.2f})"
-    err.print(f"Noise model {done.number}: {what} ({done.seconds:.0f} s)", soft_wrap=True)

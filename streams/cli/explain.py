@@ -24,6 +24,7 @@ from sie_online.escape import safe
 from sie_online.moments import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from sie_online.settings import Settings
 from streams.cli.common import Json, Strict, get_settings, print_json, warn_unreadable
+from streams.cli.explain_noise import noise_opinion, show_noise
 from streams.cli.explain_text import shares, show
 from streams.cli.progress import progress
 from streams.cli.tail import share_read
@@ -87,10 +88,20 @@ def command(
             help="Begin at what was published then: 30m, 2h or 7d ago, an ISO time, an offset, or earliest.",
         ),
     ] = "earliest",
+    evidence: Annotated[
+        bool,
+        typer.Option(
+            "--evidence", help="Which evidence of noise moved P: processes the partition's log up to the event anew."
+        ),
+    ] = False,
     as_json: Json = False,
     strict: Strict = False,
 ) -> None:
     """Why an event has its weight: label, scores, each part's share of the weight, and all its revisions.
+
+    Names the noise model in force at the event. With --evidence also what each signal of the evidence added to its
+    opinion; that is published nowhere, so the log must still begin at its beginning, and it takes as long as a worker
+    would need for it.
 
     Of a settled sample also which inputs moved f(x), the net's factor, while its row of the samples topic and the net
     are kept. Reads the weights topic to its end. With --json, one line per event of that id (ids are unique where
@@ -99,6 +110,7 @@ def command(
     [bold]Examples[/bold]
       sie explain 9f3a-17
       sie explain 9f3a-17 --since 2h
+      sie explain 9f3a-17 --evidence
       sie explain 9f3a-17 --since 2030-01-31T12:00 --json
     """
     settings = get_settings(ctx)
@@ -113,10 +125,12 @@ def command(
     for _, group in groupby(rows, key=lambda row: (row.partition, row.offset)):
         revisions = list(group)
         found = _influence(settings, revisions[-1], scan)
+        noise = noise_opinion(settings, revisions[0], evidence=evidence)
         if as_json:
-            print_json(_document(revisions, found))
+            print_json(_document(revisions, found) | noise.document())
         else:
             show(revisions, found)
+            show_noise(noise)
 
 
 async def _scan(

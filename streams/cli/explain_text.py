@@ -69,7 +69,7 @@ def _parts(row: WeightRow) -> Table:
     largest = max((abs(part) for part in row.factors.values()), default=0.0)
     for name, share in shares(row).items():
         part = row.factors[name]
-        table.add_row(safe(name), f"{part:+.3f}", f"{math.exp(part):.3f}", f"{share:.0%}", _bar(part, largest))
+        table.add_row(safe(name), f"{part:+.3f}", f"{math.exp(part):.3f}", f"{share:.0%}", bar(part, largest))
     total = sum(row.factors.values())
     table.add_row("sum", f"{total:+.3f}", f"{math.exp(total):.3f}", "", "", style="bold")
     return table
@@ -94,8 +94,8 @@ def _inputs(found: Influence) -> Table:
     largest = max(abs(each.logit) for each in shown)
     for each in shown:
         value = "" if each.value is None else figure(each.value)
-        table.add_row(safe(each.name), value, f"{each.logit:+.3f}", _bar(each.logit, largest))
-    table.add_row(f"{len(rest)} others", "", f"{_total(rest):+.3f}", _bar(_total(rest), largest))
+        table.add_row(safe(each.name), value, f"{each.logit:+.3f}", bar(each.logit, largest))
+    table.add_row(f"{len(rest)} others", "", f"{_total(rest):+.3f}", bar(_total(rest), largest))
     table.add_row("sum", "", f"{_total(found.contributions):+.3f}", "", style="bold")
     return table
 
@@ -104,7 +104,8 @@ def _total(contributions: Iterable[Contribution]) -> float:
     return sum(each.logit for each in contributions)
 
 
-def _bar(part: float, largest: float) -> Text:
+def bar(part: float, largest: float) -> Text:
+    """``part`` to the left or right of zero; ``largest`` fills a side."""
     cells = min(BAR_CELLS, round(BAR_CELLS * abs(part) / largest)) if largest else 0
     left, right = (cells, 0) if part < 0 else (0, cells)
     return Text.assemble(

@@ -6,7 +6,7 @@ import asyncio
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import typer
@@ -45,12 +45,21 @@ Which = Annotated[
     ModelName, typer.Option("--model", help="The importance net, what all partitions have learned, or the noise model.")
 ]
 
-REPORTS = {
-    ModelName.NET: ("candidate", "uniform"),
-    ModelName.PRIORS: ("pooled", "published"),
-    ModelName.NOISE: ("candidate", "current"),
+
+class Shown(NamedTuple):
+    """Of a gate's report the figure that lists show: whose it is, whose it is held against, its name and title."""
+
+    of: str
+    against: str
+    figure: str
+    title: str
+
+
+SHOWN = {
+    ModelName.NET: Shown("candidate", "uniform", "nll", "NLL"),
+    ModelName.PRIORS: Shown("pooled", "published", "nll", "NLL"),
+    ModelName.NOISE: Shown("candidate", "current", "worst_auc", "worst AUC"),
 }
-"""Of a gate's report the figures of a version, and what they are held against."""
 
 Version = Annotated[
     str, typer.Argument(metavar="VERSION", help="A version, enough of its first or last letters, or 'current'.")
@@ -63,7 +72,7 @@ def list_(ctx: typer.Context, model: Which = ModelName.NET, as_json: Json = Fals
 
     [bold]Examples[/bold]
       sie model list
-      sie model list --model priors
+      sie model list --model noise
     """
     _, found = _look(get_settings(ctx), model)
     if as_json:
@@ -92,13 +101,14 @@ def show(ctx: typer.Context, version: Version, model: Which = ModelName.NET, as_
 
 
 @app.command()
-def diff(ctx: typer.Context, a: Version, b: Version, as_json: Json = False) -> None:
-    """Two nets beside each other: figures, the gate's report, and how far their tensors are apart.
+def diff(ctx: typer.Context, a: Version, b: Version, model: Which = ModelName.NET, as_json: Json = False) -> None:
+    """Two versions beside each other: figures, the gate's report, and how far their tensors are apart.
 
-    [bold]Example[/bold]
+    [bold]Examples[/bold]
       sie model diff 01K9XW current
+      sie model diff 01K9XW current --model noise
     """
-    store, found = _look(get_settings(ctx), ModelName.NET)
+    store, found = _look(get_settings(ctx), model)
     document = difference(store, named(found, a), named(found, b))
     if as_json:
         print_json(document)
@@ -127,6 +137,7 @@ def rollback(
       sie model rollback                  to what was in force before the present version
       sie model rollback builtin --now    no net, as soon as possible
       sie model rollback builtin --model priors
+      sie model rollback --model noise    to the noise model before, or the default that is part of the package
     """
     announcement = asyncio.run(_roll_back(get_settings(ctx), version, model, now))
     if as_json:
@@ -248,9 +259,9 @@ def _from(announcement: Announcement) -> str:
 def _table(found: list[VersionEntry], model: ModelName) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("version", overflow="fold")
-    against = f"{REPORTS[model][1]}'s"
-    for title in ("state", "announced as", "made", "NLL", against, "late", "artifact"):
-        table.add_column(title, justify="right" if title in ("NLL", against, "late") else "left")
+    figures = SHOWN[model].title, f"{SHOWN[model].against}'s"
+    for title in ("state", "announced as", "made", *figures, "late", "artifact"):
+        table.add_column(title, justify="right" if title in (*figures, "late") else "left")
     table.add_column("reason", overflow="fold")
     for entry in found:
         table.add_row(*_row(entry, model), style="bold green" if entry.state == "in force" else "")
@@ -259,7 +270,8 @@ def _table(found: list[VersionEntry], model: ModelName) -> Table:
 
 def _row(entry: VersionEntry, model: ModelName) -> tuple[str, ...]:
     manifest, gate = entry.manifest, entry.manifest.gate if entry.manifest else None
-    reports = [gate.report.get(kind, {}) for kind in REPORTS[model]] if gate else [{}, {}]
+    shown = SHOWN[model]
+    reports = [gate.report.get(kind, {}) for kind in (shown.of, shown.against)] if gate else [{}, {}]
     return (
         entry.version,
         entry.state,
@@ -268,7 +280,7 @@ def _row(entry: VersionEntry, model: ModelName) -> tuple[str, ...]:
             for announcement in entry.announcements
         ),
         moment(manifest.created_at_ms) if manifest else "",
-        *(figure(report.get("nll")) if manifest else "" for report in reports),
+        *(figure(report.get(shown.figure)) if manifest else "" for report in reports),
         str(entry.late or ""),
         "" if entry.version == BUILTIN_MODEL else "kept" if entry.stored else "gone",
         "; ".join(gate.reasons[:SHOWN_REASONS]) if gate else "",

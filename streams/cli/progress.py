@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
 from streams.cli.common import err
@@ -33,6 +33,31 @@ def progress(what: str, unit: str = "events") -> Iterator[Callable[[int, float],
     with Progress(*columns, TimeRemainingColumn(), console=err) as bars:
         task = bars.add_task(what, total=1.0, count=0, unit=unit)
         yield lambda count, share: bars.update(task, completed=share, count=count)
+
+
+@contextmanager
+def steps(what: str) -> Iterator[Callable[[str, float], None]]:
+    """A function to call with (what is being done now, share of it in [0, 1])."""
+    if not err.is_terminal:
+        yield _plain_steps(what)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+    with Progress(*columns, TimeElapsedColumn(), console=err) as bars:
+        task = bars.add_task(what, total=1.0)
+        yield lambda step, share: bars.update(task, description=f"{what}: {step}", completed=share)
+
+
+def _plain_steps(what: str) -> Callable[[str, float], None]:
+    begin = last = time.monotonic()
+
+    def report(step: str, share: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= PLAIN_EVERY_S:
+            last = now
+            err.print(f"{what}: {step}, {share:.0%}, {now - begin:.0f} s", soft_wrap=True)
+
+    return report
 
 
 def _plain(what: str, unit: str) -> Callable[[int, float], None]:

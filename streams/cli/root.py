@@ -74,15 +74,19 @@ COMMANDS = {
         CommandEntry("sample-events", "Write a file of generated events, and the truth about them.", "Try it"),
         CommandEntry("topics", "Create the topics, or check them.", "Run it", "app"),
         CommandEntry("worker", "Weigh events as they come, until told to stop.", "Run it"),
-        CommandEntry(
-            "trainer", "Fine-tune the importance net; announce what passes the gate.", "Run it", extra="trainer"
-        ),
-        CommandEntry("model", "List, show, compare, submit and roll back announced nets.", "Run it", "app"),
+        CommandEntry("trainer", "Fit noise model and net; announce what passes.", "Run it", extra="trainer"),
+        CommandEntry("model", "List, show, compare, submit and roll back announced models.", "Run it", "app"),
         CommandEntry("config", "Check the settings, or show what is in force.", "Run it", "app"),
         CommandEntry("heartbeat", "Move the clocks of silent partitions.", "Run it"),
         CommandEntry("erase", "Forget users, or see what still holds them.", "Run it"),
         CommandEntry("replay", "Write a file of events to the input topic, at a chosen rate.", "Work with data"),
         CommandEntry("evaluate", "Weigh a file of events without a broker.", "Work with data"),
+        CommandEntry(
+            "fit-noise",
+            "Fit the noise model on a file of a shop's own events.",
+            "Work with data",
+            extra="worker,trainer",
+        ),
         CommandEntry("tail", "Follow weights, samples, entities or dead letters.", "Work with data"),
         CommandEntry("explain", "Why an event has its weight.", "Work with data"),
         CommandEntry("audit", "Recompute published weights from the log, bit for bit.", "Work with data"),

@@ -84,6 +84,7 @@ class DemoPlan:
             "min_samples": often,
             "ahead_s": 1.0,
             "fine_tune": {"threads": 1},
+            "noise": {"enabled": False},  # a fit takes as long as the demo; the default serves
             "web": {"host": "127.0.0.1", "port": port},
         }
 

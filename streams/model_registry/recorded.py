@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 
+from models.errors import ModelError
 from models.manifest import Manifest
 from sie_online.announcements import (
     Announcement,
@@ -119,6 +120,25 @@ class RegistryRecorder:
         self._store.put(RECORDS, [Part.of(b"".join(self._records))])
 
 
+def newest_version(folder: Path, model: str) -> tuple[bytes, Manifest]:
+    """Artifact and manifest of what was announced last of ``model`` in ``folder``.
+
+    Raises:
+        UsageError: nothing was, or it cannot be read.
+    """
+    registry, store = recorded(folder)
+    registered = registry[model]
+    version = registered.in_force(registered.newest)
+    try:
+        manifest = Manifest.from_json(registered.manifests[version])
+        artifacts.verify(store, manifest)
+        return store.read(manifest.uri), manifest
+    except KeyError:
+        raise UsageError(f"{folder}: no version of model {model} is in force there") from None
+    except (ModelError, FileNotFoundError, UnreachableError) as error:
+        raise UsageError(f"{folder}: {model} {version} cannot be loaded: {error}") from None
+
+
 def recorded(folder: Path) -> tuple[ModelRegistry, Store]:
     """What a ``RegistryRecorder`` has left in ``folder``, which may also be given by its ``models``.
 
@@ -132,7 +152,7 @@ def recorded(folder: Path) -> tuple[ModelRegistry, Store]:
             record = _record.decode(text)
             take_in(registry, record.key.encode(), bytes(record.value))
     except (FileNotFoundError, UnreachableError) as error:
-        raise UsageError(f"{error}: is it what 'sie evaluate --trainer' wrote?") from None
+        raise UsageError(f"{error}: is it what 'sie evaluate --trainer' or 'sie fit-noise' wrote?") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{root / RECORDS} cannot be read: {error}") from None
     return registry, store

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from sie_online.contracts import CODE_VERSION
+from sie_online.announcements import Announcement
+from sie_online.contracts import BUILTIN_MODEL, CODE_VERSION
 from streams.observe.metrics import UNREADABLE_MODELS, ReadCounter
 
 SECONDS = (0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600)
@@ -51,6 +52,7 @@ REASONS = {
 }
 """Label of a gate's reason by how its sentence begins."""
 OTHER = "other"
+NOISE_FIGURES = ("worst_auc", "median_auc", "innocent", "clean", "gain")
 
 
 def reason_label(reason: str) -> str:
@@ -71,6 +73,11 @@ class TrainerMetrics:
         self._window_span = self._gauge("window_seconds", "Event time that the window spans, older positives aside.")
         self._fine_tunes = self._counter("fine_tunes", "Fine-tunes that ended, by outcome.", "outcome")
         self._priors = self._counter("priors", "Priors that were due, by what became of them.", "outcome")
+        self._noise = self._counter("noise_fits", "Fits of the noise model that ended, by outcome.", "outcome")
+        self._noise_seconds = self._histogram("noise_fit_seconds", "Time of a fit of the noise model, with its gate.")
+        self._noise_running = self._gauge("noise_fit_running", "1 while the noise model is fitted.")
+        self._noise_events = self._gauge("noise_fit_events", "Events that the latest noise model was fitted on.")
+        self._noise_figures = self._gauge("noise_validation", "Figures of the latest noise model's gate.", "figure")
         self._verdicts = self._counter("gate_verdicts", "The gate's verdicts: passed, or why not.", "reason")
         self._withdrawals = self._counter("withdrawals", "Nets in force that fell behind uniform importance.")
         self._seconds = self._histogram("fine_tune_seconds", "Time of a fine-tune, without the gate.")
@@ -80,8 +87,10 @@ class TrainerMetrics:
         self._loss = self._gauge("loss", "Training loss of the latest pass.")
         self._speed = self._gauge("training_samples_per_second", "Of the latest pass.")
         self._figures = self._gauge("validation", "Validation figures of the latest candidate.", "figure")
-        self._announcement = self._gauge("announcement", "Number of the newest announcement.")
-        self._version = self._gauge("announced_info", "The version announced last; always 1.", "version")
+        self._announcement = self._gauge("announcement", "Number of the newest announcement.", "model")
+        self._announced_at = self._gauge("announced_timestamp_seconds", "When that was made, s since 1970.", "model")
+        self._version = self._gauge("announced_info", "The version announced last; always 1.", "model", "version")
+        self._versions: dict[str, str] = {}
         self._add_series()
 
     # -- samples
@@ -154,11 +163,35 @@ class TrainerMetrics:
         """Priors were due, and this became of them."""
         self._priors.labels(outcome).inc()
 
-    def set_announced(self, n: int, version: str) -> None:
-        """The newest announcement there is."""
-        self._announcement.set(n)
-        self._version.clear()
-        self._version.labels(version).set(1)
+    # -- fits of the noise model
+
+    def set_noise_running(self, running: bool) -> None:
+        """A fit began or ended."""
+        self._noise_running.set(running)
+
+    def noise_judged(self, seconds: float, events: int, figures: Mapping[str, float | None]) -> None:
+        """A candidate got its verdict; figures that are undefined are left out."""
+        self._noise_seconds.observe(seconds)
+        self._noise_events.set(events)
+        for name in NOISE_FIGURES:
+            if (value := figures.get(name)) is not None:
+                self._noise_figures.labels(name).set(value)
+
+    def noise_ended(self, outcome: TrainingOutcome) -> None:
+        """A fit ended."""
+        self._noise.labels(outcome).inc()
+
+    # -- announcements
+
+    def set_announced(self, model: str, newest: Announcement | None) -> None:
+        """The newest announcement of ``model`` that there is."""
+        version = newest.version if newest else BUILTIN_MODEL
+        self._announcement.labels(model).set(newest.n if newest else 0)
+        self._announced_at.labels(model).set(newest.created_at_ms / 1000 if newest else 0.0)
+        if self._versions.get(model, version) != version:
+            self._version.remove(model, self._versions[model])
+        self._versions[model] = version
+        self._version.labels(model, version).set(1)
 
     # -- definitions
 
@@ -167,6 +200,7 @@ class TrainerMetrics:
         for outcome in TrainingOutcome:
             self._fine_tunes.labels(outcome)
             self._priors.labels(outcome)
+            self._noise.labels(outcome)
         for reason in ("passed", *REASONS.values(), OTHER):
             self._verdicts.labels(reason)
         for kind in ("new", "repeated", "outdated"):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
+from models.errors import ExamplesError
 from models.manifest import Manifest
 from models.noise.artifact import canary_of
 from models.noise.publish import judged
 from models.publish import Provenance
 from models.snapshot import Contents
+from models.ulid import ulid
 from sie_online.announcements import NOISE
 from sie_online.contracts import BUILTIN_MODEL, CODE_VERSION
 from sie_online.importance.noise.evidence import evidence_hash
@@ -19,6 +24,8 @@ from sie_online.settings import Settings
 from streams.model_registry.artifacts import artifact_name
 from streams.trainer.noise_fit import Columns, fit_noise
 from streams.trainer.plan import noise_gate_of
+
+RANDOM_BYTES = 10
 
 
 class NoiseAttempt(NamedTuple):
@@ -31,8 +38,17 @@ class NoiseAttempt(NamedTuple):
     seconds: float
 
 
+def version_of(columns: Columns, clock_ms: int, number: int, settings: Settings) -> str:
+    """A version named after all that a fit follows from, so that a repetition names it alike."""
+    digest = hashlib.sha256(f"{NOISE} {number} {settings.fingerprint()} {settings.trainer.noise!r}".encode())
+    for name in ("time_ms", "etype", "user_key", "item_key", "category_key"):
+        digest.update(np.ascontiguousarray(columns[name]).data)
+    return ulid(clock_ms, digest.digest()[:RANDOM_BYTES])
+
+
 def attempt_noise(
     columns: Columns,
+    spans: dict[str, tuple[int, int]],
     current: NoiseArrays,
     settings: Settings,
     version: str,
@@ -41,14 +57,17 @@ def attempt_noise(
     on_progress: Callable[[str, float], None] = lambda _what, _share: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> NoiseAttempt:
-    """Fit on ``columns``, and judge the candidate against ``current``, version ``parent``.
+    """Fit on ``columns``, offsets ``spans`` of the log, and judge the candidate against ``current``, ``parent``'s.
 
     Raises:
-        TrainingError: the fit was given up; its subclass says why. ValueError: the log cannot be mixed into.
+        TrainingError: the fit was given up, or the log cannot be mixed into; its subclass says why.
         ArtifactError: the candidate's tensors are not finite or do not reproduce its canary.
     """
     began = time.perf_counter()
-    found = fit_noise(columns, current, settings, on_progress=on_progress, should_stop=should_stop)
+    try:
+        found = fit_noise(columns, current, settings, on_progress=on_progress, should_stop=should_stop)
+    except ValueError as error:  # the log cannot be mixed into
+        raise ExamplesError(str(error)) from error
     rows = found.canary
     canary = canary_of(found.tensors, rows.evidence, rows.head, rows.events)
     origin = Provenance(
@@ -60,5 +79,5 @@ def attempt_noise(
         code_version=CODE_VERSION,
     )
     figures = found.candidate, found.current
-    contents, manifest = judged(found.tensors, canary, figures, noise_gate_of(settings), origin, {})
+    contents, manifest = judged(found.tensors, canary, figures, noise_gate_of(settings), origin, spans)
     return NoiseAttempt(contents, manifest, found.events, found.suspects, time.perf_counter() - began)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.errors import StoppedError
 from models.noise.examples import Examples, joined, sampled
 from models.noise.fitting import fit
 from models.noise.forward import log_ratios, logits, monotone_logits, net_logits
@@ -187,6 +188,8 @@ class _Fitter:
         """Mixtures over ``base``, one after another, under ``model``'s standardisation."""
         decoded = log_of(base)
         for number in range(self._rules.mixtures):
+            if self._should_stop():
+                raise StoppedError("the fit was stopped")
             self._on_progress("mixing", number / self._rules.mixtures)
             seed = (self._fitting.seed << 20) + first_seed + number
             mixture = mix(decoded.log, self._roles, seed, families=families)

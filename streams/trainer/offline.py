@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from models.errors import ModelError
+from models.manifest import Manifest
 from models.samples import feature_schema_hash, from_table
 from models.ulid import ulid
 from sie_online.announcements import NET
@@ -24,7 +25,7 @@ from sie_online.ingest.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import Shard
 from streams.model_registry.loaded import LoadedModels
-from streams.model_registry.recorded import RegistryRecorder
+from streams.model_registry.recorded import RegistryRecorder, schedule_announced
 from streams.observe.metrics import Metrics
 from streams.store import Store
 from streams.trainer.attempt import attempt, current_of
@@ -69,6 +70,7 @@ class OfflineTrainer:
     Args:
         settings: ``trainer`` and what of ``importance`` shapes weights.
         adopt_after: records of its own that a partition has still to process when a net is announced to it.
+        net: whether to fine-tune the net and to put priors together, besides the noise model.
         on_begin: told of a fine-tune that begins; on_end: told what became of it; the same of the noise model's fits.
 
     Attributes:
@@ -83,6 +85,7 @@ class OfflineTrainer:
         store: Store,
         *,
         adopt_after: int,
+        net: bool = True,
         on_begin: Callable[[FineTuned], None],
         on_end: Callable[[FineTuned], None],
         on_noise_begin: Callable[[NoiseFitted], None] = lambda _: None,
@@ -92,6 +95,7 @@ class OfflineTrainer:
         self._settings = settings
         self._store = store
         self._adopt_after = adopt_after
+        self._net = net
         self._on_begin, self._on_end = on_begin, on_end
         self._recorder = RegistryRecorder(store)
         self._loaded = LoadedModels(settings, store, self._recorder.registry, Metrics(settings))
@@ -109,6 +113,10 @@ class OfflineTrainer:
         self._schema_hash = ""
         self._fresh = 0
 
+    def begin_with(self, data: bytes, manifest: Manifest) -> None:
+        """Announce a version that applies from the first record on."""
+        self._recorder.publish(data, manifest, {}, time.time_ns() // 1_000_000)
+
     def settled(self, samples: pa.RecordBatch) -> None:
         """Into the window."""
         self._schema_hash = feature_schema_hash(samples.schema)
@@ -121,7 +129,11 @@ class OfflineTrainer:
 
     def look(self, shards: Sequence[Shard]) -> None:
         """Fit the noise model, make priors and fine-tune if that is due, and tell the shards of what passes."""
+        for shard in shards:
+            schedule_announced(shard, self._recorder.registry, self._loaded.get)
         self.noise.look(shards)
+        if not self._net:
+            return
         self.priors.look(shards, self._window)
         trainer = self._settings.trainer
         if self._fresh < trainer.every_samples or len(self._window) < trainer.min_samples:

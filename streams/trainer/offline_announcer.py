@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from models.manifest import Manifest
-from sie_online.announcements import NET, Announcement
+from sie_online.announcements import Announcement
 from sie_online.shard import Shard
 from streams.model_registry.loaded import ArtifactOf
 from streams.model_registry.recorded import RegistryRecorder, schedule_announced
@@ -30,9 +30,9 @@ class OfflineAnnouncer:
         """Keep a version and announce it."""
         return self._scheduled(self._recorder.publish(data, manifest, self._offsets, _now_ms()))
 
-    async def rollback(self, version: str, *, judged_at: int) -> Announcement:
-        """Announce a net that was announced before, or the built-in one."""
-        return self._scheduled(self._recorder.rollback(NET, version, self._offsets, _now_ms()))
+    async def rollback(self, version: str, *, model: str, judged_at: int) -> Announcement:
+        """Announce a version of ``model`` that was announced before, or the built-in one."""
+        return self._scheduled(self._recorder.rollback(model, version, self._offsets, _now_ms()))
 
     def _scheduled(self, announcement: Announcement) -> Announcement:
         for shard in self._shards:

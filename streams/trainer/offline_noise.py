@@ -7,32 +7,29 @@ applies from ``adopt_after`` records on, as a net does, and follows from the rec
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import ModelError
-from models.ulid import ulid
+from models.noise.gate import withdrawal
 from sie_online.announcements import NOISE
-from sie_online.importance.noise.model import NoiseArrays, default_noise
-from sie_online.ingest.decoder import Decoder
+from sie_online.contracts import BUILTIN_MODEL
 from sie_online.ingest.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import Shard
 from streams.model_registry.loaded import LoadedModels
+from streams.model_registry.noises import noise_in_force
 from streams.model_registry.recorded import RegistryRecorder
 from streams.store import Store
+from streams.trainer.event_window import EventWindow
 from streams.trainer.metrics import TrainingOutcome
-from streams.trainer.noise_attempt import attempt_noise
+from streams.trainer.noise_attempt import attempt_noise, version_of
 from streams.trainer.offline_announcer import OfflineAnnouncer
+from streams.trainer.plan import noise_gate_of, noise_is_due
 from streams.trainer.settlement import given_up, settle, verdict_of
-
-RANDOM_BYTES = 10
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,8 @@ class NoiseFitted:
     """One fit, begun at event time ``clock_ms`` on so many ``events``, and what became of it after ``seconds``.
 
     ``suspects`` are accounts that were left out of what is ordinary; ``metrics`` and ``baseline_metrics`` are what the
-    candidate and the model in force showed on families of behaviour that the candidate was not fitted on.
+    candidate and the model in force showed on families of behaviour that the candidate was not fitted on. ``withdrawn``
+    is why the model in force was taken back where the candidate was refused.
     """
 
     number: int
@@ -49,34 +47,12 @@ class NoiseFitted:
     version: str
     outcome: TrainingOutcome = TrainingOutcome.UNFIT
     reasons: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()
     suspects: int = 0
     seconds: float = 0.0
     offsets: Mapping[int, int] = field(default_factory=dict)
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     baseline_metrics: Mapping[str, float | None] = field(default_factory=dict)
-
-
-class EventWindow:
-    """The newest decoded events of all partitions, as they came."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.heard = 0
-        self._decoder = Decoder(settings)
-        self._limit = settings.trainer.noise.window_events
-        self._parts: deque[NDArray[np.void]] = deque()
-
-    def add(self, batch: RecordBatch) -> None:
-        """Decode one partition's next records, as its shard does."""
-        columns = self._decoder.decode(batch)[0].columns
-        self.heard += len(columns)
-        self._parts.append(columns)
-        while sum(map(len, self._parts)) - len(self._parts[0]) >= self._limit:
-            self._parts.popleft()
-
-    def columns(self) -> NDArray[np.void]:
-        """At most ``trainer.noise.window_events`` events, in order of time."""
-        columns = np.concatenate(list(self._parts))[-self._limit :]
-        return columns[np.argsort(columns["time_ms"], kind="stable")]
 
 
 class OfflineNoise:
@@ -110,7 +86,7 @@ class OfflineNoise:
         self._adopt_after = adopt_after
         self._on_begin, self._on_end = on_begin, on_end
         self._window = EventWindow(settings)
-        self._due = settings.trainer.noise.min_events
+        self._fitted_at = 0
 
     def heard(self, batch: RecordBatch) -> None:
         """Into the window."""
@@ -120,9 +96,9 @@ class OfflineNoise:
     def look(self, shards: Sequence[Shard]) -> None:
         """Fit if that is due, and tell the shards of a model that passes."""
         rules = self._settings.trainer.noise
-        if not rules.enabled or self._window.heard < self._due:
+        if not rules.enabled or not noise_is_due(rules, self._window.heard, self._fitted_at):
             return
-        self._due = self._window.heard + int(rules.growth * self._window.heard)
+        self._fitted_at = self._window.heard
         done = self._round(shards)
         self.fitted.append(done)
         self._on_end(done)
@@ -132,19 +108,29 @@ class OfflineNoise:
         begun = self._begun(columns, max(shard.clock_ms for shard in shards))
         self._on_begin(begun)
         parent = registered.in_force(registered.newest)
-        current = cast(NoiseArrays | None, self._loaded.version(NOISE, parent, 0)) or default_noise()
+        current = noise_in_force(self._store, registered, parent)
         try:
-            found = attempt_noise(columns, current, self._settings, begun.version, parent)
+            found = attempt_noise(columns, self._window.spans(), current, self._settings, begun.version, parent)
         except ModelError as error:
             return replace(begun, outcome=given_up(error), reasons=(str(error),))
         announcer = OfflineAnnouncer(self._recorder, self._loaded.get, shards, self._adopt_after)
+        verdict = verdict_of(found.manifest)
+        withdrawn = withdrawal(verdict, noise_gate_of(self._settings)) if parent != BUILTIN_MODEL else ()
         settled = asyncio.run(
-            settle(found.contents, found.manifest, announcer, self._store, judged_at=registered.newest)
+            settle(
+                found.contents,
+                found.manifest,
+                announcer,
+                self._store,
+                judged_at=registered.newest,
+                withdrawn=withdrawn,
+            )
         )
         return replace(
             begun,
             outcome=settled.outcome,
-            reasons=verdict_of(found.manifest).reasons,
+            reasons=verdict.reasons,
+            withdrawn=withdrawn,
             suspects=found.suspects,
             seconds=found.seconds,
             offsets=settled.announcement.offsets if settled.announcement else {},
@@ -153,9 +139,6 @@ class OfflineNoise:
         )
 
     def _begun(self, columns: NDArray[np.void], clock_ms: int) -> NoiseFitted:
-        """The version is named after all that it follows from, so that a repetition names it alike."""
-        number, fingerprint = len(self.fitted) + 1, self._settings.fingerprint()
-        digest = hashlib.sha256(f"{NOISE} {number} {fingerprint} {self._settings.trainer.noise!r}".encode())
-        for name in ("time_ms", "etype", "user_key", "item_key", "category_key"):
-            digest.update(np.ascontiguousarray(columns[name]).data)
-        return NoiseFitted(number, clock_ms, len(columns), ulid(clock_ms, digest.digest()[:RANDOM_BYTES]))
+        number = len(self.fitted) + 1
+        version = version_of(columns, clock_ms, number, self._settings)
+        return NoiseFitted(number, clock_ms, len(columns), version)

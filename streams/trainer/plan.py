@@ -5,6 +5,7 @@ from __future__ import annotations
 from models.settings import FineTune, Gate, NetSizes, NoiseFit, NoiseGate
 from models.window import Window
 from sie_online.settings import Settings
+from sie_online.settings.training import NoiseRounds
 
 
 def fine_tune_of(settings: Settings) -> FineTune:
@@ -32,6 +33,14 @@ def noise_fit_of(settings: Settings) -> NoiseFit:
 def noise_gate_of(settings: Settings) -> NoiseGate:
     """What a noise model must show."""
     return NoiseGate(**settings.trainer.noise.gate.model_dump())
+
+
+def noise_is_due(rules: NoiseRounds, heard: int, fitted_at: int, waited_s: float = 0.0) -> bool:
+    """Whether to fit: ``heard`` events there have been, ``fitted_at`` when it was last done, ``waited_s`` ago."""
+    fresh = heard - fitted_at
+    if not fitted_at:
+        return heard >= rules.min_events
+    return fresh >= rules.growth * fitted_at or (waited_s >= rules.every_s and fresh >= rules.min_events)
 
 
 def window_of(settings: Settings) -> Window:

@@ -20,6 +20,7 @@ from contextlib import suppress
 from typing import Any
 
 from models.ulid import ulid
+from sie_online.announcements import NOISE
 from sie_online.errors import UnreachableError, UsageError
 from sie_online.settings import Settings
 from streams import access
@@ -49,7 +50,8 @@ class TrainerProcess:
     """All parts of one trainer. ``run`` returns when told to stop, and raises what ends it otherwise."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
-        from streams.trainer.rounds import Rounds  # imports torch
+        from streams.trainer.noise_rounds import NoiseRounds  # imports torch
+        from streams.trainer.rounds import Rounds
 
         self._settings = settings
         self._metrics = TrainerMetrics()
@@ -57,6 +59,7 @@ class TrainerProcess:
         self._metrics.count_unreadable_models(lambda: self._announcer.unreadable)
         self._intake = Intake(settings, self._metrics)
         self._rounds = Rounds(settings, self._intake, self._announcer, store, self._metrics)
+        self._noise = NoiseRounds(settings, self._announcer, store, self._metrics)
         self._priors = PriorRounds(settings, self._intake, self._announcer, store, self._metrics)
         self._ready = False
         watch_broker(self._metrics.registry, self._intake.availability)
@@ -79,6 +82,7 @@ class TrainerProcess:
         finally:
             self._ready = False
             self._rounds.stop()
+            self._noise.stop()
             await self._announcer.stop()
             await self.site.stop()
 
@@ -88,6 +92,8 @@ class TrainerProcess:
         ]  # fmt: skip
         if pools(self._settings):
             parts.append(self._priors.run())
+        if self._settings.trainer.noise.enabled:
+            parts.append(self._noise.run())
         tasks = [asyncio.create_task(part) for part in parts]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -95,6 +101,7 @@ class TrainerProcess:
                 task.result()
         finally:
             self._rounds.stop()
+            self._noise.stop()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -110,14 +117,19 @@ class TrainerProcess:
                 await asyncio.sleep(RETRY_S)
 
     def _report_announced(self) -> None:
-        self._metrics.set_announced(self._announcer.registered_net.newest, self._announcer.in_force)
+        for model, registered in self._announcer.registry.items():
+            self._metrics.set_announced(model, registered.announcements.get(registered.newest))
 
     # -- health
 
     def _alive(self) -> bool:
-        limit_s = 2 * self._settings.trainer.fine_tune.longest_s
-        began, now = self._rounds.began_at, time.monotonic()
-        return now - self._intake.polled_at < SILENT_S and (began is None or now - began < limit_s)
+        trainer, now = self._settings.trainer, time.monotonic()
+        at_work = (
+            (self._rounds.began_at, trainer.fine_tune.longest_s),
+            (self._noise.began_at, trainer.noise.longest_s),
+        )
+        stuck = any(began is not None and now - began > 2 * longest_s for began, longest_s in at_work)
+        return now - self._intake.polled_at < SILENT_S and not stuck
 
     def _checks(self) -> Mapping[str, bool]:
         return {"announcer": self._ready, "caught_up": self._intake.caught_up.is_set()}
@@ -132,6 +144,12 @@ class TrainerProcess:
             "fresh_samples": self._intake.fresh,
             "fine_tuning": self._rounds.began_at is not None,
             "latest_outcome": self._rounds.latest,
+            "noise": {
+                "announcement": self._announcer.registry[NOISE].newest,
+                "version": self._announcer.registry[NOISE].in_force(self._announcer.registry[NOISE].newest),
+                "fitting": self._noise.began_at is not None,
+                "latest_outcome": self._noise.latest,
+            },
             "reason": self._reason(),
             **self._checks(),
         }

@@ -12,6 +12,7 @@ from models.errors import ModelError, StoppedError
 from models.manifest import Verdict
 from models.tune import Progress
 from models.ulid import ulid
+from sie_online.announcements import NET
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import UnreachableError
 from sie_online.settings import Settings
@@ -162,7 +163,7 @@ class Rounds:
             found.contents, manifest, self._announcer, self._store, judged_at=current.n, withdrawn=withdrawn
         )
         if announcement is not None:
-            self._metrics.set_announced(announcement.n, announcement.version)
+            self._metrics.set_announced(NET, announcement)
         if withdrawn and announcement is not None:
             self._metrics.withdrawn()
             log_fields = {"version": current.version, "announcement": announcement.n}

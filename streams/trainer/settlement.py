@@ -1,4 +1,4 @@
-"""What becomes of a judged candidate, be it a net or priors: announced, or kept for a look and never announced.
+"""What becomes of a judged candidate of any model: announced, or kept for a look and never announced.
 
 The same beside a stream, beside an evaluation and for a file; where an announcement goes is its ``Announcing``'s.
 """
@@ -36,8 +36,8 @@ class Announcing(Protocol):
         """Keep a version and announce it."""
         ...
 
-    async def rollback(self, version: str, *, judged_at: int) -> Announcement:
-        """Announce a net that was announced before, or the built-in one."""
+    async def rollback(self, version: str, *, model: str, judged_at: int) -> Announcement:
+        """Announce a version of ``model`` that was announced before, or the built-in one."""
         ...
 
 
@@ -64,7 +64,7 @@ async def settle(
 ) -> Settled:
     """Announce a candidate that passed; keep one that did not.
 
-    ``withdrawn`` is why, beside one that did not, the net in force must not stay: the built-in one is announced.
+    ``withdrawn`` is why, beside one that did not, the version in force must not stay: the built-in one is announced.
 
     Raises:
         OvertakenError: another announcement was made since ``judged_at``. UnreachableError: it cannot be kept or said.
@@ -72,7 +72,9 @@ async def settle(
     if verdict_of(manifest).passed:
         return Settled(TrainingOutcome.ACCEPTED, await announcing.publish(contents.data, manifest, judged_at=judged_at))
     await in_thread(None, artifacts.keep, store, contents.data, manifest)
-    announcement = await announcing.rollback(BUILTIN_MODEL, judged_at=judged_at) if withdrawn else None
+    if not withdrawn:
+        return Settled(TrainingOutcome.REFUSED, None)
+    announcement = await announcing.rollback(BUILTIN_MODEL, model=manifest.model, judged_at=judged_at)
     return Settled(TrainingOutcome.REFUSED, announcement)
 
 

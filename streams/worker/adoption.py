@@ -101,7 +101,8 @@ class Adoptions:
 
     def _report_announced(self) -> None:
         for model, registered in self._reader.registry.items():
-            self._metrics.set_announced(model, registered.newest)
+            newest = registered.announcements.get(registered.newest)
+            self._metrics.set_announced(model, registered.newest, newest.created_at_ms if newest else 0)
 
     async def adopt_late(self, lease: ShardLease) -> None:
         """Adopt what was heard of too late, between batches, just before a checkpoint, and say where that was."""

@@ -156,7 +156,7 @@ def _check_announcements(inputs: Sequence[bytes]) -> None:
                 for registered in registry.values()
             )
         for registered in registry.values():
-            _metrics().set_announced(registered.model, registered.newest)
+            _metrics().set_announced(registered.model, registered.newest, 0)
             for adoption in registered.adoptions(0):
                 assert 0 <= adoption.offset < 1 << 63
                 assert adoption.version.isalnum()

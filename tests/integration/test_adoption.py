@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sie_online.announcements import Announcement
+from models.manifest import Manifest
+from sie_online.announcements import NET, NOISE, Announcement
 from sie_online.contracts import BUILTIN_MODEL, weights_schema
+from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
-from sie_online.simulator import Scenario, simulate
+from sie_online.simulator import Scenario, Simulation, simulate
 from sie_online.tables import newest_statements, write_parquet
 from streams.model_registry.announcer import Announcer
 from streams.model_registry.reader import RegistryReader
@@ -27,6 +29,7 @@ from tests.support import topic_io
 from tests.support.brokers import ROOT, Broker
 from tests.support.environment import as_environment
 from tests.support.nets import random_version
+from tests.support.noise_models import random_noise_version
 from tests.support.topic_io import writing
 from tests.support.workers import SIE_WORKER, wait_until_read, worker_pool
 
@@ -36,36 +39,39 @@ PER_S = 900
 Settle = Callable[..., Settings]
 
 
-def announce(settings: Settings, seed: int) -> Announcement:
-    """Announce a net of random weights."""
+def announce(
+    settings: Settings, seed: int, version: Callable[[int], tuple[bytes, Manifest]] = random_version
+) -> Announcement:
+    """Announce a model of random weights, a net unless told otherwise."""
 
     async def say() -> Announcement:
         announcer = Announcer(settings, open_store(settings.store))
         await announcer.start()
         try:
-            data, manifest = random_version(seed)
-            return await announcer.publish(data, manifest, judged_at=announcer.registered_net.newest)
+            data, manifest = version(seed)
+            newest = announcer.registry[manifest.model].newest
+            return await announcer.publish(data, manifest, judged_at=newest)
         finally:
             await announcer.stop()
 
     return asyncio.run(say())
 
 
-def roll_back_now(settings: Settings) -> Announcement:
+def roll_back_now(settings: Settings, model: str = NET) -> Announcement:
     """Announce the built-in model for every shard's next checkpoint."""
 
     async def say() -> Announcement:
         announcer = Announcer(settings, open_store(settings.store))
         await announcer.start()
         try:
-            return await announcer.rollback(BUILTIN_MODEL, now=True)
+            return await announcer.rollback(BUILTIN_MODEL, model=model, now=True)
         finally:
             await announcer.stop()
 
     return asyncio.run(say())
 
 
-def adopted_late(settings: Settings) -> dict[tuple[int, int], int]:
+def adopted_late(settings: Settings, model: str = NET) -> dict[tuple[int, int], int]:
     """Where shards took announcements up late: offset by partition and number."""
 
     async def read() -> dict[tuple[int, int], int]:
@@ -73,7 +79,7 @@ def adopted_late(settings: Settings) -> dict[tuple[int, int], int]:
         await reader.start()
         try:
             await reader.catch_up()
-            return {at: adopted.offset for at, adopted in reader.registered_net.adopted.items()}
+            return {at: adopted.offset for at, adopted in reader.registry[model].adopted.items()}
         finally:
             await reader.stop()
 
@@ -150,6 +156,50 @@ def _audit(settings: Settings, file: Path) -> dict[str, object]:
     assert done.stdout, done.stderr
     finding: dict[str, object] = json.loads(done.stdout)
     return finding
+
+
+@pytest.mark.embedded
+def test_rows_under_noise_models_are_recomputed_through_a_restart_and_a_late_adoption(
+    settings: Settle, broker: Broker, tmp_path: Path
+) -> None:
+    made = settings(
+        broker=broker.address,
+        checkpoint={"interval_s": 0.5},
+        topics={"partitions": PARTITIONS},
+        trainer={"ahead_s": 0.01},
+    )
+    topic_io.make_topics(made)
+    parts = [simulate(Scenario(events=1_000, seed=seed, duplicate_share=0, malformed=0)) for seed in (6, 7, 8)]
+    with worker_pool(made, tmp_path, SIE_WORKER) as start:
+        worker = start()
+        topic_io.write(made, _renamed(parts[0], "a"))
+        wait_until_read(made, worker, 600)
+        said = announce(made, 1, random_noise_version)
+        worker.until(lambda: "model heard of" in worker.text(), "the announcement's arrival", 30)
+        topic_io.write(made, _renamed(parts[1], "b"))
+        worker.until(lambda: _is_beyond(made, said), "commits under the noise model", 60)
+        assert worker.stop() == 0
+        worker = start()
+        back = roll_back_now(made, NOISE)
+        worker.until(lambda: worker.text().count("late=True") == PARTITIONS, "the rollback's arrival", 60)
+        topic_io.write(made, _renamed(parts[2], "c"))
+        everywhere = {(partition, back.n) for partition in range(PARTITIONS)}
+        worker.until(lambda: everywhere <= adopted_late(made, NOISE).keys(), "late adoptions", 60)
+        topic_io.write(made, _renamed(parts[2], "d"))
+        wait_until_read(made, worker)
+        assert worker.stop() == 0
+    rows = topic_io.read_rows(made, made.topics.weights)
+    table = newest_statements(rows.to_batches(), weights_schema(made.topics.events))
+    write_parquet(table, tmp_path / "weights.parquet")
+    finding = _audit(made, tmp_path / "weights.parquet")
+    assert finding["holds"], finding["differences"]
+    assert finding["equal"] == len(table)
+
+
+def _renamed(simulation: Simulation, mark: str) -> list[WireRecord]:
+    """Its events under ids of their own."""
+    old, new = b'"event_id":"', f'"event_id":"{mark}-'.encode()
+    return [record._replace(value=(record.value or b"").replace(old, new)) for record in simulation.records()]
 
 
 @pytest.mark.embedded

@@ -266,6 +266,9 @@ def test_explain_shows_which_inputs_moved_f(sie: Callable[..., Done], published:
     moved = sum(each["logit"] for each in found["contributions"])
     assert moved == pytest.approx(found["logit"] - found["baseline_logit"], abs=1e-9)
     assert found["contributions"][0]["name"] in sie("explain", "event-0-7").out
+    assert explained["noise_model"] == {"version": "builtin", "announcement": 0}
+    (recomputed,) = sie("explain", "event-0-7", "--evidence", "--json").documents()
+    assert recomputed["noise_unknown"] == "the log of partition 0 does not reach from 0 to 7"
     (explained,) = sie("explain", "event-0-9", "--json").documents()
     assert explained["influence_unknown"].endswith("retention has cut it")
     shutil.rmtree(published.store.removeprefix("file://"))

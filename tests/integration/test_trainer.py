@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -14,10 +15,18 @@ from typing import Any
 import pytest
 
 from models.manifest import Manifest
+from sie_online.announcements import NOISE
+from sie_online.importance.noise.model import default_noise
 from sie_online.settings import Settings
+from sie_online.simulator import Scenario, simulate
 from streams.model_registry import artifacts
+from streams.model_registry.history import read_registered
+from streams.model_registry.noises import noise_in_force
 from streams.store import open_store
+from streams.tools.pacing import ReplayRate
+from streams.tools.replay import replay
 from tests.support.brokers import Broker
+from tests.support.noise_fits import LENIENT_GATE, QUICK_NOISE
 from tests.support.topic_io import make_topics
 from tests.support.trainers import outcome, page, registered_net, running
 from tests.support.versions import LENIENT, TINY, publish_samples, two_partitions
@@ -51,7 +60,7 @@ def test_settled_samples_become_an_announced_net(at: SettingsFactory, tmp_path: 
         assert set(manifest.train_offsets) == {"0", "1"}
         metrics = page(trainer, "/metrics")
         assert 'sie_trainer_fine_tunes_total{outcome="accepted"} 1.0' in metrics
-        assert "sie_trainer_announcement 1.0" in metrics
+        assert 'sie_trainer_announcement{model="net"} 1.0' in metrics
         assert 'sie_trainer_samples_total{kind="new"} 1200.0' in metrics
         assert json.loads(page(trainer, "/readyz"))["ready"]
         publish_samples(settings, two_partitions(1200))  # a replay says all of it again
@@ -64,6 +73,22 @@ def test_settled_samples_become_an_announced_net(at: SettingsFactory, tmp_path: 
         assert time.monotonic() - began < 5
     runs = [name for name in open_store(settings.store).list("models/net/runs") if "tfevents" in name]
     assert len(runs) == 2
+
+
+def test_the_newest_events_become_an_announced_noise_model(at: SettingsFactory, tmp_path: Path) -> None:
+    settings = at(noise=QUICK_NOISE | {"gate": LENIENT_GATE})
+    asyncio.run(replay(settings, simulate(Scenario(events=4_000, seed=3)).chunks(), ReplayRate.parse("max")))
+    with running(settings, tmp_path) as trainer:
+        accepted = 'sie_trainer_noise_fits_total{outcome="accepted"} 1.0'
+        until(lambda: accepted in page(trainer, "/metrics"), "a noise model", 180)
+        said = asyncio.run(read_registered(settings, NOISE))
+        version = said.in_force(1)
+        assert f'sie_trainer_announced_info{{model="noise",version="{version}"}} 1.0' in page(trainer, "/metrics")
+        assert json.loads(page(trainer, "/status.json"))["noise"]["version"] == version
+    manifest = Manifest.from_json(said.manifests[version])
+    assert set(manifest.train_offsets) == {"0", "1"}
+    assert set(said.announcements[1].offsets) == {0, 1}
+    assert noise_in_force(open_store(settings.store), said, version) is not default_noise()
 
 
 def test_a_restarted_trainer_goes_on_from_what_was_announced(at: SettingsFactory, tmp_path: Path) -> None:

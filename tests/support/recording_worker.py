@@ -67,7 +67,7 @@ class RecordingShard:
         cls, settings: Settings, partition: int, meta: Mapping[str, Any], pieces: Mapping[str, bytes], **kwargs: Any
     ) -> RecordingShard:
         """The shard as it was at the snapshot."""
-        del kwargs["net"]
+        del kwargs["artifacts"]
         shard = cls(settings, partition, offset=meta["next_offset"], **kwargs)
         shard.nth, shard.digest = json.loads(pieces["state"])
         return shard
@@ -115,14 +115,14 @@ class RecordingShard:
     def snapshot(self) -> Snapshot:
         """State as of ``next_offset``."""
         state = json.dumps([self.nth, self.digest]).encode()
-        meta = {"next_offset": self.next_offset, "model_version": BUILTIN_MODEL}
+        meta = {"next_offset": self.next_offset, "announced": 0, "model_version": BUILTIN_MODEL}
         return Snapshot(self.next_offset, meta, lambda: ({"state": state}, frozenset({"state"})))
 
     def stats(self) -> ShardStats:
         """Figures for metrics: none."""
         zeros = (0,) * len(EVENT_TYPES)
         counts = RecordCounts(zeros, zeros, 0, 0, 0, 0, 0)
-        return ShardStats(0, 0, {}, (0,) * (len(WEIGHT_EDGES) + 1), 1.0, 1.0, counts)
+        return ShardStats(0, 0, {}, (0,) * (len(WEIGHT_EDGES) + 1), 1.0, 1.0, 0, {}, counts)
 
     def close(self) -> None:
         """Nothing to free."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from models.manifest import Manifest
-from models.noise.gate import NoiseFigures, judge
+from models.noise.gate import NoiseFigures, judge, withdrawal
 from models.noise.publish import judged
 from models.publish import Provenance
 from models.settings import NoiseGate
@@ -46,6 +46,29 @@ def test_the_report_has_the_figures_of_both() -> None:
     }
     assert report["current"]["gain"] is None
     assert "current" not in judge(GOOD, None, GATE).report
+
+
+@pytest.mark.parametrize(
+    ("current", "reasons"),
+    [
+        ({"innocent": 0.2}, ["innocent behaviours"]),
+        ({"clean": 0.2, "gain": -0.1}, ["window as it is", "no gain"]),
+        ({"auc": {"hijack": 0.3}}, []),
+        ({"gain": math.nan}, []),
+        ({}, []),
+    ],
+    ids=["innocents", "clean and gain", "detects little", "gain not known", "good"],
+)
+def test_one_in_force_is_withdrawn_for_harm_alone(current: dict[str, Any], reasons: list[str]) -> None:
+    verdict = judge(replace(GOOD, gain=-1.0), replace(GOOD, **current), GATE)
+    found = withdrawal(verdict, GATE)
+    assert len(found) == len(reasons)
+    assert all(part in reason for part, reason in zip(reasons, found, strict=True))
+
+
+def test_beside_a_candidate_that_passed_nothing_is_withdrawn() -> None:
+    assert withdrawal(judge(GOOD, replace(GOOD, clean=0.9), GATE), GATE) == ()
+    assert withdrawal(judge(GOOD, None, GATE), GATE) == ()
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_the_largest_numbers_are_read_and_told_to_prometheus() -> None:
     take_in(registry, announcement_key(NET, INT64), said(n=INT64, offsets={"0": INT64}))
     (adoption,) = registry[NET].adoptions(0)
     assert (adoption.n, adoption.offset) == (INT64, INT64)
-    Metrics(Settings()).set_announced(NET, adoption.n)
+    Metrics(Settings()).set_announced(NET, adoption.n, INT64)
 
 
 def test_unreadable_records_are_a_metric() -> None:

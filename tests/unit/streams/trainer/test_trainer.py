@@ -142,7 +142,7 @@ class FakeNetAnnouncer:
         self.announced.append(manifest.version)
         return Announcement(n=1, version=manifest.version, offsets={}, reason="publish", created_at_ms=1)
 
-    async def rollback(self, version: str, *, judged_at: int) -> Announcement:
+    async def rollback(self, version: str, *, model: str, judged_at: int) -> Announcement:
         if self.fails_with:
             raise self.fails_with
         self.announced.append(version)
