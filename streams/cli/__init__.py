@@ -7,7 +7,8 @@ which extra is missing; and what a command needs is imported when it runs, so th
 - without a broker: ``evaluate``, ``fit_noise``, ``sample_events``, ``config``; models: ``model``
 - published rows: ``explain``, ``audit``; people: ``erase``
 - how it is said: ``common``, ``reading`` (shared options), ``progress``, ``findings``, ``views``, ``text``,
-  ``evaluate_text``, ``explain_text``, ``explain_noise``, ``noise_text``; ``terminal``: where all of it is printed
+  ``evaluate_text``, ``examination``, ``examination_text``, ``given_models``,
+  ``explain_text``, ``explain_noise``, ``noise_text``; ``terminal``: where all of it is printed
 """
 
 from __future__ import annotations

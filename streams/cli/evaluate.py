@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from dataclasses import asdict
@@ -21,16 +20,14 @@ from streams.cli import findings, noise_text
 from streams.cli import reading as read
 from streams.cli.common import Json, err, get_settings, out, print_json, require_writable
 from streams.cli.evaluate_text import summary, why_none
+from streams.cli.examination import Examination
+from streams.cli.given_models import beginning, repeated
 from streams.cli.progress import progress
 
 if TYPE_CHECKING:
     from models.manifest import Manifest
-    from sie_online.announcements import Adoption
     from sie_online.evaluation.report import EvaluationReport
-    from sie_online.shard.schedule import Artifact
     from streams.trainer.offline import FineTuned, OfflineTrainer
-
-LIVE = "live"
 
 
 @read.with_options
@@ -61,6 +58,21 @@ def command(
     models: Annotated[
         str | None, typer.Option(metavar="DIR", help="Repeat what --trainer announced in DIR; 'live': the broker's.")
     ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Train learners with and without the weights: do they help?")
+    ] = False,
+    pollute: Annotated[
+        str | None,
+        typer.Option(
+            "--pollute",
+            metavar="SEEDS",
+            help="Mix random behaviours into the events and see what is found: 1 or 1,2,3.",
+        ),
+    ] = None,
+    families: Annotated[
+        str | None,
+        typer.Option("--families", metavar="NAMES", help="Of behaviours, for --pollute; else all that pollute."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Weigh files of events without a broker: the very rows that workers would publish.
@@ -77,6 +89,12 @@ def command(
 
     With --trainer, what several partitions learn is put together meanwhile, and applies from the next offset on.
 
+    --compare trains a context logistic regression and an embedding net on the samples that had settled when the last
+    30 % begin: with uniform, published and permuted weights, with each factor alone and left out. It scores them on
+    what came later, by pairs and users, and says whether the weights help. --pollute weighs the newest 200,000 events
+    anew with a random behaviour of each family mixed in, for every seed, and says how well it was detected and how much
+    of a perfect detector's gain the weights reached. Both draw their pictures in DIR/report.html.
+
     --models live takes the announcements from sie.models.v1 and the nets from the store. They name offsets of the
     live partitions: repeat them over that log from its beginning, with as many partitions.
 
@@ -90,6 +108,8 @@ def command(
       sie evaluate events.parquet --out again --models trained
       sie evaluate events.parquet --out own --noise-fit
       sie fit-noise events.parquet --out fitted && sie evaluate new.parquet --out new --noise-model fitted
+      sie evaluate events.parquet --out results --compare
+      sie evaluate events.parquet --out results --pollute 1,2,3 --families crawler,fake_orders
     """
     if models is not None and (trainer or noise_fit or noise_model is not None):
         raise UsageError("--trainer, --noise-fit and --noise-model announce and --models repeats: choose one")
@@ -101,29 +121,34 @@ def command(
 
         require_torch()
     require_writable("--out", directory)
+    examination = Examination.asked(settings, directory, compare=compare, seeds=pollute, families=families)
     begin_with = None if noise_model is None else noise_text.given(noise_model)
     training = _training(settings, directory, adopt_after, begin_with, net=trainer) if trainer or fits else None
     model_source: ModelSource | None = training
     if models is not None:
-        model_source = _repeated(settings, models)
+        model_source = repeated(settings, models)
     elif training is None and begin_with is not None:
-        model_source = _beginning(settings, directory, begin_with)
+        model_source = beginning(settings, directory, begin_with)
     chunks = read_events(files, reading, limit=given.limit, note=read.print_note)
     with err.status("Compiling the kernels (kept for the next time) ..."):
         warm_up()
-    begin = time.monotonic()
+    begin, started_ms = time.monotonic(), int(time.time() * 1_000)
     with progress("Evaluate") as advance:
         report = evaluate(
             chunks,
             settings,
             directory,
             partitions=partitions,
-            started_ms=int(time.time() * 1_000),
+            started_ms=started_ms,
             on_progress=advance,
             model_source=model_source,
+            listeners=examination.listeners,
             strict=given.strict,
         )
     document = _document(report, time.monotonic() - begin, training)
+    if report.rows:
+        models_in = models if models is not None else None if model_source is None else str(directory)
+        document |= examination.examine(partitions, started_ms, models_in)
     (directory / "report.json").write_text(json.dumps(document, indent=2) + "\n")
     findings.warn_disorder(report.source, settings)
     if as_json:
@@ -134,6 +159,7 @@ def command(
         out.print("", findings.dead_letters(report.source), sep="\n", soft_wrap=True)
     if trainer and training is not None and not training.fine_tuned:
         err.print(why_none(settings, report))
+    examination.tell()
     err.print(f"Tables and report are in {directory}")
 
 
@@ -169,42 +195,6 @@ def _training(
     if begin_with is not None:
         training.begin_with(*begin_with)
     return training
-
-
-def _beginning(settings: Settings, directory: Path, begin_with: tuple[bytes, Manifest]) -> ModelSource:
-    """One version, from the first record on; it is announced in ``directory``, for --models to repeat."""
-    from streams.model_registry.loaded import LoadedModels
-    from streams.model_registry.recorded import RegistryRecorder, Repeated
-    from streams.observe.metrics import Metrics
-    from streams.store import LocalStore
-
-    recorder = RegistryRecorder(store := LocalStore(directory))
-    recorder.publish(*begin_with, {}, time.time_ns() // 1_000_000)
-    loaded = LoadedModels(settings, store, recorder.registry, Metrics(settings))
-    return Repeated(recorder.registry, loaded.get)
-
-
-def _repeated(settings: Settings, models: str) -> ModelSource:
-    from streams.model_registry.loaded import LoadedModels
-    from streams.model_registry.recorded import Repeated, recorded
-    from streams.observe.metrics import Metrics
-    from streams.store import open_store
-
-    if models == LIVE:
-        from streams.model_registry.history import read_registry
-
-        registry, store = asyncio.run(read_registry(settings)), open_store(settings.store)
-    else:
-        registry, store = recorded(Path(models))
-    loaded = LoadedModels(settings, store, registry, Metrics(settings))
-
-    def artifact_of(adoption: Adoption, partition: int) -> Artifact | None:
-        try:
-            return loaded.get(adoption, partition)
-        except LookupError:  # the log says why
-            raise UsageError(f"announced model {adoption.version} cannot be loaded from {models}") from None
-
-    return Repeated(registry, artifact_of)
 
 
 def _show_begin(begun: FineTuned) -> None:

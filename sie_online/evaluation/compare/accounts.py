@@ -2,12 +2,14 @@
 
 Held-out labels carry the same noise as those that were learned: whoever learns from bots predicts bots best, and on all
 samples even perfect weights may look harmful. Crawlers and throw-away accounts rarely become established.
+The guard judges by the same accounts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,16 +18,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sie_online.evaluation.compare.settled import Ints, places
-from sie_online.moments import DAY_MS
+from sie_online.importance.guard import ESTABLISHED_ACTS, ESTABLISHED_EVENTS, ESTABLISHED_MS
 
-ESTABLISHED_EVENTS = 20
-ESTABLISHED_ACTS = 2
-ESTABLISHED_MS = DAY_MS
-"""An account is established from so many events on, so many of them no samples, and so long after its first."""
 COLUMNS = ["partition", "offset", "revision", "event_type", "event_time_ms", "user_id"]
 
 
-def established(rows: Path, sample_types: Sequence[str], partition: Ints, offset: Ints) -> NDArray[np.bool_]:
+def established(rows: Path, sample_types: Sequence[str], partition: NDArray[Any], offset: Ints) -> NDArray[np.bool_]:
     """Whether the events at ``partition`` and ``offset`` (n,) were of established accounts, (n,).
 
     ``rows`` is a table as `sie_online.evaluation.run` writes it, sorted by partition and offset.

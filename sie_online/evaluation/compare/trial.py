@@ -32,12 +32,13 @@ class Guess(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """``scored`` and ``guesses`` are what pictures are drawn of; the rest is for people."""
+    """``scored`` (n samples), which of them are ``judged`` (n,), and ``guesses`` are what pictures are drawn of."""
 
     learned: int
     populations: Sequence[Population]
     verdict: Verdict
     scored: Settled
+    judged: NDArray[np.bool_]
     guesses: Sequence[Guess]
 
 
@@ -56,12 +57,12 @@ def compare(
     """
     learned, scored = (samples.take(rows) for rows in split(samples))
     guesses = _trained(learned, scored, on_progress)
-    known = is_established(scored)
-    populations = [_population(ALL, scored, guesses, np.ones(len(scored), np.bool_))]
-    label = scored.label[known]
-    if LEAST_POSITIVES <= label.sum() < len(label):
+    judged, known = np.ones(len(scored), np.bool_), is_established(scored)
+    populations = [_population(ALL, scored, guesses, judged)]
+    if LEAST_POSITIVES <= scored.label[known].sum() < known.sum():
         populations.append(_population(ESTABLISHED, scored, guesses, known))
-    return Comparison(len(learned), populations, judge(populations[-1]), scored, guesses)
+        judged = known
+    return Comparison(len(learned), populations, judge(populations[-1]), scored, judged, guesses)
 
 
 def _trained(learned: Settled, scored: Settled, on_progress: Progress) -> list[Guess]:

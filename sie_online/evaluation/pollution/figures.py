@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from sie_online.evaluation.compare.scores import METRICS, Gain
 
 
-@dataclass(frozen=True)
-class InnocentFound:
+class InnocentFound(NamedTuple):
     """One innocent behaviour: mean weight of its ``events`` against that of the events that were there."""
 
     family: str
@@ -21,10 +21,10 @@ class InnocentFound:
 
 @dataclass(frozen=True)
 class MixtureFound:
-    """One mixture with one polluting behaviour.
+    """One mixture with polluting behaviours of one family.
 
     Attributes:
-        events: of the polluting behaviour; ``share``: of all.
+        events: polluting; ``share``: of all.
         auc: of P(noise) as last stated, polluting against all other events; None: too few.
         untouched_noise: mean P(noise) of the events that were there.
         published, perfect: gain over uniform weights, by metric.

@@ -26,7 +26,7 @@ from sie_online.metrics import auc
 from sie_online.settings import Settings
 
 FEWEST_EVENTS = 20  # of a behaviour, for an AUC
-INNOCENT_BEHAVIOURS = 2  # in each mixture
+BAD, ODD = 3, 2  # polluting and innocent behaviours in each mixture
 SEED_STEP = 1_000  # families of one seed have seeds of their own
 COLUMNS = ["event_id", "partition", "offset", "noise_probability", "weight"]
 
@@ -56,7 +56,7 @@ def pollute(
     *,
     on_progress: Progress = lambda _done, _share: None,
 ) -> Pollution:
-    """A mixture for every one of ``families`` and ``seeds``: one behaviour of the family, and innocent ones.
+    """A mixture for every one of ``families`` and ``seeds``: three behaviours of the family, two innocent.
 
     Gains are those of a context logistic regression, scored on held-out samples that are not misleading.
 
@@ -82,11 +82,16 @@ def pollute(
 
 
 def _mixture(log: EventLog, roles: Roles, family: str, seed: int) -> Mixture | None:
-    """One behaviour of ``family``, and innocent ones; None: the log has not what the family needs."""
+    """Some behaviours of ``family``, and innocent ones; None: the log has not what the family needs."""
     number = SEED_STEP * seed + POLLUTING.index(family)
     try:
         mixture = mix(
-            log.decoded.log, roles, number, families=(family, *INNOCENT), polluting=1, innocent=INNOCENT_BEHAVIOURS
+            log.decoded.log,
+            roles,
+            number,
+            families=(family, *INNOCENT),
+            polluting=BEHAVIOURS,
+            innocent=INNOCENT_BEHAVIOURS,
         )
     except ValueError:
         return None
