@@ -26,7 +26,7 @@ def comparison_tables(found: Comparison) -> Iterator[RenderableType]:
     """A table for each population."""
     yield Text(
         f"Trained on {found.learned:,} settled samples; scored on later ones, unweighted.\n"
-        "Gain over uniform weights ± half of its 95 % interval (users resampled, in pairs).\n"
+        "Gain over uniform weights ± half a 95 % interval (users resampled, in pairs).\n"
         "Above 0 is better, for log loss too."
     )
     for population in found.populations:

@@ -90,8 +90,8 @@ def _mixture(log: EventLog, roles: Roles, family: str, seed: int) -> Mixture | N
             roles,
             number,
             families=(family, *INNOCENT),
-            polluting=BEHAVIOURS,
-            innocent=INNOCENT_BEHAVIOURS,
+            polluting=BAD,
+            innocent=ODD,
         )
     except ValueError:
         return None
