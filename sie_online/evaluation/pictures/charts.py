@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,9 +15,10 @@ from sie_online.evaluation.compare.trial import Comparison
 from sie_online.evaluation.pictures.svg import BOTTOM, TOP, Chart
 from sie_online.evaluation.pollution.figures import Pollution
 from sie_online.metrics import clustered_mean
-from sie_online.moments import moment
+from sie_online.moments import HOUR_MS, moment
 
 SLICES = 12
+HOURS, MOST_TICKS = (1, 2, 3, 6, 12, 24, 48, 168, 720, 8_760), 5
 BINS = 10
 ONE_SIDED = 0.975
 """Level of each side of a 95 % band."""
@@ -43,6 +45,7 @@ def gain_over_time(found: Comparison) -> str:
         (-edge, edge),
         y_name="gain in log loss, 95 % band",
         show_x=lambda ms: moment(int(ms))[5:16],
+        x_ticks=hours(at[0], at[-1]),
         show_y="{:+.3g}".format,
     )
     chart.line([at[0], at[-1]], [0.0, 0.0], GREY, dashed=True)
@@ -51,6 +54,12 @@ def gain_over_time(found: Comparison) -> str:
         chart.band(at, low, high, colour)
         chart.line(at, mean, colour, learner)
     return chart.svg()
+
+
+def hours(begin_ms: float, end_ms: float) -> list[float]:
+    """Whole hours within the time, in UTC, some at most."""
+    step = next((each for each in HOURS if (end_ms - begin_ms) / (each * HOUR_MS) <= MOST_TICKS), HOURS[-1]) * HOUR_MS
+    return [float(at * step) for at in range(math.ceil(begin_ms / step), math.floor(end_ms / step) + 1)]
 
 
 def reliability(found: Comparison) -> str:

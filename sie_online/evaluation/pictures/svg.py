@@ -6,19 +6,22 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from typing import TypeAlias
 
 WIDTH, HEIGHT = 560, 320
 LEFT, RIGHT, TOP, BOTTOM = 66, 16, 34, 46
 TICKS = 5
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+Points: TypeAlias = Sequence[float]
+LOG_DIGITS, FEW_POWERS = (1.0, 2.0, 5.0), 4
 
 
 @dataclass
 class Chart:
     """A chart with a ``title``; ``x`` and ``y`` are what the axes run over, (from, to).
 
-    ``show_x`` and ``show_y`` spell a tick; ``log_x`` and ``log_y`` make an axis logarithmic. ``margin`` is the room for
-    the names of the y axis, and ``height`` that of all, in pixels.
+    ``show_x`` and ``show_y`` spell a tick, ``x_ticks`` are there in place of round numbers; ``log_x`` and ``log_y`` make
+    an axis logarithmic. ``margin`` is the room for the names of the y axis, and ``height`` that of all, in pixels.
     """
 
     title: str
@@ -30,14 +33,13 @@ class Chart:
     log_y: bool = False
     show_x: Callable[[float], str] = "{:g}".format
     show_y: Callable[[float], str] = "{:g}".format
+    x_ticks: Points | None = None
     margin: int = LEFT
     height: int = HEIGHT
     _parts: list[str] = field(default_factory=list)
     _legend: list[str] = field(default_factory=list)
 
-    def line(
-        self, xs: Sequence[float], ys: Sequence[float], colour: str, name: str = "", *, dashed: bool = False
-    ) -> None:
+    def line(self, xs: Points, ys: Points, colour: str, name: str = "", *, dashed: bool = False) -> None:
         """A line through points; with a ``name`` it is in the legend."""
         points = " ".join(f"{self._x(x):.1f},{self._y(y):.1f}" for x, y in zip(xs, ys, strict=True))
         dashes = ' stroke-dasharray="4 4"' if dashed else ""
@@ -45,7 +47,7 @@ class Chart:
         if name:
             self._note(colour, name)
 
-    def band(self, xs: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str) -> None:
+    def band(self, xs: Points, low: Points, high: Points, colour: str) -> None:
         """What lies between two lines."""
         there = [(x, y) for x, y in zip(xs, high, strict=True)]
         back = [(x, y) for x, y in zip(xs, low, strict=True)][::-1]
@@ -76,7 +78,7 @@ class Chart:
             _text((self.margin + WIDTH - RIGHT) / 2, self.height - 8, self.x_name, "middle"),
             f'<line x1="{self.margin}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}" stroke="#888"/>',
         ]
-        across = ticks(*self.x, log=self.log_x)
+        across = ticks(*self.x, log=self.log_x) if self.x_ticks is None else self.x_ticks
         frame += [_text(self._x(tick), bottom + 16, self.show_x(tick), "middle") for tick in across]
         for tick in ticks(*self.y, log=self.log_y) if y_ticks else ():
             at = self._y(tick)
@@ -107,10 +109,12 @@ class Chart:
 
 
 def ticks(low: float, high: float, *, log: bool = False) -> list[float]:
-    """Round values within [low, high]; powers of ten where the axis is logarithmic."""
+    """Round values within [low, high]; on a logarithmic axis powers of ten, and where those are few their 2 and 5."""
     if log:
-        first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
-        return [10.0**power for power in range(first, last + 1)]
+        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        digits = (1.0,) if len(powers) > FEW_POWERS else LOG_DIGITS
+        found = [digit * 10.0**power for power in powers for digit in digits]
+        return [tick for tick in found if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
     rough = (high - low) / TICKS
     unit = 10.0 ** math.floor(math.log10(rough))
     step = unit * next(each for each in STEPS if each * unit >= rough * (1 - 1e-9))

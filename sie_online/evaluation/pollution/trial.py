@@ -61,7 +61,7 @@ def pollute(
     Gains are those of a context logistic regression, scored on held-out samples that are not misleading.
 
     Raises:
-        UsageError: the log is too short to be mixed into or to train on.
+        UsageError: the log is too short to be mixed into or to train on, or has not what any of the families needs.
     """
     labels = serving.settings.labels
     roles = roles_of(labels.samples, labels.conversions)
@@ -78,6 +78,8 @@ def pollute(
                 found.append(_found(log, mixture, family, seed, serving))
             done += 1
             on_progress(done, done / (len(families) * len(seeds)))
+    if not found:
+        raise UsageError(f"this log has not what these behaviours need: {', '.join(families)}")
     return Pollution(len(log.columns), tuple(seeds), found, tuple(dict.fromkeys(left_out)))
 
 
