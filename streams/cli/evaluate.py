@@ -21,7 +21,7 @@ from streams.cli import reading as read
 from streams.cli.common import Json, err, get_settings, out, print_json, require_writable
 from streams.cli.evaluate_text import summary, why_none
 from streams.cli.examination import Examination
-from streams.cli.given_models import beginning, repeated
+from streams.cli.given_models import LIVE, beginning, repeated
 from streams.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -91,9 +91,12 @@ def command(
 
     --compare trains a context logistic regression and an embedding net on the samples that had settled when the last
     30 % begin: with uniform, published and permuted weights, with each factor alone and left out. It scores them on
-    what came later, by pairs and users, and says whether the weights help. --pollute weighs the newest 200,000 events
-    anew with a random behaviour of each family mixed in, for every seed, and says how well it was detected and how much
-    of a perfect detector's gain the weights reached. Both draw their pictures in DIR/report.html.
+    what came later, in pairs and by users, and ends with a sentence: the weights help, harm, or no evidence.
+
+    --pollute weighs the newest 200,000 events anew for every seed and family of behaviours, with behaviours of that
+    family mixed in, and says how well they are detected, what innocents lose, and how much of a perfect detector's gain
+    the weights reach. Where a noise model was fitted, given or repeated, that is examined, from the first event on; no
+    net is. Takes some 30 s for every 20,000 events and seed with all families. Both draw pictures in DIR/report.html.
 
     --models live takes the announcements from sie.models.v1 and the nets from the store. They name offsets of the
     live partitions: repeat them over that log from its beginning, with as many partitions.
@@ -113,6 +116,8 @@ def command(
     """
     if models is not None and (trainer or noise_fit or noise_model is not None):
         raise UsageError("--trainer, --noise-fit and --noise-model announce and --models repeats: choose one")
+    if models == LIVE and pollute is not None:
+        raise UsageError("--pollute examines a noise model in a folder: --models DIR or --noise-model DIR, not 'live'")
     fits = trainer if noise_fit is None else noise_fit
     settings = get_settings(ctx, **({} if fits else {"trainer": {"noise": {"enabled": False}}}))
     reading = given.reading(settings.limits.earliest_ms)
@@ -146,10 +151,11 @@ def command(
             strict=given.strict,
         )
     document = _document(report, time.monotonic() - begin, training)
-    if report.rows:
-        models_in = models if models is not None else None if model_source is None else str(directory)
-        document |= examination.examine(partitions, started_ms, models_in)
-    (directory / "report.json").write_text(json.dumps(document, indent=2) + "\n")
+    _write(directory, document)
+    if examination.listeners:
+        announced = str(directory) if models is None and model_source is not None else models
+        document |= examination.examine(partitions, started_ms, announced)
+        _write(directory, document)
     findings.warn_disorder(report.source, settings)
     if as_json:
         print_json(document)
@@ -161,6 +167,10 @@ def command(
         err.print(why_none(settings, report))
     examination.tell()
     err.print(f"Tables and report are in {directory}")
+
+
+def _write(directory: Path, document: dict[str, Any]) -> None:
+    (directory / "report.json").write_text(json.dumps(document, indent=2) + "\n")
 
 
 def _document(report: EvaluationReport, seconds: float, training: OfflineTrainer | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from sie_online.evaluation.run import WEIGHTS_FILE, Listener, ModelSource
 from sie_online.settings import Settings
 from streams.cli import examination_text as said
 from streams.cli.common import err, out
-from streams.cli.given_models import LIVE, beginning
+from streams.cli.given_models import beginning
 from streams.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -142,8 +142,6 @@ def _detector(models: str | None) -> tuple[bytes, Manifest] | None:
 
     if models is None:
         return None
-    if models == LIVE:
-        raise UsageError("--pollute examines a noise model in a folder: --models DIR or --noise-model DIR, not 'live'")
     registered = recorded(Path(models))[0][NOISE]
     if registered.in_force(registered.newest) not in registered.manifests:
         return None

@@ -20,8 +20,8 @@ LOG_DIGITS, FEW_POWERS = (1.0, 2.0, 5.0), 4
 class Chart:
     """A chart with a ``title``; ``x`` and ``y`` are what the axes run over, (from, to).
 
-    ``show_x`` and ``show_y`` spell a tick, ``x_ticks`` are there in place of round numbers; ``log_x`` and ``log_y`` make
-    an axis logarithmic. ``margin`` is the room for the names of the y axis, and ``height`` that of all, in pixels.
+    ``show_x`` and ``show_y`` spell a tick, ``x_ticks`` are there in place of round numbers; ``log_x`` and ``log_y``
+    make an axis logarithmic. ``margin`` is the room for the names of the y axis, and ``height`` that of all, in pixels.
     """
 
     title: str
