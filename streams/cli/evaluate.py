@@ -96,7 +96,9 @@ def command(
     --pollute weighs the newest 200,000 events anew for every seed and family of behaviours, with behaviours of that
     family mixed in, and says how well they are detected, what innocents lose, and how much of a perfect detector's gain
     the weights reach. Where a noise model was fitted, given or repeated, that is examined, from the first event on; no
-    net is. Takes some 30 s for every 20,000 events and seed with all families. Both draw pictures in DIR/report.html.
+    net is. With all families that takes about a second for every 1,000 events and seed.
+
+    Both draw their pictures in DIR/report.html.
 
     --models live takes the announcements from sie.models.v1 and the nets from the store. They name offsets of the
     live partitions: repeat them over that log from its beginning, with as many partitions.
@@ -153,8 +155,9 @@ def command(
     document = _document(report, time.monotonic() - begin, training)
     _write(directory, document)
     if examination.listeners:
+        pace = document["events_per_s"] if training is None else None
         announced = str(directory) if models is None and model_source is not None else models
-        document |= examination.examine(partitions, started_ms, announced)
+        document |= examination.examine(partitions, started_ms, announced, events_per_s=pace)
         _write(directory, document)
     findings.warn_disorder(report.source, settings)
     if as_json:

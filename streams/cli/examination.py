@@ -12,6 +12,7 @@ from rich.text import Text
 from sie_online.behaviours import POLLUTING
 from sie_online.errors import UsageError
 from sie_online.evaluation.run import WEIGHTS_FILE, Listener, ModelSource
+from sie_online.moments import span
 from sie_online.settings import Settings
 from streams.cli import examination_text as said
 from streams.cli.common import err, out
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from sie_online.evaluation.compare.settled import Collector, Settled
     from sie_online.evaluation.compare.trial import Comparison
     from sie_online.evaluation.pollution.figures import Pollution
-    from sie_online.evaluation.pollution.log import LogCollector
+    from sie_online.evaluation.pollution.log import EventLog, LogCollector
 
 REPORT_FILE = "report.html"
+MIXTURE_COST = 1.7
+"""Times of an evaluation that a mixture of the same log takes: it has more events, and is learned and scored."""
 
 
 @dataclass
@@ -70,10 +73,13 @@ class Examination:
         """What is to listen to the evaluation."""
         return [each for each in (self.collector, self.log) if each is not None]
 
-    def examine(self, partitions: int, started_ms: int, models: str | None) -> dict[str, Any]:
+    def examine(
+        self, partitions: int, started_ms: int, models: str | None, *, events_per_s: float | None
+    ) -> dict[str, Any]:
         """Look into what was asked for, draw it into the folder, and return it for the report.
 
-        ``models``: the folder of the models that were announced.
+        ``models``: the folder of the models that were announced; ``events_per_s``: of the
+        evaluation, None where it did more than to evaluate.
 
         Raises:
             UsageError: there is too little to compare, or to mix into.
@@ -82,7 +88,9 @@ class Examination:
         if self.collector is not None:
             document["comparison"] = said.comparison_document(self._compared(self.collector))
         if self.log is not None:
-            document["pollution"] = said.pollution_document(self._polluted(self.log, partitions, started_ms, models))
+            log = self.log.log()
+            self._announce(log, events_per_s)
+            document["pollution"] = said.pollution_document(self._polluted(log, partitions, started_ms, models))
         if document:
             from sie_online.evaluation.pictures.page import page
 
@@ -114,16 +122,18 @@ class Examination:
             self.comparison = compare(collector.samples(), is_established, on_progress=advance)
         return self.comparison
 
-    def _polluted(self, collector: LogCollector, partitions: int, started_ms: int, models: str | None) -> Pollution:
+    def _announce(self, log: EventLog, events_per_s: float | None) -> None:
+        """Say what is to be done, and about how long it takes."""
+        count, events = len(self.seeds) * len(self.families), len(log.columns)
+        what = f"{count} mixture{'s' if count > 1 else ''} of the newest {events:,} events with random behaviours"
+        if events_per_s is not None:
+            what += f", about {span(1_000 * max(1, round(MIXTURE_COST * count * events / events_per_s)))}"
+        err.print(f"Pollute: {what} ...", soft_wrap=True)
+
+    def _polluted(self, log: EventLog, partitions: int, started_ms: int, models: str | None) -> Pollution:
         from sie_online.evaluation.pollution.trial import Serving, pollute
 
-        log, detector = collector.log(), _detector(models)
-        count = len(self.seeds) * len(self.families)
-        err.print(
-            f"Pollute: {count} mixtures, each of the newest {len(log.columns):,} events and what is mixed in ...",
-            soft_wrap=True,
-        )
-
+        detector = _detector(models)
         with TemporaryDirectory(prefix=".detector-", dir=self.directory) as folder:
 
             def model_source() -> ModelSource | None:

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from sie_online.behaviours import INNOCENT, POLLUTING, Mixture, Roles, mix, roles_of
 from sie_online.errors import UsageError
+from sie_online.evaluation.compare.accounts import established
 from sie_online.evaluation.compare.arms import normalised
 from sie_online.evaluation.compare.learners import ContextLogistic
 from sie_online.evaluation.compare.scores import METRICS, Gain, scores
 from sie_online.evaluation.compare.settled import Collector, Floats, Settled, places, split
+from sie_online.evaluation.compare.verdict import LEAST_POSITIVES
 from sie_online.evaluation.pollution.figures import InnocentFound, MixtureFound, Pollution
 from sie_online.evaluation.pollution.log import EventLog
 from sie_online.evaluation.pollution.truth import misleading
@@ -58,7 +60,8 @@ def pollute(
 ) -> Pollution:
     """A mixture for every one of ``families`` and ``seeds``: three behaviours of the family, two innocent.
 
-    Gains are those of a context logistic regression, scored on held-out samples that are not misleading.
+    Gains are those of a context logistic regression, scored on held-out samples that are not misleading, of
+    established accounts where there are enough.
 
     Raises:
         UsageError: the log is too short to be mixed into or to train on, or has not what any of the families needs.
@@ -108,7 +111,7 @@ def _require_mixable(log: EventLog, roles: Roles) -> None:
 
 
 def _found(log: EventLog, mixture: Mixture, family: str, seed: int, serving: Serving) -> MixtureFound:
-    samples, rows = _served(log, mixture, seed, serving)
+    samples, known, rows = _served(log, mixture, seed, serving)
     event = rows["event_id"].cast(pa.int64()).to_numpy()
     noise, weight = np.zeros(len(mixture.source)), np.ones(len(mixture.source))
     noise[event], weight[event] = rows["noise_probability"].to_numpy(), rows["weight"].to_numpy()  # the last holds
@@ -116,7 +119,7 @@ def _found(log: EventLog, mixture: Mixture, family: str, seed: int, serving: Ser
     of_sample = event[np.searchsorted(place, places(samples.partition, samples.offset))]
     labels = serving.settings.labels
     wrong = misleading(mixture, log.decoded.log, roles_of(labels.samples, labels.conversions), labels.window_ms)
-    published, perfect = _gains(samples, wrong[of_sample])
+    published, perfect = _gains(samples, wrong[of_sample], known)
     polluting, untouched = mixture.polluting(), mixture.behaviour == 0
     return MixtureFound(
         family=family,
@@ -131,8 +134,10 @@ def _found(log: EventLog, mixture: Mixture, family: str, seed: int, serving: Ser
     )
 
 
-def _served(log: EventLog, mixture: Mixture, seed: int, serving: Serving) -> tuple[Settled, pa.Table]:
-    """Settled samples and rows of ``mixture``."""
+def _served(
+    log: EventLog, mixture: Mixture, seed: int, serving: Serving
+) -> tuple[Settled, NDArray[np.bool_], pa.Table]:
+    """Settled samples of ``mixture``, which of them are of established accounts, and rows."""
     collector = Collector()
     with TemporaryDirectory(prefix=".mixture-", dir=serving.scratch) as folder:
         evaluate(
@@ -144,13 +149,23 @@ def _served(log: EventLog, mixture: Mixture, seed: int, serving: Serving) -> tup
             model_source=serving.model_source(),
             listeners=(collector,),
         )
-        return collector.samples(), pq.read_table(Path(folder) / WEIGHTS_FILE, columns=COLUMNS)
+        samples, path = collector.samples(), Path(folder) / WEIGHTS_FILE
+        known = established(path, serving.settings.labels.samples, samples.partition, samples.offset)
+        return samples, known, pq.read_table(path, columns=COLUMNS)
 
 
-def _gains(samples: Settled, wrong: NDArray[np.bool_]) -> tuple[dict[str, Gain], dict[str, Gain]]:
-    """Of the published weights and of perfect ones, 0 for what is ``wrong`` (n,), over uniform ones, by metric."""
+def _gains(
+    samples: Settled, wrong: NDArray[np.bool_], known: NDArray[np.bool_]
+) -> tuple[dict[str, Gain], dict[str, Gain]]:
+    """Of the published weights and of perfect ones, 0 for what is ``wrong`` (n,), over uniform ones, by metric.
+
+    Scored on samples that are not wrong, of accounts that are ``known`` (n,) where enough of theirs are positive: what
+    the log's own noise is nobody knows.
+    """
     learned, scored = split(samples)
     scored = scored[~wrong[scored]]
+    if samples.label[scored[known[scored]]].sum() >= LEAST_POSITIVES:
+        scored = scored[known[scored]]
     weights = np.ones(len(learned)), samples.weight[learned], (~wrong[learned]).astype(np.float64)
     past, later = samples.take(learned), samples.take(scored)
     predictions = [ContextLogistic().predictions(past, normalised(weight), later, 0) for weight in weights]

@@ -111,7 +111,7 @@ def test_pollution_is_told_in_tables(events: Path, tmp_path: Path, capsys: pytes
     printed = capsys.readouterr()
     assert re.search(r"^crawler +[\d,]+ +[\d.]+", printed.out, re.MULTILINE)
     assert re.search(r"^innocent +events +mean weight", printed.out, re.MULTILINE)
-    assert "1 mixtures" in printed.err
+    assert re.search(r"1 mixture of the newest [\d,]+ events with random behaviours, about [\d.]+ s ", printed.err)
 
 
 def test_json_is_the_report_and_nothing_else(events: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from sie_online.behaviours import POLLUTING, Log, Mixture, log_of, mix
 from sie_online.behaviours.log import Behaviour
 from sie_online.contracts import PURCHASE_CODE, VIEW_CODE
 from sie_online.errors import UsageError
 from sie_online.evaluation.compare.scores import METRICS, Gain
+from sie_online.evaluation.compare.settled import Settled
 from sie_online.evaluation.pollution import trial
 from sie_online.evaluation.pollution.figures import InnocentFound, MixtureFound, Pollution
 from sie_online.evaluation.pollution.log import EventLog, LogCollector
@@ -131,9 +133,9 @@ def test_what_is_mixed_in_is_weighed_and_found(log: EventLog, tmp_path: Path) ->
 def test_perfect_weights_recover_all(log: EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gains = trial._gains
 
-    def with_perfect_weights(samples: trial.Settled, wrong: np.ndarray) -> object:  # type: ignore[type-arg]
+    def with_perfect_weights(samples: Settled, wrong: NDArray[np.bool_], known: NDArray[np.bool_]) -> object:
         samples.weight[:] = ~wrong
-        return gains(samples, wrong)
+        return gains(samples, wrong, known)
 
     monkeypatch.setattr(trial, "_gains", with_perfect_weights)
     found = pollute(log, Serving(Settings(), 1, STARTED_MS, tmp_path), (1,), ("price_monitor",))
