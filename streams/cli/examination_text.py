@@ -58,8 +58,8 @@ def pollution_tables(found: Pollution) -> Iterator[RenderableType]:
     yield Text(
         f"Random behaviours mixed into {found.events:,} events, seeds {', '.join(map(str, found.seeds))}.\n"
         "AUC: P(noise) of polluting events against all others. R: share of a perfect\n"
-        "detector's gain that the weights reach (context logistic regression, clean held-out\n"
-        "samples of established accounts); · where a perfect one has no certain gain."
+        "detector's gain that the weights reach, for a context logistic regression on\n"
+        "clean held-out samples; · where a perfect detector has no certain gain."
     )
     families = _table("polluting", "events", "AUC", *(f"R of {TITLES[metric]}" for metric in METRICS))
     for family in [*found.families(), found.together()]:

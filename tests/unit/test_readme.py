@@ -1,4 +1,4 @@
-"""READMEs and the pages on files and weights show only what exists: commands, options, settings, targets, files."""
+"""READMEs and the pages on files, weights and evaluations show only what exists: commands, options, settings, targets, files."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ from streams.cli.root import COMMANDS, run
 from tests.support.brokers import ROOT
 
 READMES = [file for file in (ROOT / "README.md", ROOT / "README.zh.md") if file.exists()]
-FILES_PAGE, WEIGHTS_PAGE = ROOT / "docs" / "files.md", ROOT / "docs" / "weights.md"
+FILES_PAGE, WEIGHTS_PAGE, EVALUATING_PAGE = (
+    ROOT / "docs" / f"{name}.md" for name in ("files", "weights", "evaluating")
+)
+PAGES = (FILES_PAGE, WEIGHTS_PAGE, EVALUATING_PAGE)
 readme = pytest.mark.parametrize("file", READMES, ids=lambda file: file.name)
-readme_or_page = pytest.mark.parametrize("file", [*READMES, FILES_PAGE, WEIGHTS_PAGE], ids=lambda file: file.name)
+readme_or_page = pytest.mark.parametrize("file", [*READMES, *PAGES], ids=lambda file: file.name)
 
 
 def blocks(file: Path, language: str) -> list[str]:
