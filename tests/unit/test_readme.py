@@ -1,4 +1,4 @@
-"""READMEs and the pages on files, weights and evaluations show only what exists: commands, options, settings, targets, files."""
+"""READMEs and the pages of docs for users show only what exists: commands, options, settings, targets, files."""
 
 from __future__ import annotations
 
