@@ -20,8 +20,15 @@ from sie_online.importance.noise.evidence import gather
 from sie_online.importance.noise.explicit import dwell_log_ratio, item_explicit, observe_explicit, user_explicit
 from sie_online.importance.noise.judge import mixed, note_opinion, opinion
 from sie_online.importance.noise.population import NoiseConfig
-from sie_online.importance.noise.share import learn_share, posterior, share_of
-from sie_online.importance.noise.standard import follow, mass_of, standardise_evidence, stratum_of
+from sie_online.importance.noise.share import (
+    follow_ratios,
+    learn_share,
+    mass_of_account,
+    posterior,
+    share_of,
+    sharpened,
+)
+from sie_online.importance.noise.standard import follow, hide_deeds, mass_of, standardise_evidence, stratum_of
 from sie_online.importance.noise.walk import CONVERSION, SAMPLE
 from sie_online.jit import kernel
 
@@ -33,6 +40,7 @@ KEPT_FIELDS: list[tuple[Any, ...]] = [
     ("split", "f4"),  # ... what is doubtful about it ...
     ("log_odds", "f4"),  # ... and what it says outright
 ]
+PAIR_VIEW_FIELDS: list[tuple[Any, ...]] = [("z_view_odds", "f4")]  # of the last view: what it led to is as good
 USER_ORDER_FIELDS: list[tuple[Any, ...]] = [("z_order", "f8"), ("z_order_cautious", "f8")]  # P of the last conversion
 
 
@@ -47,7 +55,7 @@ def fields_of(record: str) -> list[tuple[Any, ...]]:
     """State that the factor adds to the records of ``record`` (``user``, ``item``, ...)."""
     name = f"{record.upper()}_FIELDS"
     own = [field for part in PARTS for field in getattr(part, name, [])]
-    return [*evidence.fields_of(record), *own, *(USER_ORDER_FIELDS if record == "user" else [])]
+    return [*evidence.fields_of(record), *own, *{"user": USER_ORDER_FIELDS, "pair": PAIR_VIEW_FIELDS}.get(record, [])]
 
 
 @kernel
@@ -63,14 +71,21 @@ def assess(
     events, head = step.n + 1.0, step.head
     stratum = stratum_of(head, events)
     standardise_evidence(population, stratum, population.z_evidence)
+    hide_deeds(head, population.z_evidence)
     own = opinion(model, population, head, events)
     note_opinion(user, item, own.logit)
     kept.logit, kept.split = own.logit, own.split
     kept.log_odds = dwell_log_ratio(population, event) if head == SAMPLE else 0.0
-    verdict = _verdict(cfg, model, user, item, population, head, kept)
-    follow(population, stratum, mass_of(user, head) * (1.0 - verdict.probability), population.z_evidence)
     log_ratio = mixed(model, head, user, item, own.logit)
-    learn_share(cfg, population, model, head, step.n, log_ratio - _doubt(user, own.split))
+    odds = _odds(user, item, population, head, log_ratio, kept)
+    if head == SAMPLE:
+        pair.z_view_odds = odds
+    elif head == CONVERSION:
+        odds = max(odds, float(pair.z_view_odds))
+    verdict = _verdict(cfg, model, user, population, head, odds, kept)
+    follow(population, stratum, mass_of(user, head) * (1.0 - verdict.probability), population.z_evidence)
+    follow_ratios(population, head, log_ratio, mass_of_account(step.n))
+    learn_share(cfg, population, model, head, step.n, odds - _doubt(user, own.split))
     if head == CONVERSION:
         user.z_order, user.z_order_cautious = verdict.probability, verdict.cautious
     observe_explicit(cfg, user, item, population, event)
@@ -84,11 +99,15 @@ def _doubt(user: Any, split: float) -> float:
 
 
 @kernel
-def _verdict(cfg: NoiseConfig, model: Any, user: Any, item: Any, population: Any, head: int, kept: Any) -> Verdict:
-    """P(noise) with what is known of user and item now."""
-    odds = mixed(model, head, user, item, float(kept.logit)) + kept.log_odds + user_explicit(user, population)
-    if head == SAMPLE:
-        odds += item_explicit(item, population)
+def _odds(user: Any, item: Any, population: Any, head: int, log_ratio: float, kept: Any) -> float:
+    """Log odds of noise, how common it is apart."""
+    odds = sharpened(population, head, log_ratio)
+    odds += kept.log_odds + user_explicit(user, population)
+    return odds + item_explicit(item, population) if head == SAMPLE else odds
+
+
+@kernel
+def _verdict(cfg: NoiseConfig, model: Any, user: Any, population: Any, head: int, odds: float, kept: Any) -> Verdict:
     common = share_of(population, model, head)
     cautious = posterior(cfg, common, odds - _doubt(user, float(kept.split)))
     return Verdict(posterior(cfg, common, odds), cautious)
@@ -103,4 +122,5 @@ def reassess(cfg: NoiseConfig, model: Any, user: Any, item: Any, population: Any
     """
     if label == 1:
         return Verdict(user.z_order, user.z_order_cautious)
-    return _verdict(cfg, model, user, item, population, SAMPLE, kept)
+    log_ratio = mixed(model, SAMPLE, user, item, float(kept.logit))
+    return _verdict(cfg, model, user, population, SAMPLE, _odds(user, item, population, SAMPLE, log_ratio, kept), kept)

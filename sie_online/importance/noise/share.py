@@ -1,10 +1,13 @@
-"""How common noise is: the share of each head's events, learned online from strong evidence alone.
+"""From a log likelihood ratio to P(noise): how far it stands out in this stream, and how common noise is.
 
-Of ordinary events some share f0 is strongly suspect, of noise a share f1: the fit measured both. So where a share F
-of the stream is, noise makes (F - f0) / (f1 - f0) of it (the method of moments for a mixture). Nothing that is
-concluded from the share flows back into it, so it cannot run away, as expectation-maximisation on posteriors can: what
-is taken for noise raises the share there, and the share raises what is taken for noise. Accounts count, not events; a
-cap stands above it all.
+A model's log ratios are averages over every kind of noise that it was fitted on, and so they are timid about the one
+kind that pollutes a given shop. What tells is how far an event's lies above those of the shop's accounts: their median
+and lower quartile hardly move with noise, which lies above. `sharpened` takes the distance for that between two normals
+(d z - d^2 / 2, of mean 1 over ordinary events once exponentiated).
+
+The share of noise is learned online (EM) with a brake, since EM on a share can run away: what is taken for noise raises
+the share, and the share raises what is taken for noise. An event counts as noise only where its evidence alone is
+strong, whatever the share is; accounts count, not events; a cap stands above it all.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import math
 from typing import Any
 
 from sie_online.contracts import NOISE_HEADS
-from sie_online.importance.noise.population import NoiseConfig
+from sie_online.importance.noise.population import LOWER_QUARTILE_Z, NoiseConfig
 from sie_online.jit import kernel
 
 STRONG = 1.0  # log likelihood ratio, doubt taken off
@@ -21,24 +24,59 @@ FIRST_MASS = 200.0  # of events behind the share that the model presumes
 HALF_MASS_EVENTS = 20.0
 MIN_SHARE, MAX_SHARE = 0.002, 0.4
 ODDS_CAP = 60.0
-ORDINARY, NOISE = range(2)
-"""Columns of a model's ``strong``."""
+DISTANCE = 5.0  # of noise from ordinary events, in robust standard deviations of the latter
+SHARP_CAP = 8.0
+LEAST_SPREAD = 0.2
+HALF_TRUST = 100.0  # mass of events at which the quantiles of log ratios are half believed
+QUANTILE_STEP, CATCH_UP = 1.5, 0.6
+MEMORY = 5_000.0
 
 POPULATION_FIELDS: list[tuple[Any, ...]] = [
-    ("z_strong", "f8", (len(NOISE_HEADS),)),  # share of strongly suspect events
-    ("z_strong_mass", "f8", (len(NOISE_HEADS),)),  # 0: none was seen yet
+    ("z_share", "f8", (len(NOISE_HEADS),)),  # 0: none learned yet
+    ("z_share_mass", "f8", (len(NOISE_HEADS),)),
+    ("z_middle", "f8", (len(NOISE_HEADS),)),  # median of the log ratios, and ...
+    ("z_below", "f8", (len(NOISE_HEADS),)),  # ... their lower quartile
+    ("z_known", "f8", (len(NOISE_HEADS),)),  # mass in both
 ]
+
+
+@kernel
+def mass_of_account(events: float) -> float:
+    """What an event of an account with so many ``events`` before counts for."""
+    return HALF_MASS_EVENTS / (HALF_MASS_EVENTS + events)
+
+
+@kernel
+def follow_ratios(population: Any, head: int, log_ratio: float, mass: float) -> None:
+    """Move median and lower quartile by one event (Robbins & Monro 1951), in steps of their distance."""
+    known = population.z_known[head] + mass
+    population.z_known[head] = known
+    if known == mass:
+        population.z_middle[head], population.z_below[head] = log_ratio, log_ratio - LEAST_SPREAD
+        return
+    middle, below = population.z_middle[head], population.z_below[head]
+    rate = max(1.0 / math.sqrt(MEMORY) / 3.0, max(known, 1.0) ** -CATCH_UP)
+    step = QUANTILE_STEP * rate * mass * max(middle - below, 0.1)
+    middle += step if log_ratio > middle else -step
+    below += 0.5 * step if log_ratio >= below else -1.5 * step
+    population.z_middle[head], population.z_below[head] = middle, min(below, middle)
+
+
+@kernel
+def sharpened(population: Any, head: int, log_ratio: float) -> float:
+    """The log ratio of noise in this stream; the model's own while the stream is not known."""
+    spread = max((population.z_middle[head] - population.z_below[head]) / LOWER_QUARTILE_Z, LEAST_SPREAD)
+    z = (log_ratio - population.z_middle[head]) / spread
+    sharp = min(max(DISTANCE * z - 0.5 * DISTANCE * DISTANCE, -SHARP_CAP), SHARP_CAP)
+    trust = population.z_known[head] / (population.z_known[head] + HALF_TRUST)
+    return trust * sharp + (1.0 - trust) * log_ratio
 
 
 @kernel
 def share_of(population: Any, model: Any, head: int) -> float:
     """Share of noise among a head's events."""
-    if population.z_strong_mass[head] == 0.0:
-        share = float(model.share[head])
-    else:
-        ordinary, noise = model.strong[head, ORDINARY], model.strong[head, NOISE]
-        share = (population.z_strong[head] - ordinary) / (noise - ordinary)
-    return min(max(share, MIN_SHARE), MAX_SHARE)
+    learned = float(population.z_share[head])
+    return learned if learned > 0.0 else min(max(float(model.share[head]), MIN_SHARE), MAX_SHARE)
 
 
 @kernel
@@ -50,18 +88,16 @@ def posterior(cfg: NoiseConfig, share: float, log_ratio: float) -> float:
 
 @kernel
 def learn_share(cfg: NoiseConfig, population: Any, model: Any, head: int, events: float, sure: float) -> None:
-    """Count one event of an account with so many ``events`` before; ``sure`` is its log ratio less what is doubtful."""
-    if population.z_strong_mass[head] == 0.0:
-        ordinary, noise = model.strong[head, ORDINARY], model.strong[head, NOISE]
-        population.z_strong[head] = ordinary + model.share[head] * (noise - ordinary)
-        population.z_strong_mass[head] = FIRST_MASS
-    mass = HALF_MASS_EVENTS / (HALF_MASS_EVENTS + events)
-    total = min(population.z_strong_mass[head] + mass, max(cfg.memory, FIRST_MASS))
-    strong = 1.0 if sure >= STRONG else 0.0
-    population.z_strong[head] += mass / total * (strong - population.z_strong[head])
-    population.z_strong_mass[head] = total
+    """One step of online EM (Cappé & Moulines 2009). ``sure`` is the log ratio less what is doubtful about it."""
+    share = share_of(population, model, head)
+    mass = mass_of_account(events)
+    total = min(max(population.z_share_mass[head], FIRST_MASS) + mass, max(cfg.memory, FIRST_MASS))
+    guilt = posterior(cfg, share, sure) if sure >= STRONG else 0.0
+    population.z_share_mass[head] = total
+    population.z_share[head] = min(max(share + mass / total * (guilt - share), MIN_SHARE), MAX_SHARE)
 
 
 def forget_share(population: Any) -> None:
     """Start anew from what the next model presumes: what is strong evidence is another matter with it."""
-    population["z_strong_mass"] = 0.0
+    for name in ("z_share", "z_share_mass", "z_known"):
+        population[name] = 0.0
