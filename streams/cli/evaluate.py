@@ -154,10 +154,10 @@ def command(
         )
     document = _document(report, time.monotonic() - begin, training)
     _write(directory, document)
-    if examination.listeners:
-        pace = document["events_per_s"] if training is None else None
-        announced = str(directory) if models is None and model_source is not None else models
-        document |= examination.examine(partitions, started_ms, announced, events_per_s=pace)
+    pace = document["events_per_s"] if training is None else None
+    announced = str(directory) if models is None and model_source is not None else models
+    for found in examination.examine(partitions, started_ms, announced, events_per_s=pace):
+        document |= found
         _write(directory, document)
     findings.warn_disorder(report.source, settings)
     if as_json:

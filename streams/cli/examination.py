@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -75,27 +76,25 @@ class Examination:
 
     def examine(
         self, partitions: int, started_ms: int, models: str | None, *, events_per_s: float | None
-    ) -> dict[str, Any]:
-        """Look into what was asked for, draw it into the folder, and return it for the report.
+    ) -> Iterator[dict[str, Any]]:
+        """Look into one thing after the other that was asked for, draw it into the folder, and yield it for the report.
 
-        ``models``: the folder of the models that were announced; ``events_per_s``: of the
-        evaluation, None where it did more than to evaluate.
+        ``models``: the folder of the models that were announced; ``events_per_s``: of the evaluation, None where it did
+        more than to evaluate.
 
         Raises:
             UsageError: there is too little to compare, or to mix into.
         """
-        document: dict[str, Any] = {}
         if self.collector is not None:
-            document["comparison"] = said.comparison_document(self._compared(self.collector))
+            self.comparison = self._compared(self.collector)
+            self._draw()
+            yield {"comparison": said.comparison_document(self.comparison)}
         if self.log is not None:
             log = self.log.log()
             self._announce(log, events_per_s)
-            document["pollution"] = said.pollution_document(self._polluted(log, partitions, started_ms, models))
-        if document:
-            from sie_online.evaluation.pictures.page import page
-
-            (self.directory / REPORT_FILE).write_text(page(self.comparison, self.pollution), encoding="utf-8")
-        return document
+            self.pollution = self._polluted(log, partitions, started_ms, models)
+            self._draw()
+            yield {"pollution": said.pollution_document(self.pollution)}
 
     def tell(self) -> None:
         """Print what was found."""
@@ -119,8 +118,12 @@ class Examination:
             return established(rows, kinds, samples.partition, samples.offset)
 
         with progress("Compare", "trainings") as advance:
-            self.comparison = compare(collector.samples(), is_established, on_progress=advance)
-        return self.comparison
+            return compare(collector.samples(), is_established, on_progress=advance)
+
+    def _draw(self) -> None:
+        from sie_online.evaluation.pictures.page import page
+
+        (self.directory / REPORT_FILE).write_text(page(self.comparison, self.pollution), encoding="utf-8")
 
     def _announce(self, log: EventLog, events_per_s: float | None) -> None:
         """Say what is to be done, and about how long it takes."""
@@ -141,8 +144,7 @@ class Examination:
 
             serving = Serving(self.settings, partitions, started_ms, self.directory, model_source)
             with progress("Pollute", "mixtures") as advance:
-                self.pollution = pollute(log, serving, self.seeds, self.families, on_progress=advance)
-        return self.pollution
+                return pollute(log, serving, self.seeds, self.families, on_progress=advance)
 
 
 def _detector(models: str | None) -> tuple[bytes, Manifest] | None:
