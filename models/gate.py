@@ -1,10 +1,14 @@
-"""The gate: no candidate is announced that would have made a subscriber's model worse.
+"""The gate: only a candidate that would have made a subscriber's model better is announced.
 
 A fixed learner is trained on the first 80 % of a window, once with uniform importance, once with that of the model in
 force and once with the candidate's, and scored on the last 20 %, which no fine-tune has seen. The other factors of the
 weight (noise, delay, balance) are the same in all three: whether *they* help is the guard's question, and where they
 cost the learner something no net could ever pass. Samples more likely noise than not are not scored: a net that serves
 bots would look good otherwise. Weights all equal are reported beside it and decide nothing.
+
+Not to be worse is not enough, since importance that carries nothing is hardly ever worse: the candidate must show a
+gain, over uniform importance and over the net in force. A gain is the mean of the paired differences of log loss,
+sample by sample, and counts once its lower confidence bound, users as clusters, is above 0 (``clustered_mean``).
 
 Whoever passed is held to it: what is in force and falls behind uniform importance later is taken back (``withdrawal``).
 
@@ -27,14 +31,27 @@ from models.forward import IMPORTANCE, NetWeights, scores_fast
 from models.inputs import label_known, label_unknown
 from models.learner import GateLearner
 from models.manifest import Verdict
-from models.metrics import auc, calibration, decisions, effective_share, gauc, log_loss
+from models.metrics import (
+    ClusteredMean,
+    auc,
+    calibration,
+    clustered_mean,
+    decisions,
+    effective_share,
+    gauc,
+    log_losses,
+)
 from models.samples import SampleColumns
 from models.settings import Gate
 
 UNIFORM, CURRENT, CANDIDATE, UNWEIGHTED = "uniform", "current", "candidate", "unweighted"
+GAIN = "gain"
+"""Of a report: by how much the candidate's NLL is below the others', and the lower bounds."""
 LIKELY_NOISE = 0.5
 LARGEST_LOG = 20.0
 """Log weights are held within this before the exponential; the clip of weights is far inside."""
+ROUNDING = 1e-12
+"""No larger gain is one: equal weights give losses that differ in their last bits."""
 MEAN_F_FACTOR = 1.25
 """Mean f over the gate's window may differ from the manifest's by this factor: weights would drift from mean 1."""
 
@@ -62,7 +79,14 @@ class LearnerScores:
 
     def figures(self) -> dict[str, float | None]:
         """By name, NaN as None."""
-        return {name: value if math.isfinite(value) else None for name, value in vars(self).items()}
+        return {name: _finite(value) for name, value in vars(self).items()}
+
+
+class Trained(NamedTuple):
+    """The learner's scores, and its log loss (n,) on each of the scored rows."""
+
+    scores: LearnerScores
+    losses: NDArray[np.float64]
 
 
 def judge(order: Ordered, candidate: Judged, current: Judged | None, settings: Gate) -> Verdict:
@@ -81,13 +105,19 @@ def judge(order: Ordered, candidate: Judged, current: Judged | None, settings: G
         CANDIDATE: composed(samples, factor(f[:, 1], candidate.mean_f, settings.k), settings),
         UNWEIGHTED: np.ones(len(samples)),
     }
-    if reasons := _too_few(samples.take(scored_rows(samples, n_train)).label, settings):
+    scored = samples.take(scored_rows(samples, n_train))
+    if reasons := _too_few(scored.label, settings):
         return Verdict(False, reasons)
     results = {name: trained(samples, n_train, weight) for name, weight in weights.items()}
+    serving = (UNIFORM,) if current is None else (UNIFORM, CURRENT)
+    gains = {name: _gain(results[CANDIDATE], results[name], scored.user_hash, settings) for name in serving}
+    scores = {name: result.scores for name, result in results.items()}
+    reasons = (*_worse(scores, settings), *_without_gain(gains, len(scored), settings))
+    figures = {name: each.figures() for name, each in scores.items()}
     return Verdict(
-        passed=not (reasons := _worse(results, settings)),
+        passed=not reasons,
         reasons=reasons,
-        report={name: result.figures() for name, result in results.items()} | {"importance": _spread(f, candidate)},
+        report=figures | {GAIN: _gain_figures(gains), "importance": _spread(f, candidate)},
     )
 
 
@@ -127,22 +157,23 @@ def composed(samples: SampleColumns, log_factor: NDArray[np.float64], settings: 
     return np.asarray(np.clip(weight / weight.mean(), settings.weight_min, settings.weight_max))
 
 
-def trained(samples: SampleColumns, n_train: int, weight: NDArray[np.float64]) -> LearnerScores:
+def trained(samples: SampleColumns, n_train: int, weight: NDArray[np.float64]) -> Trained:
     """The learner's figures on the scored rows, after one pass over those before ``n_train``."""
     train, scored = slice(0, n_train), scored_rows(samples, n_train)
     used = weight[train] / weight[train].mean()
     learner = GateLearner(samples.features)
     learner.learn(train, samples.label[train], used)
     label, p = samples.label[scored], learner.predict(scored)
-    base_rate = float(samples.label[train].mean())
-    return LearnerScores(
-        nll=log_loss(label, p),
+    base_rate, losses = float(samples.label[train].mean()), log_losses(label, p)
+    scores = LearnerScores(
+        nll=float(losses.mean()),
         auc=auc(label, p),
         gauc=gauc(label, p, samples.user_hash[scored]),
         calibration=calibration(label, p),
         effective_share=effective_share(used),
         **decisions(label, p, base_rate, samples.item_hash[scored]),
     )
+    return Trained(scores, losses)
 
 
 def scored_rows(samples: SampleColumns, n_train: int) -> NDArray[np.int64]:
@@ -201,6 +232,35 @@ def _behind(mine: LearnerScores, other: LearnerScores, name: str, settings: Gate
         found, theirs = getattr(mine, figure), getattr(other, figure)
         if found < theirs - settings.auc_slack:
             yield f"{figure.upper()} {found:.4f} is below {name} weights' {theirs:.4f}"
+
+
+def _gain(mine: Trained, other: Trained, user: NDArray[np.uint64], settings: Gate) -> ClusteredMean:
+    """By how much log loss is lower than ``other``'s, sample by sample; the bound is +inf where none is asked for."""
+    differences = other.losses - mine.losses
+    if settings.gain_level == 0:
+        return ClusteredMean(float(differences.mean()), math.inf, len(np.unique(user)))
+    return clustered_mean(differences, user, settings.gain_level)
+
+
+def _without_gain(gains: Mapping[str, ClusteredMean], n: int, settings: Gate) -> tuple[str, ...]:
+    reasons = []
+    for name, gain in gains.items():
+        if gain.lower > ROUNDING:
+            continue
+        bound = f"at a confidence of {settings.gain_level:g} at least {gain.lower:.2g}"
+        of = f"{n:,} samples of {gain.clusters:,} users"
+        reasons.append(f"no evidence of gain over {name} weights: in NLL {gain.mean:.2g}, {bound} ({of})")
+    return tuple(reasons)
+
+
+def _gain_figures(gains: Mapping[str, ClusteredMean]) -> dict[str, float | None]:
+    means = {name: gain.mean for name, gain in gains.items()}
+    bounds = {f"{name}_lower": _finite(gain.lower) for name, gain in gains.items()}
+    return {**means, **bounds, "users": float(gains[UNIFORM].clusters)}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _result(figures: Mapping[str, float | None]) -> LearnerScores:

@@ -7,20 +7,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sie_online.metrics import auc
+from sie_online.metrics import ClusteredMean, auc, clustered_mean
 
-__all__ = ["auc", "calibration", "correlation", "decisions", "effective_share", "gauc", "log_loss"]
+__all__ = [
+    "ClusteredMean",
+    "auc",
+    "calibration",
+    "clustered_mean",
+    "correlation",
+    "decisions",
+    "effective_share",
+    "gauc",
+    "log_loss",
+    "log_losses",
+]
 
 CLIP = 1e-6
-"""Probabilities are kept this far from 0 and 1 by ``log_loss``."""
+"""Probabilities are kept this far from 0 and 1 by ``log_losses``."""
 
 Array = NDArray[Any]
 
 
-def log_loss(label: Array, probability: Array) -> float:
-    """Mean -log P(y): ``label`` (n,) of 0/1, ``probability`` (n,) of 1."""
+def log_losses(label: Array, probability: Array) -> NDArray[np.float64]:
+    """-log P(y) of each: ``label`` (n,) of 0/1, ``probability`` (n,) of 1."""
     p = np.clip(probability.astype(np.float64), CLIP, 1.0 - CLIP)
-    return float(-np.mean(np.where(label == 1, np.log(p), np.log1p(-p))))
+    return -np.where(label == 1, np.log(p), np.log1p(-p))
+
+
+def log_loss(label: Array, probability: Array) -> float:
+    """Mean of ``log_losses``."""
+    return float(log_losses(label, probability).mean())
 
 
 def gauc(label: Array, score: Array, group: Array) -> float:

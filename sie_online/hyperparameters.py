@@ -62,6 +62,10 @@ class FineTuneSettings:
 class GateSettings:
     """What a candidate must show."""
 
+    gain_level: float = field(
+        default=0.95,
+        metadata=about("Confidence, by users, that NLL is below what serves; 0: no worse is enough.", ge=0, le=0.999),
+    )
     nll_slack: float = field(default=0.002, metadata=about("NLL may be worse by this share.", ge=0))
     auc_slack: float = field(default=0.003, metadata=about("AUC and GAUC may be lower by this much.", ge=0))
     calibration_low: float = field(default=0.9, metadata=about("Least mean probability / positive rate.", ge=0, le=1))

@@ -25,7 +25,7 @@ class FineTuning(Section):
 
 @settings_of(GateSettings)
 class NetGate(Section):
-    """What a candidate must show, against uniform weights and the net in force, before it is announced."""
+    """What a candidate must show, against uniform importance and the net in force, before it is announced."""
 
 
 class PriorsPooling(Section):

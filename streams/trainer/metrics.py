@@ -37,6 +37,7 @@ class TrainingOutcome(StrEnum):
 
 
 REASONS = {
+    "no evidence of gain": "no_gain",
     "NLL": "nll",
     "AUC": "auc",
     "GAUC": "gauc",

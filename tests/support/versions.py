@@ -35,6 +35,7 @@ TINY = {
 
 LENIENT = {
     "gate": {
+        "gain_level": 0.0,
         "nll_slack": 9.0,
         "auc_slack": 1.0,
         "calibration_low": 0.0,

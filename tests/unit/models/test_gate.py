@@ -21,7 +21,10 @@ from models.samples import SampleColumns
 from models.settings import Gate
 from tests.support.samples import made_samples, made_weights
 
-GATE = Gate(min_positives=10)
+GATE = Gate(min_positives=10, gain_level=0)
+"""No worse is enough."""
+STRICT = Gate(min_positives=10, calibration_low=0, calibration_high=9)
+"""Only evidence of gain is; labels in ``mislabelled`` are out of balance whatever the weights."""
 ORDER = ordered(made_samples(4_000))
 
 
@@ -86,6 +89,43 @@ def test_what_is_better_than_uniform_but_worse_than_the_model_in_force_is_refuse
     assert not verdict.passed
     assert all("current" in reason for reason in verdict.reasons)
     assert judge(order, knows, judged(net(), order), replace(GATE, calibration_low=0, calibration_high=9)).passed
+
+
+def test_only_what_gains_by_evidence_passes_unless_no_worse_is_enough() -> None:
+    order, broken = mislabelled()
+    knows, nothing = judged(by_event_type(broken), order), judged(net(), order)
+    verdict = judge(order, knows, None, STRICT)
+    assert verdict.passed
+    gain, nll = verdict.report["gain"], {name: verdict.report[name]["nll"] for name in ("uniform", "candidate")}
+    assert gain["uniform"] == pytest.approx(nll["uniform"] - nll["candidate"])  # type: ignore[operator]
+    assert 0 < gain["uniform_lower"] < gain["uniform"]  # type: ignore[operator]
+    assert gain["users"] == len(np.unique(order.samples.user_hash[order.test]))
+    assert "current" not in gain
+    refused = judge(order, nothing, None, STRICT)
+    (reason,) = refused.reasons
+    assert reason.startswith("no evidence of gain over uniform weights: in NLL ")
+    assert "at a confidence of 0.95 at least " in reason
+    assert reason.endswith("(800 samples of 39 users)")
+    assert judge(order, nothing, None, replace(STRICT, gain_level=0)).passed
+
+
+def test_what_gains_over_uniform_importance_but_not_over_the_net_in_force_is_refused() -> None:
+    order, broken = mislabelled()
+    knows = judged(by_event_type(broken), order)
+    verdict = judge(order, knows, knows, STRICT)
+    (reason,) = verdict.reasons
+    assert "over current weights" in reason
+    assert verdict.report["gain"]["current"] == 0
+    assert withdrawal(verdict, STRICT) == ()
+
+
+def test_more_confidence_asks_for_more() -> None:
+    order, broken = mislabelled()
+    knows = judged(by_event_type(broken), order)
+    found = [judge(order, knows, None, replace(STRICT, gain_level=level)) for level in (0.5, 0.9, 0.999)]
+    bounds = [verdict.report["gain"]["uniform_lower"] for verdict in found]
+    assert bounds == sorted(bounds, reverse=True)  # type: ignore[type-var]
+    assert bounds[0] == pytest.approx(found[0].report["gain"]["uniform"])
 
 
 def mislabelled() -> tuple[Ordered, int]:
@@ -179,7 +219,8 @@ def test_calibration_is_held_to_its_bounds_unless_the_log_itself_drifts(
     uniform: float, found: float, passes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = trained(ORDER.samples, ORDER.test.start, np.ones(len(ORDER.samples)))
-    results = iter([replace(plain, calibration=c) for c in (uniform, uniform, found, uniform)])
+    scores = [replace(plain.scores, calibration=c) for c in (uniform, uniform, found, uniform)]
+    results = iter([plain._replace(scores=each) for each in scores])
     monkeypatch.setattr("models.gate.trained", lambda *_: next(results))
     assert judge(ORDER, judged(net()), None, GATE).passed is passes
 
@@ -212,7 +253,7 @@ def test_other_factors_multiply_in() -> None:
 
 def test_the_learner_comes_close_to_a_converged_regression() -> None:
     samples, n = ORDER.samples, ORDER.test.start
-    found = trained(samples, n, np.ones(len(samples)))
+    found = trained(samples, n, np.ones(len(samples))).scores
     bins = samples.features[:, :1] == np.unique(samples.features[:, 0])
     best = LogisticRegression(C=10.0).fit(bins[:n], samples.label[:n]).predict_proba(bins[n:])[:, 1]
     assert found.auc > metrics.auc(samples.label[n:], best) - 0.02

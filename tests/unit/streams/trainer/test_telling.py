@@ -22,6 +22,7 @@ from streams.trainer.site import TrainerHealth, TrainerSite
     ("reason", "label"),
     [
         ("NLL 0.50000 is worse than current weights' 0.40000", "nll"),
+        ("no evidence of gain over uniform weights: in NLL -1e-05", "no_gain"),
         ("AUC 0.7 is below uniform weights' 0.8", "auc"),
         ("the effective sample size is 0.1 n, below 0.3 n", "effective_size"),
         ("a weight k f / mean f is 12, above 10", "weight_bounds"),
