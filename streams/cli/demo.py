@@ -69,6 +69,8 @@ def _print_report(report: DemoReport, directory: Path, console: Console) -> None
     console.print()
     if report.net:
         console.print(_net(report.net))
+        if report.net.refusal:
+            console.print(f"The newest refused: {'; '.join(report.net.refusal)}", soft_wrap=True, markup=False)
         console.print()
     console.print(_models(report))
     console.print()
@@ -104,7 +106,7 @@ def _net(net: Trained) -> Table:
     change = "–" if net.mean_change is None else f"×/÷ {net.mean_change:.2f}"
     for name, value in {
         "fine-tunes of the importance net": str(net.fine_tunes),
-        "  accepted by the gate and announced": str(net.accepted),
+        "  announced, with evidence of gain": str(net.accepted),
         "  refused": str(net.refused),
         "versions that weighed something": str(len(net.versions_seen)),
         "weighed under an announced net": f"{net.under_net:.0%}",

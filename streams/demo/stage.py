@@ -33,7 +33,7 @@ from streams.demo.picture import draw
 from streams.demo.plan import DemoPlan, environment
 from streams.demo.report import QUANTILES, DemoReport
 from streams.demo.site import SiteClient
-from streams.demo.training import LOOK_EVERY_S, Trained, conclude, first_net
+from streams.demo.training import LOOK_EVERY_S, Trained, conclude, first_verdict
 from streams.demo.view import DemoDisplay, DemoState
 from streams.tools.pacing import ReplayRate
 from streams.tools.replay import Replayed, replay
@@ -42,7 +42,9 @@ from streams.topics import create_topics
 BROKER_READY_S = 30.0
 WORKER_READY_S = 600.0  # the first start compiles the kernels
 STALLED_S = 60.0  # after the last record, without any progress
-FIRST_SHARE = 0.75  # of the stream, by then a part of its samples has settled; the rest is weighed under the first net
+FIRST_SHARE = (
+    0.75  # of the stream, by then a part of its samples has settled; the rest is weighed under a net that passed
+)
 
 
 def run_demo(plan: DemoPlan, own: Settings, console: Console) -> DemoReport:
@@ -71,6 +73,7 @@ class _Stage:
         self._site = SiteClient(self._settings)
         self._state = DemoState(total=plan.events)
         self._view = DemoDisplay(console, self._state)
+        self._accepted_early = 0
 
     async def play(self) -> DemoReport:
         """From nothing to the report."""
@@ -154,21 +157,21 @@ class _Stage:
         if self._plan.trainer:
             first = await replay(self._settings, _up_to(FIRST_SHARE, chunks), rate, flush=False, on_progress=note)
             already = first.records
-            await self._wait_for_net()
+            await self._wait_for_verdict()
         rest = await replay(
             self._settings, chunks, rate, flush=True, on_progress=lambda records, share: note(already + records, share)
         )
         self._state.sending_until = time.monotonic()
         return replace(rest, records=already + rest.records)
 
-    async def _wait_for_net(self) -> None:
-        self._phase("Waiting for the trainer's first net, to go on under it")
+    async def _wait_for_verdict(self) -> None:
+        self._phase("Waiting for the trainer's first net and its verdict")
         begin = time.monotonic()
 
         def note() -> None:
             self._state.waited_s = time.monotonic() - begin
 
-        await first_net(self._settings, note)
+        self._accepted_early = await first_verdict(self._settings, note)
         note()
         self._phase("Streaming on")
 
@@ -212,7 +215,7 @@ class _Stage:
             return None
         self._phase("Letting the trainer finish; then it gets a poisoned candidate to judge")
         store = self._plan.directory / "store"
-        return await conclude(self._settings, store, observer.version, observer.log_influence)
+        return await conclude(self._settings, store, observer.version, observer.log_influence, self._accepted_early)
 
     async def _conclude(
         self,
@@ -224,6 +227,7 @@ class _Stage:
         trained: Trained | None,
     ) -> DemoReport:
         counted, planted = (await self._site.figures()).outcomes, simulation.counts_by_kind()
+        log_influence = observer.log_influence if trained and trained.versions_seen else None
         events_in = sent.records + sent.heartbeats
         return DemoReport(
             events_in=events_in,
@@ -242,11 +246,7 @@ class _Stage:
             rate_asked=self._plan.rate,
             seed=self._plan.seed,
             weight_quantiles=quantiles(observer.weight, QUANTILES),
-            models=await in_background(
-                partial(
-                    compare, simulation, observer.weight, observer.label, observer.log_influence if trained else None
-                )
-            ),
+            models=await in_background(partial(compare, simulation, observer.weight, observer.label, log_influence)),
             net=trained,
             settings_fingerprint=self._settings.fingerprint(),
         )

@@ -22,6 +22,8 @@ from sie_online.settings import Settings
 from streams.demo.children import sie_command
 from streams.demo.plan import environment
 from streams.demo.site import samples_of
+from streams.model_registry import artifacts
+from streams.store import LocalStore
 
 FINE_TUNES = 3
 """As many at least are waited for."""
@@ -37,16 +39,20 @@ class Trained:
     """What became of the net during a demo.
 
     ``under_net`` is the share of samples and conversions that were first weighed under an announced net,
-    ``mean_change`` the mean factor by which the net then raised or lowered a weight.
+    ``mean_change`` the mean factor by which the net then raised or lowered a weight. ``refusal`` is why the gate
+    refused the newest of those that it refused: most likely there was no evidence of gain. ``accepted_early`` nets
+    were announced before the last part of the stream was sent.
     """
 
     fine_tunes: int
     accepted: int
+    accepted_early: int
     refused: int
     failed: int
     versions_seen: list[str]
     under_net: float
     mean_change: float | None
+    refusal: list[str]
     poisoned_refused: bool
     poisoned_reasons: list[str]
 
@@ -56,7 +62,7 @@ class Trained:
         found = []
         if self.fine_tunes < FINE_TUNES:
             found.append(f"{self.fine_tunes} fine-tunes in {WAIT_S:g} s, at least {FINE_TUNES} were expected")
-        if self.accepted and not self.versions_seen:
+        if self.accepted_early and not self.versions_seen:
             found.append("a net was announced, but no row was weighed under it")
         if not self.poisoned_refused:
             found.append("the gate let a poisoned candidate pass")
@@ -80,36 +86,53 @@ async def enough_fine_tunes(settings: Settings) -> Counter[str]:
     return await outcomes(settings)
 
 
-async def first_net(settings: Settings, on_wait: Callable[[], None]) -> None:
-    """Return when a net has been announced, or when that takes too long; ``on_wait`` is called all the while."""
+async def first_verdict(settings: Settings, on_wait: Callable[[], None]) -> int:
+    """How many nets were announced when a fine-tune has ended, or when that takes too long.
+
+    ``on_wait`` is called all the while.
+    """
     deadline = time.monotonic() + WAIT_S
-    while not (await outcomes(settings))["accepted"] and time.monotonic() < deadline:
+    while not (await outcomes(settings)).total() and time.monotonic() < deadline:
         on_wait()
         await asyncio.sleep(LOOK_EVERY_S)
+    return (await outcomes(settings))["accepted"]
 
 
 async def conclude(
-    settings: Settings, store: Path, versions: NDArray[Any], log_influence: NDArray[np.float64]
+    settings: Settings, store: Path, versions: NDArray[Any], log_influence: NDArray[np.float64], accepted_early: int
 ) -> Trained:
     """Wait for the fine-tunes, submit a poisoned candidate, and sum up.
 
     ``versions`` and ``log_influence`` are by event: the model version of revision 0 and its factor (NaN: none).
     """
     ended = await enough_fine_tunes(settings)
+    refusal = _newest_refusal(store)
     reasons = await _submit_poisoned(settings, store)
     weighed = ~np.isnan(log_influence)
     under = weighed & (versions != BUILTIN_MODEL) & (versions != "")
     return Trained(
         fine_tunes=ended.total(),
         accepted=ended["accepted"],
+        accepted_early=accepted_early,
         refused=ended["refused"],
         failed=ended.total() - ended["accepted"] - ended["refused"],
         versions_seen=sorted(set(versions[under].tolist())),
         under_net=float(under.sum() / max(1, weighed.sum())),
         mean_change=float(np.exp(np.abs(log_influence[under]).mean())) if under.any() else None,
+        refusal=refusal,
         poisoned_refused=reasons is not None,
         poisoned_reasons=reasons or [],
     )
+
+
+def _newest_refusal(store: Path) -> list[str]:
+    """Why the newest of the refused nets was; nothing where there is none."""
+    kept = LocalStore(store)
+    for version in sorted(artifacts.stored(kept), reverse=True):
+        verdict = artifacts.read_manifest(kept, version).gate
+        if verdict is not None and not verdict.passed:
+            return list(verdict.reasons)
+    return []
 
 
 async def _submit_poisoned(settings: Settings, store: Path) -> list[str] | None:

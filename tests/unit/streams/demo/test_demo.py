@@ -157,10 +157,12 @@ def test_a_terminal_sees_a_picture_and_a_pipe_sees_lines() -> None:
 
 
 def test_the_net_must_have_been_trained_used_and_guarded() -> None:
-    good = Trained(3, 2, 1, 0, ["01X"], 0.3, 1.2, True, ["effective share 0.1 < 0.3"])
+    good = Trained(3, 2, 1, 1, 0, ["01X"], 0.3, 1.2, ["no evidence of gain"], True, ["effective share 0.1 < 0.3"])
     assert good.problems == []
     assert len(replace(good, fine_tunes=2).problems) == 1
     assert len(replace(good, versions_seen=[]).problems) == 1
+    assert replace(good, accepted=0, accepted_early=0, versions_seen=[]).problems == []  # no evidence of gain yet
+    assert replace(good, accepted_early=0, versions_seen=[]).problems == []  # it came when all was weighed
     assert len(replace(good, poisoned_refused=False).problems) == 1
     assert replace(REPORT, net=replace(good, poisoned_refused=False)).problems
 
