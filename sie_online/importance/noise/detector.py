@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from sie_online.importance.noise import explicit
 from sie_online.importance.noise.account import (
     ACCOUNT_ROLE,
     ACCOUNT_SUM,
@@ -92,9 +93,8 @@ USER_FIELDS: list[tuple[Any, ...]] = [
     ("z_buys", "f4"),
     ("z_orders", "f4"),  # sum of P(noise) over purchases
     ("z_last_order", "f4"),  # P(noise) of the last purchase
-    ("z_alpha", "f4"),  # Beta counts of explicit signals: noise ...
-    ("z_beta", "f4"),  # ... and its contrary
     ("z_category", "u8"),  # category of the last event
+    *explicit.USER_FIELDS,
 ]
 ITEM_FIELDS: list[tuple[Any, ...]] = [
     ("z_n", "f8"),
@@ -102,8 +102,7 @@ ITEM_FIELDS: list[tuple[Any, ...]] = [
     ("z_buys", "f8"),
     ("z_new", "f4"),  # mean newness 1 / (1 + events so far) of the accounts behind its events
     ("z_new_buyers", "f4"),  # the same over its purchases
-    ("z_alpha", "f4"),
-    ("z_beta", "f4"),
+    *explicit.ITEM_FIELDS,
 ]
 CATEGORY_FIELDS: list[tuple[Any, ...]] = [("z_n", "f8")]
 PAIR_FIELDS: list[tuple[Any, ...]] = [("z_n", "f4")]
@@ -112,8 +111,7 @@ POPULATION_FIELDS: list[tuple[Any, ...]] = [
     ("z_n", "f8"),
     ("z_views", "f8"),
     ("z_buys", "f8"),
-    ("z_alpha", "f8"),
-    ("z_beta", "f8"),
+    *explicit.POPULATION_FIELDS,
     ("z_hours", "f8", (24,)),
     ("z_hours_n", "f8"),
     ("z_traits", "f8", (N_TRAITS,)),  # scratch of one event: kernels cannot allocate
