@@ -1,4 +1,4 @@
-"""READMEs and the page on files show only what exists: commands, options, settings, targets, names, files."""
+"""READMEs and the pages on files and weights show only what exists: commands, options, settings, targets, names, files."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from streams.cli.root import COMMANDS, run
 from tests.support.brokers import ROOT
 
 READMES = [file for file in (ROOT / "README.md", ROOT / "README.zh.md") if file.exists()]
-FILES_PAGE = ROOT / "docs" / "files.md"
+FILES_PAGE, WEIGHTS_PAGE = ROOT / "docs" / "files.md", ROOT / "docs" / "weights.md"
 readme = pytest.mark.parametrize("file", READMES, ids=lambda file: file.name)
-readme_or_files_page = pytest.mark.parametrize("file", [*READMES, FILES_PAGE], ids=lambda file: file.name)
+readme_or_page = pytest.mark.parametrize("file", [*READMES, FILES_PAGE, WEIGHTS_PAGE], ids=lambda file: file.name)
 
 
 def blocks(file: Path, language: str) -> list[str]:
@@ -36,7 +36,7 @@ def command_lines(file: Path) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines if line.startswith("sie ")]
 
 
-@readme_or_files_page
+@readme_or_page
 def test_commands_and_options_exist(file: Path) -> None:
     assert command_lines(file)
     for _, name, *words in command_lines(file):
@@ -107,7 +107,7 @@ def test_make_targets_exist(file: Path) -> None:
     assert named <= targets
 
 
-@readme_or_files_page
+@readme_or_page
 def test_linked_files_exist(file: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", file.read_text("utf-8")):
         assert (file.parent / target).exists(), target

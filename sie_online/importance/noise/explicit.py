@@ -113,6 +113,8 @@ def bounded(odds: float) -> float:
 @kernel
 def explicit_odds(record: Any, population: Any, tends: int, size: int) -> float:
     """Log odds of noise from an entity's returns and from what its opinions foretell."""
+    if population.z_opinions == 0.0:
+        return bounded(surplus(record, population))
     taught = population.z_taught
     extent = math.log1p(record.z_views) - population.z_centre[size]
     foretold = (1.0 - population.z_spoken) * ((1.0 + taught[tends]) * tendency(record) + taught[size] * extent)
