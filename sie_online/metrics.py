@@ -88,4 +88,4 @@ def _student(level: float, freedom: int) -> float:
         (5 * z**5 + 16 * z**3 + 3 * z) / 96,
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
     )
-    return z + sum(term / freedom ** (nth + 1) for nth, term in enumerate(terms))
+    return z + math.fsum(term / float(freedom) ** (nth + 1) for nth, term in enumerate(terms))
