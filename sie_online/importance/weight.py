@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sie_online.contracts import FACTORS
 from sie_online.importance.factor import Learned, Moment
 from sie_online.importance.factors import RAW_PLACES, UNLEARNED_PLACES, raw_factors
+from sie_online.importance.guard import GuardConfig, strength
 from sie_online.jit import kernel
 
 NORMALISER, GUARD, CLIP = (FACTORS.index(name) for name in ("normaliser", "guard", "clip"))
@@ -31,9 +32,9 @@ LOG_BOUND = 20.0
 
 
 class WeightConfig(NamedTuple):
-    """``strength`` s of the guard, clip bounds, and the least effective sample size as a share of n."""
+    """The guard's settings, clip bounds, and the least effective sample size as a share of n."""
 
-    strength: float
+    guard: GuardConfig
     minimum: float
     maximum: float
     effective_share: float
@@ -53,9 +54,9 @@ def compose(cfg: WeightConfig, population: Any, factors: Any) -> float:
     cut = total - _sum(factors)
     factors[NORMALISER] = -math.log((population.raw_sum + PRIOR) / (population.raw_n + PRIOR))
     total += factors[NORMALISER]
-    factors[GUARD] = 0.0
-    if cfg.strength < 1.0:
-        factors[GUARD] = math.log1p(cfg.strength * math.expm1(total)) - total
+    factors[GUARD], allowed = 0.0, strength(cfg.guard, population)
+    if allowed < 1.0:
+        factors[GUARD] = math.log1p(allowed * math.expm1(total)) - total
     total += factors[GUARD]
     weight = math.exp(total)
     clipped = float(min(cfg.maximum, max(cfg.minimum, 1.0 + _temper(cfg, population) * (weight - 1.0))))

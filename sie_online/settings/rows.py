@@ -139,9 +139,22 @@ class Importance(Section):
 
 
 class Guard(Section):
-    """How much of the weighting is published."""
+    """How much of the weighting is published: s in w <- 1 + s (w - 1)."""
 
-    strength: float = Field(1.0, ge=0, le=1, description="s in w <- 1 + s (w - 1); 0 publishes uniform weights.")
+    strength: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Pins s, 0 publishes uniform weights; without it a running test of harm decides.",
+    )
+    alpha: float = Field(
+        0.05, gt=0, le=0.5, description="Share, at most, of that test's rounds that take harmless weights for harmful."
+    )
+
+    @property
+    def highest(self) -> float:
+        """The highest strength that can be in force."""
+        return 1.0 if self.strength is None else self.strength
 
 
 class Privacy(Section):

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from sie_online.announcements import NET, Adoption
+from sie_online.importance.guard import SIDES, log_evidence, strength
 from sie_online.importance.influence import NetArrays, no_net, own
 from sie_online.importance.weight import effective_share
 from sie_online.ingest.decoder import Decoder
@@ -248,7 +249,9 @@ class Shard:
             entities={name: int(table.used[0]) for name, table in tables.items()},
             weight_counts=tuple(counters["weight_bins"].tolist()),
             effective_share=float(effective_share(state.population[0])),
-            strength=self._settings.guard.strength,
+            strength=float(strength(self._config.weight.guard, state.population[0])),
+            judged_views=int(state.population["guard_judged"][0]),
+            log_evidence={name: float(log_evidence(state.population[0], side)) for side, name in enumerate(SIDES)},
             counts=counts_between(np.zeros(1, COUNTERS)[0], counters, self.dead_letters, self.attributes_dropped),
         )
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sie_online import features
-from sie_online.importance import weight
+from sie_online.importance import guard, weight
 from sie_online.importance.factors import fields_of
 from sie_online.jit import kernel
 from sie_online.shard import slots
@@ -36,7 +36,7 @@ def _record(*groups: list[tuple[Any, ...]]) -> np.dtype[Any]:
     return np.dtype([field for group in groups for field in group], align=True)
 
 
-USERS = _record(BASE_FIELDS, STATED_FIELDS, features.USER_FIELDS, fields_of("user"))
+USERS = _record(BASE_FIELDS, STATED_FIELDS, features.USER_FIELDS, guard.USER_FIELDS, fields_of("user"))
 ITEMS = _record(BASE_FIELDS, STATED_FIELDS, features.ITEM_FIELDS, fields_of("item"))
 CATEGORIES = _record(BASE_FIELDS, STATED_FIELDS, features.CATEGORY_FIELDS, fields_of("category"))
 USER_KEY_FIELDS: list[tuple[Any, ...]] = [("user_key", "u8")]  # key of the user whose record it is
@@ -44,7 +44,9 @@ PAIRS = _record(
     BASE_FIELDS, USER_KEY_FIELDS, [("converted_ms", "i8")], features.PAIR_FIELDS, fields_of("pair")
 )  # converted_ms: of the last conversion not returned since; 0: none
 INTERESTS = _record(BASE_FIELDS, USER_KEY_FIELDS, features.INTEREST_FIELDS, fields_of("interest"))
-POPULATION = _record(features.POPULATION_FIELDS, fields_of("population"), weight.POPULATION_FIELDS)
+POPULATION = _record(
+    features.POPULATION_FIELDS, fields_of("population"), guard.POPULATION_FIELDS, weight.POPULATION_FIELDS
+)
 
 PRIOR_EVENTS = 1.0
 PRIOR_NOISE = 0.1

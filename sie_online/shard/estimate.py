@@ -13,6 +13,7 @@ from sie_online.features import extract
 from sie_online.hashing import combine
 from sie_online.importance import factors
 from sie_online.importance.factor import POSITIVE, UNKNOWN, EntityRecords, Moment
+from sie_online.importance.guard import strength
 from sie_online.importance.noise import assess
 from sie_online.importance.weight import learning_weight, observe_weight
 from sie_online.jit import kernel
@@ -86,7 +87,8 @@ def extract_features(cfg: Any, state: Any, event: Any, slots: Slots) -> None:
 @kernel
 def estimate(cfg: Any, state: Any, event: Any, slots: Slots, out: Any) -> Estimates:
     """Predict, assess, weigh and state an event before anything is learned from it."""
-    scratch, population, s = state.scratch, state.population[0], cfg.weight.strength
+    scratch, population = state.scratch, state.population[0]
+    s = strength(cfg.weight.guard, population)
     extract_features(cfg, state, event, slots)
     uniform = predict(cfg.model, state.model, UNIFORM, scratch.features)
     weighted = predict(cfg.model, state.model, WEIGHTED, scratch.features)

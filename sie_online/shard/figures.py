@@ -38,6 +38,8 @@ class ShardStats:
     weight_counts: tuple[int, ...]  # by `WEIGHT_EDGES`
     effective_share: float
     strength: float
+    judged_views: int  # by the guard
+    log_evidence: dict[str, float]  # by `SIDES`, natural logarithms
     counts: RecordCounts
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from sie_online.importance import factors
 from sie_online.importance.factor import NEGATIVE, POSITIVE, UNKNOWN, Moment
+from sie_online.importance.guard import judge
 from sie_online.importance.influence import is_in_force
 from sie_online.importance.noise import reassess
 from sie_online.importance.weight import learning_weight
@@ -68,8 +69,19 @@ def settle_oldest(cfg: Any, state: Any, out: Any) -> None:
     factors.settle(cfg.factors, state.population[0], np.int64(overlay.label))
     revise(cfg, state, out, counters.head, published_ms, True)
     write_settled(out, state.views.cold[at])
+    _judge(cfg, state, at)
     counters.settled[overlay.label] += 1
     counters.head += 1
+
+
+@kernel
+def _judge(cfg: Any, state: Any, at: int) -> None:
+    """Let the guard judge the weights by a view of known label, if its account was established and is remembered."""
+    cold = state.views.cold[at]
+    user = state.users.rows[state.views.hot[at].user_slot]
+    if cold.established != 0 and user.key == cold.user_key:
+        label = int(state.views.overlay[at].label)
+        judge(cfg.weight.guard, state.population[0], user, label, cold.p_uniform, cold.p_weighted)
 
 
 @kernel

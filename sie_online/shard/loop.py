@@ -12,6 +12,7 @@ from sie_online.contracts import ERASE_CODE, HEARTBEAT_CODE, RETURN_CODE
 from sie_online.features import observe as observe_features
 from sie_online.hashing import combine
 from sie_online.importance.factor import UNKNOWN
+from sie_online.importance.guard import is_established, observe_account
 from sie_online.importance.noise import observe as observe_noise
 from sie_online.jit import kernel
 from sie_online.masks import has
@@ -174,7 +175,7 @@ def _open_view(
     hot.probability = estimates.p
     hot.user_slot, hot.item_slot = slots.user, slots.item
     cold.user_key, cold.item_key, cold.category_key = event.user_key, event.item_key, event.category_key
-    cold.etype = event.etype
+    cold.etype, cold.established = event.etype, is_established(state.users.rows[slots.user], event.time_ms)
     cold.p_uniform, cold.p_weighted, cold.learn_weight = (
         estimates.p_uniform,
         estimates.p_weighted,
@@ -211,6 +212,7 @@ def _count_event(cfg: Any, state: Any, event: Any, at: int, slots: Slots, estima
     pair, interest, population = state.pairs.rows[slots.pair], state.interests.rows[slots.interest], state.population[0]
     observe_features(cfg.features, user, item, category, pair, interest, population, event)
     observe_noise(cfg.factors.noise, user, item, category, pair, interest, population, event, estimates.noise)
+    observe_account(user, not has(cfg.samples, event.etype), event.time_ms)
     count(user, estimates.weight, estimates.noise, event.time_ms)
     count(item, estimates.weight, estimates.noise, event.now_ms)
     count(category, estimates.weight, estimates.noise, event.now_ms)

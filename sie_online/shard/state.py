@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sie_online.contracts import EVENT_TYPES, FACTORS, TYPE_CODES
 from sie_online.features import FACTOR_COLUMNS, N_DENSE, N_FEATURES, FeatureConfig
 from sie_online.importance.factors import KEPT, settings_of
+from sie_online.importance.guard import guard_of
 from sie_online.importance.influence import NetArrays, no_net
 from sie_online.importance.weight import WeightConfig
 from sie_online.masks import mask_of
@@ -111,7 +112,7 @@ def config_of(settings: Settings) -> Config:
         model=RecommenderConfig(),
         factors=settings_of(settings),
         weight=WeightConfig(
-            strength=settings.guard.strength,
+            guard=guard_of(settings.guard),
             minimum=importance.weight_min,
             maximum=importance.weight_max,
             effective_share=importance.min_effective_share,

@@ -48,7 +48,8 @@ COLD = np.dtype(
         ("event_bytes", "i4"),
         ("user_bytes", "i4"),
         ("item_bytes", "i4"),
-        ("etype", "i4"),
+        ("etype", "i2"),
+        ("established", "i2"),  # whether the guard judges it
         ("p_uniform", "f8"),
         ("p_weighted", "f8"),
         ("learn_weight", "f8"),

@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from sie_online.announcements import MODELS
 from sie_online.contracts import CODE_VERSION, ERASE, EVENT_TYPES, HEARTBEAT
+from sie_online.importance.guard import SIDES
 from sie_online.ingest.events import Reason
 from sie_online.settings import Settings
 from sie_online.shard.state import WEIGHT_EDGES
@@ -153,6 +154,9 @@ class Metrics:
         self._open_views.labels(shard).set(stats.open_views)
         self._effective_share.labels(shard).set(stats.effective_share)
         self._strength.labels(shard).set(stats.strength)
+        self._judged_views.labels(shard).set(stats.judged_views)
+        for side, evidence in stats.log_evidence.items():
+            self._log_evidence.labels(shard, _known(side, SIDES)).set(evidence)
         for kind, slots in stats.entities.items():
             self._slots.labels(shard, _known(kind, KINDS)).set(slots)
         self._weights.replace(stats.weight_counts, _weight_sum(stats.weight_counts), (shard,))
@@ -212,6 +216,12 @@ class Metrics:
             "effective_sample_ratio", "Effective sample size of the weights over the number of samples."
         )
         self._strength = self._gauge("guard_strength", "How much of the weighting is published, 0 to 1.")
+        self._log_evidence = self._gauge(
+            "guard_log_evidence",
+            "Natural logarithm of the evidence that weights harm or help; established from log(1 / guard.alpha) on.",
+            "side",
+        )
+        self._judged_views = self._gauge("guard_judged_views", "Settled views by which the guard has judged.")
         limits = Gauge(
             "sie_entity_slots_limit", "Entities that a shard can remember.", ["kind"], registry=self.registry
         )

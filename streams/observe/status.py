@@ -22,6 +22,10 @@ class PartitionStatus(msgspec.Struct, frozen=True):
     event_time_ms: float | None
     open_views: int | None
     effective_ratio: float | None
+    strength: float | None
+    judged_views: int | None
+    log_harm: float | None
+    log_help: float | None
     checkpoint_age_s: float | None
 
 
@@ -151,8 +155,8 @@ def _shards(samples: MetricSamples) -> list[PartitionStatus]:
 
 
 def _shard(samples: MetricSamples, number: int) -> PartitionStatus:
-    def of(name: str) -> float | None:
-        return _value(samples[name], str(number))
+    def of(name: str, **labels: str) -> float | None:
+        return _value(samples[name], {"partition": str(number), **labels})
 
     time_s = of("sie_event_time_seconds")
     return PartitionStatus(
@@ -162,12 +166,17 @@ def _shard(samples: MetricSamples, number: int) -> PartitionStatus:
         event_time_ms=None if time_s is None else time_s * 1000,
         open_views=_whole(of("sie_open_views")),
         effective_ratio=of("sie_effective_sample_ratio"),
+        strength=of("sie_guard_strength"),
+        judged_views=_whole(of("sie_guard_judged_views")),
+        log_harm=of("sie_guard_log_evidence", side="harm"),
+        log_help=of("sie_guard_log_evidence", side="help"),
         checkpoint_age_s=of("sie_checkpoint_age_seconds"),
     )
 
 
-def _value(samples: Iterable[Sample], partition: str) -> float | None:
-    return next((_finite(sample.value) for sample in samples if sample.labels["partition"] == partition), None)
+def _value(samples: Iterable[Sample], labels: Mapping[str, str]) -> float | None:
+    """Of the first sample that has these ``labels``."""
+    return next((_finite(sample.value) for sample in samples if labels.items() <= sample.labels.items()), None)
 
 
 def _whole(value: float | None) -> int | None:

@@ -149,7 +149,7 @@ def _report(
     start: RecommenderArrays,
     settings: Settings,
 ) -> dict[str, dict[str, float | None]]:
-    label, strength = newest.label.astype(np.float64), settings.guard.strength
+    label, strength = newest.label.astype(np.float64), settings.guard.highest
     others = np.empty(len(label))
     for partition in np.unique(newest.partition).tolist():
         rows = newest.partition == partition

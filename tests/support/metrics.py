@@ -29,7 +29,9 @@ def stats(entities: dict[str, int] | None = None, weight: int = 0) -> ShardStats
     """Figures of a shard with ``entities`` and so many weights of 1."""
     bins = [0] * (len(WEIGHT_EDGES) + 1)
     bins[WEIGHT_EDGES.index(1.0)] = weight
-    return ShardStats(5_000, 7, entities or {"user": 3}, tuple(bins), 0.5, 0.25, counts())
+    return ShardStats(
+        5_000, 7, entities or {"user": 3}, tuple(bins), 0.5, 0.25, 11, {"harm": 1.5, "help": 0.0}, counts()
+    )
 
 
 def busy(metrics: Metrics, partition: int = 0) -> None:

@@ -122,7 +122,7 @@ class RecordingShard:
         """Figures for metrics: none."""
         zeros = (0,) * len(EVENT_TYPES)
         counts = RecordCounts(zeros, zeros, 0, 0, 0, 0, 0)
-        return ShardStats(0, 0, {}, (0,) * (len(WEIGHT_EDGES) + 1), 1.0, 1.0, counts)
+        return ShardStats(0, 0, {}, (0,) * (len(WEIGHT_EDGES) + 1), 1.0, 1.0, 0, {}, counts)
 
     def close(self) -> None:
         """Nothing to free."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sie_online.contracts import FACTORS, RAW_FACTORS
 from sie_online.importance import balance, delay, score
 from sie_online.importance.factor import Learned, Moment
+from sie_online.importance.guard import GuardConfig
 from sie_online.importance.influence import no_net
 from sie_online.importance.score import ScoreConfig
 from sie_online.importance.weight import (
@@ -27,10 +28,15 @@ from sie_online.importance.weight import (
 from sie_online.shard.entities import CATEGORIES, POPULATION
 from tests.support.moments import a_moment
 
+
+def pinned(strength: float) -> GuardConfig:
+    return GuardConfig(strength, math.log(20.0))
+
+
 probabilities = st.floats(1e-6, 1 - 1e-6)
 RAW = [FACTORS.index(name) for name in RAW_FACTORS]
 raw_factors = st.lists(st.floats(-30, 30), min_size=len(RAW), max_size=len(RAW))
-configs = st.builds(WeightConfig, st.floats(0, 1), st.just(1e-3), st.floats(1.5, 50), st.floats(0, 0.5))
+configs = st.builds(WeightConfig, st.floats(0, 1).map(pinned), st.just(1e-3), st.floats(1.5, 50), st.floats(0, 0.5))
 
 
 def population() -> Any:
@@ -65,7 +71,7 @@ def test_columns_add_up_and_weights_stay_within_their_bounds(told: list[list[flo
 
 
 def test_the_normaliser_divides_by_the_running_mean() -> None:
-    state, cfg = population(), WeightConfig(1.0, 1e-3, 100.0, 0.0)
+    state, cfg = population(), WeightConfig(pinned(1.0), 1e-3, 100.0, 0.0)
     for _ in range(5_000):
         columns = factors(math.log(3.0))
         weight = compose(cfg, state, columns)
@@ -77,7 +83,7 @@ def test_the_normaliser_divides_by_the_running_mean() -> None:
 @given(strength=st.floats(0, 1), raw=st.floats(-3, 2))
 def test_the_guard_interpolates_between_one_and_the_weight(strength: float, raw: float) -> None:
     columns = factors(raw)
-    weight = compose(WeightConfig(strength, 1e-3, 100.0, 0.0), population(), columns)
+    weight = compose(WeightConfig(pinned(strength), 1e-3, 100.0, 0.0), population(), columns)
     assert weight == pytest.approx(1 + strength * (math.exp(raw) - 1), rel=1e-9)
     assert columns[GUARD] == pytest.approx(math.log(weight) - raw, abs=1e-9)
 
@@ -87,7 +93,7 @@ def test_the_effective_sample_size_keeps_its_floor() -> None:
     weights = []
     for raw in rng.normal(0, 1.0, 20_000):
         columns = factors(raw)
-        weights.append(compose(WeightConfig(1.0, 1e-3, 1e3, floor), state, columns))
+        weights.append(compose(WeightConfig(pinned(1.0), 1e-3, 1e3, floor), state, columns))
         observe_weight(state, columns)
     assert effective_share(state) < 0.45, "the raw weights are below the floor"
     tail = np.array(weights[2_000:])
@@ -95,7 +101,7 @@ def test_the_effective_sample_size_keeps_its_floor() -> None:
 
 
 def test_the_twin_learns_without_delay_and_at_full_strength() -> None:
-    cfg = WeightConfig(0.0, 1e-3, 100.0, 0.0)
+    cfg = WeightConfig(pinned(0.0), 1e-3, 100.0, 0.0)
     columns = factors()
     for name, value in (("noise", -1.0), ("delay", -0.5), ("balance", 0.25)):
         columns[FACTORS.index(name)] = value

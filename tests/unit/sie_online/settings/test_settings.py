@@ -30,6 +30,8 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"labels": {"window_s": float("nan")}}, "labels.window_s: Input should be a finite number"),
     ({"importance": {"k": 11}}, "importance.k: Input should be less than or equal to 10"),
     ({"guard": {"strength": 1.5}}, "guard.strength: Input should be less than or equal to 1"),
+    ({"guard": {"alpha": 0}}, "guard.alpha: Input should be greater than 0"),
+    ({"guard": {"alpha": 0.6}}, "guard.alpha: Input should be less than or equal to 0.5"),
     ({"watchdog": {"checkpoint_s": 10}}, "watchdog.checkpoint_s must be at least three times checkpoint.interval_s"),
     ({"trainer": {"window_samples": 100}}, "window_samples must be at least min_samples"),
     ({"trainer": {"shape": {"hidden1": 0}}}, "trainer.shape.hidden1: Input should be greater than or equal to 1"),

@@ -52,12 +52,14 @@ def test_every_figure_told_is_there_to_be_scraped(metrics: Metrics) -> None:
         "sie_event_time_seconds": 5,
         "sie_effective_sample_ratio": 0.5,
         "sie_guard_strength": 0.25,
+        "sie_guard_judged_views": 11,
         "sie_checkpoint_bytes_total": 4_096,
         "sie_consumed_bytes_total": 12_345,
         "sie_published_rows_total": 96,
         "sie_weight_count": 96,
     }
     assert {name: value(metrics, name, partition="0") for name in told} == told
+    assert value(metrics, "sie_guard_log_evidence", partition="0", side="harm") == 1.5
     assert value(metrics, "sie_entity_slots", partition="0", kind="user") == 3
     assert value(metrics, "sie_entity_slots_limit", kind="user") == 1 << 16
     assert value(metrics, "sie_stage_seconds_sum", stage="publish") == 0.02
