@@ -2,7 +2,8 @@
 
 ``python -m tests.benchmarks.throughput`` (``make bench``): the whole job on real Apache Kafka, beside stock Faust doing
 the same one event at a time, and beside an empty fetch. ``python -m tests.benchmarks.shard``: where the microseconds
-of one event go, in memory.
+of one event go, in memory. ``python -m tests.benchmarks.guard``: how often the guard is wrong, and how
+soon it is right.
 """
 
 import os

@@ -10,7 +10,7 @@ from sie_online.ingest.records import Headers, RecordBatch
 from sie_online.ingest.wire import final_heartbeats
 from sie_online.settings import load
 from sie_online.shard import Shard
-from sie_online.simulator import Scenario, simulate
+from sie_online.simulator import Scenario, Simulation, simulate
 
 KAFKA_MS = 1_900_000_000_000  # later than every generated event
 
@@ -25,7 +25,12 @@ class _LogRecord(NamedTuple):
 
 def generated_samples(events: int, *, seed: int = 0, window_s: float = 6 * 3_600.0) -> list[pa.RecordBatch]:
     """The samples of two days with about ``events`` events, in the batches in which they settle."""
-    settings, stream = load({"labels": {"window_s": window_s}}), simulate(Scenario(events=events, seed=seed))
+    return samples_of(simulate(Scenario(events=events, seed=seed)), window_s=window_s)
+
+
+def samples_of(stream: Simulation, *, window_s: float) -> list[pa.RecordBatch]:
+    """The samples of a generated stream, in the batches in which they settle."""
+    settings = load({"labels": {"window_s": window_s}})
     wire = [*stream.records(), *final_heartbeats(settings, stream.last_event_ms, 1)]
     records = [_LogRecord(offset, record.value, record.key) for offset, record in enumerate(wire)]
     shard = Shard(settings, 0)
