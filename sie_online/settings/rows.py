@@ -123,7 +123,8 @@ class Importance(Section):
     )
     k: float = Field(1.0, ge=0.5, le=10.0, description="Scale of that factor, w = k f / mean f.")
     factors: tuple[Literal["noise", "delay", "balance"], ...] = Field(
-        ("noise", "delay"), description="Factors that enter the weight."
+        ("noise",),
+        description="Factors that enter the weight; by default those that have shown a gain.",
     )
     class_power: float = Field(
         0.5, ge=0, le=1, description="Factor 'balance': a label weighs (n_other / n_same) to this power."
