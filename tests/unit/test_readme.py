@@ -1,4 +1,4 @@
-"""READMEs and the pages on files and weights show only what exists: commands, options, settings, targets, names, files."""
+"""READMEs and the pages on files and weights show only what exists: commands, options, settings, targets, names."""
 
 from __future__ import annotations
 
