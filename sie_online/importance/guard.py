@@ -19,9 +19,10 @@ mu_a its mean. If mu_a is at most 0 on average over accounts, then for a fixed n
     E M_c(n) = E prod_a (1 + b X_a) = prod_a (1 + b mu_a) <= (1 + b mean_a mu_a)^A <= 1         (0 < b < 1)
 
 whatever happens within an account; the first inequality is that of the means. The same holds for the mean over some
-clips. An account's total goes on changing, so M(n) is no martingale in n: evidence is taken at K fixed looks only, and
-E = (M(n_1) + ... + M(n_k)) / K, which only grows, stays below 1/alpha for the whole round with probability 1 - alpha or
-more (Markov's inequality). A round ends with its last look; the next one's totals start anew, and its alpha is its own.
+clips. An account's total goes on changing, so M(n) is no martingale in n: evidence is taken at fixed looks n_k only.
+E = w_1 M(n_1) + ... + w_k M(n_k) only grows (all w_k together are 1), and stays below 1/alpha for the whole round with
+probability 1 - alpha or more (Markov's inequality). A round ends with its last look; the next one's totals start anew,
+and its alpha is its own.
 (Bets: Waudby-Smith & Ramdas, JRSSB 2023; e-values: Vovk & Wang, Ann. Stat. 2021.)
 
 **Strength.** While harm is not established, s = 1 - log+ E_harm / log(1/alpha), with the larger E_harm of this round
@@ -56,12 +57,17 @@ N_BETS = 3
 """Clips are 1/2, 1 and 2 nats. Losses are skewed, many small ones against a few large; a clip far below the totals
 would judge the typical account instead of the mean, and cut perfect weights."""
 
-FIRST_LOOK = 900
-LOOKS_PER_DECADE = 10
-N_LOOKS = 22
+FIRST_LOOK = 1_000
+LOOKS_PER_DECADE = 8
+N_LOOKS = 17
 LOOKS = tuple(round(FIRST_LOOK * 10 ** (k / LOOKS_PER_DECADE)) for k in range(N_LOOKS))
-"""Judged views in a round at which evidence is taken; the round ends with the last. Denser looks cost more evidence
-(log K) than they save in waiting."""
+"""Judged views in a round at which evidence is taken, up to 100,000, where the round ends. Denser looks cost more
+evidence than they save in waiting."""
+HEAVIEST_LOOK = 6
+LOOK_WIDTH = 3.0
+_UNSCALED = tuple(1.0 / (1.0 + ((k - HEAVIEST_LOOK) / LOOK_WIDTH) ** 2) for k in range(N_LOOKS))
+LOOK_WEIGHTS = tuple(each / sum(_UNSCALED) for each in _UNSCALED)
+"""w_k: most where harm worth the name should be found, at 2,400 to 13,000 views, and a ninth of that at the end."""
 
 LARGEST_LOG = 60.0
 """exp of it is evidence enough, and finite."""
@@ -184,7 +190,7 @@ def _look(cfg: GuardConfig, population: Any) -> None:
     for side in range(2):
         for which in range(N_BETS):
             capital = math.exp(min(LARGEST_LOG, population.guard_logs[side, which]))
-            population.guard_evidence[side] += capital / (N_BETS * N_LOOKS)
+            population.guard_evidence[side] += LOOK_WEIGHTS[population.guard_looks] * capital / N_BETS
     population.guard_looks += 1
     if population.guard_is_cut != 0:
         if log_evidence(population, HELP) >= cfg.log_bound:

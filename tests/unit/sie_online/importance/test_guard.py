@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -19,6 +20,7 @@ from sie_online.importance.guard import (
     ESTABLISHED_MS,
     HARM,
     HELP,
+    LOOK_WEIGHTS,
     LOOKS,
     N_BETS,
     SIDES,
@@ -117,14 +119,14 @@ def test_plain_python_says_the_same(told: list[tuple[int, float]]) -> None:
             np.testing.assert_allclose(compiled.population[name], plain.population[name], rtol=1e-12, err_msg=name)
 
 
-def test_evidence_is_the_mean_of_the_capitals_at_the_looks() -> None:
+def test_evidence_is_the_weighted_mean_of_the_capitals_at_the_looks() -> None:
     rng, test = np.random.default_rng(1), Test(accounts=40)
     account, gain = rng.integers(0, 40, LOOKS[2]), rng.normal(-0.002, 0.05, LOOKS[2])
     test.bet(account, gain)
     expected = 0.0
-    for look in LOOKS[:3]:
+    for look, weight in zip(LOOKS[:3], LOOK_WEIGHTS, strict=False):
         totals = np.bincount(account[:look], gain[:look], 40)
-        expected += np.exp(capital(totals, HARM)).mean() / len(LOOKS)
+        expected += weight * np.exp(capital(totals, HARM)).mean()
     assert test.population["guard_evidence"][HARM] == pytest.approx(expected, rel=1e-9)
 
 
@@ -139,7 +141,7 @@ def test_null_accounts_whose_views_all_agree_are_rarely_taken_for_harm() -> None
         alarms += test.strength == 0.0
         evidence.append(float(test.population["guard_evidence"][HARM]))
     assert alarms <= 50
-    assert np.mean(evidence) <= 5 / len(LOOKS) * 1.5, "each look's mean capital is at most 1, but for chance"
+    assert np.mean(evidence) <= 1.5 * sum(LOOK_WEIGHTS[:5]), "each look's mean capital is at most 1, but for chance"
 
 
 def test_gains_never_cost_strength() -> None:
@@ -261,6 +263,12 @@ def test_whatever_a_twin_predicts_the_gain_is_bounded(p: float, q: float, label:
     judge(CFG, test.population, test.users[0], label, p, q)
     assert abs(float(test.users[0]["guard_total"])) <= 1.0
     assert np.isfinite(test.population["guard_level"]).all()
+
+
+def test_looks_grow_and_weigh_one_together() -> None:
+    assert all(earlier < later for earlier, later in itertools.pairwise(LOOKS))
+    assert (LOOKS[0], LOOKS[-1]) == (1_000, 100_000)
+    assert sum(LOOK_WEIGHTS) == pytest.approx(1.0)
 
 
 def test_sides_are_named_in_their_order() -> None:
