@@ -80,11 +80,12 @@ def assess(
     odds = _odds(user, item, population, head, log_ratio, kept)
     if head == SAMPLE:
         pair.z_view_odds = odds
-    elif head == CONVERSION:
+    elif head == CONVERSION and step.visits > 0.0:
         odds = max(odds, float(pair.z_view_odds))
     verdict = _verdict(cfg, model, user, population, head, odds, kept)
     follow(population, stratum, mass_of(user, head) * (1.0 - verdict.probability), population.z_evidence)
-    follow_ratios(population, head, log_ratio, mass_of_account(step.n))
+    mass = mass_of_account(step.n) if head == SAMPLE else mass_of(user, head)
+    follow_ratios(population, head, log_ratio, mass)
     learn_share(cfg, population, model, head, step.n, odds - _doubt(user, own.split))
     if head == CONVERSION:
         user.z_order, user.z_order_cautious = verdict.probability, verdict.cautious

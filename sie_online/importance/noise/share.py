@@ -16,6 +16,7 @@ import math
 from typing import Any
 
 from sie_online.contracts import NOISE_HEADS
+from sie_online.importance.noise.model import NoiseArrays
 from sie_online.importance.noise.population import LOWER_QUARTILE_Z, NoiseConfig
 from sie_online.jit import kernel
 
@@ -27,7 +28,7 @@ ODDS_CAP = 60.0
 DISTANCE = 5.0  # of noise from ordinary events, in robust standard deviations of the latter
 SHARP_CAP = 8.0
 LEAST_SPREAD = 0.2
-HALF_TRUST = 100.0  # mass of events at which the quantiles of log ratios are half believed
+FIRST_KNOWN = 30.0  # mass of ordinary events that the model's quantiles of log ratios stand for
 QUANTILE_STEP, CATCH_UP = 1.5, 0.6
 MEMORY = 5_000.0
 
@@ -51,11 +52,8 @@ def follow_ratios(population: Any, head: int, log_ratio: float, mass: float) -> 
     """Move median and lower quartile by one event (Robbins & Monro 1951), in steps of their distance."""
     known = population.z_known[head] + mass
     population.z_known[head] = known
-    if known == mass:
-        population.z_middle[head], population.z_below[head] = log_ratio, log_ratio - LEAST_SPREAD
-        return
     middle, below = population.z_middle[head], population.z_below[head]
-    rate = max(1.0 / math.sqrt(MEMORY) / 3.0, max(known, 1.0) ** -CATCH_UP)
+    rate = max(1.0 / math.sqrt(MEMORY) / 3.0, known**-CATCH_UP)
     step = QUANTILE_STEP * rate * mass * max(middle - below, 0.1)
     middle += step if log_ratio > middle else -step
     below += 0.5 * step if log_ratio >= below else -1.5 * step
@@ -64,12 +62,10 @@ def follow_ratios(population: Any, head: int, log_ratio: float, mass: float) -> 
 
 @kernel
 def sharpened(population: Any, head: int, log_ratio: float) -> float:
-    """The log ratio of noise in this stream; the model's own while the stream is not known."""
+    """The log ratio of noise in this stream."""
     spread = max((population.z_middle[head] - population.z_below[head]) / LOWER_QUARTILE_Z, LEAST_SPREAD)
     z = (log_ratio - population.z_middle[head]) / spread
-    sharp = min(max(DISTANCE * z - 0.5 * DISTANCE * DISTANCE, -SHARP_CAP), SHARP_CAP)
-    trust = population.z_known[head] / (population.z_known[head] + HALF_TRUST)
-    return trust * sharp + (1.0 - trust) * log_ratio
+    return float(min(max(DISTANCE * z - 0.5 * DISTANCE * DISTANCE, -SHARP_CAP), SHARP_CAP))
 
 
 @kernel
@@ -97,7 +93,8 @@ def learn_share(cfg: NoiseConfig, population: Any, model: Any, head: int, events
     population.z_share[head] = min(max(share + mass / total * (guilt - share), MIN_SHARE), MAX_SHARE)
 
 
-def forget_share(population: Any) -> None:
-    """Start anew from what the next model presumes: what is strong evidence is another matter with it."""
-    for name in ("z_share", "z_share_mass", "z_known"):
-        population[name] = 0.0
+def presume(population: Any, model: NoiseArrays) -> None:
+    """Start anew from what the next model presumes: its log ratios are not those of the last one."""
+    population["z_share"], population["z_share_mass"] = 0.0, 0.0
+    population["z_middle"], population["z_below"] = model.ordinary[:, 0], model.ordinary[:, 1]
+    population["z_known"] = FIRST_KNOWN

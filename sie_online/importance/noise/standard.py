@@ -15,7 +15,7 @@ import numpy as np
 
 from sie_online.importance.noise.evidence import N_SIGNALS, SIGNALS
 from sie_online.importance.noise.model import AGES, STRATA, NoiseArrays
-from sie_online.importance.noise.share import forget_share
+from sie_online.importance.noise.share import presume
 from sie_online.importance.noise.walk import CONVERSION, SAMPLE
 from sie_online.jit import kernel
 
@@ -49,7 +49,7 @@ POPULATION_FIELDS: list[tuple[Any, ...]] = [
 
 def start_from(population: Any, model: NoiseArrays) -> None:
     """Start from what ``model`` took for ordinary, and for common. ``population`` is the record."""
-    forget_share(population)
+    presume(population, model)
     population["z_location"], population["z_scale"] = model.location, model.scale
     population["z_support"] = model.support
 
