@@ -145,4 +145,4 @@ def _assess(cfg: Any, state: Any, event: Any, slots: Slots) -> Verdict:
     pair, interest, population = state.pairs.rows[slots.pair], state.interests.rows[slots.interest], state.population[0]
     kept = state.scratch.kept[0]
     factors.remember(cfg.factors, population, EntityRecords(user, item, category, pair, interest), kept)
-    return assess(cfg.factors.noise, state.noise, user, item, pair, interest, population, event, kept)
+    return assess(cfg.factors.noise, state.noise, user, item, category, pair, interest, population, event, kept)

@@ -119,6 +119,7 @@ def trace_events(cfg: Any, state: Any, events: Any, evidence: Any, logit: Any, p
             state.noise,
             state.users.rows[slots.user],
             state.items.rows[slots.item],
+            state.categories.rows[slots.category],
             state.pairs.rows[slots.pair],
             state.interests.rows[slots.interest],
             population,

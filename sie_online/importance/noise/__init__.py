@@ -1,9 +1,10 @@
 """Factor `noise`: P(this event is noise), online, in one pass.
 
-`detector` puts it together. The evidence (``evidence``): where an event stands in its account's walk (``walk``), and
+`detector` puts it together, of two that judge every event. ``mixtures``: what the stream says by itself. ``fitted``:
+the noise model's word. Its evidence (``evidence``): where an event stands in its account's walk (``walk``), and
 surprises at its ``habits``, ``funnel``, ``company``, ``pace``, ``reach`` and ``audience``. Its judgement: what is
 ordinary (``standard``), the model (``model``: what an announced version looks like; ``judge``: what it says), how
-common noise is (``share``), what people say outright (``explicit``, with quantiles of ``population``).
+common noise is (``share``). For both: what people say outright (``explicit``), quantiles of ``population``.
 Public: the factor ``FACTOR``, and of the detector `assess` (at the event), `reassess` (at its revisions), `start_from`
 (a model as it comes into force) and `NoiseConfig`.
 """
@@ -13,7 +14,8 @@ from __future__ import annotations
 import math
 
 from sie_online.importance.factor import Factor, Learned, Moment, Need
-from sie_online.importance.noise.detector import KEPT_FIELDS, Verdict, assess, fields_of, reassess
+from sie_online.importance.noise.detector import KEPT_FIELDS, assess, fields_of, reassess
+from sie_online.importance.noise.fitted import Verdict
 from sie_online.importance.noise.population import NoiseConfig
 from sie_online.importance.noise.standard import start_from
 from sie_online.jit import kernel
@@ -42,6 +44,6 @@ FACTOR = Factor(
     _settings_of,
     Need.EVENT | Need.LABEL | Need.REVISION,
     bounds=lambda cfg: (math.log1p(-cfg.max_probability), 0.0),
-    fields={record: fields_of(record) for record in ("population", "user", "item", "pair", "interest")},
+    fields={record: fields_of(record) for record in ("population", "user", "item", "category", "pair", "interest")},
     kept=KEPT_FIELDS,
 )

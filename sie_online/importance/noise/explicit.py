@@ -22,8 +22,7 @@ from sie_online.importance.noise.population import NoiseConfig, standardise, tra
 from sie_online.jit import kernel
 from sie_online.masks import has
 
-DWELL_ROW, RATING_ROW = 0, 1  # rows of the population's quantiles
-N_ROWS = 2
+DWELL_ROW, RATING_ROW = 23, 24  # rows of the population's tables
 SIGNAL_CAP = 3.0  # robust deviations
 SIGNAL_FLOOR = 0.5  # log milliseconds; steps of a rating
 SIGNAL_SLOPE = 1.5  # log odds of noise per deviation below the median ...
@@ -51,9 +50,6 @@ USER_FIELDS = _COUNTS
 ITEM_FIELDS = _COUNTS
 POPULATION_FIELDS: list[tuple[Any, ...]] = [
     *((name, "f8") for name, _ in _COUNTS),
-    ("z_mid", "f8", (N_ROWS,)),  # medians
-    ("z_low", "f8", (N_ROWS,)),  # lower quartiles
-    ("z_seen", "f8", (N_ROWS,)),  # observations in both
     ("z_taught", "f8", (N_REASONS,)),  # coefficients of the regression; of the tendencies', less 1
     ("z_inverse", "f8", (N_REASONS, N_REASONS)),  # of its inputs' second moments, summed
     ("z_reasons", "f8", (N_REASONS,)),  # scratch of one event, since kernels cannot allocate: its inputs, and ...

@@ -1,7 +1,7 @@
-"""Running quantiles over the population, of what people say outright, and the factor's settings.
+"""What is ordinary: running quantiles of surprises and of what people say over the population; the factor's settings.
 
-A quantity's centre is its median and its scale the distance from there down to the lower quartile: robust to whatever
-lies above.
+Robust to a polluted population by construction: a quantity's centre is its median and its scale the distance from
+there down to the lower quartile, so that noise (which by the sign convention lies above) moves neither much.
 """
 
 from __future__ import annotations
@@ -18,11 +18,24 @@ STEP_GAIN = 3.0  # in units of the scale; a median needs about 1/density = 2.5 s
 FIRST_SPREAD = 0.3  # of a surprise seen once
 MIN_SPREAD = 0.02  # keeps a constant surprise's steps finite
 Z_LOW = -3.0  # a very ordinary trait must not buy off several strange ones
+N_ROWS = 25  # surprises, sums and opinions in the tables
+
+POPULATION_FIELDS: list[tuple[Any, ...]] = [
+    ("z_mid", "f8", (N_ROWS,)),  # medians
+    ("z_low", "f8", (N_ROWS,)),  # lower quartiles
+    ("z_seen", "f8", (N_ROWS,)),  # observations in both
+]
 
 
 class NoiseConfig(NamedTuple):
     """Settings of the factor; the defaults suit streams of 10^4 to 10^9 events a shard."""
 
+    initial_share: float = 0.05
+    """Share of noise assumed before any evidence."""
+    separation: float = 3.0
+    """Distance of the noise component from the ordinary one, in robust standard deviations of the summed surprise."""
+    shrinkage: float = 10.0
+    """Events of an account at which its own mean and the population's weigh the same."""
     memory: float = 5_000.0
     """Events (of a kind) over which noise shares and quantiles are averaged once warm."""
     max_probability: float = 0.999
