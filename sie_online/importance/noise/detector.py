@@ -57,7 +57,7 @@ def assess(
     surprising = assess_causes(cfg, user, item, category, pair, interest, population, event, kept)
     verdict = assess_fitted(cfg, model, user, item, pair, interest, population, event, kept)
     observe_explicit(cfg, user, item, population, event)
-    return _higher(verdict, surprising)
+    return _either(cfg, verdict, surprising)
 
 
 @kernel
@@ -68,9 +68,14 @@ def reassess(cfg: NoiseConfig, model: Any, user: Any, item: Any, population: Any
     order. ``label`` 0: the window has closed; the view is judged again, by what its user and item did since.
     """
     surprising = reassess_causes(cfg, user, item, population, kept, label)
-    return _higher(reassess_fitted(cfg, model, user, item, population, kept, label), surprising)
+    return _either(cfg, reassess_fitted(cfg, model, user, item, population, kept, label), surprising)
 
 
 @kernel
-def _higher(verdict: Verdict, surprising: float) -> Verdict:
-    return Verdict(max(verdict.probability, surprising), max(verdict.cautious, surprising))
+def _either(cfg: NoiseConfig, verdict: Verdict, surprising: float) -> Verdict:
+    """P(either of them is right)."""
+    ordinary = 1.0 - surprising
+    return Verdict(
+        min(1.0 - (1.0 - verdict.probability) * ordinary, cfg.max_probability),
+        min(1.0 - (1.0 - verdict.cautious) * ordinary, cfg.max_probability),
+    )
