@@ -10,7 +10,7 @@ What is in force is held to the same: its own figures without a ``current`` must
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, median, stdev
 
@@ -19,7 +19,7 @@ from models.manifest import Verdict
 from models.settings import NoiseGate
 
 ERRORS = 1.4
-"""Standard errors in a one-sided bound of 90 %, of a mean over some ten families (Student 1908)."""
+"""Standard errors in a one-sided bound of some 90 %, of a mean over ten families or more (Student 1908)."""
 HARMLESS = {"innocent": 0.0, "clean": 0.0, "gain": math.inf, "kept": 1.0}
 """Figures that tell harm, as they are where they tell none."""
 
@@ -55,6 +55,12 @@ class NoiseFigures:
         known |= {"innocent": self.innocent, "clean": self.clean, "gain": self.gain, "kept": self.kept}
         known |= {f"auc.{family}": value for family, value in sorted(self.auc.items())}
         return {name: value if math.isfinite(value) else None for name, value in known.items()}
+
+
+def together(folds: Sequence[NoiseFigures]) -> NoiseFigures:
+    """Figures of one way to fit over folds of the families: every family's AUC, and the means of the rest."""
+    rest = {name: mean(getattr(one, name) for one in folds) for name in ("innocent", "clean", "gain", "kept")}
+    return NoiseFigures({family: value for one in folds for family, value in one.auc.items()}, **rest)
 
 
 def judge(candidate: NoiseFigures, current: NoiseFigures | None, settings: NoiseGate) -> Verdict:

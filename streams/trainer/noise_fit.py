@@ -22,7 +22,7 @@ from models.errors import StoppedError
 from models.noise.examples import Examples, joined, sampled
 from models.noise.fitting import averaged, fit
 from models.noise.forward import log_ratios, logits, monotone_logits, net_logits
-from models.noise.gate import NoiseFigures
+from models.noise.gate import NoiseFigures, together
 from models.noise.mixing import fit_mix
 from models.tune import Progress
 from sie_online.behaviours import ALL, INNOCENT, POLLUTING, Mixture, columns_of, log_of, mix, roles_of
@@ -44,11 +44,11 @@ Tensors = dict[str, NDArray[np.float32]]
 LEAST_DIFFERENCE = 0.05  # between the shares of strong evidence among noise and among ordinary events
 HALF_ACCOUNT = 8.0  # an account's n-th ordinary event is drawn with probability 8 / (8 + n)
 FEWEST_EVENTS = 20  # of a behaviour, for an AUC
-HELD_OUT_SHARE = 1 / 3  # of the families
+FOLDS = 3  # of the families
 OWN_SHARE = 1 / 8  # of the examples are of the log as it is; ...
 OWN_GROUPS = 8  # ... its suspects weigh as much as so many behaviours
 SECOND_STAGES = 8  # mixtures that are kept whole
-JUDGED_SHARE = 1 / 3  # as many mixtures, of those that are fitted on, for the figures
+JUDGED_SHARE = 1 / 4  # as many mixtures, of those that are fitted on, for the figures of a fold
 
 
 class Examined(NamedTuple):
@@ -95,9 +95,8 @@ def fit_noise(
     """
     fitter = _Fitter(columns, current, settings, on_progress, should_stop)
     fitter.gather()
-    apart = fitter.held_out()
-    candidate = fitter.fitted(apart)
-    shown, theirs = fitter.figures(candidate, current, apart)
+    folds = [fitter.figures(fitter.fitted(apart), current, apart) for apart in fitter.folds()]
+    shown, theirs = (together(figures) for figures in zip(*folds, strict=True))
     final = fitter.fitted(())
     shown = replace(shown, kept=fitter.kept(final))
     return Fitted(final._asdict(), shown, theirs, fitter.canary, len(columns), fitter.suspects)
@@ -124,11 +123,10 @@ class _Fitter:
         self._wholes: list[Whole] = []
         self._family: dict[int, str] = {}  # of a group
 
-    def held_out(self) -> tuple[str, ...]:
-        """Families to judge by."""
+    def folds(self) -> list[tuple[str, ...]]:
+        """Families to judge by, each held out once."""
         order = np.random.default_rng([self._fitting.seed, len(self._columns)]).permutation(len(POLLUTING))
-        apart = max(1, round(HELD_OUT_SHARE * len(POLLUTING)))
-        return tuple(sorted(POLLUTING[at] for at in order[:apart].tolist()))
+        return [tuple(sorted(POLLUTING[at] for at in order[fold::FOLDS].tolist())) for fold in range(FOLDS)]
 
     def gather(self) -> None:
         """Draw the examples of all fits: of mixtures over what is not suspected, and of the log as it is."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from models.manifest import Manifest
-from models.noise.gate import NoiseFigures, judge, withdrawal
+from models.noise.gate import NoiseFigures, judge, together, withdrawal
 from models.noise.publish import judged
 from models.publish import Provenance
 from models.settings import NoiseGate
@@ -61,6 +61,16 @@ def test_the_mean_gain_over_families_must_be_sure(gains: dict[str, float], passe
     assert (refusals(detecting(**gains), GOOD) == ()) is passes
     lenient = replace(GATE, auc_gain=-1.0)
     assert judge(detecting(**gains), GOOD, lenient).passed
+
+
+def test_figures_of_folds_have_all_families_and_the_means_of_the_rest() -> None:
+    other = NoiseFigures({"relay": 0.7}, innocent=0.05, clean=0.04, gain=0.008, kept=0.85)
+    found = together([GOOD, other])
+    assert found.auc == {**GOOD.auc, "relay": 0.7}
+    rest = found.innocent, found.clean, found.gain, found.kept
+    assert rest == pytest.approx((0.04, 0.03, 0.006, 0.9))
+    assert together([GOOD]) == GOOD
+    assert together([GOOD, replace(other, clean=math.nan)]).figures()["clean"] is None
 
 
 def test_one_family_alone_is_no_evidence_of_gain() -> None:
