@@ -108,7 +108,13 @@ class NoiseGateSettings:
 
     worst_auc: float = field(default=0.35, metadata=about("Least AUC of detection, worst family.", ge=0, le=1))
     median_auc: float = field(default=0.7, metadata=about("Least AUC of detection, median family.", ge=0, le=1))
-    auc_slack: float = field(default=0.05, metadata=about("Either may be lower than now by this much.", ge=0))
+    auc_slack: float = field(default=0.05, metadata=about("The worst may be lower than now by this much.", ge=0))
+    auc_gain: float = field(
+        default=0.0, metadata=about("Mean gain in AUC over families, less its error, must be above it.", ge=-1, le=1)
+    )
+    kept_slack: float = field(
+        default=0.05, metadata=about("AUC of what is taken for noise now may be lower by this much.", ge=0)
+    )
     innocent_cap: float = field(default=0.1, metadata=about("Largest mean P of innocent behaviours.", gt=0, le=1))
-    clean_cap: float = field(default=0.05, metadata=about("Largest mean P of the window as it is.", gt=0, le=1))
+    clean_cap: float = field(default=0.05, metadata=about("Largest mean P of what nobody suspects.", gt=0, le=1))
     least_gain: float = field(default=0.0, metadata=about("Held-out gain must be above it.", ge=0))

@@ -7,8 +7,8 @@ that it does not state more than it knows of behaviours that it has not seen.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from models.data import batches
 from models.errors import ExamplesError, NotFiniteLossError, StoppedError
 from models.net import on_device, pick_device
 from models.noise.examples import N_HEADS, Examples, held_out, weights
-from models.noise.parts import Monotone, Part, Rows, SmallNet, rows_of
+from models.noise.parts import Monotone, Part, Rows, SmallNet, Start, rows_of
 from models.noise.regression import regress
 from models.settings import NoiseFit
 from models.step import CHUNK
@@ -54,10 +54,13 @@ def fit(
     examples: Examples,
     settings: NoiseFit,
     *,
+    start: Start = None,
     on_progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Fitted:
     """``knots``, ``monotone``, ``monotone_bias``, ``w1`` to ``b3``, float32. On a CPU equal inputs, equal bits.
+
+    A part begins with ``start``'s weights where those have its shape.
 
     ``on_progress`` is called after every pass; ``should_stop`` is asked before every step.
 
@@ -72,11 +75,22 @@ def fit(
     train, validation = (_goal(examples.take(rows), settings, device) for rows in (~apart, apart))
     signals = examples.evidence.shape[1]
     found: Fitted = {}
-    for part in (Monotone(signals, settings, device), SmallNet(signals, settings, device)):
+    for part in (Monotone(signals, settings, device, start), SmallNet(signals, settings, device, start)):
         run = _Run(part, train, validation, settings, on_progress or _ignored, should_stop or _never)
         run.train()
         found |= part.tensors(*_calibration(part, validation, shared=isinstance(part, SmallNet)))
     return found
+
+
+def averaged(tensors: Fitted, start: Mapping[str, NDArray[Any]]) -> Fitted:
+    """Half way from ``start``'s weights to those fitted from there on, where they have the same shapes.
+
+    Keeps most of what a fit has learned of one shop and most of what was known of others (Wortsman et al. 2022).
+    """
+    alike = all(tensors[name].shape == start[name].shape for name in tensors)
+    if not alike or not np.array_equal(tensors["knots"], start["knots"]):
+        return tensors
+    return {name: np.float32(0.5) * (value + start[name].astype(np.float32)) for name, value in tensors.items()}
 
 
 def _check(examples: Examples) -> None:

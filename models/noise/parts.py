@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +18,9 @@ from models.settings import NoiseFit
 
 KNOTS = (0.5, 1.5, 3.0)
 """Of the scale: the ordinary spread says nothing; then what is odd, and what is rare."""
+NET = ("w1", "b1", "w2", "b2", "w3", "b3")
+Start = Mapping[str, NDArray[Any]] | None
+"""Tensors of the model to begin with, by the names of an artifact; None: with nothing."""
 STEEPER = 4.0
 """The monotone part's learning rate over the net's: one convex layer, whose weights begin at 0."""
 
@@ -66,12 +70,14 @@ class Monotone:
 
     name = "monotone part"
 
-    def __init__(self, signals: int, settings: NoiseFit, device: torch.device) -> None:
+    def __init__(self, signals: int, settings: NoiseFit, device: torch.device, start: Start = None) -> None:
         self._sparsity = settings.sparsity
         self._knots = torch.tensor(KNOTS, device=device)
         self._weight = torch.zeros((N_HEADS, signals * 2 * len(KNOTS)), device=device, requires_grad=True)
         self._bias = torch.zeros(N_HEADS, device=device, requires_grad=True)
         self.parameters = [self._weight, self._bias]
+        if start is not None and np.array_equal(start["knots"], np.array(KNOTS, np.float32)):
+            _begin(self.parameters, [start["monotone"].reshape(N_HEADS, -1), start["monotone_bias"]])
 
     def optimiser(self, settings: NoiseFit) -> torch.optim.Optimizer:
         """Adam (Kingma & Ba 2015)."""
@@ -107,7 +113,7 @@ class SmallNet:
 
     name = "net"
 
-    def __init__(self, signals: int, settings: NoiseFit, device: torch.device) -> None:
+    def __init__(self, signals: int, settings: NoiseFit, device: torch.device, start: Start = None) -> None:
         rng = np.random.default_rng(settings.seed)
         widths = (signals + N_HEADS + 1, settings.hidden1, settings.hidden2)
         self._jitter, self._dropout = settings.jitter, settings.dropout
@@ -115,10 +121,12 @@ class SmallNet:
         self._random = torch.Generator(device).manual_seed(settings.seed)
         self.parameters = []
         for rows, columns in ((widths[0], widths[1]), (widths[1], widths[2])):  # He et al. 2015, eq. 10
-            start = rng.standard_normal((rows, columns)) * math.sqrt(2.0 / rows)
-            self.parameters += [torch.tensor(start, dtype=torch.float32), torch.zeros(columns)]
+            first = rng.standard_normal((rows, columns)) * math.sqrt(2.0 / rows)
+            self.parameters += [torch.tensor(first, dtype=torch.float32), torch.zeros(columns)]
         self.parameters += [torch.zeros(widths[2]), torch.zeros(1)]
         self.parameters = [one.to(device).requires_grad_() for one in self.parameters]
+        if start is not None:
+            _begin(self.parameters, [start[name] for name in NET])
 
     def optimiser(self, settings: NoiseFit) -> torch.optim.Optimizer:
         """Adam with decoupled decay (Loshchilov & Hutter 2019)."""
@@ -148,5 +156,12 @@ class SmallNet:
         arrays = [one.detach().cpu().double().numpy() for one in self.parameters]
         arrays[4] = arrays[4] * scale[0]
         arrays[5] = arrays[5] * scale[0] + offset[0]
-        names = ("w1", "b1", "w2", "b2", "w3", "b3")
-        return {name: array.astype(np.float32) for name, array in zip(names, arrays, strict=True)}
+        return {name: array.astype(np.float32) for name, array in zip(NET, arrays, strict=True)}
+
+
+@torch.no_grad()
+def _begin(parameters: Sequence[Tensor], start: Sequence[NDArray[Any]]) -> None:
+    """Begin with the values of another model; with one's own where they do not all fit."""
+    if [tuple(one.shape) for one in parameters] == [value.shape for value in start]:
+        for parameter, value in zip(parameters, start, strict=True):
+            parameter.copy_(torch.from_numpy(np.ascontiguousarray(value, np.float32)))

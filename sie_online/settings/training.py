@@ -75,8 +75,8 @@ class NoiseRounds(Section):
     mixture_events: int = Field(
         60_000, ge=1_000, description="Newest of them into which one mixture of random behaviours goes."
     )
-    mixtures: int = Field(12, ge=3, le=1_000, description="Mixtures of a fit.")
-    examples: int = Field(150_000, ge=1_000, description="Events of all mixtures that a fit sees.")
+    mixtures: int = Field(48, ge=3, le=1_000, description="Mixtures of a fit.")
+    examples: int = Field(300_000, ge=1_000, description="Events of all mixtures that a fit sees.")
     fit: NoiseFitting = Field(default_factory=lambda: NoiseFitting())
     gate: NoiseVerdict = Field(default_factory=lambda: NoiseVerdict())
 

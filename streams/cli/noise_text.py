@@ -21,7 +21,8 @@ MEANINGS = {
     "median_auc": "AUC of detection, median family",
     "worst_auc": "AUC of detection, worst family",
     "innocent": "mean P(noise) of innocent behaviours",
-    "clean": "mean P(noise) of the log as it is",
+    "clean": "mean P(noise) of what is not suspected now",
+    "kept": "AUC of detection, what is taken for noise now",
     "gain": "P of polluting events above all others'",
 }
 

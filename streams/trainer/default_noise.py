@@ -119,7 +119,7 @@ def fit_default(shops: int, mixtures: int, fitting: NoiseFit, processes: int) ->
     all_ = joined(parts)
     tensors["mix"] = fit_mix(all_.evidence, all_.head, all_.noise, all_.innocent, all_.group, fitting)
     tensors["mix"] *= BELIEF[:, None]
-    tensors["ordinary"] = ordinary_ratios(tensors, [one for _, one in seconds])
+    tensors["ordinary"] = ordinary_ratios(tensors, [(one.trace, one.behaviour == 0) for _, one in seconds])
     return tensors | standard
 
 

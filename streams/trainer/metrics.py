@@ -52,7 +52,7 @@ REASONS = {
 }
 """Label of a gate's reason by how its sentence begins."""
 OTHER = "other"
-NOISE_FIGURES = ("worst_auc", "median_auc", "innocent", "clean", "gain")
+NOISE_FIGURES = ("worst_auc", "median_auc", "innocent", "clean", "gain", "kept")
 
 
 def reason_label(reason: str) -> str:

@@ -23,6 +23,8 @@ LENIENT_GATE: dict[str, Any] = {
     "worst_auc": 0.0,
     "median_auc": 0.0,
     "auc_slack": 1.0,
+    "auc_gain": -1.0,
+    "kept_slack": 1.0,
     "innocent_cap": 1.0,
     "clean_cap": 1.0,
 }

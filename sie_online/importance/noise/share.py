@@ -27,7 +27,6 @@ MIN_SHARE, MAX_SHARE = 0.002, 0.4
 ODDS_CAP = 60.0
 DISTANCE = 6.0  # of noise from ordinary events, in robust standard deviations of the latter
 SHARP_CAP = 8.0
-SHARP_FLOOR = -30.0
 LEAST_SPREAD = 0.2
 FIRST_KNOWN = 30.0  # mass of ordinary events that the model's quantiles of log ratios stand for
 QUANTILE_STEP, CATCH_UP = 1.5, 0.6
@@ -66,7 +65,7 @@ def sharpened(population: Any, head: int, log_ratio: float) -> float:
     """The log ratio of noise in this stream."""
     spread = max((population.z_middle[head] - population.z_below[head]) / LOWER_QUARTILE_Z, LEAST_SPREAD)
     z = (log_ratio - population.z_middle[head]) / spread
-    return float(min(max(DISTANCE * z - 0.5 * DISTANCE * DISTANCE, SHARP_FLOOR), SHARP_CAP))
+    return float(min(max(DISTANCE * z - 0.5 * DISTANCE * DISTANCE, -SHARP_CAP), SHARP_CAP))
 
 
 @kernel

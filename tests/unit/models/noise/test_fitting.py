@@ -10,7 +10,7 @@ import pytest
 
 from models.errors import NotFiniteLossError, SettingError, StoppedError
 from models.metrics import auc
-from models.noise.fitting import fit
+from models.noise.fitting import averaged, fit
 from models.noise.forward import logits, monotone_logits, net_logits
 from models.noise.regression import regress
 from models.settings import NoiseFit, NoiseGate
@@ -61,6 +61,34 @@ def test_monotone_weights_are_never_negative_and_lie_on_what_was_planted() -> No
 def test_equal_examples_and_seeds_give_equal_bits_and_others_do_not() -> None:
     assert bits(fit(EXAMPLES, QUICK)) == bits(FITTED)
     assert bits(fit(EXAMPLES, replace(QUICK, seed=1))) != bits(FITTED)
+
+
+def test_a_fit_begins_with_the_weights_that_it_is_given() -> None:
+    short = replace(QUICK, epochs=1, learning_rate=1e-6)
+    columns = OTHERS.evidence, OTHERS.head, OTHERS.events
+    warm, cold = fit(EXAMPLES, short, start=FITTED), fit(EXAMPLES, short)
+    assert auc(OTHERS.noise, net_logits(warm, *columns)) > 0.9 > auc(OTHERS.noise, net_logits(cold, *columns))
+    assert auc(OTHERS.noise, monotone_logits(warm, *columns[:2])) > 0.9
+    np.testing.assert_allclose(warm["w1"], FITTED["w1"], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "other", [replace(QUICK, hidden1=6), replace(QUICK, hidden2=5)], ids=["first layer", "second layer"]
+)
+def test_a_net_of_another_shape_begins_with_nothing(other: NoiseFit) -> None:
+    fresh, given = fit(EXAMPLES, other), fit(EXAMPLES, other, start=FITTED)
+    assert given["w1"].tobytes() == fresh["w1"].tobytes()
+    assert given["monotone"].tobytes() != fresh["monotone"].tobytes()
+    assert averaged(fresh, FITTED) is fresh
+
+
+def test_the_average_lies_half_way() -> None:
+    other = fit(OTHERS, QUICK, start=FITTED)
+    half = averaged(other, FITTED)
+    assert half.keys() == FITTED.keys()
+    for name, value in half.items():
+        np.testing.assert_allclose(value, (other[name] + FITTED[name]) / 2, rtol=1e-6, atol=1e-7)
+    assert auc(OTHERS.noise, logits(half, OTHERS.evidence, OTHERS.head, OTHERS.events)) > 0.9
 
 
 def test_logits_are_calibrated_for_classes_of_equal_weight() -> None:

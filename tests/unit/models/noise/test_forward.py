@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from models.noise.forward import log_ratios, logits, monotone_logits, net_logits
 from models.noise.parts import KNOTS, Monotone, SmallNet, rows_of
-from tests.support.noise_examples import QUICK, SIGNALS, made_examples, random_noise
+from tests.support.noise_examples import HIDDEN, QUICK, SIGNALS, made_examples, random_noise
 
 TENSORS = random_noise()
 EXAMPLES = made_examples()
@@ -57,14 +58,11 @@ def test_logits_do_not_depend_on_the_batch(first: int, size: int) -> None:
 
 def test_torch_agrees_with_the_reference() -> None:
     rows = rows_of(EXAMPLES, torch.device("cpu"))
-    monotone, net = (part(SIGNALS, QUICK, torch.device("cpu")) for part in (Monotone, SmallNet))
     assert np.allclose(TENSORS["knots"], KNOTS)
-    flat = TENSORS["monotone"].reshape(3, -1)
-    monotone.parameters[:] = [torch.from_numpy(one) for one in (flat, TENSORS["monotone_bias"])]
-    monotone._weight, monotone._bias = monotone.parameters
-    net.parameters = [torch.from_numpy(TENSORS[name]) for name in ("w1", "b1", "w2", "b2", "w3", "b3")]
+    monotone = Monotone(SIGNALS, QUICK, torch.device("cpu"), TENSORS)
+    net = SmallNet(SIGNALS, replace(QUICK, hidden1=HIDDEN[0], hidden2=HIDDEN[1]), torch.device("cpu"), TENSORS)
     found = 0.5 * (monotone.logits(rows, training=False) + net.logits(rows, training=False))
-    assert np.abs(found.numpy() - LOGITS).max() < 1e-4
+    assert np.abs(found.detach().numpy() - LOGITS).max() < 1e-4
 
 
 def test_evidence_raises_the_monotone_part_on_both_sides_and_never_lowers_it() -> None:
