@@ -69,7 +69,7 @@ def sharpened(population: Any, head: int, log_ratio: float) -> float:
     z = (log_ratio - population.z_middle[head]) / spread
     sharp = min(max(DISTANCE * z - 0.5 * DISTANCE * DISTANCE, -SHARP_CAP), SHARP_CAP)
     trust = population.z_known[head] / (population.z_known[head] + HALF_TRUST)
-    return trust * sharp + (1.0 - trust) * log_ratio
+    return float(trust * sharp + (1.0 - trust) * log_ratio)
 
 
 @kernel
