@@ -35,7 +35,6 @@ NAMES = (
     "b3",
     "mix",
     "share",
-    "strong",
 )
 """Names of the tensors in an artifact, all float32."""
 
@@ -121,7 +120,6 @@ def _shapes(model: Mapping[str, Floats]) -> dict[str, tuple[int, ...]]:
         "b3": (1,),
         "mix": (heads, model["mix"].size // heads),
         "share": (heads,),
-        "strong": (heads, 2),
     }
 
 

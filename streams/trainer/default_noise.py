@@ -28,7 +28,7 @@ from sie_online.ingest.events import EVENT
 from sie_online.settings import Settings
 from sie_online.shard.trace import FIRST_SUPPORT, Reference, mixed, reference, trace
 from sie_online.simulator.shops import random_shop
-from streams.trainer.noise_fit import Examined, examples_of, strength, sureness, thinned
+from streams.trainer.noise_fit import Examined, examples_of, thinned
 
 SHARE = 0.01
 """Of noise, presumed at the start."""
@@ -119,7 +119,6 @@ def fit_default(shops: int, mixtures: int, fitting: NoiseFit, processes: int) ->
     all_ = joined(parts)
     tensors["mix"] = fit_mix(all_.evidence, all_.head, all_.noise, all_.innocent, all_.group, fitting)
     tensors["mix"] *= BELIEF[:, None]
-    tensors["strong"] = strength([(sureness(tensors, one.trace), examples_of(one, at)) for at, one in seconds])
     return tensors | standard
 
 

@@ -10,7 +10,7 @@ what the candidate shows on families of behaviour that it was not fitted on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,15 +20,14 @@ from numpy.typing import NDArray
 from models.errors import StoppedError
 from models.noise.examples import Examples, joined, sampled
 from models.noise.fitting import fit
-from models.noise.forward import log_ratios, logits, monotone_logits, net_logits
+from models.noise.forward import log_ratios, logits
 from models.noise.gate import NoiseFigures
 from models.noise.mixing import fit_mix
 from models.tune import Progress
 from sie_online.behaviours import INNOCENT, POLLUTING, Mixture, columns_of, log_of, mix, roles_of
-from sie_online.importance.noise.detector import YOUTH_DOUBT
 from sie_online.importance.noise.evidence import N_SIGNALS
 from sie_online.importance.noise.model import N_HEADS, NoiseArrays, new_noise
-from sie_online.importance.noise.share import HALF_MASS_EVENTS, STRONG
+from sie_online.importance.noise.share import HALF_MASS_EVENTS
 from sie_online.importance.noise.share import MAX_SHARE as MOST_SHARE
 from sie_online.importance.noise.share import MIN_SHARE as LEAST_SHARE
 from sie_online.metrics import auc
@@ -43,7 +42,6 @@ ROUNDS = 2
 SUSPECT = 3.5  # robust standard deviations above the median account from which on one is left out ...
 MOST_SUSPECTS = 0.2  # ... if it is among this share of all accounts
 NORMAL = 1.4826  # standard deviation of a normal over its median absolute deviation
-LEAST_DIFFERENCE = 0.05  # between the shares of strong evidence among noise and among ordinary events
 RATIO_CAP = 4.0  # one event alone makes no suspect
 HALF_ACCOUNT = 8.0  # an account's n-th ordinary event is drawn with probability 8 / (8 + n)
 FEWEST_EVENTS = 20  # of a behaviour, for an AUC
@@ -140,22 +138,17 @@ class _Fitter:
         tensors = fit(chosen, self._fitting, on_progress=self._told, should_stop=self._should_stop)
         self.canary = chosen.take(np.linspace(0, len(chosen.head) - 1, 64).astype(np.int64))
         tensors["mix"] = self._mix(tensors, mixes, rng)
-        tensors["strong"] = strength([(sureness(tensors, log), examples_of(one, n)) for log, n, one in mixes])
         known = {**tensors, **ordinary._asdict()}
         known["share"] = self._share(new_noise({**known, "share": np.full(N_HEADS, LEAST_SHARE)}, N_SIGNALS))
         return new_noise(known, N_SIGNALS)
 
     def _share(self, model: NoiseArrays) -> NDArray[np.float32]:
-        """How common noise is in the log, by head, as a shard would have learned it."""
+        """How common noise is in the log, by head, as ``model`` judges it: accounts count more than their events."""
         log = trace(self._settings, self._columns, model)
-        strong = (sureness(model._asdict(), log) >= STRONG) * _mass(log.events)
-        found = np.full(N_HEADS, LEAST_SHARE)
-        for head, (ordinary, noise) in enumerate(model.strong.tolist()):
-            rows = log.head == head
-            if rows.any():
-                share = strong[rows].sum() / _mass(log.events[rows]).sum()
-                found[head] = min(max((share - ordinary) / (noise - ordinary), LEAST_SHARE), MOST_SHARE)
-        return found.astype(np.float32)
+        mass = _mass(log.events)
+        noise, all_ = (np.bincount(log.head, each, minlength=N_HEADS) for each in (mass * log.probability, mass))
+        share = np.divide(noise, all_, out=np.zeros(N_HEADS), where=all_ > 0)
+        return np.clip(share, LEAST_SHARE, MOST_SHARE).astype(np.float32)
 
     def _mix(
         self, tensors: Tensors, mixes: Sequence[tuple[Trace, int, Examined]], rng: np.random.Generator
@@ -227,30 +220,6 @@ def examples_of(one: Examined, number: int) -> Examples:
     return Examples(
         one.trace.evidence, one.trace.head, one.trace.events, polluting, (one.behaviour > 0) & ~polluting, group
     )
-
-
-def sureness(tensors: Mapping[str, NDArray[np.float32]], log: Trace) -> NDArray[np.float64]:
-    """Log likelihood ratio of every event (n,), less what is doubtful about it, as the detector has it."""
-    additive = monotone_logits(tensors, log.evidence, log.head)
-    net = net_logits(tensors, log.evidence, log.head, log.events)
-    ratio = log_ratios(tensors["mix"], mixed(log, np.float32(0.5) * (additive + net)), log.head)
-    return np.asarray(ratio - 0.5 * np.abs(additive - net) - YOUTH_DOUBT / np.sqrt(log.events), np.float64)
-
-
-def strength(parts: Sequence[tuple[NDArray[np.float64], Examples]]) -> NDArray[np.float32]:
-    """Shares of ordinary events and of noise that are strongly suspect, (heads, 2): accounts, and behaviours, count."""
-    sure, all_ = np.concatenate([part[0] for part in parts]), joined([part[1] for part in parts])
-    _, group, size = np.unique(all_.group, return_inverse=True, return_counts=True)
-    weight = np.where(all_.noise, 1.0 / size[group], _mass(all_.events))
-    found = np.tile([0.0, LEAST_DIFFERENCE], (N_HEADS, 1))
-    for head in range(N_HEADS):
-        for column, rows in enumerate((~(all_.noise | all_.innocent), all_.noise)):
-            chosen = rows & (all_.head == head)
-            if chosen.any():
-                found[head, column] = np.average(sure[chosen] >= STRONG, weights=weight[chosen])
-        found[head, 1] = max(found[head, 1], found[head, 0] + LEAST_DIFFERENCE)
-        found[head] *= min(1.0, 1.0 / found[head, 1])
-    return found.astype(np.float32)
 
 
 def _mass(events: NDArray[np.float32]) -> NDArray[np.float64]:

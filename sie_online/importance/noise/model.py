@@ -44,7 +44,6 @@ class NoiseArrays(NamedTuple):
     b3: NDArray[np.float32]  # (1,)
     mix: NDArray[np.float32]  # (N_HEADS, len(MIXED)): log likelihood ratio of noise = mix . what is mixed
     share: NDArray[np.float32]  # (N_HEADS,): share of noise presumed at the start
-    strong: NDArray[np.float32]  # (N_HEADS, 2): share of ordinary events, and of noise, with strong evidence of noise
 
 
 def new_noise(tensors: Mapping[str, NDArray[Any]], signals: int) -> NoiseArrays:
@@ -73,7 +72,6 @@ def new_noise(tensors: Mapping[str, NDArray[Any]], signals: int) -> NoiseArrays:
         "b3": (1,),
         "mix": (N_HEADS, len(MIXED)),
         "share": (N_HEADS,),
-        "strong": (N_HEADS, 2),
     }
     for name, array in zip(NoiseArrays._fields, arrays, strict=True):
         if array.shape != shapes[name]:
@@ -84,8 +82,6 @@ def new_noise(tensors: Mapping[str, NDArray[Any]], signals: int) -> NoiseArrays:
         raise ValueError(f"a noise model's hidden layers have at most {HIDDEN_MAX} units, not {max(hidden1, hidden2)}")
     if arrays.scale.min() <= 0 or arrays.monotone.min() < 0 or not ((arrays.share > 0) & (arrays.share < 1)).all():
         raise ValueError("a noise model needs scales above 0, monotone weights of at least 0, and shares within (0, 1)")
-    if not ((arrays.strong >= 0) & (arrays.strong <= 1)).all() or (np.diff(arrays.strong) <= 0).any():
-        raise ValueError("a noise model needs strong evidence of noise to be commoner among noise, both within [0, 1]")
     if arrays.support.min() < 0 or not (np.diff(arrays.knots, prepend=0) > 0).all():
         raise ValueError("a noise model needs a support of at least 0, and ascending knots above 0")
     return arrays
@@ -119,5 +115,4 @@ def neutral_noise() -> NoiseArrays:
     }
     tensors = {name: np.zeros(shape) for name, shape in zeros.items()}
     tensors |= {"knots": knots, "scale": np.ones((STRATA, N_SIGNALS)), "share": np.full(N_HEADS, 0.01)}
-    tensors["strong"] = np.tile([0.0, 1.0], (N_HEADS, 1))
     return new_noise(tensors, N_SIGNALS)
