@@ -16,7 +16,7 @@ from models.settings import NoiseGate
 from tests.support.noise_examples import random_canary, random_noise
 from tests.support.samples import made_manifest
 
-GATE = NoiseGate()
+GATE = NoiseGate(worst_auc=0.6, median_auc=0.8, auc_slack=0.01)
 GOOD = NoiseFigures({"hijack": 0.85, "fault": 0.9, "crowd": 0.95}, innocent=0.03, clean=0.02, gain=0.004)
 
 
