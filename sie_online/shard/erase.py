@@ -1,9 +1,9 @@
 """Forgetting a user: what an ``erase`` record does to a shard.
 
 The record lies in the log, so that a replay from any checkpoint, or from the log's beginning, forgets again at the same
-place. Whatever belongs to the user goes: the user's record, those of its pairs and interests, and its open views, each
-of which gets a last statement without a label and without the user's id. What remains are sums over many users
-(coefficients, popularity) and the hashes of the last event ids.
+place. Whatever belongs to the user goes: the user's record, those of its pairs and interests, its places among others'
+companions and items' last visitors, and its open views, each of which gets a last statement without a label and without
+the user's id. What remains are sums over many users (coefficients, popularity) and the hashes of the last event ids.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from sie_online.importance.factor import UNKNOWN
+from sie_online.importance.noise import forget_companion, forget_visitor, low_half
 from sie_online.jit import kernel
 from sie_online.shard.clock import forget_witness, now_ms
 from sie_online.shard.entities import ERASED_USER
@@ -31,6 +32,7 @@ def forget_user(cfg: Any, state: Any, out: Any, event: Any, at: int) -> bool:
     forget_witness(state.clock[0], event.user_key)
     _forget_owned(state.pairs, event.user_key)
     _forget_owned(state.interests, event.user_key)
+    _forget_company(state.users, state.items, low_half(event.user_key))
     _state_erased(out, at, event.offset)
     state.counters[0].erasures += 1
     return True
@@ -70,6 +72,14 @@ def _forget_owned(table: Any, user_key: Any) -> None:
     for slot in range(table.used[0]):
         if table.rows[slot].user_key == user_key:
             forget(table, table.rows[slot].key)
+
+
+@kernel
+def _forget_company(users: Any, items: Any, who: Any) -> None:
+    for slot in range(users.used[0]):
+        forget_companion(users.rows[slot], who)
+    for slot in range(items.used[0]):
+        forget_visitor(items.rows[slot], who)
 
 
 @kernel

@@ -8,6 +8,7 @@ scale that covers their differences, and believes its shop soon.
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -30,6 +31,8 @@ from sie_online.shard.trace import FIRST_SUPPORT, Reference, mixed, reference, t
 from sie_online.simulator.shops import random_shop
 from streams.trainer.noise_fit import Examined, examples_of, ordinary_ratios, thinned
 
+log = logging.getLogger(__name__)
+
 SHARE = 0.01
 """Of noise, presumed at the start."""
 ROWS_PER_MIXTURE = 2_000
@@ -47,14 +50,14 @@ class Mixed(NamedTuple):
 
 def columns_of_shop(seed: int) -> NDArray[np.void]:
     """The decoded log of a random shop."""
-    log = random_shop(seed)
-    columns = np.zeros(len(log.user), EVENT)
+    shop = random_shop(seed)
+    columns = np.zeros(len(shop.user), EVENT)
     for optional in ("position", "propensity", "price", "dwell_ms", "rating"):
         columns[optional] = np.nan
-    columns["time_ms"], columns["etype"] = log.time_ms, log.etype
+    columns["time_ms"], columns["etype"] = shop.time_ms, shop.etype
     columns["offset"] = np.arange(len(columns))
     columns["event_key"] = np.arange(1, len(columns) + 1)
-    for name, codes in (("user_key", log.user), ("item_key", log.item), ("category_key", log.category)):
+    for name, codes in (("user_key", shop.user), ("item_key", shop.item), ("category_key", shop.category)):
         columns[name] = spread(codes)
     return columns
 
@@ -108,13 +111,13 @@ def fit_default(shops: int, mixtures: int, fitting: NoiseFit, processes: int) ->
             firsts.append(one.first)
             if one.examined is not None:
                 seconds.append((at, one.examined))
-            print(f"\rmixture {at + 1} of {len(asked)}", end="", flush=True)  # noqa: T201 - a tool of ours
+            log.info("mixture %d of %d", at + 1, len(asked))
     tensors = fit(joined(firsts), fitting)
     parts = []
     for at, examined in seconds:
-        log = examined.trace
-        own = logits(tensors, log.evidence, log.head, log.events)
-        both = thinned(examples_of(examined, at)._replace(evidence=mixed(log, own)), np.random.default_rng(at))
+        seen = examined.trace
+        own = logits(tensors, seen.evidence, seen.head, seen.events)
+        both = thinned(examples_of(examined, at)._replace(evidence=mixed(seen, own)), np.random.default_rng(at))
         parts.append(sampled(both, ROWS_PER_MIXTURE, at))
     all_ = joined(parts)
     tensors["mix"] = fit_mix(all_.evidence, all_.head, all_.noise, all_.innocent, all_.group, fitting)
@@ -131,6 +134,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="at a time")
     parser.add_argument("--out", type=Path, default=DEFAULT, help="file to write")
     given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     tensors = fit_default(given.shops, given.mixtures, NoiseFit(device="cpu"), given.processes)
     np.savez_compressed(given.out, **new_noise(tensors, N_SIGNALS)._asdict())
 

@@ -58,7 +58,6 @@ def random_noise(seed: int = 0, signals: int = SIGNALS) -> dict[str, NDArray[np.
         "b3": rng.normal(0, 0.4, 1),
         "mix": rng.uniform(0.1, 1, (heads, len(NOISE_MIXED))),
         "share": np.full(heads, 0.01),
-        "strong": np.tile([0.02, 0.5], (heads, 1)),
     }
     return {name: array.astype(np.float32) for name, array in found.items()}
 

@@ -6,7 +6,8 @@ surprises at its ``habits``, ``funnel``, ``company``, ``pace``, ``reach`` and ``
 ordinary (``standard``), the model (``model``: what an announced version looks like; ``judge``: what it says), how
 common noise is (``share``). For both: what people say outright (``explicit``), quantiles of ``population``.
 Public: the factor ``FACTOR``, and of the detector `assess` (at the event), `reassess` (at its revisions), `start_from`
-(a model as it comes into force) and `NoiseConfig`.
+(a model as it comes into force), `forget_companion` and `forget_visitor` (for an erasure; of an account they take the
+`low_half` of its key) and `NoiseConfig`.
 """
 
 from __future__ import annotations
@@ -14,15 +15,27 @@ from __future__ import annotations
 import math
 
 from sie_online.importance.factor import Factor, Learned, Moment, Need
+from sie_online.importance.noise.company import forget_companion, forget_visitor
 from sie_online.importance.noise.detector import KEPT_FIELDS, assess, fields_of, reassess
 from sie_online.importance.noise.fitted import Verdict
 from sie_online.importance.noise.population import NoiseConfig
 from sie_online.importance.noise.standard import start_from
+from sie_online.importance.noise.walk import low_half
 from sie_online.jit import kernel
 from sie_online.masks import mask_of
 from sie_online.settings import Settings
 
-__all__ = ["FACTOR", "NoiseConfig", "Verdict", "assess", "reassess", "start_from"]
+__all__ = [
+    "FACTOR",
+    "NoiseConfig",
+    "Verdict",
+    "assess",
+    "forget_companion",
+    "forget_visitor",
+    "low_half",
+    "reassess",
+    "start_from",
+]
 
 
 @kernel

@@ -132,3 +132,21 @@ def _compare_ways(user: Any, item: Any, pair: Any, step: Step) -> tuple[float, f
         pair.z_came_from = came_from
         user.z_repeated += repeated
     return followed, repeated
+
+
+@kernel
+def forget_companion(user: Any, who: Any) -> None:
+    """Strike the account ``who`` (low half of its key) from ``user``'s companions."""
+    for place in range(COMPANIONS):
+        if user.z_companions[place] == who:
+            user.z_companions[place], user.z_meetings[place] = 0, 0.0
+
+
+@kernel
+def forget_visitor(item: Any, who: Any) -> None:
+    """Strike the account ``who`` (low half of its key) from ``item``'s last visitors."""
+    for place in range(VISITORS):
+        if item.z_last[place] == who:
+            item.z_last[place] = 0
+    if item.z_came == who:
+        item.z_came, item.z_came_from = 0, 0

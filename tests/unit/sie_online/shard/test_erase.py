@@ -76,6 +76,23 @@ def test_after_an_erasure_no_snapshot_holds_the_user_s_key_or_id() -> None:
     assert not shard.snapshot().changed  # and then only what changes is written again
 
 
+def test_after_an_erasure_nobody_s_companion_and_no_item_s_visitor_is_the_user() -> None:
+    shard = Shard(small_settings(), 0)
+    events = [event(n, at_s=n, user=("u1", "u2", WHO)[(n + n // 3) % 3], item=f"i{n // 3}") for n in range(30)]
+    run(shard, unkeyed(events))
+    who = int.from_bytes(key_of(WHO)[:4], "little")
+
+    def places() -> list[int]:
+        users, items = shard._state.users.rows, shard._state.items.rows
+        kept = users["z_companions"], items["z_last"], items["z_came"]
+        return [np.count_nonzero(each == who) for each in kept]
+
+    assert min(places()) > 0
+    run(shard, unkeyed([*events, erase()])[len(events) :])
+    assert places() == [0, 0, 0]
+    assert shard._state.users.rows["z_companions"].any() and shard._state.items.rows["z_last"].any()
+
+
 def test_open_views_end_without_label_and_user_and_become_no_sample() -> None:
     events = [event(1, user=WHO), event(2, user=WHO, item="i2"), event(3), event(4, "purchase", 5, user=WHO), erase(),
             event(5, "purchase", 10, user=WHO), heartbeat(9000)]  # fmt: skip
