@@ -2,9 +2,7 @@
 
 `genuine` (``behaviour``) is one shop, drawn in detail. These are many, in outline: how many people, items and
 categories there are, how popularity and activity are spread, how long sessions are and how fast, how often people
-return to what they saw, leave their way, act and order, and how late. And shops log differently: the log begins in the
-middle of people's lives, an act may stand in the place of the look that led to it, and a look may be counted once
-however often the page was opened.
+return to what they saw, leave their way, act and order, and how late.
 """
 
 from __future__ import annotations
@@ -61,10 +59,6 @@ class _Shop:
     leap: float  # that leave the category
     stray: float  # sessions that begin outside the favourites
     acts: tuple[tuple[int, float, float], ...]  # type, probability per view, median delay in s
-    repeats: float  # of what is acted on again, and counted again
-    lead: float  # periods that passed before the log begins
-    blind: float  # acts in the place of the look that led to them
-    once: bool  # looks at the same item in a row are one
 
 
 def random_shop(seed: int) -> ShopLog:
@@ -72,26 +66,19 @@ def random_shop(seed: int) -> ShopLog:
     rng = np.random.default_rng([seed, 20_251])
     events = int(rng.integers(LEAST_EVENTS, MOST_EVENTS))
     shop = _drawn(rng, events)
-    user, time_ms, item, seen = _views(shop, rng, int(events * 0.9 * (1.0 + shop.lead)))
-    logged = np.ones(len(user), np.bool_)
-    parts = []
+    user, time_ms, item, seen = _views(shop, rng, int(events * 0.9))
+    parts = [(user, item, np.full(len(user), VIEW), time_ms)]
     for etype, chance, delay_s in shop.acts:
         odds = chance * shop.eagerness[user] * (1.0 + 0.8 * np.minimum(seen, 3))
-        acted = _first_of_pair(user, item, rng.random(len(user)) < odds, rng.random(len(user)) < shop.repeats)
+        acted = _first_of_pair(user, item, rng.random(len(user)) < odds)
         wait = delay_s * rng.lognormal(0.0, 1.3, int(acted.sum()))
         at = time_ms[acted] + (1_000 * np.maximum(wait, 2.0)).astype(np.int64)
         parts.append((user[acted], item[acted], np.full(int(acted.sum()), etype), at))
-        logged &= ~acted | (rng.random(len(user)) >= shop.blind)
-    if shop.once:
-        again = (user[1:] == user[:-1]) & (item[1:] == item[:-1])
-        logged[1:] &= ~again
-    parts.append((user[logged], item[logged], np.full(int(logged.sum()), VIEW), time_ms[logged]))
     users, items, types, times = (np.concatenate(column) for column in zip(*parts, strict=True))
     if rng.random() < 0.5:
         times = times // 1_000 * 1_000
     order = np.argsort(times, kind="stable")
-    begin = MONDAY_MS + int(shop.lead * shop.days * DAY_MS)
-    order = order[(times[order] >= begin) & (times[order] < begin + shop.days * DAY_MS)]
+    order = order[times[order] < MONDAY_MS + shop.days * DAY_MS]
     return ShopLog(users[order], items[order], shop.category[items[order]], types[order], times[order])
 
 
@@ -102,10 +89,10 @@ def _between(rng: np.random.Generator, low: float, high: float) -> float:
 
 def _drawn(rng: np.random.Generator, events: int) -> _Shop:
     users = max(150, int(events / _between(rng, 8, 120)))
-    items = int(_between(rng, 600, 2.0 * events))
-    categories = min(int(_between(rng, 10, 4_000)), items // 4)
+    items = int(_between(rng, 600, 1.2 * events))
+    categories = min(int(_between(rng, 10, 1_500)), items // 4)
     category = np.sort(rng.choice(categories, items, p=_shares(np.arange(1, categories + 1) ** -rng.uniform(0.3, 1.0))))
-    popularity = rng.permutation((np.arange(items) + _between(rng, 1, 50)) ** -rng.uniform(0.2, 1.2))
+    popularity = rng.permutation((np.arange(items) + _between(rng, 1, 50)) ** -rng.uniform(0.4, 1.2))
     hour = np.arange(24)
     rhythm = np.exp(1.6 * rng.uniform(0.4, 1.0) * np.cos((hour - rng.uniform(9, 21)) / 24 * 2 * np.pi))
     newcomers = rng.random(users) < rng.uniform(0.1, 0.5)
@@ -122,17 +109,13 @@ def _drawn(rng: np.random.Generator, events: int) -> _Shop:
         mass=np.concatenate([[0.0], np.cumsum(_shares(popularity))]),
         hours=np.cumsum(_shares(rhythm)),
         session_events=_between(rng, 2.5, 16),
-        gap_s=_between(rng, 6, 150),
+        gap_s=_between(rng, 6, 70),
         gap_spread=rng.uniform(0.8, 1.6),
-        again=rng.uniform(0.02, 0.4),
-        back=rng.uniform(0.01, 0.25),
+        again=rng.uniform(0.03, 0.4),
+        back=rng.uniform(0.02, 0.25),
         leap=rng.uniform(0.02, 0.35),
         stray=rng.uniform(0.05, 0.5),
         acts=_acts(rng),
-        repeats=rng.uniform(0.0, 0.3) * (rng.random() < 0.5),
-        lead=rng.uniform(0.1, 1.0) * (rng.random() < 0.8),
-        blind=float(rng.choice([0.0, 1.0, rng.random()], p=[0.35, 0.25, 0.4])),
-        once=bool(rng.random() < 0.4),
     )
 
 
@@ -170,8 +153,7 @@ def _views(shop: _Shop, rng: np.random.Generator, n: int) -> tuple[Ints, Ints, I
 
 
 def _beginnings(shop: _Shop, rng: np.random.Generator, who: Ints) -> Ints:
-    days = shop.days * (1.0 + shop.lead)
-    day = np.floor(rng.uniform(shop.start[who] * days, days))
+    day = np.floor(rng.uniform(shop.start[who] * shop.days, shop.days))
     hour = np.searchsorted(shop.hours, rng.random(len(who))) + rng.random(len(who)) + shop.shift_h[who]
     return MONDAY_MS + ((day * 24 + hour % 24) * HOUR_MS).astype(np.int64)
 
@@ -201,10 +183,10 @@ def _by_popularity(shop: _Shop, level: Floats) -> Ints:
     return np.minimum(np.searchsorted(shop.mass, level, side="right") - 1, len(shop.category) - 1)
 
 
-def _first_of_pair(user: Ints, item: Ints, chosen: Mask, again: Mask) -> Mask:
-    """The first chosen view of every user and item, and those of the others that ``again`` has."""
+def _first_of_pair(user: Ints, item: Ints, chosen: Mask) -> Mask:
+    """The first chosen view of every user and item: nobody orders the same thing over and over."""
     rows = np.flatnonzero(chosen)
     pair = user[rows] * (int(item.max(initial=0)) + 1) + item[rows]
     found = np.zeros(len(user), np.bool_)
     found[rows[np.unique(pair, return_index=True)[1]]] = True
-    return found | (chosen & again)
+    return found
