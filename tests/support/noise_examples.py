@@ -58,6 +58,7 @@ def random_noise(seed: int = 0, signals: int = SIGNALS) -> dict[str, NDArray[np.
         "b3": rng.normal(0, 0.4, 1),
         "mix": rng.uniform(0.1, 1, (heads, len(NOISE_MIXED))),
         "share": np.full(heads, 0.01),
+        "ordinary": np.tile([-1.0, -1.5], (heads, 1)),
     }
     return {name: array.astype(np.float32) for name, array in found.items()}
 

@@ -20,7 +20,7 @@ TENSORS = random_noise()
 CANARY = random_canary(TENSORS)
 CONTENTS = encode_noise(TENSORS, CANARY)
 STORED = tensors_in(CONTENTS.data)
-SCORED = tuple(name for name in NAMES if name not in ("location", "scale", "support", "share"))
+SCORED = tuple(name for name in NAMES if name not in ("location", "scale", "support", "share", "ordinary"))
 """Those that a canary of standardised evidence depends on."""
 
 

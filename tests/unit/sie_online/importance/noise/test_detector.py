@@ -46,7 +46,7 @@ def test_a_glance_is_more_suspicious_than_a_look() -> None:
     tried = [event(500, "view", 20_000.0, "u3", "i5", dwell_ms=dwell) for dwell in (50.0, 9_000.0)]
     found = [rows_of([*usual, last]).filter(pc.field("event_id") == "e500") for last in tried]
     glance, look = (rows["noise_probability"].to_numpy()[0] for rows in found)
-    assert glance / (1 - glance) > 3 * look / (1 - look)
+    assert glance / (1 - glance) > 2 * look / (1 - look)
 
 
 def test_names_of_the_evidence_are_unique_and_part_of_its_digest(monkeypatch: pytest.MonkeyPatch) -> None:
