@@ -169,7 +169,7 @@ def command(
     if trainer and training is not None and not training.fine_tuned:
         err.print(why_none(settings, report))
     examination.tell()
-    err.print(f"Tables and report are in {directory}")
+    err.print(f"Tables and report are in {directory}", soft_wrap=True)
 
 
 def _write(directory: Path, document: dict[str, Any]) -> None:

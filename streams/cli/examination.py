@@ -107,7 +107,7 @@ class Examination:
         if self.comparison is not None:
             out.print("", Text(self.comparison.verdict.sentence, style="bold"), sep="\n", soft_wrap=True)
         if self.listeners:
-            err.print(f"Pictures are in {self.directory / REPORT_FILE}")
+            err.print(f"Pictures are in {self.directory / REPORT_FILE}", soft_wrap=True)
 
     def _compared(self, collector: Collector) -> Comparison:
         from sie_online.evaluation.compare.accounts import established
