@@ -1,7 +1,8 @@
 """What the bytes of a saved state mean: the layout that a checkpoint names, and whether this code can read it.
 
-Owns the digests: of every array's records (names, types, places, sizes), of the features, and of the hyper-parameters
-that are compiled into the kernels. What to do where they differ is a decision, and not made here.
+Owns the digests: of every array's records (names, types, places, sizes), of the features, and of what no setting
+changes: the hyper-parameters that are compiled into the kernels, and the noise model that is part of the package. What
+to do where they differ is a decision, and not made here.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from sie_online import jit
 from sie_online.features import FeatureConfig, schema_hash
 from sie_online.importance.noise import NoiseConfig
+from sie_online.importance.noise.model import default_noise
 from sie_online.recommender.kernels import RecommenderConfig
 from sie_online.settings import Settings
 from sie_online.shard.snapshot import BLOCK_BYTES, plain_arrays, slot_tables
@@ -39,7 +41,7 @@ class Layout(msgspec.Struct, frozen=True):
         records: digest of the records of each array, by the array's name.
         sizes: number of records of each array of a fixed size, and of slots of each table of entities.
         features: digest of the features' meaning.
-        parameters: digest of the hyper-parameters that no setting changes.
+        parameters: digest of the hyper-parameters that no setting changes, and of the default noise model.
     """
 
     records: dict[str, str] = {}
@@ -107,7 +109,8 @@ def _described(dtype: np.dtype[Any]) -> Any:
 @cache
 def _parameters() -> str:
     configs = [config._asdict() for config in (RecommenderConfig(), NoiseConfig(), FeatureConfig())]
-    return _digest([configs, list(_constants())])
+    model = hashlib.sha256(b"".join(array.tobytes() for array in default_noise())).hexdigest()
+    return _digest([configs, list(_constants()), model])
 
 
 def _constants() -> Iterator[tuple[str, str, str]]:

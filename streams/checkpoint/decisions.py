@@ -103,7 +103,7 @@ def check_fingerprint(loaded: LoadedCheckpoint, fingerprint: str, *, accepted: b
 
 def check_layout(loaded: LoadedCheckpoint, layout: Layout, *, accepted: bool) -> None:
     """Refuse bytes that would be misread, whatever a person has decided; and, unless ``accepted``, a state that was
-    learned with hyper-parameters other than those compiled in.
+    learned with hyper-parameters, or from a default noise model, other than those of this version.
     """
     saved, at = Layout.named_by(loaded.meta), f"the checkpoint at offset {loaded.next_offset}"
     if unreadable := layout.unreadable(saved):
@@ -114,9 +114,9 @@ def check_layout(loaded: LoadedCheckpoint, layout: Layout, *, accepted: bool) ->
         )
     if saved.parameters != layout.parameters and not accepted:
         raise DecisionError(
-            f"{at} was learned with the hyper-parameters of version {loaded.code_version}, and this version,"
-            f" {CODE_VERSION}, has others compiled in: rows from here on would differ from a replay's. Go back to that"
-            " version, or go on with --accept-changed-settings"
+            f"{at} was learned with the hyper-parameters and the default noise model of version {loaded.code_version},"
+            f" and this version, {CODE_VERSION}, has others: rows from here on would differ from a replay's. Go back to"
+            " that version, or go on with --accept-changed-settings"
         )
 
 

@@ -8,10 +8,13 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions, requires
+from importlib.resources import files
 
+import numpy as np
 import pytest
 
 import sie_online
+from sie_online.importance.noise.model import NoiseArrays
 from tests.support.brokers import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -111,6 +114,13 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 def test_the_code_says_the_version_that_is_packaged() -> None:
     assert sie_online.__version__ == PROJECT["version"]
+
+
+def test_the_default_noise_model_is_part_of_the_package() -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel == {"packages": ["models", "sie_online", "streams"]}, "whole folders, their data with them"
+    with (files("sie_online.importance.noise") / "default.npz").open("rb") as file:
+        assert set(np.load(file)) == set(NoiseArrays._fields)
 
 
 def test_declared_entry_points_exist() -> None:

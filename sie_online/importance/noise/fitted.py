@@ -98,8 +98,8 @@ def _doubt(user: Any, split: float) -> float:
 def _odds(user: Any, item: Any, population: Any, head: int, log_ratio: float, kept: Any) -> float:
     """Log odds of noise, how common it is apart."""
     odds = sharpened(population, head, log_ratio)
-    odds += kept.log_odds + user_explicit(user, population)
-    return float(odds + item_explicit(item, population)) if head == SAMPLE else float(odds)
+    odds += float(kept.log_odds) + user_explicit(user, population)
+    return odds + item_explicit(item, population) if head == SAMPLE else odds
 
 
 @kernel

@@ -11,6 +11,7 @@ import pytest
 from sie_online import jit
 from sie_online.importance import weight
 from sie_online.importance.noise import share as noise_share
+from sie_online.importance.noise.model import NoiseArrays, default_noise
 from sie_online.shard import Layout, Shard, layout
 from sie_online.shard.layout import layout_of
 from sie_online.shard.state import State, new_state
@@ -87,6 +88,14 @@ def test_hyper_parameters_that_no_setting_changes_are_part_of_it(
         layout._parameters.cache_clear()
     assert changed.parameters != OURS.parameters
     assert changed.unreadable(OURS) == []
+
+
+@pytest.mark.parametrize("name", NoiseArrays._fields)
+def test_every_tensor_of_the_default_noise_model_is_part_of_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package with another default says otherwise what is noise, until a shop's own model is in force."""
+    other = default_noise()._replace(**{name: np.nextafter(getattr(default_noise(), name), np.float32(9))})
+    monkeypatch.setattr(layout, "default_noise", lambda: other)
+    assert layout._parameters.__wrapped__() != OURS.parameters
 
 
 def test_every_module_that_learns_lends_its_constants() -> None:
