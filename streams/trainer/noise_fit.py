@@ -34,7 +34,7 @@ from sie_online.metrics import auc
 from sie_online.settings import Settings
 from sie_online.shard.trace import Trace, mixed, reference, trace
 from streams.trainer.plan import noise_fit_of
-from streams.trainer.suspects import DOUBTFUL, SUSPECT, mass_of, middle_and_quartile, suspicion
+from streams.trainer.suspects import DOUBTFUL, SUSPECT, mass_of, quartiles, suspicion
 
 Columns = NDArray[np.void]
 Tensors = dict[str, NDArray[np.float32]]
@@ -278,7 +278,8 @@ def ordinary_ratios(tensors: Tensors, logs: Sequence[tuple[Trace, Bools]]) -> ND
     found = np.tile(NO_ORDINARY, (N_HEADS, 1))
     for which in np.unique(head):
         rows = head == which
-        found[which] = middle_and_quartile(ratio[rows], mass[rows])
+        below, middle, _above = quartiles(ratio[rows], mass[rows])
+        found[which] = middle, below
     return found.astype(np.float32)
 
 

@@ -57,18 +57,19 @@ def mass_of(log: Trace) -> Floats:
     return np.asarray(HALF_MASS_EVENTS / (HALF_MASS_EVENTS + log.events), np.float64)
 
 
-def middle_and_quartile(values: NDArray[Any], mass: Floats) -> tuple[float, float]:
-    """Median and lower quartile of ``values`` (n,), each with its ``mass`` (n,)."""
+def quartiles(values: NDArray[Any], mass: Floats) -> tuple[float, float, float]:
+    """Lower quartile, median and upper quartile of ``values`` (n,), each with its ``mass`` (n,)."""
     order = np.argsort(values, kind="stable")
-    below, running = values[order], np.cumsum(mass[order])
-    middle, quartile = below[np.searchsorted(running, np.array([0.5, 0.25]) * running[-1])]
-    return float(middle), float(quartile)
+    ascending, running = values[order], np.cumsum(mass[order])
+    below, middle, above = ascending[np.searchsorted(running, np.array([0.25, 0.5, 0.75]) * running[-1])]
+    return float(below), float(middle), float(above)
 
 
 def _robust(values: Floats, mass: Floats) -> Floats:
-    """``values`` in robust standard deviations above their median: below it there is little noise."""
-    middle, quartile = middle_and_quartile(values, mass)
-    return np.asarray((values - middle) / max((middle - quartile) / LOWER_QUARTILE_Z, LEAST_SPREAD), np.float64)
+    """``values`` in robust standard deviations above their median."""
+    below, middle, above = quartiles(values, mass)
+    apart = max(middle - below, above - middle)
+    return np.asarray((values - middle) / max(apart / LOWER_QUARTILE_Z, LEAST_SPREAD), np.float64)
 
 
 def _posterior(z: Floats, mass: Floats) -> Floats:

@@ -1,9 +1,10 @@
 """From a log likelihood ratio to P(noise): how far it stands out in this stream, and how common noise is.
 
 A model's log ratios are averages over every kind of noise that it was fitted on, and so they are timid about the one
-kind that pollutes a given shop. What tells is how far an event's lies above those of the shop's accounts: their median
-and lower quartile hardly move with noise, which lies above. `sharpened` takes the distance for that between two normals
-(d z - d^2 / 2, of mean 1 over ordinary events once exponentiated).
+kind that pollutes a given shop. What tells is how far an event's lies above those of the shop's accounts, in robust
+deviations: of the two quartiles the one that lies farther from the median counts, so that where ratios are spread wide
+above it, as where much is odd and nothing is noise, nothing stands out. `sharpened` takes the distance for that between
+two normals (d z - d^2 / 2, of mean 1 over ordinary events once exponentiated).
 
 The share of noise is learned online (EM) with a brake, since EM on a share can run away: what is taken for noise raises
 the share, and the share raises what is taken for noise. An event counts as noise only where its evidence alone is
@@ -25,8 +26,9 @@ FIRST_MASS = 200.0  # of events behind the share that the model presumes
 HALF_MASS_EVENTS = 20.0
 MIN_SHARE, MAX_SHARE = 0.002, 0.4
 ODDS_CAP = 60.0
-DISTANCE = 5.0  # of noise from ordinary events, in robust standard deviations of the latter
+DISTANCE = 3.0  # of noise from ordinary events, in robust standard deviations of the latter
 SHARP_CAP = 8.0
+SOFT_BELOW, SOFTNESS = -2.0, 0.5  # log ratios of what is ordinary differ little, so that what people say can move them
 LEAST_SPREAD = 0.2
 FIRST_KNOWN = 30.0  # mass of ordinary events that the model's quantiles of log ratios stand for
 QUANTILE_STEP, CATCH_UP = 1.5, 0.6
@@ -36,8 +38,9 @@ POPULATION_FIELDS: list[tuple[Any, ...]] = [
     ("z_share", "f8", (len(NOISE_HEADS),)),  # 0: none learned yet
     ("z_share_mass", "f8", (len(NOISE_HEADS),)),
     ("z_middle", "f8", (len(NOISE_HEADS),)),  # median of the log ratios, and ...
-    ("z_below", "f8", (len(NOISE_HEADS),)),  # ... their lower quartile
-    ("z_known", "f8", (len(NOISE_HEADS),)),  # mass in both
+    ("z_below", "f8", (len(NOISE_HEADS),)),  # ... their lower quartile ...
+    ("z_above", "f8", (len(NOISE_HEADS),)),  # ... and their upper one
+    ("z_known", "f8", (len(NOISE_HEADS),)),  # mass in all three
 ]
 
 
@@ -49,23 +52,29 @@ def mass_of_account(events: float) -> float:
 
 @kernel
 def follow_ratios(population: Any, head: int, log_ratio: float, mass: float) -> None:
-    """Move median and lower quartile by one event (Robbins & Monro 1951), in steps of their distance."""
+    """Move median and quartiles by one event (Robbins & Monro 1951), in steps of their distance."""
     known = population.z_known[head] + mass
     population.z_known[head] = known
-    middle, below = population.z_middle[head], population.z_below[head]
+    middle, below, above = population.z_middle[head], population.z_below[head], population.z_above[head]
     rate = max(1.0 / math.sqrt(MEMORY) / 3.0, known**-CATCH_UP)
-    step = QUANTILE_STEP * rate * mass * max(middle - below, 0.1)
+    step = QUANTILE_STEP * rate * mass * max(middle - below, above - middle, 0.1)
     middle += step if log_ratio > middle else -step
     below += 0.5 * step if log_ratio >= below else -1.5 * step
+    above += 1.5 * step if log_ratio > above else -0.5 * step
     population.z_middle[head], population.z_below[head] = middle, min(below, middle)
+    population.z_above[head] = max(above, middle)
 
 
 @kernel
 def sharpened(population: Any, head: int, log_ratio: float) -> float:
     """The log ratio of noise in this stream."""
-    spread = max((population.z_middle[head] - population.z_below[head]) / LOWER_QUARTILE_Z, LEAST_SPREAD)
-    z = (log_ratio - population.z_middle[head]) / spread
-    return float(min(max(DISTANCE * z - 0.5 * DISTANCE * DISTANCE, -SHARP_CAP), SHARP_CAP))
+    middle = float(population.z_middle[head])
+    apart = max(middle - population.z_below[head], population.z_above[head] - middle)
+    z = (log_ratio - middle) / max(apart / LOWER_QUARTILE_Z, LEAST_SPREAD)
+    sharp = DISTANCE * z - 0.5 * DISTANCE * DISTANCE
+    if sharp < SOFT_BELOW:
+        return float(SOFT_BELOW - SOFTNESS * math.log1p(SOFT_BELOW - sharp))
+    return float(min(sharp, SHARP_CAP))
 
 
 @kernel
@@ -97,4 +106,5 @@ def presume(population: Any, model: NoiseArrays) -> None:
     """Start anew from what the next model presumes: its log ratios are not those of the last one."""
     population["z_share"], population["z_share_mass"] = 0.0, 0.0
     population["z_middle"], population["z_below"] = model.ordinary[:, 0], model.ordinary[:, 1]
+    population["z_above"] = 2.0 * model.ordinary[:, 0] - model.ordinary[:, 1]
     population["z_known"] = FIRST_KNOWN
