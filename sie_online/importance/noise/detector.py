@@ -73,8 +73,8 @@ def reassess(cfg: NoiseConfig, model: Any, user: Any, item: Any, population: Any
 
 @kernel
 def _either(cfg: NoiseConfig, verdict: Verdict, surprising: float) -> Verdict:
-    """P(either of them is right); what surprises counts as far as it is more likely noise than not."""
-    ordinary = 1.0 - max(2.0 * surprising - 1.0, 0.0)
+    """P(either of them is right)."""
+    ordinary = 1.0 - surprising
     return Verdict(
         min(1.0 - (1.0 - verdict.probability) * ordinary, cfg.max_probability),
         min(1.0 - (1.0 - verdict.cautious) * ordinary, cfg.max_probability),

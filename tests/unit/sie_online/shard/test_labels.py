@@ -103,7 +103,8 @@ def test_a_converted_view_teaches_the_recommender() -> None:
     for n in range(0, 400, 2):
         buys = n % 4 == 0
         kind, item = ("purchase", "i1") if buys else ("cart", "i2")
-        events += [event(n, at_s=60.0 * n, item=item), event(n + 1, kind, 60.0 * n + 5, item=item)]
+        user = f"u{n // 2 % 37}"
+        events += [event(n, at_s=60.0 * n, user=user, item=item), event(n + 1, kind, 60.0 * n + 5, user, item)]
     rows = weights(run(shard, records(events))).to_pylist()
     last = {row["item_id"]: row["probability"] for row in rows if row["event_type"] == "view" and row["revision"] == 0}
     assert last["i1"] > 0.5 > 0.2 > last["i2"]

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from models.noise.forward import log_ratios, logits
-from sie_online.contracts import HEARTBEAT_CODE, NOISE_HEADS
+from sie_online.contracts import HEARTBEAT_CODE
 from sie_online.importance.noise.evidence import N_SIGNALS, SIGNALS
 from sie_online.importance.noise.model import MIXED, NoiseArrays, neutral_noise, new_noise
 from sie_online.importance.noise.population import LOWER_QUARTILE_Z
-from sie_online.importance.noise.share import DISTANCE, SHARP_CAP
+from sie_online.importance.noise.share import DISTANCE, SHARP_CAP, SOFT_BELOW, SOFTNESS
 from sie_online.importance.noise.standard import CLIP
+from sie_online.importance.noise.walk import ACT, SAMPLE
 from sie_online.shard.trace import mixed, reference, trace
 from tests.support.events import small_settings
 from tests.support.logs import PURCHASE, VIEW, Row, browsing, log_of_rows
@@ -130,19 +131,21 @@ def test_the_kernel_says_bit_for_bit_what_the_artifact_means(ordinary: NoiseArra
     assert np.array_equal(found.logit, own)
     ratio = log_ratios(model.mix, mixed(found, own), found.head)
     nothing = trace(SETTINGS, log_of_rows(PEOPLE), neutral_noise())
-    for head in range(len(NOISE_HEADS)):
+    for head in (SAMPLE, ACT):  # an order also goes by its view
         first = int(np.flatnonzero(found.head == head)[0])  # before anything was learned from its like
-        own, none = (_fitted(model, head, float(log_ratio)) for log_ratio in (ratio[first], 0.0))
-        by_surprise = 1 - (1 - nothing.probability[first]) / (1 - none)
-        assert found.probability[first] == pytest.approx(1 - (1 - own) * (1 - by_surprise), rel=1e-6)
+        by_model, by_none = (_by_model(one, head, at) for one, at in ((model, float(ratio[first])), (NEUTRAL, 0.0)))
+        by_surprise = 1 - (1 - nothing.probability[first]) / (1 - by_none)
+        assert found.probability[first] == pytest.approx(1 - (1 - by_model) * (1 - by_surprise), rel=1e-6)
 
 
-def _fitted(model: NoiseArrays, head: int, log_ratio: float) -> float:
-    """P(noise) by the model alone where nothing was learned yet: the model's own quantiles and share."""
+def _by_model(model: NoiseArrays, head: int, log_ratio: float) -> float:
+    """P(noise) by the model where nothing was learned yet: the model's own quantiles and share."""
     middle, below = model.ordinary[head].tolist()
     z = (log_ratio - middle) / ((middle - below) / LOWER_QUARTILE_Z)
-    sharp = np.clip(DISTANCE * z - DISTANCE**2 / 2, -SHARP_CAP, SHARP_CAP)
-    odds = float(np.exp(sharp) * model.share[head] / (1 - model.share[head]))
+    sharp = DISTANCE * z - DISTANCE**2 / 2
+    if sharp < SOFT_BELOW:
+        sharp = SOFT_BELOW - SOFTNESS * np.log1p(SOFT_BELOW - sharp)
+    odds = float(np.exp(min(sharp, SHARP_CAP)) * model.share[head] / (1 - model.share[head]))
     return min(odds / (1 + odds), 0.999)
 
 
