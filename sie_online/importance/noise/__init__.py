@@ -25,6 +25,9 @@ from sie_online.jit import kernel
 from sie_online.masks import mask_of
 from sie_online.settings import Settings
 
+EVEN = 0.5
+"""P(noise) above which weight is taken off."""
+
 __all__ = [
     "FACTOR",
     "NoiseConfig",
@@ -40,8 +43,18 @@ __all__ = [
 
 @kernel
 def log_weight(cfg: NoiseConfig, learned: Learned, moment: Moment) -> float:
-    """The factor of one statement: noise is not worth learning from, as far as that is sure."""
-    return math.log1p(-moment.noise_cautious)
+    """The factor of one statement: noise is not worth learning from, as far as it is more likely noise than not.
+
+    Below an even chance nothing is taken off: what is merely odd there is people's, and a weight that goes by it costs
+    a learner on a clean log more than it saves on a polluted one.
+    """
+    return math.log1p(-taken_off(moment.noise_cautious))
+
+
+@kernel
+def taken_off(probability: float) -> float:
+    """Share of an event's weight that is taken off, in [0, 1)."""
+    return max((probability - EVEN) / (1.0 - EVEN), 0.0)
 
 
 def _settings_of(settings: Settings) -> NoiseConfig:
@@ -56,7 +69,7 @@ FACTOR = Factor(
     log_weight,
     _settings_of,
     Need.EVENT | Need.LABEL | Need.REVISION,
-    bounds=lambda cfg: (math.log1p(-cfg.max_probability), 0.0),
+    bounds=lambda cfg: (math.log1p(-taken_off(cfg.max_probability)), 0.0),
     fields={record: fields_of(record) for record in ("population", "user", "item", "category", "pair", "interest")},
     kept=KEPT_FIELDS,
 )
