@@ -2,8 +2,8 @@
 
 Two detectors judge every event. The *mixtures* learn from the stream alone and are sure of what stands out of it; the
 *fitted* one is the noise model, which knows many kinds of noise beforehand and less well. Neither finds what the other
-does, and each is cautious where a stream is clean, so the higher P counts. The weight goes by the cautious P, the lower
-end of the interval of what the model says.
+does, so P(noise) is the probability that either is right. The weight goes by the cautious P, the lower end of the
+interval of what the model says.
 
 All-zero records mean "never seen"; only ``key`` and ``last_ms`` of the base fields are read.
 """
