@@ -35,6 +35,36 @@ class _Linkable(JITCodeLibrary):
         self._finalized = True
 
 
+class _Whole(JITCodeLibrary):
+    """The code of a kernel that Python calls, and of all that it calls.
+
+    Nobody else calls the latter, and LLVM is told so. Else every call hands over all that its signature says (the
+    shard's state is some 500 words), needed or not, and what is called once is not inlined.
+    """
+
+    def _optimize_final_module(self) -> None:
+        linked = {
+            function.name
+            for library in self._linking_libraries
+            for function in library._get_module_for_linking().functions
+            if not function.is_declaration
+        }
+        for function in self._final_module.functions:
+            if function.name in linked:
+                function.linkage = "internal"
+        passes, builder = self._codegen._module_pass_manager()
+        passes.run(self._final_module, builder)
+
+
+class _WholeCompiler(Compiler):
+    """Compiles a kernel with all that it calls."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.state.library = _Whole(self.state.targetctx.codegen(), "kernel")
+        self.state.library.enable_object_caching()
+
+
 class _CalleeCompiler(Compiler):
     """Types and lowers."""
 
@@ -67,7 +97,7 @@ class Kernel(CPUDispatcher):
         py_func: Callable[..., Any],
         locals: dict[str, Any] | None = None,
         targetoptions: dict[str, Any] | None = None,
-        pipeline_class: type = Compiler,
+        pipeline_class: type = _WholeCompiler,
     ) -> None:
         super().__init__(py_func, locals, targetoptions, pipeline_class)
         self._callee = _Callee(py_func, locals, targetoptions, _CalleeCompiler)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sie_online.elementary import LN2, exp
 from sie_online.jit import kernel
 
 # Seconds: from "the same glance" (5 s) over a session (30 min) to "another day".
@@ -24,7 +25,6 @@ EDGES = {"age_s": AGE_S, "count": COUNT, "volume": VOLUME, "pace": PACE, "lift":
 
 SEEN_CAP = 6  # more views of one item by one user say nothing new
 POSITION_CAP = 30
-LN2 = 0.6931471805599453
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -63,7 +63,7 @@ def decayed(value: float, elapsed: float, half_life_ms: float) -> float:
     """What is left of ``value`` after ``elapsed`` milliseconds."""
     if value == 0.0 or elapsed <= 0:
         return value
-    return value * math.exp(-LN2 * elapsed / half_life_ms)
+    return value * exp(-LN2 * elapsed / half_life_ms)
 
 
 @kernel

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sie_online.contracts import POSITION_MAX
+from sie_online.elementary import log, log1p
 from sie_online.features.bins import (
     COUNT,
     EDGES,
@@ -81,7 +82,7 @@ def _relative_price(price: float, category: Any) -> float:
     """Log of the price against the category's running mean; NaN where either is unknown."""
     if not is_price(price) or category.n_priced == 0:
         return math.nan
-    return float(math.log(price) - category.log_price)
+    return float(log(price) - category.log_price)
 
 
 @kernel
@@ -107,9 +108,9 @@ def _context(cfg: Any, user: Any, item: Any, category: Any, pair: Any, populatio
         age_bin(now, user.last_ms),
         same_item,
         same_category,
-        math.log(user_rate / base),
-        math.log(category_rate / base),
-        math.log(item_rate / base),
+        log(user_rate / base),
+        log(category_rate / base),
+        log(item_rate / base),
         category_views,
         category_buys,
         item_views,
@@ -173,12 +174,12 @@ def _item_columns(c: Any, item: Any, category_key: Any, dim: int, out: Any) -> N
 
 @kernel
 def _log_seconds(now: int, then_ms: int) -> float:
-    return math.log1p(min(elapsed_ms(now, then_ms) / 1000.0, NEVER_S) if then_ms != 0 else NEVER_S)
+    return log1p(min(elapsed_ms(now, then_ms) / 1000.0, NEVER_S) if then_ms != 0 else NEVER_S)
 
 
 @kernel
 def _dense_columns(c: Any, user: Any, pair: Any, interest: Any, now: int, out: Any) -> None:
-    out[DENSE.pair_views] = math.log1p(float(pair.n_views))
+    out[DENSE.pair_views] = log1p(float(pair.n_views))
     out[DENSE.pair_gap] = _log_seconds(now, pair.last_ms)
     out[DENSE.user_gap] = _log_seconds(now, user.last_ms)
     out[DENSE.in_cart] = 1.0 if pair.cart_s > 0 else 0.0
@@ -187,12 +188,12 @@ def _dense_columns(c: Any, user: Any, pair: Any, interest: Any, now: int, out: A
     out[DENSE.user_lift] = c.user_lift
     out[DENSE.category_lift] = c.category_lift
     out[DENSE.item_lift] = c.item_lift
-    out[DENSE.pace] = math.log1p(c.pace)
-    out[DENSE.activity] = math.log1p(c.activity)
-    out[DENSE.user_views] = math.log1p(float(user.n_views))
-    out[DENSE.item_views] = math.log1p(c.item_views)
-    out[DENSE.interest_views] = math.log1p(float(interest.n_views))
-    out[DENSE.position] = math.log1p(c.position) if c.position == c.position else 0.0
+    out[DENSE.pace] = log1p(c.pace)
+    out[DENSE.activity] = log1p(c.activity)
+    out[DENSE.user_views] = log1p(float(user.n_views))
+    out[DENSE.item_views] = log1p(c.item_views)
+    out[DENSE.interest_views] = log1p(float(interest.n_views))
+    out[DENSE.position] = log1p(c.position) if c.position == c.position else 0.0
     out[DENSE.price] = c.price if c.price == c.price else 0.0
 
 

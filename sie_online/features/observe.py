@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from sie_online.contracts import CART_CODE, FAVORITE_CODE, RETURN_CODE
+from sie_online.elementary import log
 from sie_online.features.bins import decayed, elapsed_ms, is_price
 from sie_online.jit import kernel
 from sie_online.masks import has
@@ -78,7 +78,7 @@ def _give_back(user: Any, item: Any, category: Any, population: Any) -> None:
 def _note_price(category: Any, price: float) -> None:
     if is_price(price):
         category.n_priced = min(np.int64(category.n_priced) + 1, PRICE_MEMORY)
-        category.log_price += (math.log(price) - category.log_price) / category.n_priced
+        category.log_price += (log(price) - category.log_price) / category.n_priced
 
 
 @kernel

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from sie_online.elementary import log
 from sie_online.importance.factor import UNKNOWN, EntityRecords, Factor, Learned, Moment, Need
 from sie_online.jit import kernel
 from sie_online.settings import Settings
@@ -31,7 +32,7 @@ class BalanceConfig(NamedTuple):
 def class_log_weight(population: Any, label: int, power: float) -> float:
     """Log weight of a sample with ``label`` (0 or 1) given the labels counted so far."""
     same, other = population.labelled[label] + 1.0, population.labelled[1 - label] + 1.0
-    return min(CLASS_BOUND, max(-CLASS_BOUND, power * math.log(other / same)))
+    return min(CLASS_BOUND, max(-CLASS_BOUND, power * log(other / same)))
 
 
 @kernel
@@ -39,7 +40,7 @@ def group_log_weight(population: Any, category: Any, bound: float) -> float:
     """Log weight of an event of ``category`` whose share of all events may be at most ``bound``."""
     if population.grouped < FIRST_GROUPS or category.n_events <= bound * population.grouped:
         return 0.0
-    return math.log(bound * population.grouped / category.n_events)
+    return log(bound * population.grouped / category.n_events)
 
 
 @kernel

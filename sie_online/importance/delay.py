@@ -11,6 +11,7 @@ import math
 from typing import NamedTuple
 
 from sie_online.contracts import PROBABILITY_FLOOR
+from sie_online.elementary import log1p
 from sie_online.importance.factor import POSITIVE, Factor, Learned, Moment, Need
 from sie_online.jit import kernel
 from sie_online.settings import Settings
@@ -25,13 +26,13 @@ class DelayConfig(NamedTuple):
 @kernel
 def provisional(p: float) -> float:
     """Log weight of a sample whose window is open; ``p`` = P(conversion), below 1."""
-    return math.log1p(-p) + math.log1p(p)
+    return log1p(-p) + log1p(p)
 
 
 @kernel
 def converted(p: float) -> float:
     """Log weight of the positive that a conversion creates."""
-    return math.log1p(p)
+    return log1p(p)
 
 
 @kernel

@@ -36,6 +36,7 @@ import math
 from typing import Any, NamedTuple
 
 from sie_online.contracts import PROBABILITY_FLOOR
+from sie_online.elementary import exp, log
 from sie_online.jit import kernel
 from sie_online.moments import DAY_MS
 from sie_online.settings import Guard
@@ -121,7 +122,7 @@ def strength(cfg: GuardConfig, population: Any) -> float:
 @kernel
 def log_evidence(population: Any, side: int) -> float:
     """log E of harm or help in this round, at least 0."""
-    return math.log(max(1.0, population.guard_evidence[side]))
+    return log(max(1.0, population.guard_evidence[side]))
 
 
 @kernel
@@ -154,12 +155,12 @@ def judge(cfg: GuardConfig, population: Any, user: Any, label: int, p_uniform: f
 def _loss(population: Any, twin: int, p: float, label: int) -> float:
     """Log loss of a twin's prediction after the correction of its level, which then learns."""
     p = min(1.0 - PROBABILITY_FLOOR, max(PROBABILITY_FLOOR, p))
-    corrected = 1.0 / (1.0 + math.exp(-(math.log(p / (1.0 - p)) + population.guard_level[twin])))
+    corrected = 1.0 / (1.0 + exp(-(log(p / (1.0 - p)) + population.guard_level[twin])))
     corrected = min(1.0 - PROBABILITY_FLOOR, max(PROBABILITY_FLOOR, corrected))
     seen = population.guard_curvature[twin] * (1.0 - 1.0 / LEVEL_MEMORY) + corrected * (1.0 - corrected)
     population.guard_curvature[twin] = seen
     population.guard_level[twin] += (label - corrected) / (LEVEL_PRIOR + seen)
-    return -math.log(corrected if label == 1 else 1.0 - corrected)
+    return -log(corrected if label == 1 else 1.0 - corrected)
 
 
 @kernel
@@ -173,7 +174,7 @@ def bet(cfg: GuardConfig, population: Any, user: Any, gain: float) -> None:
         clip = SMALLEST_CLIP * (1 << which)
         old, new = STAKE * _clipped(before / clip), STAKE * _clipped(after / clip)
         for side in range(2):
-            population.guard_logs[side, which] += math.log((1.0 + SIGNS[side] * new) / (1.0 + SIGNS[side] * old))
+            population.guard_logs[side, which] += log((1.0 + SIGNS[side] * new) / (1.0 + SIGNS[side] * old))
     population.guard_judged += 1
     population.guard_views += 1
     if population.guard_views == LOOKS[population.guard_looks]:
@@ -189,7 +190,7 @@ def _clipped(x: float) -> float:
 def _look(cfg: GuardConfig, population: Any) -> None:
     for side in range(2):
         for which in range(N_BETS):
-            capital = math.exp(min(LARGEST_LOG, population.guard_logs[side, which]))
+            capital = exp(min(LARGEST_LOG, population.guard_logs[side, which]))
             population.guard_evidence[side] += LOOK_WEIGHTS[population.guard_looks] * capital / N_BETS
     population.guard_looks += 1
     if population.guard_is_cut != 0:
@@ -197,7 +198,7 @@ def _look(cfg: GuardConfig, population: Any) -> None:
             population.guard_is_cut, population.guard_withheld = 0, 0.0
             _start_round(population, 0.0)
     else:
-        harm = math.log(max(1.0, population.guard_before, population.guard_evidence[HARM]))
+        harm = log(max(1.0, population.guard_before, population.guard_evidence[HARM]))
         population.guard_withheld = min(1.0, harm / cfg.log_bound)
         if log_evidence(population, HARM) >= cfg.log_bound:
             population.guard_is_cut = 1

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sie_online.contracts import EVENT_TYPES
+from sie_online.elementary import exp, log
 from sie_online.importance.factor import Factor, Learned, Moment, Need
 from sie_online.jit import kernel
 from sie_online.settings import Settings
@@ -83,7 +84,7 @@ def log_weight(cfg: InfluenceConfig, learned: Learned, moment: Moment) -> float:
     """The factor log(k f / mean f); 0 without a net."""
     if not moment.is_sample or not is_in_force(learned.net):
         return 0.0
-    return math.log(min(CEILING, max(FLOOR, cfg.k * importance(learned.net, moment) / learned.net.mean_f[0])))
+    return log(min(CEILING, max(FLOOR, cfg.k * importance(learned.net, moment) / learned.net.mean_f[0])))
 
 
 @kernel
@@ -102,7 +103,7 @@ def importance(net: Any, moment: Moment) -> float:
     for i in range(hidden2):
         total += h2[i] * flat[at + i]
     z = np.float64(total)
-    return 1.0 / (1.0 + math.exp(-z)) if z > -700.0 else 0.0
+    return 1.0 / (1.0 + exp(-z)) if z > -700.0 else 0.0
 
 
 @kernel

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from sie_online.elementary import log
 from sie_online.importance.factor import Factor, Learned, Moment, Need
 from sie_online.jit import kernel
 from sie_online.settings import Settings
@@ -37,7 +38,7 @@ def log_weight(cfg: ScoreConfig, learned: Learned, moment: Moment) -> float:
     """The factor of one statement."""
     population = learned.population
     mean = (population.score_f + PRIOR * _neutral(cfg.mode)) / (population.score_n + PRIOR)
-    return math.log(max(FLOOR, cfg.k * _combined(cfg.mode, population, moment) / mean))
+    return log(max(FLOOR, cfg.k * _combined(cfg.mode, population, moment) / mean))
 
 
 @kernel

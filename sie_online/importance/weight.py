@@ -9,6 +9,7 @@ import math
 from typing import Any, NamedTuple
 
 from sie_online.contracts import FACTORS
+from sie_online.elementary import exp, expm1, log, log1p
 from sie_online.importance.factor import Learned, Moment
 from sie_online.importance.factors import RAW_PLACES, UNLEARNED_PLACES, raw_factors
 from sie_online.importance.guard import GuardConfig, strength
@@ -52,15 +53,15 @@ def compose(cfg: WeightConfig, population: Any, factors: Any) -> float:
     """Complete ``factors`` (float64, one per column; the raw ones given) and return the weight."""
     total = _raw(factors)
     cut = total - _sum(factors)
-    factors[NORMALISER] = -math.log((population.raw_sum + PRIOR) / (population.raw_n + PRIOR))
+    factors[NORMALISER] = -log((population.raw_sum + PRIOR) / (population.raw_n + PRIOR))
     total += factors[NORMALISER]
     factors[GUARD], allowed = 0.0, strength(cfg.guard, population)
     if allowed < 1.0:
-        factors[GUARD] = math.log1p(allowed * math.expm1(total)) - total
+        factors[GUARD] = log1p(allowed * expm1(total)) - total
     total += factors[GUARD]
-    weight = math.exp(total)
+    weight = exp(total)
     clipped = float(min(cfg.maximum, max(cfg.minimum, 1.0 + _temper(cfg, population) * (weight - 1.0))))
-    factors[CLIP] = cut + (math.log(clipped) - total if clipped != weight else 0.0)
+    factors[CLIP] = cut + (log(clipped) - total if clipped != weight else 0.0)
     return clipped
 
 
@@ -68,7 +69,7 @@ def compose(cfg: WeightConfig, population: Any, factors: Any) -> float:
 def learning_weight(cfg: WeightConfig, population: Any, factors: Any) -> float:
     """Weight with which the weighted twin learns: full strength, and only with the factors that are learned."""
     mean = (population.learning_sum + PRIOR) / (population.raw_n + PRIOR)
-    return float(min(cfg.maximum, max(cfg.minimum, math.exp(_raw(factors) - _unlearned(factors)) / mean)))
+    return float(min(cfg.maximum, max(cfg.minimum, exp(_raw(factors) - _unlearned(factors)) / mean)))
 
 
 @kernel
@@ -76,10 +77,10 @@ def observe_weight(population: Any, factors: Any) -> None:
     """Move the running mean and the effective sample size by one sample's first statement."""
     keep = 1.0 if population.raw_n < MEMORY else 1.0 - 1.0 / MEMORY
     total = _raw(factors)
-    guarded = math.exp(total + factors[NORMALISER] + factors[GUARD])
+    guarded = exp(total + factors[NORMALISER] + factors[GUARD])
     population.raw_n = population.raw_n * keep + 1.0
-    population.raw_sum = population.raw_sum * keep + math.exp(total)
-    population.learning_sum = population.learning_sum * keep + math.exp(total - _unlearned(factors))
+    population.raw_sum = population.raw_sum * keep + exp(total)
+    population.learning_sum = population.learning_sum * keep + exp(total - _unlearned(factors))
     population.guarded_sum = population.guarded_sum * keep + guarded
     population.guarded_squares = population.guarded_squares * keep + guarded * guarded
 

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sie_online.contracts import PROBABILITY_FLOOR
+from sie_online.elementary import log
 from sie_online.features.bins import GOLDEN, mixed
 from sie_online.jit import kernel
 from sie_online.recommender.linear import linear_contributions, linear_logit, linear_rate, move_linear
@@ -210,7 +211,7 @@ def take_back(cfg: Any, model: Any, twin: int, idx: Any, p_then: float, weight_t
     linear, factors, fields, sums = model.linear[:, twin], model.factors[:, twin], model.fields, model.sums[twin]
     x = model.ones
     h = min(weight_then, WEIGHT_CAP)
-    z = math.log(p_then / (1.0 - p_then))
+    z = log(p_then / (1.0 - p_then))
     pairwise(factors, fields, sums, idx, x)
     pull = pull_of(z, 0.0, h, linear_rate(cfg.step, linear, idx, x))
     pull_fm = pull_of(z, 0.0, h, factor_rate(cfg.factor_step, factors, fields, sums, idx, x))

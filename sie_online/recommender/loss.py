@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from sie_online.elementary import exp, log
 from sie_online.jit import kernel
 
 LOGIT_CAP = 35.0  # exp(35) is far from overflow, 1 - s(35) far below any floor of a probability
@@ -15,8 +16,8 @@ SOLVER_TOLERANCE = 1e-9  # Newton squares its error: the step after this one wou
 def sigmoid(z: float) -> float:
     """Logistic function, without overflow."""
     if z >= 0.0:
-        return 1.0 / (1.0 + math.exp(-z))
-    e = math.exp(z)
+        return 1.0 / (1.0 + exp(-z))
+    e = exp(z)
     return e / (1.0 + e)
 
 
@@ -31,13 +32,13 @@ def bounded(z: float) -> float:
 @kernel
 def _flow(z: float, area: float) -> float:
     """The u >= z with u + exp(u) = z + exp(z) + area: where the logistic loss drives z after ``area`` of steps."""
-    e = math.exp(z)
+    e = exp(z)
     target = z + e + area
     u = z + area / (1.0 + e)
     if area > 1.0:
-        u = min(u, math.log(target) if target > 1.0 else target)
+        u = min(u, log(target) if target > 1.0 else target)
     for _ in range(SOLVER_STEPS):
-        e = math.exp(u)
+        e = exp(u)
         change = (u + e - target) / (1.0 + e)
         u -= change
         if abs(change) < SOLVER_TOLERANCE:

@@ -5,12 +5,12 @@ Owns the layout of the records (each module of the core names its own fields) an
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sie_online import features
+from sie_online.elementary import log
 from sie_online.importance import guard, weight
 from sie_online.importance.factors import fields_of
 from sie_online.jit import kernel
@@ -75,7 +75,7 @@ def count(entity: Any, event_weight: float, p_noise: float, time_ms: int) -> Non
 def statement_due(cfg: StatementConfig, entity: Any, time_ms: int) -> bool:
     """Whether to state the entity now; if so, what is said is noted as said."""
     mean_noise = (entity.sum_noise + PRIOR_EVENTS * PRIOR_NOISE) / (entity.n_events + PRIOR_EVENTS)
-    log_weight = math.log((entity.sum_weight + PRIOR_EVENTS) / (entity.n_events + PRIOR_EVENTS))
+    log_weight = log((entity.sum_weight + PRIOR_EVENTS) / (entity.n_events + PRIOR_EVENTS))
     moved = abs(mean_noise - entity.said_noise) > cfg.epsilon or abs(log_weight - entity.said_log_weight) > cfg.epsilon
     if not moved and time_ms - entity.said_ms <= cfg.max_age_ms:
         return False

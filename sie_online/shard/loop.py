@@ -16,6 +16,7 @@ from sie_online.importance.guard import is_established, observe_account
 from sie_online.jit import kernel
 from sie_online.masks import has
 from sie_online.recommender.kernels import UNIFORM, WEIGHTED, learn
+from sie_online.shard.ahead import look_ahead
 from sie_online.shard.clock import Belief, beat, hear, heard_ms
 from sie_online.shard.dedupe import contains, remember
 from sie_online.shard.emit import ids_of_event
@@ -55,6 +56,7 @@ def run(cfg: Any, state: Any, events: Any, texts: Any, start: int, out: Any) -> 
     counters, control = state.counters[0], out.control[0]
     control.stop = DONE
     for at in range(start, events.shape[0]):
+        look_ahead(state, events, at)
         event = events[at]
         if event.etype == ERASE_CODE:
             if not forget_user(cfg, state, out, event, at):
@@ -265,6 +267,6 @@ def touch(state: Any, slots: Slots, event: Any) -> None:
 @kernel
 def _count_weight(counters: Any, weight: float) -> None:
     place = 0
-    while place < len(WEIGHT_EDGES) and weight > WEIGHT_EDGES[place]:
-        place += 1
+    for edge in WEIGHT_EDGES:
+        place += 1 if weight > edge else 0
     counters.weight_bins[place] += 1

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 
+from sie_online.elementary import log1p
 from sie_online.importance.factor import Factor, Learned, Moment, Need
 from sie_online.importance.noise.company import forget_companion, forget_visitor
 from sie_online.importance.noise.detector import KEPT_FIELDS, assess, fields_of, reassess
@@ -48,7 +49,7 @@ def log_weight(cfg: NoiseConfig, learned: Learned, moment: Moment) -> float:
     Below an even chance nothing is taken off: what is merely odd there is people's, and a weight that goes by it costs
     a learner on a clean log more than it saves on a polluted one.
     """
-    return math.log1p(-taken_off(moment.noise_cautious))
+    return log1p(-taken_off(moment.noise_cautious))
 
 
 @kernel

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from sie_online.elementary import exp, log1p
 from sie_online.importance.noise.walk import DAY_MS, HOUR_MS, SAMPLE, SEEN_CAP, Step
 from sie_online.jit import kernel
 
@@ -64,7 +65,7 @@ def signal_audience(user: Any, item: Any, population: Any, event: Any, step: Ste
     if step.head == SAMPLE and step.visits == SEEN_CAP:
         item.z_devoted += 1.0
     out[DEVOTED] = item.z_devoted / math.sqrt(visitors + 1.0)
-    out[AGE] = math.log1p(max(0.0, float(event.now_ms - item.z_first_ms)) / HOUR_MS)
+    out[AGE] = log1p(max(0.0, float(event.now_ms - item.z_first_ms)) / HOUR_MS)
     away = step.log_gap - item.z_pause
     gain = max(FORGETTING, 1.0 / (views + 1.0))
     item.z_pause += gain * away
@@ -77,8 +78,8 @@ def signal_audience(user: Any, item: Any, population: Any, event: Any, step: Ste
 def _signal_bursts(item: Any, population: Any, event: Any, views: float, out: Any) -> None:
     if item.z_n > 0.0:
         passed = max(0.0, float(event.now_ms - item.last_ms))
-        item.z_2h *= math.exp(-passed / TWO_HOURS_MS)
-        item.z_day *= math.exp(-passed / DAY_MS)
+        item.z_2h *= exp(-passed / TWO_HOURS_MS)
+        item.z_day *= exp(-passed / DAY_MS)
     known_ms = max(0.0, float(event.now_ms - population.z_first_ms))
     usual_2h = 0.3 + views * TWO_HOURS_MS / max(known_ms, FOUR_HOURS_MS)
     usual_day = 0.5 + views * DAY_MS / max(known_ms, DAY_MS)

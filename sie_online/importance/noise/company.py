@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sie_online.elementary import LN2, log
 from sie_online.importance.noise.walk import SAMPLE, Step
 from sie_online.jit import kernel
 
@@ -84,7 +85,7 @@ def signal_company(user: Any, item: Any, pair: Any, step: Step, out: Any) -> Non
 @kernel
 def _meet_visitors(user: Any, item: Any, step: Step) -> None:
     """Count the item's last visitors as companions, the rarer the item the more; become one of them."""
-    worth = 1.0 / math.log2(3.0 + item.z_visitors)
+    worth = LN2 / log(3.0 + item.z_visitors)
     met, closest = 0.0, 0.0
     for place in range(VISITORS):
         visitor = item.z_last[place]

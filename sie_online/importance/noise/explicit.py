@@ -18,6 +18,7 @@ import math
 from typing import Any
 
 from sie_online.contracts import RATING_CODE, RETURN_CODE
+from sie_online.elementary import exp, log, log1p, tanh
 from sie_online.importance.noise.population import NoiseConfig, standardise, track
 from sie_online.jit import kernel
 from sie_online.masks import has
@@ -71,13 +72,13 @@ def displeasure(population: Any, k: int, value: float) -> float:
 @kernel
 def degree(displeased: float) -> float:
     """Of evidence of noise, in (0, 1): only what lies far below the ordinary is much."""
-    return 1.0 / (1.0 + math.exp(SIGNAL_SLOPE * (SIGNAL_OFFSET - displeased)))
+    return 1.0 / (1.0 + exp(SIGNAL_SLOPE * (SIGNAL_OFFSET - displeased)))
 
 
 @kernel
 def log_dwell(event: Any) -> float:
     """log(1 + dwell in ms), NaN where absent or negative."""
-    return math.log1p(event.dwell_ms) if event.dwell_ms >= 0.0 else math.nan
+    return log1p(event.dwell_ms) if event.dwell_ms >= 0.0 else math.nan
 
 
 @kernel
@@ -94,7 +95,7 @@ def surplus(record: Any, population: Any) -> float:
         return 0.0
     usual = (1.0 + population.z_against) / (PRIOR_COUNT + population.z_against + population.z_for)
     own = (record.z_against + PRIOR_COUNT * usual) / (record.z_against + record.z_for + PRIOR_COUNT)
-    return max(math.log(own / usual), 0.0)
+    return max(log(own / usual), 0.0)
 
 
 @kernel
@@ -107,7 +108,7 @@ def tendency(record: Any) -> float:
 def bounded(odds: float) -> float:
     """Within -`CREDIT_CAP` and `EXPLICIT_CAP`, and in the same order."""
     cap = EXPLICIT_CAP if odds > 0.0 else CREDIT_CAP
-    return cap * math.tanh(odds / cap)
+    return cap * tanh(odds / cap)
 
 
 @kernel
@@ -116,7 +117,7 @@ def explicit_odds(record: Any, population: Any, tends: int, size: int) -> float:
     if population.z_opinions == 0.0:
         return bounded(surplus(record, population))
     taught = population.z_taught
-    extent = math.log1p(record.z_views) - population.z_centre[size]
+    extent = log1p(record.z_views) - population.z_centre[size]
     foretold = (1.0 - population.z_spoken) * ((1.0 + taught[tends]) * tendency(record) + taught[size] * extent)
     deviation = math.sqrt(max(population.z_variance, LEAST_DEVIATION * LEAST_DEVIATION))
     return bounded(surplus(record, population) + ODDS_PER_DEVIATION * foretold / deviation)
@@ -165,8 +166,8 @@ def learn_opinion(user: Any, item: Any, population: Any, unusual: float) -> None
     """
     x, taught = population.z_reasons, population.z_taught
     x[USER_TENDENCY], x[ITEM_TENDENCY] = tendency(user), tendency(item)
-    x[ACTIVITY] = math.log1p(user.z_views) - population.z_centre[ACTIVITY]
-    x[POPULARITY] = math.log1p(item.z_views) - population.z_centre[POPULARITY]
+    x[ACTIVITY] = log1p(user.z_views) - population.z_centre[ACTIVITY]
+    x[POPULARITY] = log1p(item.z_views) - population.z_centre[POPULARITY]
     x[LEVEL] = 1.0
     error = unusual - x[USER_TENDENCY] - x[ITEM_TENDENCY]
     for k in range(N_REASONS):
@@ -210,8 +211,8 @@ def centre_extents(user: Any, item: Any, population: Any) -> None:
     """Move the means of log activity and log popularity over events."""
     population.z_centred = min(population.z_centred + 1.0, CENTRE_EVENTS)
     centre = population.z_centre
-    centre[ACTIVITY] += (math.log1p(user.z_views) - centre[ACTIVITY]) / population.z_centred
-    centre[POPULARITY] += (math.log1p(item.z_views) - centre[POPULARITY]) / population.z_centred
+    centre[ACTIVITY] += (log1p(user.z_views) - centre[ACTIVITY]) / population.z_centred
+    centre[POPULARITY] += (log1p(item.z_views) - centre[POPULARITY]) / population.z_centred
 
 
 @kernel

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from sie_online.elementary import doublings, log
 from sie_online.importance.noise.habits import context_of
 from sie_online.importance.noise.walk import CONVERSION, PAUSES, SAMPLE, SEEN_CAP, Step
 from sie_online.jit import kernel
@@ -106,7 +107,7 @@ def _count_act(user: Any, item: Any, pair: Any, population: Any, event: Any, ste
         user.z_expected_acts += UNSEEN_ACTS
     else:
         seconds = max(1.0, (event.time_ms - pair.z_first_view_ms) / 1000.0)
-        bin_ = min(DELAYS - 1, 1 + int(math.log2(seconds)))
+        bin_ = min(DELAYS - 1, 1 + doublings(seconds))
     population.z_context_acts[context] += step.mass
     user.z_acts += 1.0
     item.z_acts += 1.0
@@ -117,6 +118,6 @@ def _count_act(user: Any, item: Any, pair: Any, population: Any, event: Any, ste
         item.z_orders += 1.0
         item.z_new_buyers += 1.0 / (1.0 + user.z_views / NEWNESS_EVENTS)
     seen = population.z_delays[order, bin_] + DELAY_PRIOR
-    out[ACT_DELAY] = -math.log(seen / (population.z_delays_sum[order] + DELAYS * DELAY_PRIOR))
+    out[ACT_DELAY] = -log(seen / (population.z_delays_sum[order] + DELAYS * DELAY_PRIOR))
     population.z_delays[order, bin_] += step.mass
     population.z_delays_sum[order] += step.mass

@@ -7,10 +7,10 @@ context; an account whose own histogram says much better what it does next than 
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from sie_online.contracts import EVENT_TYPES
+from sie_online.elementary import exp, log
 from sie_online.importance.noise.walk import FIRST_GAP_BIN, GAP_BINS, KINDS, PAUSES, POPULARITY_BINS, SEEN_CAP, Step
 from sie_online.jit import kernel
 
@@ -108,11 +108,9 @@ def _signal_own(user: Any, population: Any, step: Step, table: int, row: int, va
         place = value // 3
         first = place * 3
         lengths = population.z_lengths
-        length = -math.log(
-            math.exp(-lengths[row, first]) + math.exp(-lengths[row, first + 1]) + math.exp(-lengths[row, first + 2])
-        )
+        length = -log(exp(-lengths[row, first]) + exp(-lengths[row, first + 1]) + exp(-lengths[row, first + 2]))
     at = OWN_AT[table] + place
-    own = -math.log((user.z_own[at] + OWN_PRIOR * math.exp(-length)) / (step.n + OWN_PRIOR))
+    own = -log((user.z_own[at] + OWN_PRIOR * exp(-length)) / (step.n + OWN_PRIOR))
     user.z_own[at] += 1.0
     user.z_gain[table] += length - own
     out[OWN + table] = user.z_gain[table] / (step.n + 1.0)
@@ -144,7 +142,7 @@ def _refresh(population: Any, table: int, row: int) -> None:
     entropy = 0.0
     for value in range(size):
         share = (counts[value] + prior) / total
-        length = -math.log(share)
+        length = -log(share)
         population.z_lengths[row, value] = length
         entropy += share * length
     population.z_entropy[row] = entropy

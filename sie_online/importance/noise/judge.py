@@ -6,12 +6,12 @@ depends on no batch, and an audit on another machine finds the same bits.
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sie_online.contracts import NOISE_HEADS
+from sie_online.elementary import log1p
 from sie_online.importance.noise.evidence import N_SIGNALS
 from sie_online.importance.noise.model import HIDDEN_MAX
 from sie_online.jit import kernel
@@ -73,7 +73,7 @@ def _net(model: Any, population: Any, head: int, events: float, evidence: Any) -
         x[at] = evidence[at] / INPUT_SCALE
     for which in range(N_HEADS):
         x[N_SIGNALS + which] = np.float32(1.0) if which == head else np.float32(0.0)
-    x[N_SIGNALS + N_HEADS] = np.float32(math.log1p(events)) / EVENTS_SCALE
+    x[N_SIGNALS + N_HEADS] = np.float32(log1p(events)) / EVENTS_SCALE
     h1, h2 = population.z_hidden1[: model.b1.shape[0]], population.z_hidden2[: model.b2.shape[0]]
     _layer(x, model.w1, model.b1, h1)
     _layer(h1, model.w2, model.b2, h2)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sie_online.contracts import NOISE_HEADS
+from sie_online.elementary import doublings, exp, log, log1p
 from sie_online.importance.noise.habits import HOUR, OWN_AT, OWN_HOURS
 from sie_online.importance.noise.walk import DAY_MS, HOUR_MS, Step
 from sie_online.jit import kernel
@@ -47,6 +48,7 @@ LEAST_AGE_DAYS = 0.2
 RETURN_S = 20.0  # sooner, a return to an item is no return
 REDELIVERIES = 19  # doubling bins of seconds
 REDELIVERY_PRIOR = 0.2
+LOG_OTHER_HOURS = -0.13353139262452263  # log(1 - 1 / OWN_HOURS)
 
 USER_FIELDS: list[tuple[Any, ...]] = [
     ("z_short", "f4"),
@@ -82,13 +84,13 @@ def signal_pace(user: Any, pair: Any, population: Any, event: Any, step: Step, o
     _signal_drift(user, step, out)
     user.z_days |= np.uint32(1) << np.uint32((event.time_ms // DAY_MS) % DAYS_KEPT)
     age_ms = max(0.0, float(event.time_ms - user.z_first_ms)) if step.n > 0.0 else 0.0
-    out[RATE] = math.log(n / max(age_ms / DAY_MS, LEAST_AGE_DAYS))
+    out[RATE] = log(n / max(age_ms / DAY_MS, LEAST_AGE_DAYS))
     out[SPREAD] = math.sqrt(max(float(user.z_gap_variance), 0.0))
     out[SHORT_SHARE] = user.z_short / n
     out[FAST_SHARE] = user.z_instant / (n + 2.0)
-    out[HOURS] = _hours_seen(user) / (OWN_HOURS * (1.0 - (1.0 - 1.0 / OWN_HOURS) ** n))
+    out[HOURS] = _hours_seen(user) / (OWN_HOURS * (1.0 - exp(n * LOG_OTHER_HOURS)))
     out[DAYS] = _days_seen(user) / (1.0 + age_ms / DAY_MS)
-    out[AGE] = math.log1p(age_ms / HOUR_MS)
+    out[AGE] = log1p(age_ms / HOUR_MS)
 
 
 @kernel
@@ -96,10 +98,10 @@ def _signal_now(user: Any, step: Step, out: Any) -> None:
     if step.n == 0.0 or step.gap_s > SESSION_S:
         user.z_session, user.z_pause = 0.0, step.gap_s
     user.z_session += 1.0
-    user.z_burst_2s = user.z_burst_2s * (math.exp(-step.gap_s / 2.0) if step.n > 0.0 else 0.0) + 1.0
-    user.z_burst_10s = user.z_burst_10s * (math.exp(-step.gap_s / 10.0) if step.n > 0.0 else 0.0) + 1.0
-    out[PLACE] = math.log1p(user.z_session)
-    out[PAUSE] = math.log1p(user.z_pause / 3_600.0)
+    user.z_burst_2s = user.z_burst_2s * (exp(-step.gap_s / 2.0) if step.n > 0.0 else 0.0) + 1.0
+    user.z_burst_10s = user.z_burst_10s * (exp(-step.gap_s / 10.0) if step.n > 0.0 else 0.0) + 1.0
+    out[PLACE] = log1p(user.z_session)
+    out[PAUSE] = log1p(user.z_pause / 3_600.0)
     out[BURST_2S] = user.z_burst_2s
     out[BURST_10S] = user.z_burst_10s
 
@@ -139,14 +141,14 @@ def _signal_returns(user: Any, pair: Any, population: Any, event: Any, step: Ste
     out[REDELIVERY] = 0.0
     if last_ms != 0:
         seconds = max(0.0, (event.time_ms - last_ms) / 1000.0)
-        place = min(REDELIVERIES - 1, int(math.log2(max(seconds, 0.5)) + 1.0))
+        place = min(REDELIVERIES - 1, doublings(max(seconds, 0.5)) + 1)
         seen = population.z_redelivery[place] + REDELIVERY_PRIOR
         total = population.z_redelivery_sum + REDELIVERIES * REDELIVERY_PRIOR
-        out[REDELIVERY] = -math.log(seen / total) - 1.0
+        out[REDELIVERY] = -log(seen / total) - 1.0
         population.z_redelivery[place] += step.mass
         population.z_redelivery_sum += step.mass
         if step.head == 0 and seconds > RETURN_S:
-            waited = math.log(seconds)
+            waited = log(seconds)
             if pair.z_return > 0.0:
                 regular = max(0.0, 1.0 - 3.0 * abs(waited - pair.z_return))
                 user.z_regular += regular

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from sie_online.elementary import power
 from sie_online.jit import kernel
 from sie_online.masks import CONVERSIONS, SAMPLES
 
 LOWER_QUARTILE_Z = 0.6745  # distance from median to lower quartile of a standard normal
-CATCH_UP_POWER = 0.6  # Robbins-Monro steps n^-0.6: faster than 1/n while the start is forgotten
 STEP_GAIN = 3.0  # in units of the scale; a median needs about 1/density = 2.5 scales
 FIRST_SPREAD = 0.3  # of a surprise seen once
 MIN_SPREAD = 0.02  # keeps a constant surprise's steps finite
@@ -49,6 +49,16 @@ class NoiseConfig(NamedTuple):
 
 
 @kernel
+def step_rate(n: float, least: float) -> float:
+    """Robbins-Monro step of the ``n``-th observation: n^-0.6, faster than 1/n while the start is forgotten, at
+    ``least`` in the end.
+    """
+    if n * n * n * (least * least * least * least * least) >= 1.0:  # what costs most of it is seldom asked
+        return least
+    return max(least, power(n, -0.6))
+
+
+@kernel
 def track(population: Any, k: int, x: float, mass: float, memory: float) -> None:
     """Move running median and lower quartile of surprise ``k`` by one observation of weight ``mass`` in (0, 1].
 
@@ -62,7 +72,7 @@ def track(population: Any, k: int, x: float, mass: float, memory: float) -> None
         return
     mid = population.z_mid[k]
     low = population.z_low[k]
-    rate = max(1.0 / math.sqrt(memory) / STEP_GAIN, max(seen, 1.0) ** -CATCH_UP_POWER)
+    rate = step_rate(max(seen, 1.0), 1.0 / math.sqrt(memory) / STEP_GAIN)
     step = STEP_GAIN * rate * mass * max(mid - low, MIN_SPREAD)
     if x > mid:
         mid += 0.5 * step

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+from sie_online.elementary import log1p
 from sie_online.importance.noise.walk import KNOWN_CATEGORY, SAMPLE, Step
 from sie_online.jit import kernel
 
@@ -72,4 +72,4 @@ def signal_reach(user: Any, step: Step, out: Any) -> None:
     user.z_usual_categories += gain * (new_category - user.z_usual_categories)
     user.z_usual_items += gain * (new_item - user.z_usual_items)
     out[SESSION_CATEGORIES] = (user.z_session_categories + 0.5) / (user.z_session + 1.0) - user.z_usual_categories
-    out[VISITS] = math.log1p(step.visits)
+    out[VISITS] = log1p(step.visits)

@@ -17,8 +17,9 @@ import math
 from typing import Any
 
 from sie_online.contracts import NOISE_HEADS
+from sie_online.elementary import exp, log1p
 from sie_online.importance.noise.model import NoiseArrays
-from sie_online.importance.noise.population import LOWER_QUARTILE_Z, NoiseConfig
+from sie_online.importance.noise.population import LOWER_QUARTILE_Z, NoiseConfig, step_rate
 from sie_online.jit import kernel
 
 STRONG = 1.0  # log likelihood ratio, doubt taken off
@@ -31,7 +32,7 @@ SHARP_CAP = 8.0
 SOFT_BELOW, SOFTNESS = -2.0, 0.5  # log ratios of what is ordinary differ little, so that what people say can move them
 LEAST_SPREAD = 0.2
 FIRST_KNOWN = 30.0  # mass of ordinary events that the model's quantiles of log ratios stand for
-QUANTILE_STEP, CATCH_UP = 1.5, 0.6
+QUANTILE_STEP = 1.5
 MEMORY = 5_000.0
 
 POPULATION_FIELDS: list[tuple[Any, ...]] = [
@@ -56,7 +57,7 @@ def follow_ratios(population: Any, head: int, log_ratio: float, mass: float) -> 
     known = population.z_known[head] + mass
     population.z_known[head] = known
     middle, below, above = population.z_middle[head], population.z_below[head], population.z_above[head]
-    rate = max(1.0 / math.sqrt(MEMORY) / 3.0, known**-CATCH_UP)
+    rate = step_rate(known, 1.0 / math.sqrt(MEMORY) / 3.0)
     step = QUANTILE_STEP * rate * mass * max(middle - below, above - middle, 0.1)
     middle += step if log_ratio > middle else -step
     below += 0.5 * step if log_ratio >= below else -1.5 * step
@@ -73,7 +74,7 @@ def sharpened(population: Any, head: int, log_ratio: float) -> float:
     z = (log_ratio - middle) / max(apart / LOWER_QUARTILE_Z, LEAST_SPREAD)
     sharp = DISTANCE * z - 0.5 * DISTANCE * DISTANCE
     if sharp < SOFT_BELOW:
-        return float(SOFT_BELOW - SOFTNESS * math.log1p(SOFT_BELOW - sharp))
+        return float(SOFT_BELOW - SOFTNESS * log1p(SOFT_BELOW - sharp))
     return float(min(sharp, SHARP_CAP))
 
 
@@ -87,7 +88,7 @@ def share_of(population: Any, model: Any, head: int) -> float:
 @kernel
 def posterior(cfg: NoiseConfig, share: float, log_ratio: float) -> float:
     """P(noise) from a log likelihood ratio and the share of noise."""
-    odds = math.exp(min(max(log_ratio, -ODDS_CAP), ODDS_CAP)) * share / (1.0 - share)
+    odds = exp(min(max(log_ratio, -ODDS_CAP), ODDS_CAP)) * share / (1.0 - share)
     return min(odds / (1.0 + odds), cfg.max_probability)
 
 

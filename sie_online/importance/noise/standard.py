@@ -8,11 +8,11 @@ what is ordinary: with plain means over events they did, and hid behind it.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
+from sie_online.elementary import doublings
 from sie_online.importance.noise.evidence import N_SIGNALS, SIGNALS
 from sie_online.importance.noise.model import AGES, STRATA, NoiseArrays
 from sie_online.importance.noise.share import presume
@@ -57,7 +57,7 @@ def start_from(population: Any, model: NoiseArrays) -> None:
 @kernel
 def stratum_of(head: int, events: float) -> int:
     """Stratum of an event of ``head`` by an account with so many events, this one included."""
-    return int(min(math.log2(events), AGES - 1.0)) if head == SAMPLE else AGES - 1 + head
+    return min(doublings(events), AGES - 1) if head == SAMPLE else AGES - 1 + head
 
 
 @kernel

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sie_online.contracts import NOISE_HEADS, VIEW_CODE
+from sie_online.elementary import doublings, log
 from sie_online.importance.noise.population import NoiseConfig
 from sie_online.jit import kernel
 from sie_online.masks import has
@@ -84,7 +84,7 @@ def step_of(cfg: NoiseConfig, user: Any, item: Any, pair: Any, interest: Any, ev
     gap_s, log_gap, gap_bin, pause, kind = 0.0, FIRST_LOG_GAP, FIRST_GAP_BIN, 0, FIRST
     if user.z_n > 0.0:
         gap_s = max(0.0, (event.time_ms - user.last_ms) / 1000.0)
-        log_gap = math.log(max(gap_s, 0.5))
+        log_gap = log(max(gap_s, 0.5))
         gap_bin, pause = _gap_bin(gap_s), 1 + _place(PAUSE_EDGES_S, gap_s)
         kind = _kind(user, interest, event, is_new_item)
     return Step(
@@ -133,14 +133,14 @@ def _gap_bin(gap_s: float) -> int:
         return LONG_GAP_BIN
     if gap_s >= HALF_DAY_S:
         return LONG_GAP_BIN - 1
-    return int(math.log2(max(gap_s, 0.5)) + 1.0)
+    return doublings(max(gap_s, 0.5)) + 1
 
 
 @kernel
 def _place(edges: Any, value: float) -> int:
     place = 0
-    while place < len(edges) and value >= edges[place]:
-        place += 1
+    for edge in edges:
+        place += 1 if value >= edge else 0
     return place
 
 

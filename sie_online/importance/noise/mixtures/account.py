@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from sie_online.contracts import VIEW_CODE
+from sie_online.elementary import exp, log, log1p
 from sie_online.importance.noise.explicit import user_explicit
 from sie_online.importance.noise.mixtures.mixture import log_ratio, posterior, standardise_sum
 from sie_online.importance.noise.population import NoiseConfig, standardise, track
@@ -45,7 +46,7 @@ def gap_seconds(user: Any, event: Any) -> float:
 @kernel
 def recent_events(user: Any, time_ms: int) -> float:
     """Events of the account, decayed with a time constant of a day."""
-    return float(user.s_rate * math.exp(-max(0.0, (time_ms - user.last_ms) / DAY_MS)))
+    return float(user.s_rate * exp(-max(0.0, (time_ms - user.last_ms) / DAY_MS)))
 
 
 @kernel
@@ -53,14 +54,14 @@ def trait_values(
     user: Any, item: Any, category: Any, pair: Any, interest: Any, population: Any, event: Any, x: Any
 ) -> None:
     """This event's contribution to each trait (NaN: nothing to say); ``x`` has N_TRAITS places."""
-    gap = math.log1p(gap_seconds(user, event))
+    gap = log1p(gap_seconds(user, event))
     x[STEADINESS] = -abs(gap - user.s_gap) if user.s_gaps > 0 else math.nan
     hour = (event.time_ms // HOUR_MS) % 24
-    x[HOUR] = -math.log((population.s_hours[hour] + 1.0) / (population.s_hours_n + 24.0))
-    x[RATE] = math.log1p(recent_events(user, event.time_ms))
+    x[HOUR] = -log((population.s_hours[hour] + 1.0) / (population.s_hours_n + 24.0))
+    x[RATE] = log1p(recent_events(user, event.time_ms))
     x[PASSIVE] = 1.0 if event.etype <= LAST_PASSIVE_TYPE else 0.0
     x[NEW_ITEM] = 1.0 if pair.s_n == 0 else 0.0
-    x[RARE_ITEM] = -math.log1p(item.s_n)
+    x[RARE_ITEM] = -log1p(item.s_n)
     x[SWITCH] = math.nan
     x[STRANGE_CATEGORY] = math.nan
     if event.category_key != 0:
@@ -68,7 +69,7 @@ def trait_values(
             x[SWITCH] = 0.0 if user.s_category == event.category_key else 1.0
         usual = (category.s_n + 1.0) / (population.s_n + CATALOGUE_EVENTS)
         own = (interest.s_n + CATEGORY_PRIOR_EVENTS * usual) / (user.s_n + CATEGORY_PRIOR_EVENTS)
-        x[STRANGE_CATEGORY] = -math.log(min(own, 1.0))
+        x[STRANGE_CATEGORY] = -log(min(own, 1.0))
 
 
 @kernel

@@ -14,9 +14,9 @@ per entity is O(1); the population's tables lie in the shard's one ``population`
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+from sie_online.elementary import log1p
 from sie_online.importance.noise.explicit import item_explicit
 from sie_online.importance.noise.mixtures.account import (
     ACCOUNT_ROLE,
@@ -201,7 +201,7 @@ def _observe_view(
 
 @kernel
 def _count(user: Any, item: Any, category: Any, pair: Any, interest: Any, population: Any, event: Any) -> None:
-    gap = math.log1p(gap_seconds(user, event))
+    gap = log1p(gap_seconds(user, event))
     if gap == gap:
         user.s_gaps += 1.0
         user.s_gap += (gap - user.s_gap) / min(user.s_gaps, MEAN_EVENTS)

@@ -6,9 +6,9 @@ settles. It says less than an account's history does, so its component lies near
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+from sie_online.elementary import log1p
 from sie_online.importance.noise.mixtures.account import STRANGE_CATEGORY, SWITCH, gap_seconds
 from sie_online.importance.noise.mixtures.mixture import log_ratio
 from sie_online.importance.noise.mixtures.order import PURCHASE_SUM
@@ -32,7 +32,7 @@ EVENT_SEPARATION = 2.0  # a slip differs from a view in two or three details onl
 @kernel
 def haste(user: Any, event: Any) -> float:
     """Minus log seconds since the account's last event (NaN for its first)."""
-    return -math.log1p(gap_seconds(user, event))
+    return -log1p(gap_seconds(user, event))
 
 
 @kernel

@@ -5,10 +5,10 @@ A clean log ends near zero.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from sie_online.importance.noise.population import CATCH_UP_POWER, NoiseConfig, standardise
+from sie_online.elementary import exp
+from sie_online.importance.noise.population import NoiseConfig, standardise, step_rate
 from sie_online.jit import kernel
 
 HALF_TRUST = 20.0  # sums observed at which their quantiles are half believed
@@ -42,7 +42,7 @@ def share(cfg: NoiseConfig, population: Any, role: int) -> float:
 def posterior(cfg: NoiseConfig, population: Any, role: int, log_ratio: float) -> float:
     """P(noise) from a log likelihood ratio and the role's current share."""
     prior = share(cfg, population, role)
-    return 1.0 / (1.0 + (1.0 - prior) / prior * math.exp(min(max(-log_ratio, -60.0), 60.0)))
+    return 1.0 / (1.0 + (1.0 - prior) / prior * exp(min(max(-log_ratio, -60.0), 60.0)))
 
 
 @kernel
@@ -61,7 +61,7 @@ def learn_share(cfg: NoiseConfig, population: Any, role: int, probability: float
         population.s_share[role] = cfg.initial_share
         population.s_share_n[role] = FIRST_SHARE_EVENTS
     n = population.s_share_n[role] + mass
-    rate = mass * max(1.0 / cfg.memory, n**-CATCH_UP_POWER)
+    rate = mass * step_rate(n, 1.0 / cfg.memory)
     moved = population.s_share[role] + rate * (probability - population.s_share[role])
     population.s_share_n[role] = n
     population.s_share[role] = min(max(moved, MIN_SHARE), MAX_SHARE)

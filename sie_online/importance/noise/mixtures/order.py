@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from sie_online.elementary import asinh, log, log1p
 from sie_online.importance.noise.mixtures.account import ACCOUNT_SUM, account_surprise, recent_events
 from sie_online.importance.noise.mixtures.mixture import learn_share, log_ratio, posterior, standardise_sum, trust
 from sie_online.importance.noise.population import LOWER_QUARTILE_Z, NoiseConfig, standardise, track
@@ -37,14 +38,14 @@ AUDIENCE_PRIOR = 2.0  # the same for its visitors
 @kernel
 def order_surprises(cfg: NoiseConfig, user: Any, item: Any, pair: Any, population: Any, event: Any, x: Any) -> None:
     """The purchase's surprises before it is counted; ``x`` has N_ORDER_SURPRISES places."""
-    x[NEW_ACCOUNT] = -math.log1p(user.s_n)
-    x[UNBROWSED] = math.log((user.s_buys + 0.5) / (user.s_views + 1.0))
+    x[NEW_ACCOUNT] = -log1p(user.s_n)
+    x[UNBROWSED] = log((user.s_buys + 0.5) / (user.s_views + 1.0))
     expected = item.s_views * (population.s_buys + 1.0) / (population.s_views + RATE_PRIOR_VIEWS)
-    x[ITEM_EXCESS] = math.log1p(max(0.0, item.s_buys - expected) / math.sqrt(expected + 1.0))
+    x[ITEM_EXCESS] = log1p(max(0.0, item.s_buys - expected) / math.sqrt(expected + 1.0))
     x[NEW_BUYERS] = item.s_new_buyers * item.s_buys / (item.s_buys + BUYER_PRIOR)
     x[NEW_AUDIENCE] = item.s_new * math.sqrt(item.s_n / (item.s_n + AUDIENCE_PRIOR))
-    x[HURRY] = -math.log1p(max(0.0, (event.time_ms - pair.last_ms) / 1000.0)) if pair.s_n > 0 else math.nan
-    x[QUIET_DAY] = -math.log1p(recent_events(user, event.time_ms))
+    x[HURRY] = -log1p(max(0.0, (event.time_ms - pair.last_ms) / 1000.0)) if pair.s_n > 0 else math.nan
+    x[QUIET_DAY] = -log1p(recent_events(user, event.time_ms))
     x[ODD_ACCOUNT] = max(0.0, account_surprise(cfg, user, population) - ODD)
 
 
@@ -73,7 +74,7 @@ def order_probability(cfg: NoiseConfig, population: Any, x: Any) -> float:
     belief = population.z_seen[PURCHASE_SUM] / (population.z_seen[PURCHASE_SUM] + HALF_BELIEF)
     centre = max(0.0, belief * population.z_mid[PURCHASE_SUM])
     scale = max(1.0, belief * (population.z_mid[PURCHASE_SUM] - population.z_low[PURCHASE_SUM]) / LOWER_QUARTILE_Z)
-    sober = TAIL * math.asinh((order_surprise(population, x) - centre) / scale / TAIL)
+    sober = TAIL * asinh((order_surprise(population, x) - centre) / scale / TAIL)
     return posterior(cfg, population, ORDER_ROLE, log_ratio(sober, cfg.separation))
 
 
