@@ -5,8 +5,10 @@ float32, one rounding per operation:
 
     m = monotone_bias[h]
     for j in 0 .. N-1:
-        for k in 0 .. K-1:   m += monotone[h, j, k] * max(z[j] - knots[k], 0)
-        for k in 0 .. K-1:   m += monotone[h, j, K + k] * max(-z[j] - knots[k], 0)
+        part = 0
+        for k in 0 .. K-1:   part += monotone[h, j, k] * max(z[j] - knots[k], 0)
+        for k in 0 .. K-1:   part += monotone[h, j, K + k] * max(-z[j] - knots[k], 0)
+        m += part
 
     x = [z[0] / 3, ..., z[N-1] / 3, 1 where a head is h, else 0 (3 of them), float32(log1p(n)) / 4]
     a1 = b1;  for i in 0 .. len(x)-1:  a1 += x[i] * w1[i]       (w1: (inputs, hidden1))
@@ -17,7 +19,7 @@ float32, one rounding per operation:
 
     logit = 0.5 * (m + q)
 
-log1p is the C library's, of a double. The second stage, of what is mixed (``NOISE_MIXED``, float32):
+log1p is that of a double. The second stage, of what is mixed (``NOISE_MIXED``, float32):
 
     o = mix[h, 0] * mixed[0];  for c in 1 ..:  o += mix[h, c] * mixed[c]
 
@@ -102,7 +104,9 @@ def _monotone(tensors: Tensors, evidence: Floats, head: NDArray[Any]) -> Floats:
     knots, weight = tensors["knots"], tensors["monotone"]
     total: Floats = tensors["monotone_bias"][head]
     for j, z in enumerate(np.ascontiguousarray(evidence.T)):
+        part = np.zeros_like(total)
         for k in np.flatnonzero(weight[:, j].any(axis=0)):
             side, knot = (z, knots[k]) if k < len(knots) else (-z, knots[k - len(knots)])
-            total += weight[:, j, k][head] * np.maximum(side - knot, 0)
+            part += weight[:, j, k][head] * np.maximum(side - knot, 0)
+        total += part
     return total

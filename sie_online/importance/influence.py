@@ -17,6 +17,7 @@ from sie_online.contracts import EVENT_TYPES
 from sie_online.elementary import exp, log
 from sie_online.importance.factor import Factor, Learned, Moment, Need
 from sie_online.jit import kernel
+from sie_online.layers import relu_layer
 from sie_online.settings import Settings
 
 N_TYPES = len(EVENT_TYPES)
@@ -145,18 +146,9 @@ def _fill_numbers(sizes: Any, flat: Any, at: int, moment: Moment, z: Any) -> int
 
 @kernel
 def _layer(flat: Any, at: int, x: Any, out: Any) -> int:
-    """``out`` = max(x W + b, 0) with W (len(x), len(out)) and b at ``at``; the place after them."""
+    """`relu_layer` with its weights and biases at ``at``; the place after them."""
     n, m = x.shape[0], out.shape[0]
-    weights, bias = flat[at : at + n * m], flat[at + n * m : at + n * m + m]
-    for j in range(m):
-        out[j] = bias[j]
-    for i in range(n):
-        value, row = x[i], weights[i * m : i * m + m]
-        if value != 0.0:
-            for j in range(m):
-                out[j] += value * row[j]
-    for j in range(m):
-        out[j] = max(out[j], np.float32(0.0))
+    relu_layer(x, flat[at : at + n * m], flat[at + n * m : at + n * m + m], out)
     return int(at + n * m + m)
 
 

@@ -15,6 +15,7 @@ from sie_online.elementary import log1p
 from sie_online.importance.noise.evidence import N_SIGNALS
 from sie_online.importance.noise.model import HIDDEN_MAX
 from sie_online.jit import kernel
+from sie_online.layers import relu_layer
 
 HALF = np.float32(0.5)
 INPUT_SCALE = np.float32(3.0)
@@ -44,25 +45,26 @@ class Opinion(NamedTuple):
 def opinion(model: Any, population: Any, head: int, events: float) -> Opinion:
     """Of the standardised evidence in the scratch; ``events`` are the account's so far, this one included."""
     evidence = population.z_evidence
-    additive = _additive(model, head, evidence)
+    additive = _additive(model, head, evidence, population.z_input)
     net = _net(model, population, head, events, evidence)
     return Opinion(float(HALF * (additive + net)), abs(float(HALF * (additive - net))))
 
 
 @kernel
-def _additive(model: Any, head: int, evidence: Any) -> Any:
-    """Monotone hinges of every signal, upward ones first."""
-    knots, weights = model.knots, model.monotone[head]
-    n = knots.shape[0]
+def _additive(model: Any, head: int, evidence: Any, parts: Any) -> Any:
+    """Monotone hinges of every signal, upward ones first; ``parts`` is room for what each of them adds."""
+    knots, weights = model.knots, model.hinges[head]
+    for at in range(N_SIGNALS):
+        parts[at] = np.float32(0.0)
+    for side in range(2):
+        sign = np.float32(1.0 - 2.0 * side)
+        for k in range(knots.shape[0]):
+            row, knot = weights[side * knots.shape[0] + k], knots[k]
+            for at in range(N_SIGNALS):
+                parts[at] += row[at] * max(sign * evidence[at] - knot, np.float32(0.0))
     total = model.monotone_bias[head]
     for at in range(N_SIGNALS):
-        z = evidence[at]
-        upward, size = z > 0.0, abs(z)
-        first = 0 if upward else n
-        for k in range(n):
-            if size <= knots[k]:
-                break
-            total += weights[at, first + k] * (size - knots[k])
+        total += parts[at]
     return total
 
 
@@ -75,27 +77,12 @@ def _net(model: Any, population: Any, head: int, events: float, evidence: Any) -
         x[N_SIGNALS + which] = np.float32(1.0) if which == head else np.float32(0.0)
     x[N_SIGNALS + N_HEADS] = np.float32(log1p(events)) / EVENTS_SCALE
     h1, h2 = population.z_hidden1[: model.b1.shape[0]], population.z_hidden2[: model.b2.shape[0]]
-    _layer(x, model.w1, model.b1, h1)
-    _layer(h1, model.w2, model.b2, h2)
+    relu_layer(x, model.w1, model.b1, h1)
+    relu_layer(h1, model.w2, model.b2, h2)
     total = model.b3[0]
     for at in range(h2.shape[0]):
         total += h2[at] * model.w3[at]
     return total
-
-
-@kernel
-def _layer(x: Any, weights: Any, bias: Any, out: Any) -> None:
-    """``out`` = max(x W + b, 0)."""
-    m = out.shape[0]
-    for j in range(m):
-        out[j] = bias[j]
-    for i in range(x.shape[0]):
-        value, row = x[i], weights[i]
-        if value != 0.0:
-            for j in range(m):
-                out[j] += value * row[j]
-    for j in range(m):
-        out[j] = max(out[j], np.float32(0.0))
 
 
 @kernel

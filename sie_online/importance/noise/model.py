@@ -45,18 +45,24 @@ class NoiseArrays(NamedTuple):
     mix: NDArray[np.float32]  # (N_HEADS, len(MIXED)): log likelihood ratio of noise = mix . what is mixed
     share: NDArray[np.float32]  # (N_HEADS,): share of noise presumed at the start
     ordinary: NDArray[np.float32]  # (N_HEADS, 2): median and lower quartile of ordinary events' log likelihood ratios
+    hinges: NDArray[np.float32]  # (N_HEADS, 2 K, N): ``monotone`` again, as kernels walk it
+
+
+TENSORS = NoiseArrays._fields[:-1]
+"""What an artifact holds."""
 
 
 def new_noise(tensors: Mapping[str, NDArray[Any]], signals: int) -> NoiseArrays:
-    """The arrays named as `NoiseArrays`'s fields, checked.
+    """The arrays named as `TENSORS`, checked.
 
     Raises:
         ValueError: one is missing, has another shape, is not finite, or breaks its bound; in words.
     """
-    missing = [name for name in NoiseArrays._fields if name not in tensors]
+    missing = [name for name in TENSORS if name not in tensors]
     if missing:
         raise ValueError(f"a noise model needs {', '.join(missing)}")
-    arrays = NoiseArrays(*(np.array(tensors[name], np.float32, order="C") for name in NoiseArrays._fields))
+    given = {name: np.array(tensors[name], np.float32, order="C") for name in TENSORS}
+    arrays = NoiseArrays(**given, hinges=np.ascontiguousarray(np.swapaxes(given["monotone"], -1, -2)))
     knots, hidden1, hidden2 = arrays.knots.size, arrays.b1.size, arrays.b2.size
     shapes: dict[str, tuple[int, ...]] = {
         "location": (STRATA, signals),
@@ -75,7 +81,7 @@ def new_noise(tensors: Mapping[str, NDArray[Any]], signals: int) -> NoiseArrays:
         "share": (N_HEADS,),
         "ordinary": (N_HEADS, 2),
     }
-    for name, array in zip(NoiseArrays._fields, arrays, strict=True):
+    for name, array in given.items():
         if array.shape != shapes[name]:
             raise ValueError(f"{name} of a noise model is {array.shape}, not {shapes[name]}")
         if not np.isfinite(array).all():

@@ -26,10 +26,12 @@ def by_scalars(row: int) -> np.float32:
     zero, n_knots = np.float32(0), len(TENSORS["knots"])
     m = t["monotone_bias"][h]
     for j in range(SIGNALS):
+        part = zero
         for k in range(n_knots):
-            m = m + t["monotone"][h, j, k] * max(z[j] - t["knots"][k], zero)
+            part = part + t["monotone"][h, j, k] * max(z[j] - t["knots"][k], zero)
         for k in range(n_knots):
-            m = m + t["monotone"][h, j, n_knots + k] * max(-z[j] - t["knots"][k], zero)
+            part = part + t["monotone"][h, j, n_knots + k] * max(-z[j] - t["knots"][k], zero)
+        m = m + part
     age = np.float32(math.log1p(float(EXAMPLES.events[row]))) / np.float32(4)
     layer = [*(z / np.float32(3)), *(np.float32(k == h) for k in range(3)), age]
     for matrix, bias, last in ((t["w1"], t["b1"], 0), (t["w2"], t["b2"], 0), (t["w3"][:, None], t["b3"], 1)):
