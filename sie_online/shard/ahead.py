@@ -15,46 +15,40 @@ from sie_online.jit import kernel
 from sie_online.prefetch import prefetcher
 from sie_online.shard.entities import INTERESTS, ITEMS, PAIRS, USERS
 from sie_online.shard.estimate import NO_CATEGORY
-from sie_online.shard.slots import KEY, SLOT, WAYS, _set_of
+from sie_online.shard.slots import WAYS, likely_slot, set_of
 
 NEAR, FAR = 4, 8
 """Events ahead: so far the records are asked for, and so far the places that tell where these are."""
 
-_ask_place = prefetcher(8)
-_ask_set = prefetcher(3 * WAYS * 8)
+_ask_place, _ask_set = prefetcher(8), prefetcher(3 * WAYS * 8)
 _ask_user, _ask_item = prefetcher(USERS.itemsize), prefetcher(ITEMS.itemsize)
 _ask_pair, _ask_interest = prefetcher(PAIRS.itemsize), prefetcher(INTERESTS.itemsize)
 
 
 @kernel
 def look_ahead(state: Any, events: Any, at: int) -> None:
-    """Ask for what the events some way after row ``at`` will need."""
+    """Ask for what the events some way after row ``at`` will need; few categories are so many that they need it."""
     if at + FAR < events.shape[0]:
         event = events[at + FAR]
         members = state.dedupe.members
         _ask_place(members, np.int64(event.event_key & np.uint64(members.shape[0] - 1)))
-        _ask_set(state.users.sets, _set_of(state.users, event.user_key))
-        _ask_set(state.items.sets, _set_of(state.items, event.item_key))
-        _ask_set(state.pairs.sets, _set_of(state.pairs, combine(event.user_key, event.item_key)))
-        _ask_set(
-            state.interests.sets,
-            _set_of(state.interests, combine(event.user_key, max(event.category_key, NO_CATEGORY))),
-        )
+        _ask_set(state.users.sets, set_of(state.users, event.user_key))
+        _ask_set(state.items.sets, set_of(state.items, event.item_key))
+        _ask_set(state.pairs.sets, set_of(state.pairs, _pair_of(event)))
+        _ask_set(state.interests.sets, set_of(state.interests, _interest_of(event)))
     if at + NEAR < events.shape[0]:
         event = events[at + NEAR]
-        _ask_user(state.users.rows, _find(state.users, event.user_key))
-        _ask_item(state.items.rows, _find(state.items, event.item_key))
-        _ask_pair(state.pairs.rows, _find(state.pairs, combine(event.user_key, event.item_key)))
-        _ask_interest(
-            state.interests.rows, _find(state.interests, combine(event.user_key, max(event.category_key, NO_CATEGORY)))
-        )
+        _ask_user(state.users.rows, likely_slot(state.users, event.user_key))
+        _ask_item(state.items.rows, likely_slot(state.items, event.item_key))
+        _ask_pair(state.pairs.rows, likely_slot(state.pairs, _pair_of(event)))
+        _ask_interest(state.interests.rows, likely_slot(state.interests, _interest_of(event)))
 
 
 @kernel
-def _find(table: Any, key: Any) -> int:
-    """Slot of ``key``; the next free one where it has none."""
-    ways = table.sets[_set_of(table, key)]
-    slot = table.used[0]
-    for way in range(WAYS):
-        slot = ways[SLOT, way] if np.uint64(ways[KEY, way]) == key else slot
-    return int(slot)
+def _pair_of(event: Any) -> Any:
+    return combine(event.user_key, event.item_key)
+
+
+@kernel
+def _interest_of(event: Any) -> Any:
+    return combine(event.user_key, max(event.category_key, NO_CATEGORY))
