@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache
 
 import numpy as np
 
@@ -25,9 +25,13 @@ TABLES = ("linear", "factors")
 
 
 def initial_recommender(settings: Settings) -> RecommenderArrays:
-    """The recommender of a shard that has seen nothing."""
-    seed, dim = settings.recommender.seed, FeatureConfig().dim
-    return new_model(RecommenderConfig(), N_FEATURES, FACTOR_COLUMNS, dim=dim, seed=seed)
+    """The recommender of a shard that has seen nothing; not to be changed."""
+    return _initial_recommender(settings.recommender.seed)
+
+
+@cache
+def _initial_recommender(seed: int) -> RecommenderArrays:
+    return new_model(RecommenderConfig(), N_FEATURES, FACTOR_COLUMNS, dim=FeatureConfig().dim, seed=seed)
 
 
 class PooledCoefficients:
@@ -58,7 +62,7 @@ class PooledCoefficients:
             self._piece = bytes(pieces[PIECE])
             self._others = _unpacked(self._piece)
 
-    @cached_property
+    @property
     def _start(self) -> RecommenderArrays:
         return initial_recommender(self._settings)
 
