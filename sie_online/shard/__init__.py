@@ -8,7 +8,7 @@ file: who owns it, and where its state is kept, is ``streams``' business.
 - ``labels``: what becomes of open views; ``erase``: a user forgotten
 - ``emit``, ``output``, ``buffers``, ``gathering``: what is said
 - ``state``: all arrays together: ``slots`` and ``entities``, ``views``, ``dedupe``, ``clock``; their ``memory``
-- ``snapshot``: the state as pieces; ``layout``: what their bytes mean
+- ``snapshot``: the state as pieces; ``patches``: of tables, rows that changed; ``layout``: what their bytes mean
 - ``trace``: the evidence of a log, for a fit of the noise model
 - ``schedule``: model versions and their offsets; ``pooled``: what the other shards have learned
 """

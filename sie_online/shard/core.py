@@ -33,9 +33,10 @@ from sie_online.shard.gathering import Gathered, Gathering
 from sie_online.shard.layout import layout_of
 from sie_online.shard.loop import Texts, run
 from sie_online.shard.output import DONE, ENLARGE, GROW, Out, Renderer, new_out
+from sie_online.shard.patches import Piece
 from sie_online.shard.pooled import PooledCoefficients
 from sie_online.shard.schedule import NAMED, Artifact, Schedule
-from sie_online.shard.snapshot import Piece, Snapshot, SnapshotDiff
+from sie_online.shard.snapshot import Snapshot, SnapshotDiff
 from sie_online.shard.state import COUNTERS, config_of, new_state
 from sie_online.shard.views import grown
 
@@ -235,6 +236,12 @@ class Shard:
             self._state = self._state._replace(net=no_net() if artifact is None else own(cast(NetArrays, artifact)))
         else:
             self._state = self._state._replace(noise=cast(NoiseArrays | None, artifact) or default_noise())
+
+    def copy_ahead(self) -> bool:
+        """Copy a part of what the first snapshot must hold, so that it need not copy all at once; whether there may be
+        more. The shard may process records in between.
+        """
+        return not self._full_snapshots and self._snapshot_diff.copy_ahead(self._state)
 
     def snapshot(self) -> Snapshot:
         """The state as of ``next_offset``, as named pieces; only those that changed since the last call carry data.

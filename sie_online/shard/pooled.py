@@ -13,12 +13,12 @@ from functools import cache
 
 import numpy as np
 
-from sie_online.errors import CheckpointError
 from sie_online.features import FACTOR_COLUMNS, N_FEATURES, FeatureConfig
 from sie_online.recommender.kernels import RecommenderArrays, RecommenderConfig, new_model
 from sie_online.recommender.pooling import Gain, Gains, gains_of, replace
 from sie_online.settings import Settings
-from sie_online.shard.snapshot import BLOCK_BYTES, EXTRA, Piece
+from sie_online.shard.patches import Piece, Table, apply, raw
+from sie_online.shard.snapshot import EXTRA
 
 PIECE = f"{EXTRA}/others"
 TABLES = ("linear", "factors")
@@ -45,6 +45,7 @@ class PooledCoefficients:
     def put(self, model: RecommenderArrays, others: Gains | None) -> None:
         """Replace what ``model`` holds of others by ``others``, in place."""
         replace(model, self._start, self._others, others)
+        model.moved_linear[:] = model.moved_factors[:] = 1
         self._others = others
         self._piece = b"" if others is None else _packed(others)
 
@@ -80,12 +81,9 @@ def own_gains(start: RecommenderArrays, pieces: Mapping[str, Piece]) -> Gains:
     """
     learned = start._replace(**{table: np.zeros_like(getattr(start, table)) for table in TABLES})
     for table in TABLES:
-        data = getattr(learned, table).reshape(-1).view(np.uint8)
-        for block, begin in enumerate(range(0, len(data), BLOCK_BYTES)):
-            piece = pieces.get(f"model.{table}/{block}", b"")
-            if len(piece) != len(data[begin : begin + BLOCK_BYTES]):
-                raise CheckpointError(f"block {block} of the recommender's {table} is missing or does not fit")
-            data[begin : begin + BLOCK_BYTES] = np.frombuffer(piece, np.uint8)
+        name, data = f"model.{table}", getattr(learned, table)
+        patches = {int(each.rpartition("/")[2]): pieces[each] for each in pieces if each.startswith(f"{name}/")}
+        apply(Table(name, raw(data), 0, len(data)), patches)
     return gains_of(learned, start, _unpacked(bytes(pieces[PIECE])) if PIECE in pieces else None)
 
 

@@ -34,13 +34,15 @@ BASE_FIELDS: list[tuple[Any, ...]] = [("key", "u8"), ("touched", "i8")]
 class SlotTable(NamedTuple):
     """``rows`` has a record per slot, and at the end one that stays zero. Slots are handed out in order, so that the
     records in use lie together; ``used`` (1,) says how many. ``sets`` (n, 3, WAYS), of which ``spread`` (1,), a power
-    of two, are in use, finds them: both are derived. In each the ways in use come first, by slot.
+    of two, are in use, finds them: both are derived. In each the ways in use come first, by slot. ``changed`` marks the
+    records that may have been written to since a snapshot took the marks off.
     """
 
     sets: NDArray[np.int64]
     spread: NDArray[np.int64]
     rows: NDArray[np.void]
     used: NDArray[np.int64]
+    changed: NDArray[np.uint8]
 
 
 def new_table(slots: int, dtype: np.dtype[Any]) -> SlotTable:
@@ -51,6 +53,7 @@ def new_table(slots: int, dtype: np.dtype[Any]) -> SlotTable:
         spread=np.array([min(n // WAYS, FIRST_SETS)], np.int64),
         rows=unclaimed(n + 1, dtype),
         used=np.zeros(1, np.int64),
+        changed=unclaimed(n + 1, np.uint8),
     )
 
 
@@ -66,7 +69,7 @@ def _set_among(key: Any, sets: int) -> int:
 
 @kernel
 def slot_of(table: Any, key: Any, ordinal: int) -> int:
-    """Slot of ``key``, with a fresh record (zero but for `BASE_FIELDS`) if it was not there.
+    """Slot of ``key``, with a fresh record (zero but for `BASE_FIELDS`) if it was not there; it may be written to.
 
     Args:
         table: a ``SlotTable``.
@@ -79,6 +82,7 @@ def slot_of(table: Any, key: Any, ordinal: int) -> int:
             slot = ways[SLOT, way]
             ways[TOUCHED, way] = ordinal
             table.rows[slot].touched = ordinal
+            table.changed[slot] = 1
             return int(slot)
     oldest = _make_room(table, key)
     ways = table.sets[_set_of(table, key)]
@@ -89,6 +93,7 @@ def slot_of(table: Any, key: Any, ordinal: int) -> int:
         slot = ways[SLOT, oldest]
         table.rows[slot] = table.rows[table.rows.shape[0] - 1]
     table.rows[slot].key, table.rows[slot].touched = key, ordinal
+    table.changed[slot] = 1
     ways[KEY, oldest], ways[TOUCHED, oldest], ways[SLOT, oldest] = np.int64(key), ordinal, slot
     return int(slot)
 
@@ -157,6 +162,7 @@ def forget(table: Any, key: Any) -> None:
             slot = ways[SLOT, way]
             table.rows[slot] = table.rows[table.rows.shape[0] - 1]
             table.rows[slot].key, table.rows[slot].touched = nobody, 1
+            table.changed[slot] = 1
             ways[KEY, way], ways[TOUCHED, way] = np.int64(nobody), 1
 
 
