@@ -32,8 +32,8 @@ from sie_online.shard.slots import SlotTable, reindex
 from sie_online.shard.state import State
 from sie_online.shard.views import COLD, FIRST_CAPACITY, HOT, Views, new_views, relink
 
-LARGEST_RANGE = 1 << 14
-"""Views per piece beyond which ranges are no longer merged: merging 8 MB is a matter of milliseconds."""
+LARGEST_RANGE = 1 << 12
+"""Views per piece beyond which ranges are no longer merged: a manifest of 250 pieces names a million of them."""
 PART_BYTES = 8 << 20
 """What is copied at once ahead of a first snapshot: some 5 ms."""
 
