@@ -34,18 +34,18 @@ def contents(shard: Shard) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [{}, {"dedupe": {"events": 0}}, {"labels": {"window_s": 600, "max_open_views": 1024}}],
-    ids=["default", "no dedupe", "short window"],
+    ("settings", "users", "step_s"),
+    [({}, 90, 20.0), ({"dedupe": {"events": 0}}, 90, 20.0), ({"labels": {"window_s": 18_000}}, 14, 600.0)],
+    ids=["default", "no dedupe", "accounts that the guard judges"],
 )
 @checks(max_examples=12, deadline=None)
 @given(st.data())
-def test_no_change_is_forgotten(settings: dict[str, Any], data: st.DataObject) -> None:
+def test_no_change_is_forgotten(settings: dict[str, Any], users: int, step_s: float, data: st.DataObject) -> None:
     """What was handed out of the pieces in force is, after every snapshot, the state byte for byte."""
     made = small_settings(**settings)
-    events = random_events(700, seed=data.draw(st.integers(0, 5)), users=90, items=90)
+    events = random_events(700, seed=data.draw(st.integers(0, 5)), users=users, items=90, step_s=step_s)
     for at in sorted(data.draw(st.lists(st.integers(0, 699), max_size=2)), reverse=True):
-        events.insert(at, {"event_type": "erase", "user_id": f"u{at % 90}"})
+        events.insert(at, {"event_type": "erase", "user_id": f"u{at % users}"})
     rows = [one if events[one.offset]["event_type"] != "erase" else replace(one, key=None) for one in records(events)]
     cuts = sorted(data.draw(st.lists(st.integers(1, len(rows)), min_size=1, max_size=40, unique=True)))
     shard, pieces = Shard(made, 0), dict[str, bytes]()
