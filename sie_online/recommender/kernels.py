@@ -45,6 +45,9 @@ VALUE_CAP = 1e6  # larger values of a column are cut by the classifier
 WEIGHT_CAP = 1e6  # no sample is worth more
 USAGE_MEMORY = 100_000.0  # predictions that a column's running mean contribution looks back
 
+MOVED = 3
+"""Two bits: a reader takes one off, and knows by the other which rows were ever written to."""
+
 
 class RecommenderConfig(NamedTuple):
     """Hyper-parameters, as kernels take them."""
@@ -60,7 +63,7 @@ class RecommenderConfig(NamedTuple):
 class RecommenderArrays(NamedTuple):
     """Learned state (`linear`, `factors`, `usage`, `n_scored`), which columns have factors, scratch space, and marks.
 
-    ``moved_linear`` and ``moved_factors`` say which rows may have been written to since a reader took the marks off.
+    ``moved_linear`` and ``moved_factors`` hold `MOVED` for rows that were written to, until a reader takes bits off.
     """
 
     linear: Array  # (dim, 2, 2): weight, curvature
@@ -205,9 +208,9 @@ def learn_values(cfg: Any, model: Any, twin: int, idx: Any, x: Any, y: float, we
 def _mark_moved(model: Any, idx: Any) -> None:
     mask = np.uint32(len(model.moved_factors) - 1)
     for j in range(len(idx)):
-        model.moved_linear[idx[j]] = 1
+        model.moved_linear[idx[j]] = MOVED
     for j in model.fields:
-        model.moved_factors[idx[j] & mask] = 1
+        model.moved_factors[idx[j] & mask] = MOVED
 
 
 @kernel

@@ -24,12 +24,16 @@ LAP = 20
 
 NUMBER_BYTES = 8
 
+EVER = 2
+"""Bit of a mark that is never taken off."""
+
 
 class Table(NamedTuple):
     """Rows ``first`` to ``last`` of a table of which row n lies at n modulo the number of ``records``.
 
     ``changed``, one mark per record, says which were written to since they were last copied; None: none are, but for
-    those that are added at the end.
+    those that are added at the end. In a ``sparse`` table a row that was never written to is as in a new state, and in
+    no patch; marks of those that were keep the bit `EVER`.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Table(NamedTuple):
     first: int
     last: int
     changed: NDArray[np.uint8] | None = None
+    sparse: bool = False
 
 
 def raw(array: NDArray[np.generic]) -> Raw:
@@ -60,60 +65,71 @@ class PatchChain:
         return [number for number, _, _ in self._patches]
 
     def part(self, number: int, table: Table, most_bytes: int) -> Piece | None:
-        """Patch ``number``: rows that are in none yet, at most ``most_bytes`` of them; None if there are none."""
+        """Patch ``number``: rows that are in none yet, at most ``most_bytes`` of them; None if there are none.
+
+        Sparse tables are not worth it.
+        """
         first = max(self._copied, table.first)
         last = min(table.last, first + max(1, most_bytes // table.records.itemsize))
-        if last <= first:
+        if last <= first or table.sparse:
             return None
         rows = np.arange(first, last)
         if table.changed is not None:
-            table.changed[rows % len(table.records)] = 0
+            table.changed[rows % len(table.records)] &= EVER
         self._patches.append((number, self._lap, self._cursor))
         self._copied = last
         return _packed(table.records, rows)
 
     def patch(self, number: int, table: Table) -> Piece | None:
         """Patch ``number``: what changed since the last one; None if nothing did."""
-        takes = self._take_marks(table)
-        n, changed = len(takes), int(np.count_nonzero(takes))
+        marks = _take_marks(table)
+        worth = marks != 0 if table.sparse else np.ones(len(marks), np.bool_)
+        takes = marks % EVER != 0
+        new = max(self._copied - table.first, 0)
+        takes[new:] |= worth[new:]
         self._copied = table.last
+        n, changed = int(np.count_nonzero(worth)), int(np.count_nonzero(takes))
         if n == 0:
             self._patches = []
         if changed == 0:
             return None
         if 3 * changed >= n:
-            takes[:] = True
+            takes |= worth
             self._patches, self._cursor, self._in_lap = [], table.first, 0
         else:
-            self._move_window(takes, table, changed)
+            window = self._move_window(table, changed / n)
+            takes[window] |= worth[window]
         self._patches = [*filter(self._is_needed, self._patches), (number, self._lap, self._cursor)]
         return _packed(table.records, np.flatnonzero(takes) + table.first)
 
-    def _take_marks(self, table: Table) -> NDArray[np.bool_]:
-        """By row: whether it changed; the marks are taken off."""
-        takes = np.zeros(table.last - table.first, np.bool_)
-        if table.changed is not None:
-            place = table.first % len(table.records)
-            until_end = table.changed[place : place + len(takes)]
-            again = table.changed[: len(takes) - len(until_end)]
-            takes[: len(until_end)], takes[len(until_end) :] = until_end, again
-            until_end[:] = again[:] = 0
-        takes[max(self._copied - table.first, 0) :] = True
-        return takes
-
-    def _move_window(self, takes: NDArray[np.bool_], table: Table, least: int) -> None:
-        """Take the rows in the window's way too; the more change, the further it moves, or patches would pile up."""
+    def _move_window(self, table: Table, share: float) -> slice:
+        """The next rows in the window's way; the more change, the further it moves, or patches would pile up."""
         begin = max(self._cursor, table.first)
-        self._cursor = begin + max(least, math.ceil((table.last - begin) / (LAP - self._in_lap)))
+        in_time = (table.last - begin) / (LAP - self._in_lap)
+        self._cursor = begin + math.ceil(max(in_time, share * (table.last - table.first)))
         self._in_lap += 1
-        takes[begin - table.first : self._cursor - table.first] = True
+        window = slice(begin - table.first, self._cursor - table.first)
         if self._cursor >= table.last:
             self._lap, self._cursor, self._in_lap = self._lap + 1, table.first, 0
+        return window
 
     def _is_needed(self, patch: tuple[int, int, int]) -> bool:
         """Whether the window has not yet been everywhere since."""
         _, lap, cursor = patch
         return (self._lap, self._cursor) < (lap + 1, cursor)
+
+
+def _take_marks(table: Table) -> NDArray[np.uint8]:
+    """The marks by row; but for `EVER` they are taken off."""
+    n = table.last - table.first
+    if table.changed is None:
+        return np.zeros(n, np.uint8)
+    place = table.first % len(table.records)
+    until_end, again = table.changed[place : place + n], table.changed[: max(place + n - len(table.records), 0)]
+    marks = np.concatenate([until_end, again])
+    until_end &= EVER
+    again &= EVER
+    return marks
 
 
 def _packed(records: Raw, rows: NDArray[np.int64]) -> Piece:
@@ -127,7 +143,7 @@ def _packed(records: Raw, rows: NDArray[np.int64]) -> Piece:
 
 
 def apply(table: Table, patches: Mapping[int, Piece]) -> None:
-    """Fill ``table`` from ``patches``, by number.
+    """Fill ``table`` from ``patches``, by number; a sparse one must be as in a new state.
 
     Raises:
         CheckpointError: one of them does not fit, or rows are missing.
@@ -143,6 +159,8 @@ def apply(table: Table, patches: Mapping[int, Piece]) -> None:
         if len(data) % size or (rows[is_open] >= table.last).any():
             raise CheckpointError(f"a patch of {table.name} does not fit this state: the tables' sizes differ")
         table.records[rows[is_open] % len(table.records)] = values[is_open]
+        if table.changed is not None:
+            table.changed[rows[is_open] % len(table.records)] |= EVER
         missing[rows[is_open] - table.first] = False
-    if missing.any():
+    if missing.any() and not table.sparse:
         raise CheckpointError(f"{np.count_nonzero(missing)} rows of {table.name} are missing")

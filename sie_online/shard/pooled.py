@@ -45,7 +45,6 @@ class PooledCoefficients:
     def put(self, model: RecommenderArrays, others: Gains | None) -> None:
         """Replace what ``model`` holds of others by ``others``, in place."""
         replace(model, self._start, self._others, others)
-        model.moved_linear[:] = model.moved_factors[:] = 1
         self._others = others
         self._piece = b"" if others is None else _packed(others)
 
@@ -79,11 +78,11 @@ def own_gains(start: RecommenderArrays, pieces: Mapping[str, Piece]) -> Gains:
     Raises:
         CheckpointError: a piece is missing or does not fit.
     """
-    learned = start._replace(**{table: np.zeros_like(getattr(start, table)) for table in TABLES})
+    learned = start._replace(**{table: getattr(start, table).copy() for table in TABLES})
     for table in TABLES:
         name, data = f"model.{table}", getattr(learned, table)
         patches = {int(each.rpartition("/")[2]): pieces[each] for each in pieces if each.startswith(f"{name}/")}
-        apply(Table(name, raw(data), 0, len(data)), patches)
+        apply(Table(name, raw(data), 0, len(data), sparse=True), patches)
     return gains_of(learned, start, _unpacked(bytes(pieces[PIECE])) if PIECE in pieces else None)
 
 

@@ -60,8 +60,8 @@ def tables_of(state: State) -> Iterator[Table]:
     counters, model, views, ring = state.counters[0], state.model, state.views, state.dedupe.ring
     events, head, tail = int(counters["events"]) if len(ring) else 0, int(counters["head"]), int(counters["tail"])
     yield Table("dedupe", raw(ring), max(0, events - len(ring)), events)
-    yield Table("model.linear", raw(model.linear), 0, len(model.linear), model.moved_linear)
-    yield Table("model.factors", raw(model.factors), 0, len(model.factors), model.moved_factors)
+    yield Table("model.linear", raw(model.linear), 0, len(model.linear), model.moved_linear, sparse=True)
+    yield Table("model.factors", raw(model.factors), 0, len(model.factors), model.moved_factors, sparse=True)
     yield Table("views.overlay", raw(views.overlay), head, tail, views.changed)
     for name, table in slot_tables(state):
         yield Table(name, raw(table.rows), 0, int(table.used[0]), table.changed)

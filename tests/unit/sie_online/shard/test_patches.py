@@ -9,16 +9,17 @@ from hypothesis import settings as checks
 from hypothesis import strategies as st
 
 from sie_online.errors import CheckpointError
-from sie_online.shard.patches import LAP, PatchChain, Piece, Table, apply, raw
+from sie_online.shard.patches import EVER, LAP, PatchChain, Piece, Table, apply, raw
 
 SIZE = 64
-ROW = np.dtype([("number", "i8"), ("value", "f4")], align=True)
+ROW = np.dtype([("number", "i8"), ("value", "f8")])
 
 
 class Ring:
     """A table that is written to at random, its chain, and the pieces that a store would hold of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, sparse: bool = False) -> None:
+        self.sparse = sparse
         self.rows, self.changed = np.zeros(SIZE, ROW), np.zeros(SIZE, np.uint8)
         self.first = self.last = self.number = 0
         self.chain, self.pieces = PatchChain(), dict[int, Piece]()
@@ -31,11 +32,11 @@ class Ring:
     def write(self, row: int, *, mark: bool = True) -> None:
         self.rows[row % SIZE] = row, np.random.default_rng(self.number * 1000 + row).random()
         if mark:
-            self.changed[row % SIZE] = 1
+            self.changed[row % SIZE] = 1 | EVER
 
     @property
     def table(self) -> Table:
-        return Table("ring", raw(self.rows), self.first, self.last, self.changed)
+        return Table("ring", raw(self.rows), self.first, self.last, self.changed, self.sparse)
 
     def save(self, most_bytes: int = 0) -> None:
         """A part ahead of ``most_bytes``, or else a patch."""
@@ -87,7 +88,27 @@ def test_a_chain_of_patches_is_the_table_whatever_happened_in_between(
         elif step == "save":
             ring.save()
             assert ring.saved().tobytes() == ring.rows[ring.places].tobytes()
-            assert not ring.changed[ring.places].any()
+            assert not (ring.changed[ring.places] & 1).any()
+
+
+@checks(max_examples=100)
+@given(st.lists(st.lists(st.integers(0, SIZE - 1), max_size=20), max_size=80), st.integers(0, 80))
+def test_of_a_sparse_table_only_rows_that_were_ever_written_to_are_saved(rounds: list[list[int]], anew_at: int) -> None:
+    """``anew_at``: the round in which its chain is begun anew, as after a restart."""
+    ring, written = Ring(sparse=True), set[int]()
+    ring.last = SIZE
+    for step, rows in enumerate(rounds):
+        for row in rows:
+            ring.write(row)
+            written.add(row)
+        if step == anew_at:
+            again = Ring(sparse=True)
+            again.rows, again.last, again.changed = ring.rows.copy(), SIZE, ring.changed
+            ring = again
+        ring.save()
+        assert ring.saved().tobytes() == ring.rows.tobytes()
+    said = sum(len(piece) for piece in ring.pieces.values()) / (8 + ROW.itemsize)
+    assert said <= len(ring.pieces) * len(written)
 
 
 @pytest.mark.parametrize("grows", [0, 1])
