@@ -46,6 +46,9 @@ VALUE_CAP = 1e6  # larger values of a column are cut by the classifier
 WEIGHT_CAP = 1e6  # no sample is worth more
 USAGE_MEMORY = 100_000.0  # predictions that a column's running mean contribution looks back
 
+MOVED = 3
+"""Two bits: a reader takes one off, and knows by the other which rows were ever written to."""
+
 
 class RecommenderConfig(NamedTuple):
     """Hyper-parameters, as kernels take them."""
@@ -59,7 +62,10 @@ class RecommenderConfig(NamedTuple):
 
 
 class RecommenderArrays(NamedTuple):
-    """Learned state (`linear`, `factors`, `usage`, `n_scored`), which columns have factors, and scratch space."""
+    """Learned state (`linear`, `factors`, `usage`, `n_scored`), which columns have factors, scratch space, and marks.
+
+    ``moved_linear`` and ``moved_factors`` hold `MOVED` for rows that were written to, until a reader takes bits off.
+    """
 
     linear: Array  # (dim, 2, 2): weight, curvature
     factors: Array  # (factor_dim, 2, 8): 4 values, 4 curvatures
@@ -69,6 +75,8 @@ class RecommenderArrays(NamedTuple):
     ones: Array  # (columns,) values of one-hot columns
     contribution: Array  # (2, columns) scratch: of the last prediction
     sums: Array  # (2, 4) scratch: factor sums of the last prediction or step
+    moved_linear: npt.NDArray[np.uint8]  # (dim,)
+    moved_factors: npt.NDArray[np.uint8]  # (factor_dim,)
 
 
 class Prediction(NamedTuple):
@@ -123,6 +131,8 @@ def new_model(
         ones=np.ones(columns),
         contribution=np.zeros((twins, columns)),
         sums=np.zeros((twins, N_FACTORS)),
+        moved_linear=np.zeros(dim, np.uint8),
+        moved_factors=np.zeros(factor_dim, np.uint8),
     )
     _start(cfg, model.linear, model.factors, seed, factor_scale)
     return model
@@ -192,6 +202,16 @@ def learn_values(cfg: Any, model: Any, twin: int, idx: Any, x: Any, y: float, we
     pull_fm = pull_of(z_fm, y, h, factor_rate(cfg.factor_step, factors, fields, sums, idx, x))
     move_linear(cfg, linear, idx, x, pull, h * p * (1.0 - p))
     move_factors(cfg, factors, fields, sums, idx, x, pull_fm, h * p_fm * (1.0 - p_fm))
+    _mark_moved(model, idx)
+
+
+@kernel
+def _mark_moved(model: Any, idx: Any) -> None:
+    mask = np.uint32(len(model.moved_factors) - 1)
+    for j in range(len(idx)):
+        model.moved_linear[idx[j]] = MOVED
+    for j in model.fields:
+        model.moved_factors[idx[j] & mask] = MOVED
 
 
 @kernel
@@ -217,6 +237,7 @@ def take_back(cfg: Any, model: Any, twin: int, idx: Any, p_then: float, weight_t
     pull_fm = pull_of(z, 0.0, h, factor_rate(cfg.factor_step, factors, fields, sums, idx, x))
     move_linear(cfg, linear, idx, x, -pull, 0.0)
     move_factors(cfg, factors, fields, sums, idx, x, -pull_fm, 0.0)
+    _mark_moved(model, idx)
 
 
 @kernel

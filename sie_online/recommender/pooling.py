@@ -14,12 +14,12 @@ bits on every machine.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sie_online.recommender.kernels import RecommenderArrays
+from sie_online.recommender.kernels import MOVED, RecommenderArrays
 from sie_online.recommender.machine import FACTOR_CAP
 
 Array = NDArray[np.float64]
@@ -67,8 +67,9 @@ def replace(model: RecommenderArrays, start: RecommenderArrays, before: Gains | 
 
     A precision stays at or above where it starts, and values within their bounds, whatever is put in.
     """
-    _replace(model.linear, start.linear, before and before.linear, after and after.linear, WEIGHT_CAP)
-    _replace(model.factors, start.factors, before and before.factors, after and after.factors, FACTOR_CAP)
+    linear = _replace(model.linear, start.linear, before and before.linear, after and after.linear, WEIGHT_CAP)
+    factors = _replace(model.factors, start.factors, before and before.factors, after and after.factors, FACTOR_CAP)
+    model.moved_linear[linear] = model.moved_factors[factors] = MOVED
 
 
 def _natural(table: Array) -> Array:
@@ -94,7 +95,10 @@ def _add(sums: Array, part: Gain) -> None:
     sums[part.rows] += part.values
 
 
-def _replace(table: Array, start: Array, before: Gain | None, after: Gain | None, cap: float) -> None:
+def _replace(
+    table: Array, start: Array, before: Gain | None, after: Gain | None, cap: float
+) -> NDArray[np.integer[Any]]:
+    """The rows that were written to."""
     nothing = np.empty(0, np.int32)
     rows = np.union1d(nothing if before is None else before.rows, nothing if after is None else after.rows)
     natural = _natural(table[rows])
@@ -106,3 +110,4 @@ def _replace(table: Array, start: Array, before: Gain | None, after: Gain | None
     curvature = np.maximum(natural[..., k:], start[rows][..., k:])
     table[rows, :, :k] = np.clip(natural[..., :k] / curvature, -cap, cap)
     table[rows, :, k:] = curvature
+    return rows

@@ -25,16 +25,18 @@ from sie_online.pseudonyms import longest_id
 from sie_online.recommender.pooling import Gains
 from sie_online.settings import Settings
 from sie_online.shard import snapshot
+from sie_online.shard.buffers import output_buffers
 from sie_online.shard.clock import end_ms, now_ms
 from sie_online.shard.external import External
 from sie_online.shard.figures import RecordCounts, ShardStats, counts_between
 from sie_online.shard.gathering import Gathered, Gathering
 from sie_online.shard.layout import layout_of
 from sie_online.shard.loop import Texts, run
-from sie_online.shard.output import DONE, ENLARGE, GROW, MAX_ROWS, Renderer, new_out
+from sie_online.shard.output import DONE, ENLARGE, GROW, Out, Renderer, new_out
+from sie_online.shard.patches import Piece
 from sie_online.shard.pooled import PooledCoefficients
 from sie_online.shard.schedule import NAMED, Artifact, Schedule
-from sie_online.shard.snapshot import Piece, Snapshot, SnapshotDiff
+from sie_online.shard.snapshot import Snapshot, SnapshotDiff
 from sie_online.shard.state import COUNTERS, config_of, new_state
 from sie_online.shard.views import grown
 
@@ -93,7 +95,6 @@ class Shard:
         self._gathering = Gathering(partition)
         self._nothing = self.gathered()
         self._id_bytes = longest_id(settings)
-        self._out = new_out(MAX_ROWS, self._id_bytes)
         self._snapshot_diff = SnapshotDiff()
         self._full_snapshots = 0
         self._layout = msgspec.to_builtins(layout_of(self._state))
@@ -160,9 +161,9 @@ class Shard:
             before = self._state.counters[0].copy()
             if at < len(events):
                 self._adopt_until(int(offsets[at]))
-            at = self._advance(events, texts, at, self._schedule.next_adoption_row(offsets))
-            done = self._out.control["stop"][0] == DONE and at == len(events)
-            output = self._render(events, before, dead, dropped, last=done, gather=gather)
+            at, out = self._advance(events, texts, at, self._schedule.next_adoption_row(offsets))
+            done = out.control["stop"][0] == DONE and at == len(events)
+            output = self._render(out, events, before, dead, dropped, last=done, gather=gather)
             if done:
                 if erasures != self._state.counters["erasures"][0]:
                     self._full_snapshots = FULL_AFTER_ERASURE
@@ -236,6 +237,12 @@ class Shard:
         else:
             self._state = self._state._replace(noise=cast(NoiseArrays | None, artifact) or default_noise())
 
+    def copy_ahead(self) -> bool:
+        """Copy a part of what the first snapshot must hold, so that it need not copy all at once; whether there may be
+        more. The shard may process records in between.
+        """
+        return not self._full_snapshots and self._snapshot_diff.copy_ahead(self._state)
+
     def snapshot(self) -> Snapshot:
         """The state as of ``next_offset``, as named pieces; only those that changed since the last call carry data.
 
@@ -271,27 +278,26 @@ class Shard:
 
     def close(self) -> None:
         """Release the memory and the scratch file; the shard cannot be used any more."""
-        del self._state, self._snapshot_diff, self._out
+        del self._state, self._snapshot_diff
 
-    def _advance(self, events: EventBatch, texts: Texts, at: int, until: int) -> int:
+    def _advance(self, events: EventBatch, texts: Texts, at: int, until: int) -> tuple[int, Out]:
         """Run the event loop from row ``at`` until the output needs draining or row ``until`` is reached."""
-        control = self._out.control[0]
-        control["rows"] = control["settled"] = control["entities"] = 0
+        out = output_buffers(self._id_bytes)
         while True:
-            at = self._run(events, texts, at, until)
-            if control["stop"] == GROW:
+            at = self._run(events, texts, at, until, out)
+            stop = out.control["stop"][0]
+            if stop == GROW:
                 self._grow_views()
-            elif control["stop"] == ENLARGE:
-                self._out = new_out(2 * int(control["needed"]), self._id_bytes)
-                control = self._out.control[0]
+            elif stop == ENLARGE:
+                out = new_out(2 * int(out.control["needed"][0]), self._id_bytes)
             else:
-                return at
+                return at, out
 
-    def _run(self, events: EventBatch, texts: Texts, at: int, until: int) -> int:
+    def _run(self, events: EventBatch, texts: Texts, at: int, until: int, out: Out) -> int:
         columns = events.columns[:until]
         if self._external:
-            return self._external.run(self._config, self._state, columns, texts, at, self._out)
-        return int(run(self._config, self._state, columns, texts, at, self._out))
+            return self._external.run(self._config, self._state, columns, texts, at, out)
+        return int(run(self._config, self._state, columns, texts, at, out))
 
     def _grow_views(self) -> None:
         counters, views = self._state.counters[0], self._state.views
@@ -300,12 +306,20 @@ class Shard:
         self._state = self._state._replace(views=grown(views, head, tail, ids_head, ids_tail, self._scratch))
 
     def _render(
-        self, events: EventBatch, before: np.void, dead: list[DeadLetter], dropped: int, *, last: bool, gather: bool
+        self,
+        out: Out,
+        events: EventBatch,
+        before: np.void,
+        dead: list[DeadLetter],
+        dropped: int,
+        *,
+        last: bool,
+        gather: bool,
     ) -> ShardOutput:
         version = self.version(NET)
-        self._gathering.take(self._out, events, version)
+        self._gathering.take(out, events, version)
         return ShardOutput(
-            weights=self._renderer.weights(self._out, self.generation, version),
+            weights=self._renderer.weights(out, self.generation, version),
             gathered=self._nothing if gather and self.waiting < MAX_GATHERED else self.gathered(),
             dead_letters=dead,
             counts=counts_between(before, self._state.counters[0], len(dead), dropped),

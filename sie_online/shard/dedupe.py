@@ -1,7 +1,8 @@
 """Which event ids were seen among the last N of a shard: exact within N, bounded by N.
 
-A ring remembers the order, a linear-probing hash set the membership; the set is derived from the ring, so only the
-ring need be saved. Deletion shifts back (Knuth, TAOCP 3, 6.4 R) and leaves no tombstones.
+A ring remembers the order, a linear-probing hash set the membership. The set is derived from the ring, so only the ring
+need be saved; it begins small and doubles whenever half of it is full. Deletion shifts back (Knuth, TAOCP 3, 6.4 R) and
+leaves no tombstones.
 """
 
 from __future__ import annotations
@@ -12,26 +13,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sie_online.jit import kernel
+from sie_online.shard.memory import unclaimed
+
+FIRST_MEMBERS = 512
+"""Room of a new set: a page of memory."""
 
 
 class DedupeWindow(NamedTuple):
-    """``ring`` holds the last keys in order of arrival (0: none yet), ``members`` the same keys as a hash set."""
+    """``ring`` holds the last keys in order of arrival (0: none yet), ``members`` the same keys as a hash set, whose
+    first ``spread`` (1,), a power of two, places are in use.
+    """
 
     ring: NDArray[np.uint64]
     members: NDArray[np.uint64]
+    spread: NDArray[np.int64]
 
 
 def new_dedupe(events: int) -> DedupeWindow:
     """Memory of the last ``events`` keys; 0 remembers none."""
     slots = 1 << max(1, (2 * max(events, 1) - 1).bit_length())
-    return DedupeWindow(np.zeros(events, np.uint64), np.zeros(slots, np.uint64))
+    spread = np.array([min(slots, FIRST_MEMBERS)], np.int64)
+    return DedupeWindow(unclaimed(events, np.uint64), unclaimed(slots, np.uint64), spread)
 
 
 @kernel
 def contains(dedupe: Any, key: Any) -> bool:
     """Whether ``key`` (uint64, not 0) is among the remembered ones."""
     members = dedupe.members
-    mask = np.uint64(members.shape[0] - 1)
+    mask = np.uint64(dedupe.spread[0] - 1)
     at = key & mask
     while members[at] != 0:
         if members[at] == key:
@@ -48,23 +57,33 @@ def remember(dedupe: Any, key: Any, ordinal: int) -> None:
         return
     place = ordinal % ring.shape[0]
     if ring[place] != 0:
-        _remove(dedupe.members, ring[place])
+        _remove(dedupe, ring[place])
+    elif 2 * (place + 1) > dedupe.spread[0]:
+        dedupe.spread[0] *= 2
+        rebuild(dedupe)
     ring[place] = key
-    _insert(dedupe.members, key)
+    _insert(dedupe, key)
 
 
 @kernel
 def rebuild(dedupe: Any) -> None:
     """Derive the set from the ring."""
-    dedupe.members[:] = 0
-    for key in dedupe.ring:
-        if key != 0:
-            _insert(dedupe.members, key)
+    ring = dedupe.ring
+    n = 0
+    while n < ring.shape[0] and ring[n] != 0:
+        n += 1
+    while 2 * n > dedupe.spread[0]:
+        dedupe.spread[0] *= 2
+    for at in range(dedupe.spread[0]):
+        dedupe.members[at] = 0
+    for at in range(n):
+        _insert(dedupe, ring[at])
 
 
 @kernel
-def _insert(members: Any, key: Any) -> None:
-    mask = np.uint64(members.shape[0] - 1)
+def _insert(dedupe: Any, key: Any) -> None:
+    members = dedupe.members
+    mask = np.uint64(dedupe.spread[0] - 1)
     at = key & mask
     while members[at] != 0:
         at = (at + np.uint64(1)) & mask
@@ -72,8 +91,9 @@ def _insert(members: Any, key: Any) -> None:
 
 
 @kernel
-def _remove(members: Any, key: Any) -> None:
-    mask = np.uint64(members.shape[0] - 1)
+def _remove(dedupe: Any, key: Any) -> None:
+    members = dedupe.members
+    mask = np.uint64(dedupe.spread[0] - 1)
     hole = key & mask
     while members[hole] != key:
         if members[hole] == 0:

@@ -16,7 +16,8 @@ from sie_online.recommender.plugin import RiverRecommender
 from sie_online.settings import Recommender
 from sie_online.shard.loop import Texts, features_of, run
 from sie_online.shard.output import DONE, Out
-from sie_online.shard.snapshot import EXTRA, Piece
+from sie_online.shard.patches import Piece
+from sie_online.shard.snapshot import EXTRA
 from sie_online.shard.state import Config, State
 
 PIECE = f"{EXTRA}/classifier"

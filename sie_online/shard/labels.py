@@ -78,10 +78,12 @@ def settle_oldest(cfg: Any, state: Any, out: Any) -> None:
 def _judge(cfg: Any, state: Any, at: int) -> None:
     """Let the guard judge the weights by a view of known label, if its account was established and is remembered."""
     cold = state.views.cold[at]
-    user = state.users.rows[state.views.hot[at].user_slot]
+    slot = state.views.hot[at].user_slot
+    user = state.users.rows[slot]
     if cold.established != 0 and user.key == cold.user_key:
         label = int(state.views.overlay[at].label)
         judge(cfg.weight.guard, state.population[0], user, label, cold.p_uniform, cold.p_weighted)
+        state.users.changed[slot] = 1
 
 
 @kernel
@@ -168,6 +170,7 @@ def revise(cfg: Any, state: Any, out: Any, view: int, published_ms: int, final: 
     hot, cold, overlay = state.views.hot[at], state.views.cold[at], state.views.overlay[at]
     scratch, known = state.scratch, overlay.label != UNKNOWN
     overlay.revision += 1
+    state.views.changed[at] = 1
     ids_of_view(out, state.views, cold)
     _recall(state, cold)
     moment = Moment(

@@ -24,11 +24,14 @@ from sie_online.importance.noise import NoiseConfig
 from sie_online.importance.noise.model import default_noise
 from sie_online.recommender.kernels import RecommenderConfig
 from sie_online.settings import Settings
-from sie_online.shard.snapshot import BLOCK_BYTES, plain_arrays, slot_tables
+from sie_online.shard.snapshot import slot_tables, small_arrays
 from sie_online.shard.state import State, new_state
 
 DIGITS = 16
 """Hexadecimal digits of a digest: chance alone makes two layouts meet in one of 10^19 cases."""
+
+PIECES = "patches"
+"""How arrays are cut into pieces (`sie_online.shard.patches`)."""
 
 LEARNED_WITH = ("features", "importance", "recommender", "shard/clock")
 """Modules and packages whose constants are hyper-parameters: what is learned with others goes on differently."""
@@ -80,7 +83,8 @@ GROWING = ("users", "items", "categories", "pairs", "interests")
 
 def layout_of(state: State) -> Layout:
     """The layout of ``state`` as it lies in memory, which is as it is saved."""
-    plain = dict(plain_arrays(state))
+    model = {f"model.{name}": getattr(state.model, name) for name in ("linear", "factors")}
+    plain = dict(small_arrays(state)) | {"dedupe": state.dedupe.ring} | model
     tables = {name: table.rows for name, table in slot_tables(state)}
     views = {f"views.{part}": getattr(state.views, part) for part in ("hot", "cold", "overlay")}
     return Layout(
@@ -92,7 +96,7 @@ def layout_of(state: State) -> Layout:
 
 
 def _records(array: NDArray[Any]) -> list[Any]:
-    return [BLOCK_BYTES, _described(array.dtype), array.shape[1:]]
+    return [PIECES, _described(array.dtype), array.shape[1:]]
 
 
 def _described(dtype: np.dtype[Any]) -> Any:

@@ -9,25 +9,29 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache
 
 import numpy as np
 
-from sie_online.errors import CheckpointError
 from sie_online.features import FACTOR_COLUMNS, N_FEATURES, FeatureConfig
 from sie_online.recommender.kernels import RecommenderArrays, RecommenderConfig, new_model
 from sie_online.recommender.pooling import Gain, Gains, gains_of, replace
 from sie_online.settings import Settings
-from sie_online.shard.snapshot import BLOCK_BYTES, EXTRA, Piece
+from sie_online.shard.patches import Piece, Table, apply, raw
+from sie_online.shard.snapshot import EXTRA
 
 PIECE = f"{EXTRA}/others"
 TABLES = ("linear", "factors")
 
 
 def initial_recommender(settings: Settings) -> RecommenderArrays:
-    """The recommender of a shard that has seen nothing."""
-    seed, dim = settings.recommender.seed, FeatureConfig().dim
-    return new_model(RecommenderConfig(), N_FEATURES, FACTOR_COLUMNS, dim=dim, seed=seed)
+    """The recommender of a shard that has seen nothing; not to be changed."""
+    return _initial_recommender(settings.recommender.seed)
+
+
+@cache
+def _initial_recommender(seed: int) -> RecommenderArrays:
+    return new_model(RecommenderConfig(), N_FEATURES, FACTOR_COLUMNS, dim=FeatureConfig().dim, seed=seed)
 
 
 class PooledCoefficients:
@@ -58,7 +62,7 @@ class PooledCoefficients:
             self._piece = bytes(pieces[PIECE])
             self._others = _unpacked(self._piece)
 
-    @cached_property
+    @property
     def _start(self) -> RecommenderArrays:
         return initial_recommender(self._settings)
 
@@ -74,14 +78,11 @@ def own_gains(start: RecommenderArrays, pieces: Mapping[str, Piece]) -> Gains:
     Raises:
         CheckpointError: a piece is missing or does not fit.
     """
-    learned = start._replace(**{table: np.zeros_like(getattr(start, table)) for table in TABLES})
+    learned = start._replace(**{table: getattr(start, table).copy() for table in TABLES})
     for table in TABLES:
-        data = getattr(learned, table).reshape(-1).view(np.uint8)
-        for block, begin in enumerate(range(0, len(data), BLOCK_BYTES)):
-            piece = pieces.get(f"model.{table}/{block}", b"")
-            if len(piece) != len(data[begin : begin + BLOCK_BYTES]):
-                raise CheckpointError(f"block {block} of the recommender's {table} is missing or does not fit")
-            data[begin : begin + BLOCK_BYTES] = np.frombuffer(piece, np.uint8)
+        name, data = f"model.{table}", getattr(learned, table)
+        patches = {int(each.rpartition("/")[2]): pieces[each] for each in pieces if each.startswith(f"{name}/")}
+        apply(Table(name, raw(data), 0, len(data), sparse=True), patches)
     return gains_of(learned, start, _unpacked(bytes(pieces[PIECE])) if PIECE in pieces else None)
 
 

@@ -1,97 +1,77 @@
 """Saving a shard: the state as named, immutable pieces, of which only those that changed are handed out again.
 
-Two kinds of memory are saved in two ways:
+Three kinds of memory are saved in three ways:
 
-- *Tables* (users, model, counters, …) change in place. A snapshot copies them, which is all the line waits for; later,
-  in the writer's thread, the copy is compared block by block with what was last handed out, and a block that differs
-  is a new piece. Comparing cannot forget a change, as marks set by the kernels could. All-zero blocks are no pieces.
+- *Tables* (users, coefficients, …) change in place, a row here and a row there. The kernels mark the rows they write to
+  and a snapshot copies those: a patch (`sie_online.shard.patches`). That no mark is forgotten is tested against the
+  state itself.
+- *Small arrays* (counters, the population, …) change with every event, and are copied whole.
 - *Open views* are appended and never change, so a piece is a range of views. Neighbouring ranges are merged as they
   pile up (sizes at least halve from one range to the next), so that there are few, and each view is rewritten a
   logarithmic number of times.
+
+All of it is copied while the line stands still. A shard's first snapshot holds its whole state: most of that can be
+copied before, part by part, with the line going on in between; what changes meanwhile is marked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sie_online.errors import CheckpointError
-from sie_online.jit import kernel
 from sie_online.shard.dedupe import rebuild
+from sie_online.shard.patches import PatchChain, Piece, Table, apply, raw
 from sie_online.shard.slots import SlotTable, reindex
 from sie_online.shard.state import State
 from sie_online.shard.views import COLD, FIRST_CAPACITY, HOT, Views, new_views, relink
 
-BLOCK_BYTES = 1 << 16
-"""Small enough that scattered updates stay cheap, large enough that a manifest stays small."""
-LARGEST_RANGE = 1 << 14
-"""Views per piece beyond which ranges are no longer merged: merging 8 MB is a matter of milliseconds."""
+LARGEST_RANGE = 1 << 12
+"""Views per piece beyond which ranges are no longer merged: a manifest of 250 pieces names a million of them."""
+PART_BYTES = 8 << 20
+"""What is copied at once ahead of a first snapshot: some 5 ms."""
 
 EXTRA = "extra"
 """Folder of the pieces that are none of ours to read."""
 
-Bytes = NDArray[np.uint8]
-Piece = bytes | memoryview
-
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A shard's state as of ``next_offset``; to be written before the shard's next snapshot is taken.
+    """A shard's state as of ``next_offset``.
 
     ``changed`` holds the pieces that differ from the previous snapshot of the same shard object (all of them in the
-    first); ``live`` names every piece the state consists of. A name may return with other content. Both are found on
-    first use, in the caller's thread; the shard may go on meanwhile.
+    first); ``live`` names every piece the state consists of. A name may return with other content.
     """
 
     next_offset: int
     meta: dict[str, Any]
-    find: Callable[[], tuple[dict[str, Piece], frozenset[str]]]
-
-    @cached_property
-    def _pieces(self) -> tuple[dict[str, Piece], frozenset[str]]:
-        return self.find()
-
-    @property
-    def changed(self) -> dict[str, Piece]:
-        """Pieces with their data."""
-        return self._pieces[0]
-
-    @property
-    def live(self) -> frozenset[str]:
-        """Names of all pieces."""
-        return self._pieces[1]
-
-
-class Table(NamedTuple):
-    """An array that changes in place: its name, its bytes, and how many of them, from the start, were ever used."""
-
-    name: str
-    data: Bytes
-    used: int
+    changed: dict[str, Piece]
+    live: frozenset[str]
 
 
 def tables_of(state: State) -> Iterator[Table]:
-    """Every array that changes in place; derived ones are left out."""
-    overlay = (f"overlay.{len(state.views.overlay)}", state.views.overlay)
-    for name, array in (*plain_arrays(state), overlay):
-        yield Table(name, array.reshape(-1).view(np.uint8), array.nbytes)
-    for name, slots in slot_tables(state):
-        yield Table(name, slots.rows.view(np.uint8), int(slots.used[0]) * slots.rows.itemsize)
+    """The tables that change row by row."""
+    counters, model, views, ring = state.counters[0], state.model, state.views, state.dedupe.ring
+    events, head, tail = int(counters["events"]) if len(ring) else 0, int(counters["head"]), int(counters["tail"])
+    yield Table("dedupe", raw(ring), max(0, events - len(ring)), events)
+    yield Table("model.linear", raw(model.linear), 0, len(model.linear), model.moved_linear, sparse=True)
+    yield Table("model.factors", raw(model.factors), 0, len(model.factors), model.moved_factors, sparse=True)
+    yield Table("views.overlay", raw(views.overlay), head, tail, views.changed)
+    for name, table in slot_tables(state):
+        yield Table(name, raw(table.rows), 0, int(table.used[0]), table.changed)
 
 
-def plain_arrays(state: State) -> Iterator[tuple[str, NDArray[Any]]]:
-    """The arrays of a fixed size, by name."""
+def small_arrays(state: State) -> Iterator[tuple[str, NDArray[Any]]]:
+    """The arrays that are saved whole, by name."""
     # checkpoints have always called the population so: another name would make them unreadable
     yield from (("counters", state.counters), ("clock", state.clock), ("world", state.population))
-    yield "dedupe", state.dedupe.ring
-    for name in ("linear", "factors", "usage", "n_scored"):
-        yield f"model.{name}", getattr(state.model, name)
+    yield from (("model.usage", state.model.usage), ("model.n_scored", state.model.n_scored))
 
 
 def slot_tables(state: State) -> Iterator[tuple[str, SlotTable]]:
@@ -100,57 +80,63 @@ def slot_tables(state: State) -> Iterator[tuple[str, SlotTable]]:
 
 
 class SnapshotDiff:
-    """What differs from the previous snapshot: copies of the state as it was then, and as last captured."""
+    """What the snapshots of one shard have held so far, and so what the next must hold."""
 
     def __init__(self) -> None:
-        self._current: dict[str, Bytes] = {}
-        self._used: dict[str, int] = {}
-        self._previous: dict[str, Bytes] = {}
-        self._live: dict[str, set[int]] = {}
+        self._patches = 0
+        self._chains = defaultdict[str, PatchChain](PatchChain)
+        self._whole: dict[str, bytes] = {}
         self._ranges: list[tuple[int, int]] = []
-        self._extra: dict[str, bytes] = {}
+        self._ahead: dict[str, Piece] = {}
+        self._is_first = True
+
+    def copy_ahead(self, state: State) -> bool:
+        """Copy a part of what the first snapshot must hold, about `PART_BYTES`; False if nothing is left to copy."""
+        if not self._is_first:
+            return False
+        left = PART_BYTES
+        for name, piece in self._parts(state):
+            self._ahead[name] = piece
+            left -= len(piece)
+            if left <= 0:
+                return True
+        return False
+
+    def _parts(self, state: State) -> Iterator[tuple[str, Piece]]:
+        """What is in no piece yet, bit by bit."""
+        for table in tables_of(state):
+            while piece := self._chains[table.name].part(self._patches + 1, table, PART_BYTES):
+                self._patches += 1
+                yield f"{table.name}/{self._patches}", piece
+        head, tail = _bounds(state)
+        first = max(head, self._ranges[-1][1] if self._ranges else head)
+        for begin in range(first, tail, LARGEST_RANGE):
+            bounds = begin, min(tail, begin + LARGEST_RANGE)
+            self._ranges.append(bounds)
+            yield _range_name(*bounds), _pack_views(state.views, *bounds)
 
     def capture(self, state: State, meta: Mapping[str, Any], extra: Mapping[str, bytes]) -> Snapshot:
         """The state now, with whole ``extra`` pieces beside its own."""
-        tables = list(tables_of(state))
-        self._current = {
-            name: self._current[name] if name in self._current else np.empty_like(data) for name, data, _ in tables
-        }
-        self._used = {name: used for name, _, used in tables}
-        for name, data, used in tables:
-            np.copyto(self._current[name][:used], data[:used])
-        others: dict[str, Piece] = self._new_ranges(state)
-        others |= {name: data for name, data in extra.items() if self._extra.get(name) != data}
-        self._extra = dict(extra)
+        changed = self._ahead | self._new_patches(state) | self._new_ranges(state)
+        whole = {f"{name}/0": array.tobytes() for name, array in small_arrays(state)} | dict(extra)
+        changed |= {name: data for name, data in whole.items() if self._whole.get(name) != data}
+        self._whole, self._ahead, self._is_first = whole, {}, False
+        live = {f"{name}/{patch}" for name, chain in self._chains.items() for patch in chain.live}
+        live |= {_range_name(*bounds) for bounds in self._ranges} | whole.keys()
         head, tail = _bounds(state)
-        full = {**meta, "head": head, "tail": tail, "capacity": len(state.views.hot)}
-        return Snapshot(int(meta["next_offset"]), full, partial(self._find, others))
-
-    def _find(self, others: dict[str, Piece]) -> tuple[dict[str, Piece], frozenset[str]]:
-        """All that changed since it was last handed out, ``others`` included, and the names of all there is."""
-        for name, now in self._current.items():
-            if name not in self._previous:
-                self._previous[name] = np.zeros(
-                    now.shape, np.uint8
-                )  # unlike zeros_like, claims no memory before it is used
-        self._live = {name: self._live.get(name, set()) for name in self._current}
-        changed = dict(others)
-        for name in self._current:
-            changed |= self._changed_blocks(name)
-        live = {f"{name}/{block}" for name, blocks in self._live.items() for block in blocks}
-        live |= {_range_name(*bounds) for bounds in self._ranges} | self._extra.keys()
-        return changed, frozenset(live)
-
-    def _changed_blocks(self, name: str) -> dict[str, Piece]:
-        previous, used = self._previous[name], self._used[name]
-        flags = np.zeros(-(-used // BLOCK_BYTES), np.bool_)
-        compare_and_copy(
-            self._current[name][:used].view(np.uint64), previous[:used].view(np.uint64), BLOCK_BYTES // 8, flags
+        rows = {table.name: (table.first, table.last) for table in tables_of(state)}
+        full = {**meta, "head": head, "tail": tail, "capacity": len(state.views.hot), "rows": rows}
+        return Snapshot(
+            int(meta["next_offset"]), full, {name: changed[name] for name in changed.keys() & live}, frozenset(live)
         )
-        blocks = np.flatnonzero(flags).tolist()
-        self._live[name].update(blocks)
-        spans = {block: slice(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES) for block in blocks}
-        return {f"{name}/{block}": previous[span].data for block, span in spans.items()}
+
+    def _new_patches(self, state: State) -> dict[str, Piece]:
+        self._patches += 1
+        pieces = {
+            f"{table.name}/{self._patches}": self._chains[table.name].patch(self._patches, table)
+            for table in tables_of(state)
+        }
+        return {name: piece for name, piece in pieces.items() if piece is not None}
 
     def _new_ranges(self, state: State) -> dict[str, Piece]:
         """Drop settled ranges, add one for the views since the last snapshot, merge what has piled up."""
@@ -180,66 +166,70 @@ def _range_name(first: int, last: int) -> str:
     return f"views/{first}-{last}"
 
 
-@kernel
-def compare_and_copy(now: Any, before: Any, block: int, changed: Any) -> None:
-    """Mark the blocks of ``now`` that differ from ``before`` and copy them there (uint64 arrays of equal length)."""
-    for which in range(changed.shape[0]):
-        first, last = which * block, min((which + 1) * block, now.shape[0])
-        difference = np.uint64(0)
-        for at in range(first, last):
-            difference |= now[at] ^ before[at]
-        changed[which] = difference != 0
-        if changed[which]:
-            for at in range(first, last):
-                before[at] = now[at]
-
-
-def _pack_views(views: Views, first: int, last: int) -> bytes:
+def _pack_views(views: Views, first: int, last: int) -> Piece:
     """Hot and cold parts and ids of views ``first`` to ``last``, end to end."""
-    at = np.arange(first, last) & (len(views.hot) - 1)
-    hot, cold = views.hot[at], views.cold[at]
-    end = int(cold[-1]["ids_at"]) + sum(int(cold[-1][part]) for part in ("event_bytes", "user_bytes", "item_bytes"))
-    ids = views.ids[np.arange(int(cold[0]["ids_at"]), end) & (len(views.ids) - 1)]
-    return b"".join(part.tobytes() for part in (hot, cold, ids))
+    newest, oldest = views.cold[(last - 1) % len(views.cold)], views.cold[first % len(views.cold)]
+    end = int(newest["ids_at"]) + sum(int(newest[part]) for part in ("event_bytes", "user_bytes", "item_bytes"))
+    parts = [
+        *_of_ring(views.hot, first, last),
+        *_of_ring(views.cold, first, last),
+        *_of_ring(views.ids, int(oldest["ids_at"]), end),
+    ]
+    return b"".join(part.view(np.uint8).data for part in parts)
+
+
+def _of_ring(ring: NDArray[Any], first: int, last: int) -> Iterator[NDArray[Any]]:
+    """Elements ``first`` to ``last`` of those that were ever in ``ring``."""
+    place = first % len(ring)
+    yield ring[place : place + last - first]
+    yield ring[: max(place + last - first - len(ring), 0)]
 
 
 def restored(empty: State, meta: Mapping[str, Any], pieces: Mapping[str, Piece], scratch: Path | None) -> State:
     """``empty`` filled from the pieces of a snapshot.
 
     Raises:
-        CheckpointError: a piece does not fit, or open views are missing.
+        CheckpointError: a piece does not fit, or something is missing.
     """
     capacity = int(meta["capacity"])
     if capacity != FIRST_CAPACITY:
         empty = empty._replace(views=new_views(capacity, scratch))
-    tables = {table.name: table.data for table in tables_of(empty)}
-    covered = head = int(meta["head"])
-    ranges: list[tuple[int, int, Piece]] = []
-    for name, data in pieces.items():
-        table, _, part = name.rpartition("/")
-        if table == "views":
-            begin, end = part.split("-")
-            ranges.append((int(begin), int(end), data))
-            continue
-        if table == EXTRA:
-            continue
-        target = tables.get(table)
-        at = int(part) * BLOCK_BYTES
-        if target is None or at + len(data) > len(target):
-            raise CheckpointError(f"piece {name} does not fit this state: the tables' sizes differ")
-        target[at : at + len(data)] = np.frombuffer(data, np.uint8)
-    for first, last, data in sorted(ranges, key=lambda item: item[0]):
-        if first > covered:
-            raise CheckpointError(f"open views {covered} to {first} are missing")
-        _unpack_views(empty.views, head, first, last, data)
-        covered = max(covered, last)
-    if covered != int(meta["tail"]):
-        raise CheckpointError(f"open views {covered} to {meta['tail']} are missing")
-    relink(empty.views, head, covered)
+    found = _by_table(pieces)
+    for name, array in small_arrays(empty):
+        data = found[name].get("0", b"")
+        if len(data) != array.nbytes:
+            raise CheckpointError(f"{name} is missing or does not fit this state")
+        array.reshape(-1).view(np.uint8)[:] = np.frombuffer(data, np.uint8)
+    for table in tables_of(empty):
+        first, last = meta["rows"][table.name]
+        apply(table._replace(first=first, last=last), {int(part): data for part, data in found[table.name].items()})
+    head, tail = int(meta["head"]), int(meta["tail"])
+    _restore_views(empty.views, head, tail, found["views"])
+    relink(empty.views, head, tail)
     rebuild(empty.dedupe)
     for _, slots in slot_tables(empty):
         reindex(slots)
     return empty
+
+
+def _by_table(pieces: Mapping[str, Piece]) -> Mapping[str, dict[str, Piece]]:
+    found = defaultdict[str, dict[str, Piece]](dict)
+    for name, data in pieces.items():
+        table, _, part = name.rpartition("/")
+        found[table][part] = data
+    return found
+
+
+def _restore_views(views: Views, head: int, tail: int, pieces: Mapping[str, Piece]) -> None:
+    covered = head
+    ranges = sorted((int(begin), int(end), name) for name in pieces for begin, _, end in [name.partition("-")])
+    for first, last, name in ranges:
+        if first > covered:
+            raise CheckpointError(f"open views {covered} to {first} are missing")
+        _unpack_views(views, head, first, last, pieces[name])
+        covered = max(covered, last)
+    if covered != tail:
+        raise CheckpointError(f"open views {covered} to {tail} are missing")
 
 
 def _unpack_views(views: Views, head: int, first: int, last: int, data: Piece) -> None:

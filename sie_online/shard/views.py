@@ -71,11 +71,15 @@ ID_BYTES_PER_VIEW = 128
 
 
 class Views(NamedTuple):
-    """Rings; position of view ``s`` is ``s % capacity``, of id byte ``b`` it is ``b % ids.size``."""
+    """Rings; position of view ``s`` is ``s % capacity``, of id byte ``b`` it is ``b % ids.size``.
+
+    ``changed`` marks the overlays that were written to since a snapshot took the marks off.
+    """
 
     hot: NDArray[np.void]
     cold: NDArray[np.void]
     overlay: NDArray[np.void]
+    changed: NDArray[np.uint8]
     ids: NDArray[np.uint8]
     buckets: NDArray[np.int64]
 
@@ -93,6 +97,7 @@ def new_views(capacity: int, scratch: Path | None) -> Views:
         hot=np.zeros(capacity, HOT),
         cold=disk[:cold_bytes].view(COLD),
         overlay=np.zeros(capacity, OVERLAY),
+        changed=np.zeros(capacity, np.uint8),
         ids=disk[cold_bytes:],
         buckets=np.full(capacity, -1, np.int64),
     )
@@ -125,6 +130,7 @@ def _move(source: Any, target: Any, head: int, tail: int) -> None:
         target.hot[view & b] = source.hot[view & a]
         target.cold[view & b] = source.cold[view & a]
         target.overlay[view & b] = source.overlay[view & a]
+        target.changed[view & b] = source.changed[view & a]
 
 
 @kernel

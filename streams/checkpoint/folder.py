@@ -78,7 +78,7 @@ class ShardFolder:
         return name
 
     def read_pieces(self, pieces: Mapping[str, Piece]) -> dict[str, bytes]:
-        """The bytes of ``pieces``, each checked against its digest; every pack is read once.
+        """The bytes of ``pieces``, each checked against its digest; of every pack what lies between them is read once.
 
         Raises:
             CheckpointError: a piece is cut short or altered, or its pack is gone.
@@ -114,12 +114,14 @@ class ShardFolder:
     def _slices(self, pack: str, pieces: Mapping[str, Piece]) -> Iterator[tuple[str, bytes]]:
         if not PACK.fullmatch(pack):
             raise CheckpointError(f"{pack!r} is no name of a pack")
+        start = min(piece.position for piece in pieces.values())
+        end = max(piece.position + piece.length for piece in pieces.values())
         try:
-            data = memoryview(self.store.read(f"{self.path}/packs/{pack}"))
+            data = self.store.read(f"{self.path}/packs/{pack}", end - start, start)
         except FileNotFoundError as error:
             raise CheckpointError(f"pack {pack} is gone") from error
         for name, piece in pieces.items():
-            part = bytes(data[piece.position : piece.position + piece.length])
+            part = data[piece.position - start : piece.position - start + piece.length]
             if hashlib.sha256(part).hexdigest() != piece.sha256:
                 raise CheckpointError(f"piece {name!r} of pack {pack} is cut short or altered")
             yield name, part

@@ -2,9 +2,10 @@
 
 - *Space*: a manifest may name at most ``2 x live + FLOOR_BYTES`` in packs. Only packs that are less than half alive are
   moved for space, so that moving never writes more than it frees.
-- *Renewal*: every commit writes the oldest part of the state anew, so that after ``RENEWAL`` commits nothing is left of
-  what was there before: a manifest then shares no file with the one so long ago. The cost is spread evenly, and every
-  byte is read, and its digest checked, once in so many commits.
+- *Renewal*: after ``RENEWAL`` commits nothing is left of what was there before: a manifest then shares no file with the
+  one so long ago. Pieces that many commits have not replaced are written anew, the oldest first, each commit a part of
+  them, so that the cost is spread evenly; and each of their bytes is read, and its digest checked, once in so many
+  commits.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ RENEWAL = 32
 """Commits after which every live piece was written anew; also the most packs of a manifest but for the newest's."""
 
 
+RESTED = 20
+"""Commits that a piece stays where it is: most are replaced in less (`sie_online.shard.patches.LAP`)."""
+
+
 def pieces_to_move(
     kept: Mapping[str, Piece], sizes: Mapping[str, int], number: int, *, incoming: int = 0, floor: int = FLOOR_BYTES
 ) -> set[str]:
@@ -34,11 +39,13 @@ def pieces_to_move(
         incoming: bytes of the pieces that are written anyway.
     """
     wasteful = _wasteful(kept, sizes, incoming, floor)
-    renewed = sum(piece.length for piece in kept.values()) / RENEWAL
+    ages = {name: number - pack_number(piece.pack) for name, piece in kept.items()}
+    renewed = sum(
+        piece.length / max(1, RENEWAL + 1 - ages[name]) for name, piece in kept.items() if ages[name] >= RESTED
+    )
     moved: set[str] = set()
     for name, piece in sorted(kept.items(), key=lambda item: pack_number(item[1].pack)):
-        is_old = pack_number(piece.pack) <= number - RENEWAL
-        if is_old or renewed > 0 or piece.pack in wasteful:
+        if ages[name] >= RENEWAL or renewed > 0 or piece.pack in wasteful:
             moved.add(name)
             renewed -= piece.length
     return moved

@@ -52,8 +52,9 @@ class Store(Protocol):
         What was read back must have the parts' digests, or the place fails.
         """
 
-    def read(self, name: str, most: int = -1) -> bytes:
-        """All of ``name``, or its first ``most`` bytes; raises ``FileNotFoundError`` where there is none."""
+    def read(self, name: str, most: int = -1, start: int = 0) -> bytes:
+        """All of ``name`` from byte ``start`` on, or the first ``most`` bytes of that; raises ``FileNotFoundError``
+        where there is none."""
 
     def list(self, folder: str) -> Sequence[str]:
         """Names directly in ``folder`` (without it; empty: the root), unordered, subfolders' included; none where there

@@ -1,7 +1,7 @@
 """Making shards durable: when, in which order, and what it must wait for.
 
 A checkpoint is a snapshot at offset o, written only after everything published up to o is confirmed by the brokers;
-only then is o committed to Kafka. Processing stands still for the snapshot alone.
+only then is o committed to Kafka. Processing stands still while a snapshot is copied, and for nothing else.
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ class Checkpointer:
     async def checkpoint(self, lease: ShardLease) -> None:
         """Make everything processed so far durable. One at a time per shard."""
         async with lease.saving:
+            await self._copy_ahead(lease)
             async with lease.processing:
                 if not lease.unsaved:
                     return
@@ -105,6 +106,13 @@ class Checkpointer:
             lease.saved = Position(epoch, snapshot.next_offset)
             lease.checked_at = time.monotonic()
         self._report(lease, snapshot.next_offset, written)
+
+    async def _copy_ahead(self, lease: ShardLease) -> None:
+        """Copy most of a shard's first snapshot in parts, so that the line never stands still for all of it."""
+        more = True
+        while more:
+            async with lease.processing:
+                more = lease.unsaved and await in_thread(self._pool, lease.shard.copy_ahead)
 
     async def _write(self, lease: ShardLease, epoch: int, snapshot: Snapshot) -> Written | None:
         """The store's answer; None if the shard was given up while it was asked."""

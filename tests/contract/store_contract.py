@@ -49,6 +49,8 @@ def check_read_takes_no_more_than_it_is_asked_for(place: Place) -> None:
     store = place.open()
     store.put("a", [Part.of(b"0123456789")])
     assert [bytes(store.read("a", most)) for most in (0, 4, 10, 99, -1)] == [b"", b"0123", *[b"0123456789"] * 3]
+    assert [bytes(store.read("a", most, 7)) for most in (0, 2, 3, 99, -1)] == [b"", b"78", *[b"789"] * 3]
+    assert [bytes(store.read("a", most, 10)) for most in (0, 4, -1)] == [b""] * 3
 
 
 def check_what_is_not_there_is_no_failure(place: Place) -> None:

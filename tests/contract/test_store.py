@@ -35,10 +35,10 @@ class MemoryStore(Store):
             raise UnreachableError(f"{name} is not what was to be written")
         self._there[name] = b"".join(part.data for part in parts)
 
-    def read(self, name: str, most: int = -1) -> bytes:
+    def read(self, name: str, most: int = -1, start: int = 0) -> bytes:
         if name not in self._there:
             raise FileNotFoundError(name)
-        return self.objects[name][: None if most < 0 else most]
+        return self.objects[name][start:][: None if most < 0 else most]
 
     def list(self, folder: str) -> Sequence[str]:
         start = f"{folder}/" if folder else ""
@@ -110,9 +110,9 @@ class Trusting(LocalStore):
 class Candid(LocalStore):
     """``read`` lets the operating system's errors through."""
 
-    def read(self, name: str, most: int = -1) -> bytes:
+    def read(self, name: str, most: int = -1, start: int = 0) -> bytes:
         with (self.root / name).open("rb") as file:
-            return file.read(most)
+            return file.read()[start:][: None if most < 0 else most]
 
 
 BROKEN = {

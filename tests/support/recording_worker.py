@@ -112,11 +112,15 @@ class RecordingShard:
             "digest": self.digest,
         }
 
+    def copy_ahead(self) -> bool:
+        """There is nothing to it."""
+        return False
+
     def snapshot(self) -> Snapshot:
         """State as of ``next_offset``."""
         state = json.dumps([self.nth, self.digest]).encode()
         meta = {"next_offset": self.next_offset, "announced": 0, "model_version": BUILTIN_MODEL}
-        return Snapshot(self.next_offset, meta, lambda: ({"state": state}, frozenset({"state"})))
+        return Snapshot(self.next_offset, meta, {"state": state}, frozenset({"state"}))
 
     def stats(self) -> ShardStats:
         """Figures for metrics: none."""

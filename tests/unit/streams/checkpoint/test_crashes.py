@@ -28,7 +28,7 @@ def stores(settings: Callable[..., Settings]) -> Callable[..., CheckpointStore]:
 def _prepared(store: CheckpointStore) -> tuple[FakeState, int]:
     """A shard with a fallback, shared packs and something to sweep."""
     state, epoch = FakeState(), store.claim(0, 1)
-    for n in range(8):
+    for n in range(9):
         store.write(0, epoch, state.snapshot(full=n == 0))
         state.step(changes=5)
     return state, epoch

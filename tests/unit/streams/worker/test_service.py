@@ -40,6 +40,9 @@ class FakeShard:
         self.next_offset = 100
         self.generation = EPOCH
         self.closed = False
+        self.copied_at: list[int] = []
+        self.more_to_copy = False
+        self.snapshot_at = -1
 
     def process(self, batch: RecordBatch, *, gather: bool) -> Iterator[Any]:
         for at in range(batch.start, batch.end):
@@ -51,8 +54,13 @@ class FakeShard:
     def gathered(self) -> str:
         return f"gathered up to {self.next_offset}"
 
+    def copy_ahead(self) -> bool:
+        self.copied_at.append(self.next_offset)
+        return self.more_to_copy
+
     def snapshot(self) -> Snapshot:
-        return Snapshot(self.next_offset, {}, lambda: ({}, frozenset()))
+        self.snapshot_at = self.next_offset
+        return Snapshot(self.next_offset, {}, {}, frozenset())
 
     def stats(self) -> None:
         return None
@@ -170,8 +178,8 @@ class Bench:
 
     async def snapshot_taken(self) -> None:
         """The checkpoint that was begun has its snapshot, and waits for deliveries."""
-        lease = self.lease
-        await awaited(lambda: lease.saving.locked() and not lease.processing.locked(), "snapshot")
+        lease, shard = self.lease, self.shard
+        await awaited(lambda: shard.snapshot_at == shard.next_offset and not lease.processing.locked(), "snapshot")
 
 
 class _Deaf:
@@ -285,6 +293,21 @@ async def test_processing_goes_on_while_a_checkpoint_waits_and_is_not_part_of_it
 
     assert bench.store.written == [(EPOCH, 110)]
     assert bench.lease.unsaved
+
+
+@in_loop
+async def test_batches_are_processed_between_the_parts_of_a_first_snapshot(bench: Bench) -> None:
+    shard = bench.shard
+    shard.more_to_copy = True
+    await bench.worker.processing.process(_batch(100, 110))
+    saving = asyncio.create_task(bench.checkpoint())
+    await awaited(lambda: bool(shard.copied_at), "first part")
+    await bench.worker.processing.process(_batch(110, 120))
+    shard.more_to_copy = False
+    bench.publisher.confirm()
+    await saving
+    assert set(shard.copied_at) == {110, 120}
+    assert bench.store.written == [(EPOCH, 120)]
 
 
 @in_loop
