@@ -12,8 +12,9 @@ below it; all but ``client`` is free of clocks and sockets:
 - ``ingest``: from bytes to valid events
 - ``contracts``: topics in Arrow (``ipc``, ``tables``); ``statements``, ``announcements``, ``schemas``: those in JSON
 - ``settings``: every setting, once (the net's: ``hyperparameters``); ``errors``: every error, with its exit code
-- helpers: ``jit`` and ``linkage`` (how kernels are compiled), ``masks``, ``hashing``; ``metrics``; ``pseudonyms``,
-  ``escape``; ``moments``; ``plugins`` (classes that settings name)
+- helpers: ``jit`` and ``linkage`` (how kernels are compiled), and for kernels ``elementary`` (exp, log, …), ``layers``
+  (of small nets), ``prefetch``, ``masks``, ``hashing``; ``metrics``; ``pseudonyms``, ``escape``; ``moments``;
+  ``plugins`` (classes that settings name)
 """
 
 from __future__ import annotations

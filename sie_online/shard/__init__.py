@@ -4,7 +4,8 @@
 file: who owns it, and where its state is kept, is ``streams``' business.
 
 - ``core``: ``Shard``, and in ``figures`` how it stands
-- ``loop``: one pass over a batch in event order; ``estimate``: one event in it; ``external``: with a River classifier
+- ``loop``: one pass over a batch in event order; ``ahead``: what it asks of memory beforehand; ``estimate``: one event
+  in it; ``external``: with a River classifier
 - ``labels``: what becomes of open views; ``erase``: a user forgotten
 - ``emit``, ``output``, ``buffers``, ``gathering``: what is said
 - ``state``: all arrays together: ``slots`` and ``entities``, ``views``, ``dedupe``, ``clock``; their ``memory``

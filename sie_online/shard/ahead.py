@@ -45,6 +45,14 @@ def look_ahead(state: Any, events: Any, at: int) -> None:
 
 
 @kernel
+def look_after(state: Any) -> None:
+    """Ask for the records by which a view will be judged again that settles soon."""
+    hot = state.views.hot[(state.counters[0].head + NEAR) & (state.views.hot.shape[0] - 1)]
+    _ask_user(state.users.rows, hot.user_slot)
+    _ask_item(state.items.rows, hot.item_slot)
+
+
+@kernel
 def _pair_of(event: Any) -> Any:
     return combine(event.user_key, event.item_key)
 

@@ -18,6 +18,7 @@ from sie_online.importance.noise import Verdict, reassess
 from sie_online.importance.weight import learning_weight
 from sie_online.jit import kernel
 from sie_online.recommender.kernels import TWINS, UNIFORM, learn, take_back
+from sie_online.shard.ahead import look_after
 from sie_online.shard.clock import is_known, now_ms, waits_from
 from sie_online.shard.emit import StatementHead, ids_of_view, write_settled, write_statement
 from sie_online.shard.output import has_room
@@ -56,6 +57,7 @@ def settle_due(cfg: Any, state: Any, out: Any) -> bool:
 @kernel
 def settle_oldest(cfg: Any, state: Any, out: Any) -> None:
     """Publish the last statement about the oldest open view and forget it."""
+    look_after(state)
     counters = state.counters[0]
     at = counters.head & (state.views.hot.shape[0] - 1)
     overlay = state.views.overlay[at]

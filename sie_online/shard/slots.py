@@ -58,7 +58,8 @@ def new_table(slots: int, dtype: np.dtype[Any]) -> SlotTable:
 
 
 @kernel
-def _set_of(table: Any, key: Any) -> int:
+def set_of(table: Any, key: Any) -> int:
+    """Index of the set in which ``key`` belongs."""
     return _set_among(key, table.spread[0])
 
 
@@ -76,7 +77,7 @@ def slot_of(table: Any, key: Any, ordinal: int) -> int:
         key: uint64, not 0.
         ordinal: number of the event in the shard, from 1: what "recently" means for eviction.
     """
-    ways = table.sets[_set_of(table, key)]
+    ways = table.sets[set_of(table, key)]
     for way in range(WAYS):
         if np.uint64(ways[KEY, way]) == key:
             slot = ways[SLOT, way]
@@ -85,7 +86,7 @@ def slot_of(table: Any, key: Any, ordinal: int) -> int:
             table.changed[slot] = 1
             return int(slot)
     oldest = _make_room(table, key)
-    ways = table.sets[_set_of(table, key)]
+    ways = table.sets[set_of(table, key)]
     if ways[TOUCHED, oldest] == 0:
         slot = table.used[0]
         table.used[0] += 1
@@ -99,10 +100,19 @@ def slot_of(table: Any, key: Any, ordinal: int) -> int:
 
 
 @kernel
+def likely_slot(table: Any, key: Any) -> int:
+    """The slot that `slot_of` will find for ``key`` or give it, unless the table has changed by then."""
+    ways, slot = table.sets[set_of(table, key)], table.used[0]
+    for way in range(WAYS):
+        slot = ways[SLOT, way] if np.uint64(ways[KEY, way]) == key else slot
+    return int(slot)
+
+
+@kernel
 def _make_room(table: Any, key: Any) -> int:
     """The way of the set of ``key`` that is free or, in a table at its bound, the longest untouched."""
     while True:
-        ways = table.sets[_set_of(table, key)]
+        ways = table.sets[set_of(table, key)]
         oldest = 0
         for way in range(1, WAYS):
             if ways[TOUCHED, way] < ways[TOUCHED, oldest]:
@@ -141,7 +151,7 @@ def _double(table: Any) -> None:
 @kernel
 def was_slot_of(table: Any, key: Any, slot: int) -> bool:
     """Whether ``slot`` may be, or may once have been, the one of ``key``: they stay in one set, doublings or not."""
-    ways = table.sets[_set_of(table, key)]
+    ways = table.sets[set_of(table, key)]
     found = False
     for way in range(WAYS):
         found |= ways[SLOT, way] == slot and ways[TOUCHED, way] != 0
@@ -154,7 +164,7 @@ def forget(table: Any, key: Any) -> None:
 
     The slot stays in use, as nobody's: others may refer to their slots by number, and slots in use lie together.
     """
-    ways = table.sets[_set_of(table, key)]
+    ways = table.sets[set_of(table, key)]
     # says no more than which set it is, once there are all of them: `_double` and `reindex` need that
     nobody = np.uint64(_set_among(key, table.sets.shape[0])) * np.uint64(WAYS)
     for way in range(WAYS):
@@ -176,7 +186,7 @@ def reindex(table: Any) -> None:
     while slot < table.rows.shape[0] and table.rows[slot].touched != 0:
         row = table.rows[slot]
         way = _make_room(table, row.key)
-        ways = table.sets[_set_of(table, row.key)]
+        ways = table.sets[set_of(table, row.key)]
         ways[KEY, way], ways[TOUCHED, way], ways[SLOT, way] = np.int64(row.key), row.touched, slot
         slot += 1
     table.used[0] = slot

@@ -117,27 +117,21 @@ def _scratch_memory(size: int, folder: Path | None) -> NDArray[np.uint8]:
 def grown(views: Views, head: int, tail: int, ids_head: int, ids_tail: int, scratch: Path | None) -> Views:
     """The same open views in a ring of twice the capacity."""
     larger = new_views(2 * len(views.hot), scratch)
-    _move(views, larger, head, tail)
-    _move_ids(views.ids, larger.ids, ids_head, ids_tail)
+    for part in ("hot", "cold", "overlay", "changed"):
+        _move(getattr(views, part), getattr(larger, part), head, tail)
+    _move(views.ids, larger.ids, ids_head, ids_tail)
     relink(larger, head, tail)
     return larger
 
 
-@kernel
-def _move(source: Any, target: Any, head: int, tail: int) -> None:
-    a, b = source.hot.shape[0] - 1, target.hot.shape[0] - 1
-    for view in range(head, tail):
-        target.hot[view & b] = source.hot[view & a]
-        target.cold[view & b] = source.cold[view & a]
-        target.overlay[view & b] = source.overlay[view & a]
-        target.changed[view & b] = source.changed[view & a]
-
-
-@kernel
-def _move_ids(source: Any, target: Any, first: int, last: int) -> None:
-    a, b = source.shape[0] - 1, target.shape[0] - 1
-    for at in range(first, last):
-        target[at & b] = source[at & a]
+def _move(source: NDArray[Any], target: NDArray[Any], first: int, last: int) -> None:
+    """Copy what the ring ``source`` holds at ``first`` to ``last`` to the ring ``target``."""
+    at = first
+    while at < last:
+        here, there = at % len(source), at % len(target)
+        n = min(last - at, len(source) - here, len(target) - there)
+        target[there : there + n] = source[here : here + n]
+        at += n
 
 
 @kernel
