@@ -71,29 +71,37 @@ class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is no
             news: bool = await fetch(assignment, node, request)
             for result in fetcher._records.values():
                 if isinstance(result, FetchResult) and not isinstance(result.getall, partial):
-                    fetched = result._partition_records
-                    fetched._records = ReadableBatches(fetched._records)  # none of them has been looked at yet
-                    result.getall = partial(_drained, result, self._drain_bytes)
+                    result.getall = self._taking(result)  # nothing of it has been looked at yet
             due[node] = time.monotonic() + (0.0 if _found(assignment, request) >= FULL else self._pause_s)
             return news
 
         fetcher._proc_fetch_request = fetch_patiently
 
     def _bound_batches(self) -> None:
-        """Have every fetch's answer pass through ``bounded`` before aiokafka sees it."""
+        """Have every fetch's answer pass through ``_received`` before aiokafka sees it."""
         client: Any = self._client
         send = client.send
 
         async def send_and_bound(node: int, request: Any, **options: Any) -> Any:
             response = await send(node, request, **options)
             if isinstance(request, FetchRequest):
-                for _topic, partitions in response.topics:
+                for topic, partitions in response.topics:
                     for at, (*place, record_set) in enumerate(partitions):
                         if record_set:
-                            partitions[at] = (*place, bounded(record_set, self._batch_max_bytes))
+                            partitions[at] = (*place, self._received(TopicPartition(topic, place[0]), record_set))
             return response
 
         client.send = send_and_bound
+
+    def _received(self, _place: TopicPartition, record_set: bytes) -> bytes:
+        """What of ``record_set``, just fetched of a partition, aiokafka is to see."""
+        return bounded(record_set, self._batch_max_bytes)
+
+    def _taking(self, result: Any) -> partial[Any]:
+        """How records are taken from ``result``, a new ``FetchResult``: what becomes of its ``getall``."""
+        records = result._partition_records
+        records._records = ReadableBatches(records._records)
+        return partial(_drained, result, self._drain_bytes)
 
     async def high_watermarks(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Where the logs end. ``end_offsets`` says up to where they can be read now, which may be less.
@@ -134,7 +142,7 @@ def _drained(result: Any, most_bytes: int, max_records: int | None = None) -> li
     n_bytes = 0
     for record in result._partition_records:
         taken.append(record)
-        n_bytes += record.serialized_value_size
+        n_bytes += max(0, record.serialized_value_size)
         if len(taken) == max_records or n_bytes >= most_bytes:
             result._update_position()
             return taken
