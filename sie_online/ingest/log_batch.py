@@ -102,6 +102,11 @@ class LogBatches:
         }
 
 
+def warm_up() -> None:
+    """Compile the kernels, or load them from the cache."""
+    LogBatches(bytes(HEADER_BYTES), 0, HEADER_BYTES, 0, 0).take(Room(1, 1))
+
+
 def uncompressed(header: bytes, records: bytes) -> bytes:
     """The batch with this ``header`` as if its ``records`` had never been compressed."""
     length = HEADER_BYTES - AFTER_LENGTH + len(records)

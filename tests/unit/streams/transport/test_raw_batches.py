@@ -127,6 +127,12 @@ def test_older_formats_are_read(magic: int, codec: int) -> None:
     assert found[-1].timestamps_ms[-1] == (NO_TIMESTAMP if magic == 0 else T + 19)
 
 
+def test_formats_may_change_within_a_fetch() -> None:
+    """aiokafka's own reader takes all of a fetch for what its first batch is."""
+    log = old_batch(records(5), 1, GZIP) + batch(records(5, 5), base=5)
+    assert offsets(list(as_columns(Fetched(log)))) == [list(range(10))]
+
+
 def transactions(codec: int) -> bytes:
     """Of producers 7 and 8: aborted, committed, and one that began in between; plain records among them."""
     return b"".join(
