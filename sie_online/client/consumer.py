@@ -21,6 +21,8 @@ from sie_online.settings import Settings
 PAUSE_S = 0.01
 """Between an answer and the next fetch from the same broker. Every fetch costs its reader about a millisecond, however
 few records it brings; what arrives meanwhile comes with the next one."""
+WORTH_IT = 10
+"""Records that a fetch should bring, where it may wait for them (``trickle_pause_s``)."""
 FULL = 1_000
 """Records that a fetch found in the log. As many, and the reader is not waiting for them: it asks again at once."""
 
@@ -28,7 +30,8 @@ FULL = 1_000
 class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is not typed
     """A consumer of ``topics`` under ``settings``; what is peculiar to one (group, client id, …) comes as ``options``.
 
-    It asks a broker again ``pause_s`` after its answer, or at once while it is behind. aiokafka's own asks again as
+    It asks a broker again ``pause_s`` after its answer, or at once while it is behind; where so few records come that
+    a fetch would hardly be worth it, up to ``trickle_pause_s`` after. aiokafka's own asks again as
     soon as something was taken, so a trickle of records is one fetch each; and a broker that does not hold empty
     answers back, as the embedded one, is asked thousands of times a second. A broker that holds them back
     (``fetch_max_wait_ms``) still answers the first record after a silence at once. One that cannot be connected to is
@@ -38,7 +41,9 @@ class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is no
     what is handed over at a time, per partition, holds no more bytes than one fetch may bring.
     """
 
-    def __init__(self, settings: Settings, *topics: str, pause_s: float = PAUSE_S, **options: Any) -> None:
+    def __init__(
+        self, settings: Settings, *topics: str, pause_s: float = PAUSE_S, trickle_pause_s: float = 0.0, **options: Any
+    ) -> None:
         kafka = settings.kafka
         ours = {
             "enable_auto_commit": False,
@@ -48,7 +53,7 @@ class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is no
             "max_partition_fetch_bytes": kafka.fetch_max_bytes,
         }
         super().__init__(*topics, **connection(settings), **(ours | options))
-        self._pause_s = pause_s
+        self._pause_s, self._trickle_pause_s = pause_s, max(pause_s, trickle_pause_s)
         self._batch_max_bytes = kafka.batch_max_bytes
         self._drain_bytes = kafka.fetch_max_bytes
         self._bound_batches()
@@ -60,6 +65,7 @@ class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is no
         fetcher: Any = self._fetcher
         fetch = fetcher._proc_fetch_request
         due: dict[Any, float] = {}
+        answered: dict[Any, float] = {}
 
         async def fetch_patiently(assignment: Any, node: Any, request: Any) -> bool:
             """Whether a fetch brought anything; cancelled (the assignment has changed), it did not."""
@@ -72,10 +78,19 @@ class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is no
             for result in fetcher._records.values():
                 if isinstance(result, FetchResult) and not isinstance(result.getall, partial):
                     result.getall = self._taking(result)  # nothing of it has been looked at yet
-            due[node] = time.monotonic() + (0.0 if _found(assignment, request) >= FULL else self._pause_s)
+            before, now = answered.get(node, 0.0), time.monotonic()
+            answered[node], due[node] = now, now + self._pause(_found(assignment, request), now - before)
             return news
 
         fetcher._proc_fetch_request = fetch_patiently
+
+    def _pause(self, found: int, meanwhile_s: float) -> float:
+        """Seconds to the next fetch from a broker that had ``found`` records, which came within ``meanwhile_s``."""
+        if found >= FULL:
+            return 0.0
+        if not found:
+            return self._pause_s  # a broker that holds such answers back makes the pause itself
+        return min(max(self._pause_s, WORTH_IT * meanwhile_s / found), self._trickle_pause_s)
 
     def _bound_batches(self) -> None:
         """Have every fetch's answer pass through ``_received`` before aiokafka sees it."""
