@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sie_online.ingest.record_columns import RecordColumns
 from sie_online.ingest.records import RecordBatch
 
-RECORD_BYTES = 64  # what a batch keeps per record beside its buffer: two spans, an offset, a timestamp
+RECORD_BYTES = 64  # what a batch keeps per record beside its buffer: three spans, an offset, a timestamp
 
 
 @dataclass(frozen=True, slots=True)

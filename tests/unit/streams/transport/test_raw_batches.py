@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import random
 from itertools import chain
-from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sie_online.client.batches import bounded
-from sie_online.ingest import log_format
-from sie_online.ingest.log_batch import LogBatches, Room
 from sie_online.ingest.record_columns import NO_TIMESTAMP, RecordColumns
 from sie_online.ingest.records import REFUSED_BATCH, LogRecord
-from streams.transport.raw_batches import taking
+from streams.transport.raw_batches import RawConsumer, taking
 from tests.support.logs import (
     ABORT,
-    ATTRIBUTES,
     CODECS,
     COMMIT,
     COUNT,
     GZIP,
     LZ4,
     NONE,
+    PLACE,
     SNAPPY,
     STAMPED,
     TRANSACTIONAL,
@@ -274,62 +270,13 @@ def test_whatever_a_log_holds_both_ways_say_the_same(seed: int) -> None:
     )
 
 
-class Fenced:
-    """Bytes of which none may be read but those of batches."""
-
-    def __init__(self, data: bytes, first: int, last: int) -> None:
-        self._data, self._first, self._last = data, first, last
-
-    def __getitem__(self, at: int) -> int:
-        assert self._first <= at < self._last
-        return self._data[at]
-
-
-def columns(rows: int) -> list[Any]:
-    """Values, keys, offsets, timestamps and headers to be written."""
-    spans, numbers = np.full((3, rows, 2), -7), np.full((2, rows), -7)
-    return [spans[0], spans[1], numbers[0], numbers[1], spans[2]]
-
-
-def broken(rng: random.Random, data: bytes) -> bytes:
-    """A batch of which some bytes behind the lengths are others."""
-    found = bytearray(data)
-    for _ in range(rng.randrange(4)):
-        found[rng.randrange(ATTRIBUTES, len(found))] = rng.choice((0, 1, 0x7E, 0x7F, 0x80, 0xFF))
-    return bytes(found)
-
-
-@given(seed=st.integers(0, 1 << 32))
-@settings(max_examples=200, deadline=None)
-def test_nothing_outside_the_batches_is_ever_read(seed: int) -> None:
-    rng = random.Random(seed)
-    rows = [*records(rng.randrange(1, 6)), LogRecord(9, T, None, b"v", HEADS)]
-    body = broken(rng, batch(rows)) + broken(rng, batch([moved(each, 10) for each in rows], base=10))
-    data, first, last = rng.randbytes(40) + body + rng.randbytes(40), 40, 40 + len(body)
-    plain, compiled, place = columns(20), columns(20), np.zeros(5, np.int64)
-    log_format.enter(np.frombuffer(data, np.uint8), first, 0, place)
-    its_place = place.copy()
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("enter", "_record", "_varint", "_after_headers", "_number", "_note"):
-            patch.setattr(log_format, name, getattr(log_format, name).py_func)
-        walk: Any = getattr(log_format.walk, "py_func")  # noqa: B009 - mypy sees the function itself
-        expected = walk(Fenced(data, first, last), last, its_place, 1 << 40, *plain)
-    assert log_format.walk(np.frombuffer(data, np.uint8), last, place, 1 << 40, *compiled) == expected
-    assert place.tolist() == its_place.tolist()
-    for one, other in zip(plain, compiled, strict=True):
-        assert one.tolist() == other.tolist()
-    for spans in (plain[0], plain[1], plain[4]):
-        found = spans[: expected[0]]
-        assert ((found == -1).all(axis=1) | ((first <= found[:, 0]) & (found[:, 0] <= found[:, 1]))).all()
-        assert (found <= last).all()
-
-
-def test_a_count_of_records_that_is_too_large_costs_no_memory() -> None:
-    data = batch(records(3))
-    data = data[:COUNT] + b"\x7f\xff\xff\xff" + data[COUNT + 4 :]
-    log = LogBatches(data, 0, len(data), (1 << 31) - 1, 0)
-    found = log.take(Room(1 << 40, 1 << 40))
-    assert len(found) == 3
-    assert log.is_unsure
-    assert found.values.base is not None
-    assert found.values.base.nbytes < 100 * len(data)
+def test_the_consumer_takes_what_it_received_last() -> None:
+    reader = RawConsumer.__new__(RawConsumer)
+    reader._closed = True  # or its finaliser complains
+    reader._record_sets, reader._batch_max_bytes, reader._drain_bytes = {}, 1 << 20, 1 << 20
+    for base in (0, 5):
+        log = reader._received(PLACE, batch(records(5, base), base=base))
+        found = reader._taking(fetch_result(Fetched(log, position=base)))()
+        assert found.offsets.tolist() == list(range(base, base + 5))
+        assert found.buffer is log
+    assert not reader._record_sets, "a fetch that was taken is not kept"
