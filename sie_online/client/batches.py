@@ -53,7 +53,8 @@ def bounded(record_set: bytes, limit: int) -> bytes:
         end = at + AFTER_LENGTH + LENGTH.unpack_from(record_set, at)[1]
         if not at + HEADER.size <= end <= len(record_set):
             break
-        if _is_refused(memoryview(record_set)[at:end], limit):
+        is_compressed = record_set[at + ATTRIBUTES_AT + 1] & CODEC
+        if is_compressed and _is_refused(memoryview(record_set)[at:end], limit):
             parts += [record_set[kept:at], _stand_in(record_set[at : at + HEADER.size])]
             kept = end
         at = end
