@@ -17,16 +17,17 @@ from typing import Any
 
 from aiokafka.record.util import calc_crc32c, encode_varint
 
+from sie_online.ingest.record_columns import NO_TIMESTAMP
 from sie_online.ingest.records import REFUSED_BATCH
 
 # base offset, length, leader epoch, magic, checksum, attributes, last offset delta, first and newest timestamp,
 # producer's id and epoch, first sequence number, records
-_HEADER = struct.Struct(">qiibIhiqqqhii")
-_LENGTH = struct.Struct(">qi")
-_AFTER_LENGTH = _LENGTH.size
-_CHECKSUM_AT, _ATTRIBUTES_AT = 17, 21
-_CODEC = 0x07
-_MAGIC = 2
+HEADER = struct.Struct(">qiibIhiqqqhii")
+LENGTH = struct.Struct(">qi")
+AFTER_LENGTH = LENGTH.size
+_CHECKSUM_AT, ATTRIBUTES_AT = 17, 21
+CODEC, TRANSACTIONAL, CONTROL = 0x07, 0x10, 0x20
+MAGIC = 2
 
 _REPEATED, _COMPRESSED = 1, 2
 """Kinds of zstd blocks: one byte over and over; compressed."""
@@ -48,34 +49,36 @@ def bounded(record_set: bytes, limit: int) -> bytes:
     (checksum, truncation) is left to the consumer, which refuses it.
     """
     parts, kept, at = [], 0, 0
-    while at + _HEADER.size <= len(record_set):
-        end = at + _AFTER_LENGTH + _LENGTH.unpack_from(record_set, at)[1]
-        if not at + _HEADER.size <= end <= len(record_set):
+    while at + HEADER.size <= len(record_set):
+        end = at + AFTER_LENGTH + LENGTH.unpack_from(record_set, at)[1]
+        if not at + HEADER.size <= end <= len(record_set):
             break
-        if _is_refused(memoryview(record_set)[at:end], limit):
-            parts += [record_set[kept:at], _stand_in(record_set[at : at + _HEADER.size])]
+        is_compressed = record_set[at + ATTRIBUTES_AT + 1] & CODEC
+        if is_compressed and _is_refused(memoryview(record_set)[at:end], limit):
+            parts += [record_set[kept:at], _stand_in(record_set[at : at + HEADER.size])]
             kept = end
         at = end
     return b"".join([*parts, record_set[kept:]]) if parts else record_set
 
 
 def _is_refused(batch: memoryview, limit: int) -> bool:
-    magic, attributes = batch[16], batch[_ATTRIBUTES_AT + 1]
-    holds = _HOLDS.get(attributes & _CODEC)
-    if magic != _MAGIC or holds is None:
+    magic, attributes = batch[16], batch[ATTRIBUTES_AT + 1]
+    holds = _HOLDS.get(attributes & CODEC)
+    if magic != MAGIC or holds is None:
         return False
     try:
-        refused = holds(batch[_HEADER.size :], limit) > limit
+        refused = holds(batch[HEADER.size :], limit) > limit
     except (_TornError, IndexError, struct.error, zlib.error):
         refused = True  # nothing can be told of it
-    return refused and calc_crc32c(bytes(batch[_ATTRIBUTES_AT:])) == struct.unpack_from(">I", batch, _CHECKSUM_AT)[0]
+    return refused and calc_crc32c(bytes(batch[ATTRIBUTES_AT:])) == struct.unpack_from(">I", batch, _CHECKSUM_AT)[0]
 
 
 def _stand_in(header: bytes) -> bytes:
-    base, _, epoch, magic, _, attributes, last, first_ms, newest_ms, *producer, count = _HEADER.unpack(header)
+    base, _, epoch, magic, _, attributes, last, first_ms, newest_ms, *producer, count = HEADER.unpack(header)
     name, value = REFUSED_BATCH.encode(), f"{base} {count}".encode()
     record = bytearray(1)  # its attributes
-    for number in (newest_ms - first_ms, last, -1, -1, 1, len(name)):
+    delta_ms = (newest_ms - first_ms + (1 << 63)) % (1 << 64) - (1 << 63)  # as 64 bits hold it, whatever was written
+    for number in (delta_ms, last, -1, -1, 1, len(name)):
         encode_varint(number, record.append)
     record += name
     encode_varint(len(value), record.append)
@@ -83,12 +86,12 @@ def _stand_in(header: bytes) -> bytes:
     records = bytearray()
     encode_varint(len(record), records.append)
     records += record
-    length = _HEADER.size - _AFTER_LENGTH + len(records)
-    attributes &= ~_CODEC
+    length = HEADER.size - AFTER_LENGTH + len(records)
+    attributes &= ~CODEC
     made = bytearray(
-        _HEADER.pack(base, length, epoch, magic, 0, attributes, last, first_ms, newest_ms, *producer, 1) + records
+        HEADER.pack(base, length, epoch, magic, 0, attributes, last, first_ms, newest_ms, *producer, 1) + records
     )
-    struct.pack_into(">I", made, _CHECKSUM_AT, calc_crc32c(bytes(made[_ATTRIBUTES_AT:])))
+    struct.pack_into(">I", made, _CHECKSUM_AT, calc_crc32c(bytes(made[ATTRIBUTES_AT:])))
     return bytes(made)
 
 
@@ -108,10 +111,10 @@ class ReadableBatches:
 
     def next_batch(self) -> Any:
         """The next batch; raises what aiokafka's does."""
-        return _Readable(self._batches.next_batch())
+        return ReadableBatch(self._batches.next_batch())
 
 
-class _Readable:
+class ReadableBatch:
     """One batch; what is asked of it but its records is the batch's to answer."""
 
     def __init__(self, batch: Any) -> None:
@@ -124,15 +127,17 @@ class _Readable:
         return next(self._batch)
 
     def __iter__(self) -> Iterator[Any]:
-        at = self._batch.base_offset
+        batch = self._batch
+        last = batch.next_offset - 1
+        at = getattr(batch, "base_offset", last)  # those of older formats say neither this nor when
         try:
-            for record in self._batch:
+            for record in batch:
                 yield record
                 at = record.offset + 1
         except Exception:  # noqa: BLE001 - whatever a codec or a parser makes of what others wrote
-            last = self._batch.next_offset - 1
             why = f"{at} {last + 1 - at} 1".encode()
-            yield Unread(offset=last, timestamp=self._batch.max_timestamp, headers=[(REFUSED_BATCH, why)])
+            stamp_ms = getattr(batch, "max_timestamp", NO_TIMESTAMP)
+            yield Unread(offset=last, timestamp=stamp_ms, headers=[(REFUSED_BATCH, why)])
 
 
 @dataclass(frozen=True)

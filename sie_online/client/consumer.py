@@ -21,6 +21,8 @@ from sie_online.settings import Settings
 PAUSE_S = 0.01
 """Between an answer and the next fetch from the same broker. Every fetch costs its reader about a millisecond, however
 few records it brings; what arrives meanwhile comes with the next one."""
+WORTH_IT = 10
+"""Records that a fetch should bring, where it may wait for them (``trickle_pause_s``)."""
 FULL = 1_000
 """Records that a fetch found in the log. As many, and the reader is not waiting for them: it asks again at once."""
 
@@ -28,7 +30,8 @@ FULL = 1_000
 class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is not typed
     """A consumer of ``topics`` under ``settings``; what is peculiar to one (group, client id, …) comes as ``options``.
 
-    It asks a broker again ``pause_s`` after its answer, or at once while it is behind. aiokafka's own asks again as
+    It asks a broker again ``pause_s`` after its answer, or at once while it is behind; where so few records come that
+    a fetch would hardly be worth it, up to ``trickle_pause_s`` after. aiokafka's own asks again as
     soon as something was taken, so a trickle of records is one fetch each; and a broker that does not hold empty
     answers back, as the embedded one, is asked thousands of times a second. A broker that holds them back
     (``fetch_max_wait_ms``) still answers the first record after a silence at once. One that cannot be connected to is
@@ -38,7 +41,9 @@ class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is no
     what is handed over at a time, per partition, holds no more bytes than one fetch may bring.
     """
 
-    def __init__(self, settings: Settings, *topics: str, pause_s: float = PAUSE_S, **options: Any) -> None:
+    def __init__(
+        self, settings: Settings, *topics: str, pause_s: float = PAUSE_S, trickle_pause_s: float = 0.0, **options: Any
+    ) -> None:
         kafka = settings.kafka
         ours = {
             "enable_auto_commit": False,
@@ -48,7 +53,7 @@ class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is no
             "max_partition_fetch_bytes": kafka.fetch_max_bytes,
         }
         super().__init__(*topics, **connection(settings), **(ours | options))
-        self._pause_s = pause_s
+        self._pause_s, self._trickle_pause_s = pause_s, max(pause_s, trickle_pause_s)
         self._batch_max_bytes = kafka.batch_max_bytes
         self._drain_bytes = kafka.fetch_max_bytes
         self._bound_batches()
@@ -60,6 +65,7 @@ class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is no
         fetcher: Any = self._fetcher
         fetch = fetcher._proc_fetch_request
         due: dict[Any, float] = {}
+        answered: dict[Any, float] = {}
 
         async def fetch_patiently(assignment: Any, node: Any, request: Any) -> bool:
             """Whether a fetch brought anything; cancelled (the assignment has changed), it did not."""
@@ -71,29 +77,46 @@ class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is no
             news: bool = await fetch(assignment, node, request)
             for result in fetcher._records.values():
                 if isinstance(result, FetchResult) and not isinstance(result.getall, partial):
-                    fetched = result._partition_records
-                    fetched._records = ReadableBatches(fetched._records)  # none of them has been looked at yet
-                    result.getall = partial(_drained, result, self._drain_bytes)
-            due[node] = time.monotonic() + (0.0 if _found(assignment, request) >= FULL else self._pause_s)
+                    result.getall = self._taking(result)  # nothing of it has been looked at yet
+            before, now = answered.get(node, 0.0), time.monotonic()
+            answered[node], due[node] = now, now + self._pause(_found(assignment, request), now - before)
             return news
 
         fetcher._proc_fetch_request = fetch_patiently
 
+    def _pause(self, found: int, meanwhile_s: float) -> float:
+        """Seconds to the next fetch from a broker that had ``found`` records, which came within ``meanwhile_s``."""
+        if found >= FULL:
+            return 0.0
+        if not found:
+            return self._pause_s  # a broker that holds such answers back makes the pause itself
+        return min(max(self._pause_s, WORTH_IT * meanwhile_s / found), self._trickle_pause_s)
+
     def _bound_batches(self) -> None:
-        """Have every fetch's answer pass through ``bounded`` before aiokafka sees it."""
+        """Have every fetch's answer pass through ``_received`` before aiokafka sees it."""
         client: Any = self._client
         send = client.send
 
         async def send_and_bound(node: int, request: Any, **options: Any) -> Any:
             response = await send(node, request, **options)
             if isinstance(request, FetchRequest):
-                for _topic, partitions in response.topics:
+                for topic, partitions in response.topics:
                     for at, (*place, record_set) in enumerate(partitions):
                         if record_set:
-                            partitions[at] = (*place, bounded(record_set, self._batch_max_bytes))
+                            partitions[at] = (*place, self._received(TopicPartition(topic, place[0]), record_set))
             return response
 
         client.send = send_and_bound
+
+    def _received(self, _place: TopicPartition, record_set: bytes) -> bytes:
+        """What of ``record_set``, just fetched of a partition, aiokafka is to see."""
+        return bounded(record_set, self._batch_max_bytes)
+
+    def _taking(self, result: Any) -> partial[Any]:
+        """How records are taken from ``result``, a new ``FetchResult``: what becomes of its ``getall``."""
+        records = result._partition_records
+        records._records = ReadableBatches(records._records)
+        return partial(_drained, result, self._drain_bytes)
 
     async def high_watermarks(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Where the logs end. ``end_offsets`` says up to where they can be read now, which may be less.
@@ -134,7 +157,7 @@ def _drained(result: Any, most_bytes: int, max_records: int | None = None) -> li
     n_bytes = 0
     for record in result._partition_records:
         taken.append(record)
-        n_bytes += record.serialized_value_size
+        n_bytes += max(0, record.serialized_value_size)
         if len(taken) == max_records or n_bytes >= most_bytes:
             result._update_position()
             return taken

@@ -23,9 +23,10 @@ from sie_online.ingest.events import (
     Text,
 )
 from sie_online.ingest.formats import JsonDecoder, RefusedError, new_decoder
+from sie_online.ingest.headers import Headers
 from sie_online.ingest.judge import NUMBERS, Judge, admit, spelling
 from sie_online.ingest.parser import CATEGORY_ID, EVENT_ID, IDS, ITEM_ID, USER_ID, ParserLimits, gather, hash_ids
-from sie_online.ingest.records import REFUSED_BATCH, Headers, RecordBatch
+from sie_online.ingest.records import REFUSED_BATCH, RecordBatch
 from sie_online.ingest.wire import maturing_ms
 from sie_online.pseudonyms import Pseudonyms, pseudonyms
 from sie_online.settings import Settings

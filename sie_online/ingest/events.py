@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sie_online.contracts import ERASE, FIRST_MS, HEARTBEAT, LAST_MS, POSITION_MAX, EventType
 from sie_online.hashing import hash_column
-from sie_online.ingest.records import Headers
+from sie_online.ingest.headers import Headers
 
 Identifier = str | int
 Timestamp = Annotated[int, Meta(ge=FIRST_MS, le=LAST_MS)]

@@ -1,21 +1,19 @@
 """What crosses from the transport to the decoder: raw records of one partition, not yet parsed.
 
-The batch is columnar (one buffer and spans into it), so that a faster fetcher can fill it without ever making
-a Python object per record.
+The batch is columnar (one buffer and spans into it), so that the fetcher need not make a Python object per record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Headers = Sequence[tuple[str, bytes]]
-
-NULL_SPAN = (-1, -1)
+from sie_online.ingest.headers import Headers, HeadersByRow
+from sie_online.ingest.record_columns import RecordColumns
 
 REFUSED_BATCH = "sie-refused-batch"
 """Header of the record that stands, at its last offset, for a batch that was not decompressed because it may hold too
@@ -28,7 +26,7 @@ class Record(Protocol):
     @property
     def offset(self) -> int: ...
     @property
-    def timestamp(self) -> int: ...
+    def timestamp(self) -> int | None: ...
     @property
     def key(self) -> bytes | None: ...
     @property
@@ -84,35 +82,39 @@ class RecordBatch:
         return None if first < 0 else self.buffer[first:last]
 
     @classmethod
-    def of(cls, records: Iterable[Any], *, topic: str, partition: int, epoch: int, start: int, end: int) -> RecordBatch:
-        """Lay ``records`` (see ``Record``) out in one buffer, values first and then keys."""
-        rows = list(records)
-        values, at = _spans([row.value for row in rows], 0)
-        keys, _ = _spans([row.key for row in rows], at)
-        parts = [row.value for row in rows if row.value is not None] + [row.key for row in rows if row.key is not None]
+    def over(
+        cls,
+        columns: RecordColumns,
+        *,
+        topic: str,
+        partition: int,
+        epoch: int,
+        start: int,
+        end: int,
+        fetched_at: float = 0.0,
+    ) -> RecordBatch:
+        """The batch that consists of ``columns``."""
         return cls(
             topic=topic,
             partition=partition,
             epoch=epoch,
             start=start,
             end=end,
-            buffer=b"".join(parts),
-            values=values,
-            keys=keys,
-            offsets=np.array([row.offset for row in rows], dtype=np.int64),
-            timestamps_ms=np.array([row.timestamp for row in rows], dtype=np.int64),
-            headers={index: row.headers for index, row in enumerate(rows) if row.headers},
+            buffer=columns.buffer,
+            values=columns.values,
+            keys=columns.keys,
+            offsets=columns.offsets,
+            timestamps_ms=columns.timestamps_ms,
+            headers=HeadersByRow(columns.headers),
+            fetched_at=fetched_at,
         )
+
+    @classmethod
+    def of(cls, records: Iterable[Any], *, topic: str, partition: int, epoch: int, start: int, end: int) -> RecordBatch:
+        """``records`` (see ``Record``) laid out in one buffer."""
+        columns = RecordColumns.of(records)
+        return cls.over(columns, topic=topic, partition=partition, epoch=epoch, start=start, end=end)
 
 
 FetchedBatches = tuple[RecordBatch, ...]
 """What one fetch brought: one batch for each partition that had records."""
-
-
-def _spans(parts: list[bytes | None], at: int) -> tuple[NDArray[np.int64], int]:
-    """Spans of ``parts`` laid end to end from position ``at``; shape (n, 2), and the position after them."""
-    lengths = np.array([-1 if part is None else len(part) for part in parts], dtype=np.int64)
-    ends = at + np.cumsum(np.maximum(lengths, 0))
-    spans = np.stack([ends - lengths, ends], axis=1) if len(parts) else np.empty((0, 2), dtype=np.int64)
-    spans[lengths < 0] = NULL_SPAN
-    return spans, int(ends[-1]) if len(parts) else at

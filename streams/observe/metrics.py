@@ -190,7 +190,7 @@ class Metrics:
             "attributes_dropped", "Entries of attributes that could not be read; their events were.", "partition"
         )
         self._dead_letters = self._counter("dead_letters", "Records that could not be read.", "reason")
-        self._consumed_bytes = self._counter("consumed_bytes", "Bytes of keys and values read.", "partition")
+        self._consumed_bytes = self._counter("consumed_bytes", "Bytes read, with keys and framing.", "partition")
         self._rows = self._counter("published_rows", "Rows of weights confirmed by the broker.", "partition")
         self._batch_records = self._histogram("batch_records", "Records per batch.", RECORDS)
         self._stage_seconds = self._histogram(

@@ -5,6 +5,7 @@ up to where a checkpoint is durable. Faust's own bookkeeping of acknowledged off
 commits past messages that are still being worked on.
 
 - ``consumer``: what Faust drives; ``single_topic``: what it shares with the ``fetcher``, the thread that talks to Kafka
+- ``raw_batches``: aiokafka's consumer without an object per record
 - ``positions``: offsets and epochs; ``handle``: the consumer as the worker's parts see it
 - ``topic_id``: Kafka's id of a topic; ``schema``, ``driver``: what Faust wants to find
 

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -20,9 +19,10 @@ from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 
-from sie_online.client.consumer import PatientConsumer
+from sie_online.ingest.record_columns import RecordColumns
 from sie_online.ingest.records import RecordBatch
 from streams.transport.positions import Claim, batch_bytes
+from streams.transport.raw_batches import RawConsumer
 from streams.transport.single_topic import SingleTopicConsumer
 from streams.transport.topic_id import topic_id
 
@@ -30,7 +30,8 @@ T = TypeVar("T")
 
 IDLE_S = 0.05  # pause of the fetch loop while nothing is owned
 FETCH_WAIT_MS = 500  # how long a broker may hold back an empty answer; bounds the latency of nothing but idleness
-PAUSE_S = 0.03  # a turn of few records costs some 3 ms of a core, however few: at most some thirty of them a second
+PAUSE_S = 0.02  # between fetches: half of it is latency; a turn costs some 3 ms of a core, however few its records
+TRICKLE_PAUSE_S = 0.1  # below 500 records a second turns would cost more than all else: down to ten a second
 LEAVE_S = 1.0  # a dying worker waits so long for the broker to hear of it
 MAX_IDLE_MS = 600_000  # aiokafka leaves the group silently after this long without a fetch; our own watchdog is earlier
 
@@ -52,7 +53,7 @@ class FetchThread(AIOKafkaConsumerThread):
         """Stock Faust's, but with every argument set on purpose."""
         settings = self.consumer.settings
         kafka = settings.kafka
-        return PatientConsumer(
+        return RawConsumer(
             settings,
             client_id=f"sie-worker-{settings.group}",
             group_id=settings.group,
@@ -67,6 +68,7 @@ class FetchThread(AIOKafkaConsumerThread):
             heartbeat_interval_ms=_ms(kafka.heartbeat_interval_s),
             rebalance_timeout_ms=_ms(kafka.rebalance_timeout_s),
             pause_s=PAUSE_S,
+            trickle_pause_s=TRICKLE_PAUSE_S,
         )
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
@@ -111,7 +113,10 @@ class FetchThread(AIOKafkaConsumerThread):
         return {TopicPartition(tp.topic, tp.partition) for tp in tuple(active) if tp.partition in owned}
 
     def _stamp(
-        self, consumer: AIOKafkaConsumer, asked: Iterable[TopicPartition], drained: Mapping[TopicPartition, list[Any]]
+        self,
+        consumer: AIOKafkaConsumer,
+        asked: Iterable[TopicPartition],
+        drained: Mapping[TopicPartition, RecordColumns],
     ) -> dict[TP, RecordBatch]:
         """Batches of the records just drained; an empty one where the position of an ``asked`` partition moved alone.
 
@@ -121,16 +126,19 @@ class FetchThread(AIOKafkaConsumerThread):
         assignment = consumer._subscription.subscription.assignment
         batches, now = {}, time.time()
         for tp in asked:
-            records, next_offset = drained.get(tp, []), self.consumer.positions.next_offset(tp.partition)
+            next_offset = self.consumer.positions.next_offset(tp.partition)
             if next_offset is None:
                 continue  # lost while we waited
             end = assignment.state_value(tp).position
             if end == next_offset:
                 continue
-            batch = RecordBatch.of(records, topic=tp.topic, partition=tp.partition, epoch=0, start=0, end=end)
-            stamp = self.consumer.positions.fetched(tp.partition, end=end, n_bytes=batch_bytes(batch))
+            columns = drained.get(tp) or RecordColumns.of(())
+            stamp = self.consumer.positions.fetched(tp.partition, end=end, n_bytes=batch_bytes(columns))
             if stamp is not None:
-                batches[TP(tp.topic, tp.partition)] = replace(batch, epoch=stamp[0], start=stamp[1], fetched_at=now)
+                epoch, start = stamp
+                batches[TP(*tp)] = RecordBatch.over(
+                    columns, topic=tp.topic, partition=tp.partition, epoch=epoch, start=start, end=end, fetched_at=now
+                )
         return batches
 
     # -- ownership

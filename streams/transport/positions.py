@@ -10,9 +10,10 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sie_online.ingest.record_columns import RecordColumns
 from sie_online.ingest.records import RecordBatch
 
-RECORD_BYTES = 64  # what a batch keeps per record beside its buffer: two spans, an offset, a timestamp
+RECORD_BYTES = 64  # what a batch keeps per record beside its buffer: three spans, an offset, a timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,6 @@ class Positions:
         return {partition: offset for partition, offset in capped.items() if offset > 0}
 
 
-def batch_bytes(batch: RecordBatch) -> int:
+def batch_bytes(batch: RecordBatch | RecordColumns) -> int:
     """Memory that ``batch`` holds, about."""
     return len(batch.buffer) + RECORD_BYTES * len(batch)

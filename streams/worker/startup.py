@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 
 from sie_online import jit
+from sie_online.ingest import log_batch
 from sie_online.settings import Settings
 from sie_online.shard import warm_up
 from streams import access
@@ -49,6 +50,7 @@ def compile_kernels(on_stage: Callable[[str], None]) -> None:
     started, done = time.monotonic(), threading.Event()
     threading.Thread(target=_report_progress, args=(on_stage, done), daemon=True).start()
     try:
+        log_batch.warm_up()
         warm_up()
     finally:
         done.set()

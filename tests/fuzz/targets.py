@@ -22,11 +22,13 @@ from models.samples import from_table
 from models.snapshot import net_of, tensors_in
 from sie_online import contracts, statements
 from sie_online.announcements import NET, Announcement, announcement_key, encode, manifest_key
+from sie_online.client.batches import bounded
 from sie_online.client.entities import EntityTable
 from sie_online.client.rows import SAMPLES, Source, read_batch, weight_rows
 from sie_online.client.rows import statements as statements_of
 from sie_online.errors import CheckpointError, DecisionError, MessageError
 from sie_online.ingest.decoder import Decoder
+from sie_online.ingest.records import LogRecord
 from sie_online.recommender.pooling import Gain, Gains
 from sie_online.settings import Settings
 from streams.checkpoint import manifest as checkpoints
@@ -35,6 +37,8 @@ from streams.model_registry.registry import empty_registry, take_in
 from streams.observe.metrics import Metrics
 from tests.fuzz.mutate import BINARY, TEXT, Mutation, token
 from tests.support.events import EventRecord, batch, random_events, records
+from tests.support.logs import CODECS, COUNT, Fetched, as_columns, by_objects, sealed
+from tests.support.logs import batch as record_batch
 from tests.support.noise_examples import random_canary, random_noise
 from tests.support.rows import sample_batch, weight_message, weight_row
 from tests.support.samples import made_manifest
@@ -94,6 +98,22 @@ def _check_events(inputs: Sequence[bytes]) -> None:
 @cache
 def _decoder() -> Decoder:
     return Decoder(Settings())
+
+
+# -- record batches under a checksum that fits: columns over the bytes are what aiokafka reads, or stands in for
+
+
+def _batches() -> Seeds:
+    heads = (("traceparent", b"00-4bf9-01"), ("empty", b""))
+    rows = [LogRecord(at, at, b"u%d" % at, b"value" * at, heads[: at % 3]) for at in range(9)]
+    return [record_batch(rows, codec) for codec in CODECS] + [record_batch([], last=7)]
+
+
+def _check_batches(inputs: Sequence[bytes]) -> None:
+    for data in inputs:
+        if len(data) > COUNT + 4:
+            fetched = Fetched(bounded(sealed(data), 1 << 20))
+            assert list(as_columns(fetched)) == list(by_objects(fetched))
 
 
 # -- rows: a MessageError, or rows that every reader can work with
@@ -267,6 +287,7 @@ def header(rng: random.Random, data: bytes) -> bytes:
 
 TARGETS: dict[str, Target] = {
     "events": Target(_events, _check_events, TEXT, lot=64),
+    "batches": Target(_batches, _check_batches, BINARY),
     "rows": Target(_rows, _check_rows, BINARY),
     "announcements": Target(_announcements, _check_announcements, TEXT),
     "manifests": Target(_manifests, _check_manifests, TEXT),

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from sie_online.ingest.records import Headers, RecordBatch
+from sie_online.ingest.headers import Headers
+from sie_online.ingest.records import RecordBatch
 from sie_online.ingest.wire import final_heartbeats
 from sie_online.settings import load
 from sie_online.shard import Shard

@@ -37,7 +37,8 @@ class Fetching:
         monkeypatch.setattr(consumer.asyncio, "sleep", sleep)
         self._patient = PatientConsumer.__new__(PatientConsumer)
         self._patient._closed = True  # or its finaliser complains
-        self._patient._pause_s, self._patient._drain_bytes = PAUSE_S, 1 << 20
+        self._patient._pause_s = self._patient._trickle_pause_s = PAUSE_S
+        self._patient._drain_bytes = 1 << 20
         asyncio.run(self._patient.start())
 
     def __call__(self, node: int = 1) -> bool:
@@ -56,6 +57,25 @@ def test_a_broker_that_had_little_to_say_is_asked_again_after_a_pause(
     fetch()
     (pause,) = fetch.slept
     assert 0 < pause <= PAUSE_S
+
+
+@pytest.mark.parametrize(
+    ("found", "meanwhile_s", "pause_s"),
+    [
+        (0, 0.5, 0.02),
+        (1, 3600.0, 0.1),  # the first after a silence
+        (10, 0.1, 0.1),  # 100 a second
+        (10, 0.05, 0.05),
+        (20, 0.02, 0.02),  # 1,000 a second
+        (FULL - 1, 0.1, 0.02),
+        (FULL, 0.1, 0.0),
+    ],
+)
+def test_the_fewer_records_come_the_longer_is_the_pause(found: int, meanwhile_s: float, pause_s: float) -> None:
+    reader = PatientConsumer.__new__(PatientConsumer)
+    reader._closed = True  # or its finaliser complains
+    reader._pause_s, reader._trickle_pause_s = 0.02, 0.1
+    assert reader._pause(found, meanwhile_s) == pytest.approx(pause_s)
 
 
 def test_a_reader_that_is_behind_does_not_pause(monkeypatch: pytest.MonkeyPatch) -> None:
