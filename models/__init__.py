@@ -8,8 +8,9 @@ and ``forward``, which need no torch. All but ``noise`` is about the importance 
 - ``inputs``: the exact input layout; ``forward``: the same scores in numpy; ``attribution``: which inputs moved them
 - ``snapshot``: the artifact, written whole, verified on loading; ``manifest``: what is said of it; ``ulid``: its name
 - ``net``, ``influence``, ``loss``, ``data``, ``step``, ``tune``: from architecture, target and loss to ``fine_tune``
+- ``ways``: how a step can run (bf16, compiled, as a CUDA graph); ``body``: hidden layers on a CPU, gradient included
 - ``learner``, ``metrics``, ``gate``: what a candidate must show; ``publish``: artifact, manifest and verdict in one
 - ``settings``: what all this can be told; ``errors``: what can go wrong
 - ``noise``: the noise model, in the same manner
-- ``train``: ``python -m models.train``, all of it from a file; ``benchmark``: how fast
+- ``train``: ``python -m models.train``, all of it from a file; ``benchmark``: how fast, against ``limits``
 """

@@ -54,8 +54,12 @@ class Data(NamedTuple):
 
     def known(self, rows: Tensor | slice) -> Tensor:
         """Numbers of ``rows`` in the form with known label."""
-        error = self.error[rows].unsqueeze(1)
-        return torch.cat([self.numbers[rows][:, :-N_EXACT], error, torch.ones_like(error)], dim=1)
+        return _known(self.numbers[rows], self.error[rows])
+
+    def forms(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Numbers of ``rows`` with label unknown and known, equal but for the last ``N_EXACT``."""
+        unknown = self.numbers.index_select(0, rows)
+        return unknown, _known(unknown, self.error.index_select(0, rows))
 
 
 def ordered(window: SampleColumns) -> Ordered:
@@ -117,3 +121,8 @@ def batches(n: int, size: int, rng: np.random.Generator, device: torch.device) -
 def edges_within(part: slice, slices: int) -> list[int]:
     """Bounds of the time slices of ``part``, as rows of ``Data``."""
     return [part.start + edge for edge in slice_edges(part.stop - part.start, slices)]
+
+
+def _known(unknown: Tensor, error: Tensor) -> Tensor:
+    """Numbers (n, N) with the label known, of those without it and ``error`` (n,)."""
+    return torch.cat([unknown[:, :-N_EXACT], torch.stack([error, torch.ones_like(error)], dim=1)], dim=1)

@@ -9,7 +9,7 @@ total = prediction + importance_share * importance + spread_penalty * spread.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -40,11 +40,56 @@ class Balance(NamedTuple):
 
 def batch_loss(unknown: Tensor, known: Tensor, goal: Goal, balance: Balance) -> Tensor:
     """The total loss, a float32 scalar, of the logits (n, 2) of both forms."""
-    unknown, known = unknown.float(), known.float()
-    total = prediction_loss(unknown[:, LABEL], goal)
-    total = total + balance.importance_share * importance_loss(unknown[:, IMPORTANCE], known[:, IMPORTANCE], goal)
-    spread = spread_loss(torch.sigmoid(unknown[:, IMPORTANCE]), torch.sigmoid(known[:, IMPORTANCE]), goal, balance.k)
-    return total + balance.spread_penalty * spread
+    loss: Tensor = _BatchLoss.apply(unknown.float(), known.float(), *goal, *balance)
+    return loss
+
+
+class _BatchLoss(torch.autograd.Function):
+    """One node with its gradient in closed form: of numbers this few, recording each operation is what takes time."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        unknown: Tensor,
+        known: Tensor,
+        label: Tensor,
+        target: Tensor,
+        mask: Tensor,
+        targeted: Tensor,
+        *balance: float,
+    ) -> Tensor:
+        loss, *slopes = loss_and_slopes(unknown, known, Goal(label, target, mask, targeted), Balance(*balance))
+        ctx.save_for_backward(*slopes)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        return *(each * slopes[0] for each in ctx.saved_tensors), *[None] * (len(Goal._fields) + len(Balance._fields))
+
+
+def loss_and_slopes(unknown: Tensor, known: Tensor, goal: Goal, balance: Balance) -> tuple[Tensor, Tensor, Tensor]:
+    """The sum above, and its derivatives by the logits of both forms, (n, 2) each.
+
+    With f = sigmoid(z), w = k f / mean f and n the mask's sum, the spread's derivative by f_j is
+    mask_j (k (w_j - 1) - mean w (w - 1)) / (n mean f).
+    """
+    logits = torch.stack([unknown[:, LABEL], unknown[:, IMPORTANCE], known[:, IMPORTANCE]])
+    goals = torch.stack([goal.label, goal.target, goal.target])
+    each = goal.mask / goal.mask.sum().clamp_min(1.0)
+    each_target = goal.targeted * (balance.importance_share / 2.0 / goal.targeted.sum().clamp_min(1.0))
+    weight = torch.stack([each, each_target, each_target])
+    p = torch.sigmoid(logits)
+    f = p[1:]
+    mean = (f * each).sum() / 2.0
+    w = f * (balance.k / mean)
+    away = w - 1.0
+    weighted = away * each
+    loss = binary_cross_entropy_with_logits(logits, goals, weight, reduction="sum")
+    loss = loss + balance.spread_penalty * (away * weighted).sum() / 2.0
+    slope = (p - goals) * weight
+    by_f = (balance.k * weighted - (w * weighted).sum() / 2.0 * each) * (balance.spread_penalty / mean)
+    slope[1:] += by_f * f * (1.0 - f)
+    return loss, torch.stack([slope[0], slope[1]], dim=1), torch.stack([torch.zeros_like(each), slope[2]], dim=1)
 
 
 def prediction_loss(logit: Tensor, goal: Goal) -> Tensor:
@@ -58,13 +103,6 @@ def importance_loss(unknown: Tensor, known: Tensor, goal: Goal) -> Tensor:
     each = binary_cross_entropy_with_logits(unknown, goal.target, reduction="none")
     each = each + binary_cross_entropy_with_logits(known, goal.target, reduction="none")
     return _mean(each, goal.targeted) / 2.0
-
-
-def spread_loss(unknown: Tensor, known: Tensor, goal: Goal, k: float) -> Tensor:
-    """mean (k f / mean f - 1)^2 of the importances of both forms."""
-    mean = _mean(unknown + known, goal.mask) / 2.0
-    each = (k * unknown / mean - 1.0).square() + (k * known / mean - 1.0).square()
-    return _mean(each, goal.mask) / 2.0
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:

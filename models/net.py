@@ -7,6 +7,7 @@ differentiated part, so that only the rows of a batch ever get a gradient.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,9 +90,18 @@ def hidden_layer(layers: Layers, embedded: Tensor, numbers: Tensor) -> Tensor:
     return torch.relu(torch.addmm(layers.b2, h1, layers.w2))
 
 
+def hidden_of_both(layers: Layers, embedded: Tensor, unknown: Tensor, known: Tensor) -> Tensor:
+    """The same (2n, hidden2) of n samples with the numbers of both forms, the unknown one first."""
+    return hidden_layer(layers, torch.cat([embedded, embedded]), torch.cat([unknown, known]))
+
+
+Hidden = Callable[[Layers, Tensor, Tensor, Tensor], Tensor]
+"""What ``hidden_of_both`` does."""
+
+
 def head_logits(layers: Layers, hidden: Tensor) -> Tensor:
-    """(n, 2): label, importance."""
-    return torch.addmm(layers.b3, hidden, layers.w3)
+    """(n, 2): label, importance. Row by row W3 is read in a fifth of the time that its two columns take."""
+    return torch.nn.functional.linear(hidden, layers.w3.t().contiguous(), layers.b3)
 
 
 class ImportanceNet:
@@ -105,7 +115,7 @@ class ImportanceNet:
 
     def embedded(self, ids: Tensor) -> Tensor:
         """Rows (n, E) of the ids (n, 4)."""
-        return torch.cat([table[ids[:, which]] for which, table in enumerate(self.tables)], dim=1)
+        return torch.cat([table.index_select(0, ids[:, which]) for which, table in enumerate(self.tables)], dim=1)
 
     def hidden(self, embedded: Tensor, numbers: Tensor) -> Tensor:
         """``hidden_layer`` of this net."""
@@ -140,7 +150,7 @@ class RowAdagrad:
         for which, (table, sums, part) in enumerate(zip(self._tables, self._sums, parts, strict=True)):
             rows = ids[:, which]
             sums.index_add_(0, rows, part.square().mean(dim=1))
-            table.index_add_(0, rows, part * (-self._rate * sums[rows].rsqrt()).unsqueeze(1))
+            table.index_add_(0, rows, part * (-self._rate * sums.index_select(0, rows).rsqrt()).unsqueeze(1))
 
 
 def pick_device(name: str) -> torch.device:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import get_args, get_type_hints
+from typing import Literal, get_args, get_type_hints
 
 from models.errors import SettingError
 from sie_online.hyperparameters import (
@@ -23,9 +23,12 @@ from sie_online.hyperparameters import (
     about,
 )
 
-TARGETS: tuple[str, ...] = get_args(TrainingTarget)
-MODES: tuple[str, ...] = get_args(TrainingMode)
-DEVICES: tuple[str, ...] = get_args(TrainingDevice)
+TrainingWay = Literal["auto", "float32", "autocast", "compiled", "graph"]
+
+TARGETS: tuple[TrainingTarget, ...] = get_args(TrainingTarget)
+MODES: tuple[TrainingMode, ...] = get_args(TrainingMode)
+DEVICES: tuple[TrainingDevice, ...] = get_args(TrainingDevice)
+WAYS: tuple[TrainingWay, ...] = get_args(TrainingWay)
 
 _COMPARISONS = {"ge": operator.ge, "gt": operator.gt, "le": operator.le}
 
@@ -67,7 +70,7 @@ class FineTune(_Scaled, FineTuneSettings):
     shape: NetSizes = field(default_factory=NetSizes)
     embedding_rate: float = field(default=0.02, metadata=about("Row-wise AdaGrad's step for the embeddings.", gt=0))
     clip_norm: float = field(default=5.0, metadata=about("Gradients are scaled down to this norm.", gt=0))
-    tuned: bool = field(default=True, metadata=about("bf16, fused optimiser and compiled step on a GPU."))
+    way: TrainingWay = field(default="auto", metadata=about("How a step runs, see ``ways``."))
 
 
 @dataclass(frozen=True)

@@ -6,36 +6,23 @@ not made to wait after each step.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache
-from typing import Any, Protocol
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
+from models.body import Body
 from models.data import Batch, Data
 from models.errors import ExplodingNormError, NotFiniteLossError
-from models.loss import Balance, Goal, batch_loss
-from models.net import ImportanceNet, Layers, RowAdagrad, head_logits, hidden_layer
-from models.settings import FineTune
+from models.loss import Balance, Goal, batch_loss, loss_and_slopes
+from models.net import Hidden, ImportanceNet, Layers, RowAdagrad, head_logits, hidden_of_both
+from models.settings import FineTune, TrainingWay
+from models.ways import Graphed, Step, Targets, form_of, way_of
 
 LOOK_EVERY = 50
 """Steps between looks at loss and norm."""
 CHUNK = 16_384
 """Samples at a time where no gradient is needed."""
-
-Loss = Callable[..., Tensor]
-
-Targets = tuple[Tensor, Tensor]
-"""Target (n,) of every row of the data, and whether it has one (1.0 or 0.0)."""
-
-
-class Step(Protocol):
-    """Learns from one batch."""
-
-    def __call__(self, batch: Batch, targets: Targets) -> tuple[Tensor, Tensor]:
-        """Loss and norm of the gradient, scalars on the device."""
 
 
 class Watch:
@@ -79,19 +66,21 @@ class FullStep:
         self._net = net
         self._data = data
         self._clip = settings.clip_norm
-        self._adam = adam(net.layers, settings)
+        way = way_of(settings, net.device)
+        self._adam = adam(net.layers, settings, way)
         self._rows = RowAdagrad(net.tables, settings.embedding_rate)
-        self._loss = best_form(full_loss, settings, net.device)
-        self._bf16 = settings.tuned and net.device.type == "cuda"
+        self._loss = form_of(full_loss, way)
+        self._bf16 = way != "float32"
+        self._hidden: Hidden = Body() if way == "float32" and net.device.type == "cpu" else hidden_of_both
         self._balance = balance_of(settings)
 
     def __call__(self, batch: Batch, targets: Targets) -> tuple[Tensor, Tensor]:
-        ids = self._data.ids[batch.rows]
+        ids = self._data.ids.index_select(0, batch.rows)
         embedded = self._net.embedded(ids).requires_grad_()
-        numbers = self._data.numbers[batch.rows], self._data.known(batch.rows)
+        numbers = self._data.forms(batch.rows)
         goal = goal_of(self._data, batch, targets)
         self._adam.zero_grad()
-        loss = self._loss(self._net.layers, embedded, *numbers, goal, self._balance, self._bf16)
+        loss = self._loss(self._net.layers, embedded, *numbers, goal, self._balance, self._bf16, self._hidden)
         torch.autograd.backward(loss)
         norm = scaled_down([*gradients(self._net.layers), *gradients([embedded])], self._clip)
         self._adam.step()
@@ -101,49 +90,64 @@ class FullStep:
 
 
 class HeadsStep:
-    """Trains the heads alone; what the frozen body makes of every sample is computed once."""
+    """Trains the heads alone; what the frozen body makes of every sample is computed once.
+
+    One layer needs no recorded gradient: in a step this short, recording takes longer than the products.
+    """
 
     def __init__(self, net: ImportanceNet, data: Data, settings: FineTune) -> None:
         self._net = net
         self._data = data
         self._clip = settings.clip_norm
-        self._adam = adam(net.layers.heads, settings)
-        self._loss = best_form(heads_loss, settings, net.device)
+        way = way_of(settings, net.device)
+        self._adam = adam(net.layers.heads, settings, way)
+        self._gradients = form_of(heads_gradients, way)
         self._balance = balance_of(settings)
         everything = slice(0, len(data.label))
-        self._unknown = hidden_of(net, data, everything)
-        self._known = hidden_of_known(net, data, everything)
+        self._hidden = torch.stack([hidden_of(net, data, everything), hidden_of_known(net, data, everything)], dim=1)
+        self._gathered = torch.empty(0, device=net.device)  # kept, as in ``body``
 
+    @torch.no_grad()
     def __call__(self, batch: Batch, targets: Targets) -> tuple[Tensor, Tensor]:
         goal = goal_of(self._data, batch, targets)
-        hidden = self._unknown[batch.rows], self._known[batch.rows]
-        self._adam.zero_grad()
-        loss = self._loss(self._net.layers, *hidden, goal, self._balance)
-        torch.autograd.backward(loss)
-        norm = scaled_down(gradients(self._net.layers.heads), self._clip)
+        hidden = torch.index_select(self._hidden, 0, batch.rows, out=self._gathered)
+        loss, *found = self._gradients(self._net.layers, hidden, goal, self._balance)
+        norm = scaled_down(found, self._clip)
+        for head, gradient in zip(self._net.layers.heads, found, strict=True):
+            head.grad = gradient
         self._adam.step()
         return loss, norm
 
 
 def full_loss(
-    layers: Layers, embedded: Tensor, unknown: Tensor, known: Tensor, goal: Goal, balance: Balance, bf16: bool
+    layers: Layers,
+    embedded: Tensor,
+    unknown: Tensor,
+    known: Tensor,
+    goal: Goal,
+    balance: Balance,
+    bf16: bool,
+    hidden: Hidden = hidden_of_both,
 ) -> Tensor:
     """Loss of a batch from its embedded ids (n, E) and the numbers (n, N) of both forms."""
     with torch.autocast(embedded.device.type, dtype=torch.bfloat16, enabled=bf16):
-        both = hidden_layer(layers, torch.cat([embedded, embedded]), torch.cat([unknown, known]))
-        logits = head_logits(layers, both)
+        logits = head_logits(layers, hidden(layers, embedded, unknown, known))
     half = len(embedded)
     return batch_loss(logits[:half], logits[half:], goal, balance)
 
 
-def heads_loss(layers: Layers, unknown: Tensor, known: Tensor, goal: Goal, balance: Balance) -> Tensor:
-    """Loss of a batch from the last hidden layer (n, hidden2) of both forms."""
-    return batch_loss(head_logits(layers, unknown), head_logits(layers, known), goal, balance)
+def heads_gradients(layers: Layers, hidden: Tensor, goal: Goal, balance: Balance) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss of a batch from the last hidden layer (n, 2, hidden2) of both forms; its derivatives by W3 and b3."""
+    logits = head_logits(layers, hidden)
+    loss, unknown, known = loss_and_slopes(logits[:, 0], logits[:, 1], goal, balance)
+    slopes = torch.stack([unknown, known], dim=1).flatten(0, 1)
+    return loss, (slopes.t() @ hidden.flatten(0, 1)).t().contiguous(), slopes.sum(0)
 
 
 def new_step(net: ImportanceNet, data: Data, settings: FineTune) -> Step:
-    """The step of ``settings.mode``."""
-    return FullStep(net, data, settings) if settings.mode == "full" else HeadsStep(net, data, settings)
+    """The step of ``settings.mode`` in the way of ``settings.way``."""
+    step = FullStep(net, data, settings) if settings.mode == "full" else HeadsStep(net, data, settings)
+    return Graphed(step) if way_of(settings, net.device) == "graph" else step
 
 
 @torch.no_grad()
@@ -161,7 +165,8 @@ def hidden_of_known(net: ImportanceNet, data: Data, rows: slice) -> Tensor:
 def goal_of(data: Data, batch: Batch, targets: Targets) -> Goal:
     """What the batch is measured against."""
     target, targeted = targets
-    return Goal(data.label[batch.rows], target[batch.rows], batch.mask, batch.mask * targeted[batch.rows])
+    label, target, targeted = (column.index_select(0, batch.rows) for column in (data.label, target, targeted))
+    return Goal(label, target, batch.mask, batch.mask * targeted)
 
 
 def balance_of(settings: FineTune) -> Balance:
@@ -183,40 +188,9 @@ def scaled_down(found: Sequence[Tensor], clip: float) -> Tensor:
     return norm
 
 
-def adam(parameters: Sequence[Tensor], settings: FineTune) -> torch.optim.Adam:
-    """Adam (Kingma & Ba 2015); one kernel for all parameters on a GPU."""
-    fused = settings.tuned and parameters[0].device.type == "cuda"
-    return torch.optim.Adam(parameters, lr=settings.learning_rate, fused=fused)
-
-
-def best_form(function: Loss, settings: FineTune, device: torch.device) -> Loss:
-    """``function``, compiled for fixed shapes on a GPU; a CPU's few steps do not repay the compiler."""
-    return compiled(function) if settings.tuned and device.type == "cuda" else function
-
-
-@cache
-def compiled(function: Loss) -> Loss:
-    """One compiled form per function and process: later fine-tunes of the same shape find it ready."""
-    return Compiled(function)
-
-
-class Compiled:
-    """A function that runs compiled, or as it is where the compiler cannot (no C compiler on the host, say)."""
-
-    def __init__(self, function: Loss) -> None:
-        from torch._dynamo.exc import TorchDynamoException  # takes seconds, and only a GPU needs it
-
-        self._cannot = TorchDynamoException
-        self._plain = function
-        self._function: Loss = torch.compile(function, dynamic=False)
-
-    def __call__(self, *arguments: Any) -> Tensor:
-        try:
-            return self._function(*arguments)
-        except self._cannot as error:
-            warnings.warn(f"going on uncompiled: {str(error).splitlines()[0]}", RuntimeWarning, stacklevel=2)
-            self._function = self._plain
-            return self._function(*arguments)
+def adam(parameters: Sequence[Tensor], settings: FineTune, way: TrainingWay) -> torch.optim.Adam:
+    """Adam (Kingma & Ba 2015), one kernel for all parameters; its count of steps on the device for a graph."""
+    return torch.optim.Adam(parameters, lr=settings.learning_rate, fused=True, capturable=way == "graph")
 
 
 def _chunks(rows: slice) -> list[slice]:

@@ -26,7 +26,7 @@ from models.gate import Judged
 from models.manifest import Manifest
 from models.publish import Provenance, judged
 from models.samples import SampleColumns, feature_schema_hash, from_table
-from models.settings import DEVICES, MODES, TARGETS, FineTune, Gate
+from models.settings import DEVICES, MODES, TARGETS, WAYS, FineTune, Gate
 from models.snapshot import load, write
 from models.tune import Progress, fine_tune
 from models.ulid import ulid
@@ -43,7 +43,14 @@ examples
   python -m models.train --samples samples.parquet --out models --parent models/<version>.json --mode heads
       go on from a version, training its last layer only
   python -m models.train --samples samples.parquet --benchmark
-      samples per second: whole net and heads, plain float32 and tuned, and what the device could do at best
+      samples per second, whole net and heads, each in turns with the plain matrix products it consists of ("of
+      products": 1 would be a step that takes no longer than those), and shares of the device's best rates
+  python -m models.train --samples samples.parquet --benchmark --device cpu --threads 1 --way autocast
+      the same of one way; without --way: on a GPU of all, on a CPU of float32
+
+ways (their losses are equal up to rounding)
+  float32   products in float32                 autocast  products in bf16
+  compiled  autocast, loss compiled             graph     autocast, the whole step one CUDA graph (GPU only)
 
 exit codes: 0 done (also when the gate refuses: the manifest says why), 2 wrong use or unusable input
 """
@@ -131,7 +138,7 @@ def _read(path: Path) -> tuple[SampleColumns, str]:
 
 
 def _settings(options: argparse.Namespace) -> FineTune:
-    names = ("seed", "device", "mode", "target", "k", "spread_penalty", "epochs", "batch", "learning_rate")
+    names = ("seed", "device", "mode", "way", "target", "k", "spread_penalty", "epochs", "batch", "learning_rate")
     given = {name: getattr(options, name) for name in names}
     return FineTune(**{name: value for name, value in given.items() if value is not None})
 
@@ -173,6 +180,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--target", choices=TARGETS, help=f"what f(x) learns (default {default.target})")
     parser.add_argument("--mode", choices=MODES, help=f"what is trained (default {default.mode})")
     parser.add_argument("--device", choices=DEVICES, help=f"where (default {default.device}: a GPU if there is one)")
+    parser.add_argument(
+        "--way", choices=WAYS, help=f"how a step runs (default {default.way}: compiled, float32 on a CPU)"
+    )
     parser.add_argument("--epochs", type=int, metavar="N", help=f"passes at most (default {default.epochs})")
     parser.add_argument("--batch", type=int, metavar="N", help=f"samples per step (default {default.batch})")
     parser.add_argument("--seed", type=int, metavar="N", help=f"of start and shuffling (default {default.seed})")

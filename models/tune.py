@@ -26,7 +26,8 @@ from models.net import ImportanceNet, pick_device, shape_of, start_weights
 from models.samples import SampleColumns
 from models.settings import FineTune
 from models.snapshot import Canary
-from models.step import Step, Targets, Watch, hidden_of, hidden_of_known, new_step
+from models.step import Watch, hidden_of, hidden_of_known, new_step
+from models.ways import Step, Targets
 from sie_online.hyperparameters import SMALLEST_BATCH
 
 CANARIES = 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from models.loss import Balance, Goal, batch_loss
+from models.loss import Balance, Goal, batch_loss, loss_and_slopes
 
 BALANCE = Balance(k=2.0, importance_share=0.5, spread_penalty=0.3)
 
@@ -60,3 +60,21 @@ def test_samples_without_a_target_teach_prediction_alone() -> None:
     assert unknown.grad is not None
     assert unknown.grad[:, 0].any()
     assert not unknown.grad[:, 1].any()
+
+
+def test_the_slopes_are_the_derivatives_of_the_loss() -> None:
+    unknown, known, goal = made(40)
+    goal = Goal(*(column.double() for column in goal))
+    goal.mask[30:], goal.targeted[20:] = 0, 0
+    unknown, known = unknown.double().requires_grad_(), known.double().requires_grad_()
+    loss, *slopes = loss_and_slopes(unknown, known, goal, BALANCE)
+    for mine, recorded in zip(slopes, torch.autograd.grad(loss, [unknown, known]), strict=True):
+        torch.testing.assert_close(mine, recorded, rtol=1e-10, atol=1e-12)
+
+
+def test_a_gradient_of_the_batch_loss_scales_with_what_is_asked() -> None:
+    unknown, known, goal = made(20)
+    unknown.requires_grad_()
+    (3.0 * batch_loss(unknown, known, goal, BALANCE)).backward()
+    _, slopes, _ = loss_and_slopes(unknown.detach(), known, goal, BALANCE)
+    torch.testing.assert_close(unknown.grad, 3.0 * slopes)

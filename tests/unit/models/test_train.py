@@ -97,6 +97,13 @@ def test_the_benchmark_compares_the_ways(samples: Path, capsys: pytest.CaptureFi
     assert all(float(row[3].replace(",", "")) > 0 for row in rows)
 
 
+def test_the_benchmark_measures_the_way_asked_for(samples: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--samples", samples, "--benchmark", "--seconds", "0.02", "--way", "autocast") == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[:3] for row in rows] == [["full", "autocast", "64"], ["heads", "autocast", "64"]]
+    assert "needs a GPU" in refused(capsys, "--samples", samples, "--benchmark", "--way", "graph")
+
+
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     with pytest.raises(SystemExit) as caught:
         run(*arguments)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from models import step as steps
+from models import ways
 from models.data import Batch, batches, load, ordered
 from models.errors import (
     ExplodingNormError,
@@ -291,7 +292,7 @@ def test_without_a_compiler_it_goes_on_and_says_so(monkeypatch: pytest.MonkeyPat
         raise TorchDynamoException("no C compiler\nand a long story")
 
     monkeypatch.setattr(torch, "compile", lambda *_, **__: refuse)
-    function = steps.Compiled(steps.full_loss)
+    function = ways.Compiled(steps.full_loss)
     arguments = full_loss_arguments()
     with pytest.warns(RuntimeWarning, match="going on uncompiled: no C compiler$"):
         assert torch.equal(function(*arguments), steps.full_loss(*arguments))
