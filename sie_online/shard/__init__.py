@@ -5,7 +5,8 @@ file: who owns it, and where its state is kept, is ``streams``' business.
 
 - ``core``: ``Shard``, and in ``figures`` how it stands
 - ``loop``: one pass over a batch in event order; ``estimate``: one event in it; ``external``: with a River classifier
-- ``labels``: what becomes of open views; ``erase``: a user forgotten; ``emit``, ``output``, ``gathering``: what is said
+- ``labels``: what becomes of open views; ``erase``: a user forgotten; ``emit``, ``output``: what is said
+- ``gathering``: what is said and may wait; ``stated``: of that, statements about entities
 - ``state``: all arrays together: ``slots`` and ``entities``, ``views``, ``dedupe``, ``clock``
 - ``snapshot``: the state as pieces; ``layout``: what their bytes mean
 - ``trace``: the evidence of a log, for a fit of the noise model
@@ -17,5 +18,16 @@ from sie_online.shard.figures import RecordCounts, ShardStats
 from sie_online.shard.gathering import Gathered
 from sie_online.shard.layout import Layout
 from sie_online.shard.snapshot import Snapshot
+from sie_online.shard.stated import Statements
 
-__all__ = ["Gathered", "Layout", "RecordCounts", "Shard", "ShardOutput", "ShardStats", "Snapshot", "warm_up"]
+__all__ = [
+    "Gathered",
+    "Layout",
+    "RecordCounts",
+    "Shard",
+    "ShardOutput",
+    "ShardStats",
+    "Snapshot",
+    "Statements",
+    "warm_up",
+]
