@@ -3,6 +3,11 @@
 A statement is absolute, not a difference: the newest one per key is the whole truth of that shard. All four figures
 are plain sums without priors, so that a reader may add the shards' statements of one entity; sums are rounded to
 `DECIMALS`, far below what one event adds. `sie_online.shard.stated` writes many statements at once.
+
+A shard makes one at an entity's first event, whenever its events have grown by the share ``entities.publish_growth``
+(1: doubled) since the last, and at its first event after ``entities.publish_max_age_s``. So the newest lacks less than
+g / (1 + g) of the entity's events, and so does the sum over shards: the mean noise read from it is off by less than
+that, the mean weight by less than that share of the largest weight.
 """
 
 from __future__ import annotations

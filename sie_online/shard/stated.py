@@ -5,7 +5,6 @@ Owns how they wait and the bytes they become; what these mean is `sie_online.sta
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,8 +16,9 @@ from numpy.typing import NDArray
 from sie_online.ingest.events import EventBatch, Text
 from sie_online.ingest.keyed import copy_bytes
 from sie_online.jit import kernel
+from sie_online.shard.digits import NUMBER_BYTES, write_decimal, write_whole
 from sie_online.shard.entities import CATEGORY, ERASED_USER, ITEM, KINDS
-from sie_online.statements import DECIMALS, UNIT, EntityState, key
+from sie_online.statements import EntityState, key
 
 WAITING = np.dtype(
     [
@@ -32,14 +32,11 @@ WAITING = np.dtype(
 ERASED = -1
 FIRST_ROOM = 256
 
-LABELS = Text.of([*(b'%b"%b":' % (b"," if at else b"{", name.encode()) for at, name in enumerate(
-    EntityState.__struct_fields__)), b"}"])  # fmt: skip
-N_EVENTS, SUM_WEIGHT, NOISE_ALPHA, NOISE_BETA, SOURCE_PARTITION, SOURCE_OFFSET, MODEL_VERSION = range(7)
+_NAMES = [b'"%b":' % name.encode() for name in EntityState.__struct_fields__]
+LABELS = Text.of([b"{" + _NAMES[0], *(b"," + name for name in _NAMES[1:]), b"}"])
 """What stands before each field of a statement, in order, and after the last."""
-ZERO, POINT, MINUS = b"0.-"
-ONE, TEN = np.uint64(1), np.uint64(10)
-NUMBER_BYTES = 28
-"""A number has at most 19 digits, a sign, a point and decimals."""
+N_EVENTS, SUM_WEIGHT, NOISE_ALPHA, NOISE_BETA, SOURCE_PARTITION, SOURCE_OFFSET, MODEL_VERSION = range(len(_NAMES))
+ONE = np.uint64(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +126,7 @@ class StatedEntities:
         size = int(old.key_at[n])
         if n + rows <= len(old.rows) and size + key_bytes <= len(old.keys):
             return
-        new = _new_waiting(max(2 * len(old.rows), n + rows), max(2 * len(old.keys), size + key_bytes))
+        new = _new_waiting(_grown(len(old.rows), n + rows), _grown(len(old.keys), size + key_bytes))
         new.used[0] = n
         new.rows[:n], new.key_at[: n + 1], new.keys[:size] = old.rows[:n], old.key_at[: n + 1], old.keys[:size]
         put_in_place(new)
@@ -144,6 +141,10 @@ def _new_waiting(rows: int, key_bytes: int) -> Waiting:
         keys=np.zeros(key_bytes, np.uint8),
         places=np.zeros(1 << (2 * rows - 1).bit_length(), np.int32),
     )
+
+
+def _grown(room: int, needed: int) -> int:
+    return room if needed <= room else max(2 * room, needed)
 
 
 def _column(text: Text) -> Column:
@@ -261,40 +262,3 @@ def copy(column: Column, row: int, out: Any, end: int) -> int:
     """Copy one string to ``out[end:]``; returns where it ends."""
     first = column.at[row]
     return copy_bytes(column.data, first, column.at[row + 1] - first, out, end)
-
-
-@kernel
-def write_whole(number: int, out: Any, end: int) -> int:
-    """Write the digits of a number that is not negative; returns where they end."""
-    size, rest = 1, np.uint64(number) // TEN
-    while rest > 0:
-        size += 1
-        rest //= TEN
-    write_digits(number, size, out, end)
-    return int(end + size)
-
-
-@kernel
-def write_decimal(number: float, out: Any, end: int) -> int:
-    """Write a number rounded to `DECIMALS`, at least one of them; returns where it ends."""
-    units = np.int64(math.floor(number * UNIT + 0.5))
-    if units < 0:
-        out[end] = MINUS
-        units, end = -units, end + 1
-    point = write_whole(int(units // UNIT), out, end)
-    out[point] = POINT
-    write_digits(int(units % UNIT), DECIMALS, out, point + 1)
-    last = point + DECIMALS
-    while out[last] == ZERO and last > point + 1:
-        last -= 1
-    return int(last + 1)
-
-
-@kernel
-def write_digits(number: int, size: int, out: Any, end: int) -> None:
-    """Write the last ``size`` digits of a number that is not negative."""
-    rest, at = np.uint64(number), np.uint64(end + size)
-    for _ in range(size):
-        at -= ONE
-        out[at] = np.uint8(np.uint64(ZERO) + rest % TEN)
-        rest //= TEN

@@ -16,7 +16,7 @@ from sie_online import statements
 from sie_online.client.entities import parse_statement
 from sie_online.ingest.events import EVENT, EventBatch, Text
 from sie_online.settings import Settings
-from sie_online.shard import Shard, stated
+from sie_online.shard import Shard, digits, stated
 from sie_online.shard.entities import ERASED_USER, KINDS
 from sie_online.shard.output import STATED_ENTITY
 from sie_online.shard.stated import StatedEntities
@@ -98,9 +98,10 @@ def test_many_at_once_say_what_one_by_one_say(
 def test_the_kernels_are_what_plain_python_makes_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     turn = [Said(kind, name, 12, (0.25, 1234.5, -7.0), 99) for kind in range(4) for name in HASHES]
     compiled = at_once([("builtin", turn)], StatedEntities(PARTITION))
-    for name, each in vars(stated).copy().items():
-        if hasattr(each, "py_func"):
-            monkeypatch.setattr(stated, name, each.py_func)
+    for module in (stated, digits):
+        for name, each in vars(module).copy().items():
+            if hasattr(each, "py_func"):
+                monkeypatch.setattr(module, name, each.py_func)
     plain = StatedEntities(PARTITION)
     plain._make_room(len(turn), 1 << 13)
     plain._waiting = plain._waiting._replace(rows=plain._waiting.rows.view(np.recarray))
