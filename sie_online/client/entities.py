@@ -46,7 +46,11 @@ class Statement(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """One user, item or category over all shards."""
+    """One user, item or category over all shards.
+
+    Shards state an entity anew when its events have grown by ``entities.publish_growth`` (by default: doubled), or at
+    an event a day after the last statement: the sums lack less than half of the events there were.
+    """
 
     kind: str
     id: str

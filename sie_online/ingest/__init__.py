@@ -6,5 +6,6 @@
 - ``events``: what a record may say, valid ones as columns, and ``DeadLetter`` for the rest
 - ``decoder``: from the one to the other; ``formats``: what reads the bytes; ``judge``: whether that is an event;
   ``parser``: the fast path for JSON
-- ``partitioner``: where Kafka puts a key; ``sources``: event files as wire records
+- ``partitioner``: where Kafka puts a key; ``keyed``: many records laid out as in its batches;
+  ``sources``: event files as wire records
 """

@@ -6,12 +6,12 @@ too slow to replay a log at full rate).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sie_online.ingest.events import Text
 from sie_online.jit import kernel
 
 SEED = 0x9747B28C
@@ -51,20 +51,17 @@ def partition_of(key: bytes, partitions: int) -> int:
     return (int(murmur2(np.frombuffer(key, dtype=np.uint8))) & 0x7FFFFFFF) % partitions
 
 
-def partitions_of(keys: Sequence[bytes], partitions: int) -> NDArray[np.int64]:
+def partitions_of(keys: Text, partitions: int) -> NDArray[np.int64]:
     """``partition_of`` of many keys at once; shape (n,)."""
-    ends = np.cumsum([len(key) for key in keys], dtype=np.int64)
-    placed = np.empty(len(keys), np.int64)
-    _place_all(np.frombuffer(b"".join(keys) or b"\0", np.uint8), ends, partitions, placed)
+    placed = np.empty(len(keys.offsets) - 1, np.int64)
+    _place_all(keys.data, keys.offsets, partitions, placed)
     return placed
 
 
 @kernel
-def _place_all(data: Any, ends: Any, partitions: int, placed: Any) -> None:
-    first = np.int64(0)
+def _place_all(data: Any, offsets: Any, partitions: int, placed: Any) -> None:
     for row in range(placed.shape[0]):
-        placed[row] = (murmur2(data[first : ends[row]]) & 0x7FFFFFFF) % partitions
-        first = ends[row]
+        placed[row] = (murmur2(data[offsets[row] : offsets[row + 1]]) & 0x7FFFFFFF) % partitions
 
 
 class Placer:

@@ -96,11 +96,15 @@ class Entities(Section):
     categories: int = Field(1 << 13, ge=1 << 6, description="Categories remembered per shard.")
     pairs: int = Field(1 << 18, ge=1 << 6, description="User-item pairs remembered per shard.")
     interests: int = Field(1 << 17, ge=1 << 6, description="User-category pairs remembered per shard.")
-    publish_epsilon: float = Field(
-        0.05, gt=0, description="An entity is published when its mean noise or log mean weight moved by more."
+    publish_growth: float = Field(
+        1.0,
+        ge=0,
+        le=100,
+        description="An entity is published at its first event and whenever its events have grown by this share since"
+        " (1: doubled), so readers lack less than growth / (1 + growth) of them ...",
     )
     publish_max_age_s: float = Field(
-        86_400.0, gt=0, description="... or at this age of its last statement, event time."
+        86_400.0, gt=0, description="... or at its first event after this age of its last statement, event time."
     )
 
 

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sie_online import features
-from sie_online.elementary import log
 from sie_online.importance import guard, weight
 from sie_online.importance.factors import fields_of
 from sie_online.jit import kernel
@@ -26,9 +25,8 @@ STATED_FIELDS: list[tuple[Any, ...]] = [
     ("n_events", "f8"),
     ("sum_weight", "f8"),
     ("sum_noise", "f8"),
-    ("said_noise", "f8"),  # what the last statement implied: mean noise ...
-    ("said_log_weight", "f8"),  # ... log mean weight ...
-    ("said_ms", "i8"),  # ... and when; 0: nothing said yet
+    ("said_events", "f8"),  # n_events of the last statement; 0: nothing said yet
+    ("said_ms", "i8"),  # event time of the last statement
 ]
 
 
@@ -48,24 +46,21 @@ POPULATION = _record(
     features.POPULATION_FIELDS, fields_of("population"), guard.POPULATION_FIELDS, weight.POPULATION_FIELDS
 )
 
-PRIOR_EVENTS = 1.0
-PRIOR_NOISE = 0.1
-"""Prior of an entity's derived mean noise: one event, a tenth of it noise."""
-
 
 class StatementConfig(NamedTuple):
-    """A statement is due when a derived value moved by more than ``epsilon``, or at an age of ``max_age_ms``."""
+    """A statement is due when the events have grown by the share ``growth``, or at an age of ``max_age_ms``.
 
-    epsilon: float
+    So a reader lacks less than ``growth / (1 + growth)`` of an entity's events, in each shard and in their sum: its
+    mean noise cannot be off by more. How far a mean moved is no cause: of the young it moves at every event.
+    """
+
+    growth: float
     max_age_ms: int
 
 
 @kernel
-def count(entity: Any, event_weight: float, p_noise: float, time_ms: int) -> None:
+def count(entity: Any, event_weight: float, p_noise: float) -> None:
     """Count one weighed event of an entity."""
-    if entity.n_events == 0.0:
-        entity.said_noise = PRIOR_NOISE
-        entity.said_ms = time_ms
     entity.n_events += 1.0
     entity.sum_weight += event_weight
     entity.sum_noise += p_noise
@@ -73,13 +68,10 @@ def count(entity: Any, event_weight: float, p_noise: float, time_ms: int) -> Non
 
 @kernel
 def statement_due(cfg: StatementConfig, entity: Any, time_ms: int) -> bool:
-    """Whether to state the entity now; if so, what is said is noted as said."""
-    mean_noise = (entity.sum_noise + PRIOR_EVENTS * PRIOR_NOISE) / (entity.n_events + PRIOR_EVENTS)
-    log_weight = log((entity.sum_weight + PRIOR_EVENTS) / (entity.n_events + PRIOR_EVENTS))
-    moved = abs(mean_noise - entity.said_noise) > cfg.epsilon or abs(log_weight - entity.said_log_weight) > cfg.epsilon
-    if not moved and time_ms - entity.said_ms <= cfg.max_age_ms:
+    """Whether to state the entity, which has just been counted, now; if so, what is said is noted as said."""
+    grown = entity.n_events >= entity.said_events * (1.0 + cfg.growth)
+    if not grown and time_ms - entity.said_ms <= cfg.max_age_ms:
         return False
-    entity.said_noise = mean_noise
-    entity.said_log_weight = log_weight
+    entity.said_events = entity.n_events
     entity.said_ms = time_ms
     return True

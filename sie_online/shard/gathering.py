@@ -10,31 +10,25 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from sie_online.ingest.events import EventBatch
-from sie_online.shard.entities import CATEGORY, ERASED_USER, ITEM, KINDS, USER
 from sie_online.shard.output import Out, SettledSamples
-from sie_online.statements import EntityState, encode, key
+from sie_online.shard.stated import StatedEntities, Statements
 
 
 class Gathered(NamedTuple):
-    """Rows of ``sie.samples.v1`` in the order of settlement, and keys and values of ``sie.entities.v1``.
-
-    An entity that is to be forgotten has no value.
-    """
+    """Rows of ``sie.samples.v1`` in the order of settlement, and the records of ``sie.entities.v1``."""
 
     samples: pa.RecordBatch
-    entities: list[tuple[bytes, bytes | None]]
+    entities: Statements
 
 
 class Gathering:
     """Takes from the output buffers what may wait, and hands it on when it is asked for."""
 
     def __init__(self, partition: int) -> None:
-        self._partition = partition
         self._settled: list[SettledSamples] = []
-        self._stated: dict[tuple[int, bytes], EntityState | None] = {}
+        self._stated = StatedEntities(partition)
         self._samples = 0
 
     def __len__(self) -> int:
@@ -46,8 +40,7 @@ class Gathering:
         control = out.control[0]
         if control["settled"]:
             self._take_settled(out, int(control["rows"]), int(control["settled"]))
-        if control["entities"]:
-            self._take_stated(out.entities[: int(control["entities"])], events, version)
+        self._stated.take(out.entities[: int(control["entities"])], events, version)
 
     def settled(self) -> SettledSamples | None:
         """The samples that wait, which wait no longer; None if there are none."""
@@ -62,15 +55,9 @@ class Gathering:
             dense=np.concatenate([part.dense for part in parts]),
         )
 
-    def stated(self) -> list[tuple[bytes, bytes | None]]:
-        """Key and value of the newest statement about each entity, which wait no longer."""
-        stated, self._stated = self._stated, {}
-        return [
-            encode(KINDS[kind], name, self._partition, state)
-            if state
-            else (key(KINDS[kind], name, self._partition), None)
-            for (kind, name), state in stated.items()
-        ]
+    def stated(self) -> Statements:
+        """The newest statement about each entity, which wait no longer."""
+        return self._stated.pop()
 
     def _take_settled(self, out: Out, n_rows: int, n: int) -> None:
         keys = out.settled[:n].copy()
@@ -82,20 +69,3 @@ class Gathering:
             SettledSamples(out.rows[which], keys, event_ids, out.features[:n].copy(), out.dense[:n].copy())
         )
         self._samples += n
-
-    def _take_stated(self, stated: NDArray[np.void], events: EventBatch, version: str) -> None:
-        names = [b""] * len(stated)
-        ids_of = {USER: events.user_id, ITEM: events.item_id, CATEGORY: events.category_id, ERASED_USER: events.user_id}
-        for kind, text in ids_of.items():
-            at = np.flatnonzero(stated["kind"] == kind)
-            for place, name in zip(at.tolist(), text.take(stated["event"][at]), strict=True):
-                names[place] = name
-        figures = stated[["kind", "n_events", "sum_weight", "noise_alpha", "noise_beta", "offset"]].tolist()
-        for name, (kind, n_events, sum_weight, alpha, beta, offset) in zip(names, figures, strict=True):
-            about, state = (kind, name), None
-            if kind == ERASED_USER:
-                about = (USER, name)
-            else:
-                state = EntityState(int(n_events), sum_weight, alpha, beta, self._partition, offset, version)
-            self._stated.pop(about, None)  # moved to the end: the newest statement is the last said
-            self._stated[about] = state

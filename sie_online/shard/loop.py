@@ -214,9 +214,9 @@ def _count_event(cfg: Any, state: Any, event: Any, at: int, slots: Slots, estima
     pair, interest, population = state.pairs.rows[slots.pair], state.interests.rows[slots.interest], state.population[0]
     observe_features(cfg.features, user, item, category, pair, interest, population, event)
     observe_account(user, not has(cfg.samples, event.etype), event.time_ms)
-    count(user, estimates.weight, estimates.noise.probability, event.time_ms)
-    count(item, estimates.weight, estimates.noise.probability, event.now_ms)
-    count(category, estimates.weight, estimates.noise.probability, event.now_ms)
+    count(user, estimates.weight, estimates.noise.probability)
+    count(item, estimates.weight, estimates.noise.probability)
+    count(category, estimates.weight, estimates.noise.probability)
     if statement_due(cfg.statement, user, event.time_ms):
         _state(out, USER, at, user, user.z_alpha, user.z_beta, event.offset)
     if statement_due(cfg.statement, item, event.now_ms):

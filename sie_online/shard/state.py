@@ -121,7 +121,7 @@ def config_of(settings: Settings) -> Config:
             effective_share=importance.min_effective_share,
         ),
         statement=StatementConfig(
-            epsilon=settings.entities.publish_epsilon, max_age_ms=round(settings.entities.publish_max_age_s * 1000)
+            growth=settings.entities.publish_growth, max_age_ms=round(settings.entities.publish_max_age_s * 1000)
         ),
     )
 

@@ -16,7 +16,6 @@ from typing import Any
 import mode
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
-from aiokafka.producer.message_accumulator import BatchBuilder
 
 from sie_online.client.access import REFUSALS, refusal
 from sie_online.client.backoff import back_off
@@ -24,12 +23,13 @@ from sie_online.client.connection import connection
 from sie_online.contracts import DEAD_LETTER_VALUE_BYTES, FINGERPRINT_HEADER, GROUP_HEADER
 from sie_online.errors import UnreachableError
 from sie_online.ingest.events import DeadLetter
-from sie_online.ingest.partitioner import partitions_of
+from sie_online.ingest.keyed import fill_batches
 from sie_online.settings import Settings
-from sie_online.shard import Gathered, ShardOutput
+from sie_online.shard import Gathered, ShardOutput, Statements
 from streams.exits import code_of, die
 from streams.sinks import SAMPLES, WEIGHTS, Rows, TopicSink, new_sink
 from streams.sinks.topic import Deliveries, confirmed
+from streams.worker.filled_batch import FilledBatch
 
 log = logging.getLogger(__name__)
 
@@ -166,34 +166,22 @@ class Publisher(mode.Service):
             lambda producer: producer.send(topic, value, key=key, partition=partition, headers=list(headers)),
         )
 
-    async def _send_keyed(
-        self, deliveries: Deliveries, topic: str, pairs: Sequence[tuple[bytes, bytes | None]]
-    ) -> None:
+    async def _send_keyed(self, deliveries: Deliveries, topic: str, statements: Statements) -> None:
         """Many small messages, each where its key belongs: as record batches of our own, not one by one."""
-        if not pairs:
+        if not statements:
             return
-        producer, now_ms = self._connected, int(time.time() * 1000)
-        partitions = len(await producer.partitions_for(topic))
-        placed = partitions_of([key for key, _ in pairs], partitions).tolist()
-        builders: dict[int, BatchBuilder] = {}
-        for (key, value), partition in zip(pairs, placed, strict=True):
-            builder = builders.get(partition)
-            if builder is not None and builder.append(timestamp=now_ms, key=key, value=value) is not None:
-                continue
-            if builder is not None:
-                await self._send_batch(deliveries, topic, partition, builder)
-            builder = builders[partition] = producer.create_batch()
-            builder.append(timestamp=now_ms, key=key, value=value)
-        for partition, builder in builders.items():
-            await self._send_batch(deliveries, topic, partition, builder)
+        kafka, now_ms = self._settings.kafka, int(time.time() * 1000)
+        partitions = len(await self._connected.partitions_for(topic))
+        for filled in fill_batches(statements.keys, statements.values, partitions, kafka.max_message_bytes):
+            batch = FilledBatch(filled, now_ms, kafka.compression)
+            await self._send_batch(deliveries, topic, filled.partition, batch)
 
-    async def _send_batch(self, deliveries: Deliveries, topic: str, partition: int, builder: BatchBuilder) -> None:
-        builder.close()
+    async def _send_batch(self, deliveries: Deliveries, topic: str, partition: int, batch: FilledBatch) -> None:
         await self._hand_over(
             deliveries,
             topic,
-            builder.size(),
-            lambda producer: producer.send_batch(builder, topic, partition=partition),
+            batch.size(),
+            lambda producer: producer.send_batch(batch, topic, partition=partition),
         )
 
     async def _hand_over(

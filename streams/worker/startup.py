@@ -15,6 +15,8 @@ from collections.abc import Callable
 
 from sie_online import jit
 from sie_online.ingest import log_batch
+from sie_online.ingest.events import Text
+from sie_online.ingest.keyed import fill_batches
 from sie_online.settings import Settings
 from sie_online.shard import warm_up
 from streams import access
@@ -52,6 +54,8 @@ def compile_kernels(on_stage: Callable[[str], None]) -> None:
     try:
         log_batch.warm_up()
         warm_up()
+        nothing = Text.of([])
+        list(fill_batches(nothing, nothing, partitions=1, limit=0))  # as the publisher does
     finally:
         done.set()
     log.info("kernels ready", extra={"seconds": round(time.monotonic() - started, 1)})

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
+import pytest
+from aiokafka.record.default_records import DefaultRecordBatch
 
 from sie_online.contracts import DEAD_LETTER_HEADERS, DEAD_LETTER_VALUE_BYTES, from_message
 from sie_online.ingest.events import DeadLetter, Reason
+from sie_online.ingest.partitioner import partition_of
+from sie_online.settings import Settings
+from sie_online.shard import Shard
 from streams.sinks.topic import messages
-from streams.worker.publisher import dead_letter
+from streams.worker.filled_batch import FilledBatch
+from streams.worker.publisher import Publisher, dead_letter
+from tests.support.events import batch, event, records
 
 
 def _rows(n: int) -> pa.RecordBatch:
@@ -44,6 +53,49 @@ def test_no_rows_make_no_message() -> None:
 
 def test_a_single_row_is_never_split() -> None:
     assert len(list(messages(_rows(1), 10))) == 1
+
+
+class Broker:
+    """Takes batches as aiokafka's producer does, and reads them."""
+
+    def __init__(self, partitions: int) -> None:
+        self.partitions = partitions
+        self.batches: list[tuple[int, list[tuple[bytes, bytes | None]]]] = []
+
+    async def partitions_for(self, topic: str) -> set[int]:
+        """The topic's partitions."""
+        return set(range(self.partitions))
+
+    async def send_batch(self, batch: FilledBatch, topic: str, *, partition: int) -> asyncio.Future[None]:
+        """Note what is in ``batch``."""
+        read = DefaultRecordBatch(bytes(batch._build()))
+        self.batches.append((partition, [(record.key, record.value) for record in read]))
+        delivery = asyncio.get_running_loop().create_future()
+        delivery.set_result(None)
+        return delivery
+
+
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_statements_go_where_their_keys_belong_in_batches_within_the_limit(
+    settings: Callable[..., Settings], compression: str
+) -> None:
+    shard = Shard(settings(), 0)
+    rows = records([event(n, user=f"u{n}", item=f"i{n % 40}", at_s=n) for n in range(300)])
+    (output,) = shard.process(batch(rows))
+    limit = 20_000
+    publisher, broker = Publisher(settings(kafka={"max_message_bytes": limit, "compression": compression})), Broker(3)
+    publisher._producer = broker
+    asyncio.run(publisher.publish_gathered(0, output.gathered._replace(samples=output.gathered.samples[:0]), set()))
+
+    stated = list(output.gathered.entities)
+    sent: dict[int, list[tuple[bytes, bytes | None]]] = {partition: [] for partition in range(3)}
+    for partition, pairs in broker.batches:
+        sent[partition] += pairs
+    assert len(stated) > 300
+    assert sent == {at: [pair for pair in stated if partition_of(pair[0], 3) == at] for at in range(3)}
+    assert len(broker.batches) > 3
+    assert all(sum(len(key) + len(value or b"") for key, value in pairs) < limit for _, pairs in broker.batches)
+    assert publisher.unacked_bytes == 0
 
 
 def test_a_dead_letter_carries_the_record_and_says_where_it_is_from() -> None:
