@@ -5,7 +5,8 @@ file: who owns it, and where its state is kept, is ``streams``' business.
 
 - ``core``: ``Shard``, and in ``figures`` how it stands
 - ``loop``: one pass over a batch in event order; ``estimate``: one event in it; ``external``: with a River classifier
-- ``labels``: what becomes of open views; ``erase``: a user forgotten; ``emit``, ``output``, ``gathering``: what is said
+- ``labels``: what becomes of open views; ``erase``: a user forgotten
+- ``emit``, ``output``: what is said, row by row; ``gathering``: what may wait; ``pack``, ``render``: messages of it
 - ``state``: all arrays together: ``slots`` and ``entities``, ``views``, ``dedupe``, ``clock``
 - ``snapshot``: the state as pieces; ``layout``: what their bytes mean
 - ``trace``: the evidence of a log, for a fit of the noise model

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from sie_online.client.reader import Message, TopicReader
-from sie_online.contracts import FINGERPRINT_HEADER, GROUP_HEADER, from_message
+from sie_online.contracts import FINGERPRINT_HEADER, GROUP_HEADER
+from sie_online.packing import from_message
 from sie_online.settings import Settings
 
 ANEW_MESSAGES = 1_000

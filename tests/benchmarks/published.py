@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from sie_online.contracts import from_message
+from sie_online.packing import from_message
 from sie_online.settings import Settings
 from tests.support.topic_io import ends
 

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from sie_online.contracts import from_message
+from sie_online.packing import from_message
 from sie_online.settings import Settings
 from streams.checkpoint import CheckpointStore
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sie_online.contracts import from_message
 from sie_online.errors import SettingsError, SieError, UnreachableError
+from sie_online.packing import from_message
 from sie_online.tables import newest_statements
 from streams.sinks import SAMPLES, SINKS, WEIGHTS, JsonLines, Rows, Sink, TableFile, TopicSink, new_sink
 from streams.sinks.topic import Deliveries

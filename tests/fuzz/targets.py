@@ -20,7 +20,7 @@ from models.manifest import Manifest
 from models.noise.artifact import encode_noise, noise_of
 from models.samples import from_table
 from models.snapshot import net_of, tensors_in
-from sie_online import contracts, statements
+from sie_online import contracts, packing, statements
 from sie_online.announcements import NET, Announcement, announcement_key, encode, manifest_key
 from sie_online.client.entities import EntityTable
 from sie_online.client.rows import SAMPLES, Source, read_batch, weight_rows
@@ -36,7 +36,7 @@ from streams.observe.metrics import Metrics
 from tests.fuzz.mutate import BINARY, TEXT, Mutation, token
 from tests.support.events import EventRecord, batch, random_events, records
 from tests.support.noise_examples import random_canary, random_noise
-from tests.support.rows import sample_batch, weight_message, weight_row
+from tests.support.rows import packed, packed_samples, sample_batch, weight_batch, weight_message, weight_row
 from tests.support.samples import made_manifest
 from tests.support.versions import made_version
 
@@ -104,12 +104,18 @@ def _rows() -> Seeds:
     messages = [weight_message(*rows[:n]) for n in (0, 1, 8)]
     for compression in ("lz4", "zstd"):
         sink = pa.BufferOutputStream()
-        source = contracts.from_message(messages[-1]).to_batches()[0]
+        source = packing.from_message(messages[-1]).to_batches()[0]
         options = pa.ipc.IpcWriteOptions(compression=compression)
         with pa.ipc.new_stream(sink, source.schema, options=options) as writer:
             writer.write_batch(source)
         messages.append(bytes(sink.getvalue()))
-    return [*messages, contracts.to_message(sample_batch(1, 2, 3))]
+    samples = sample_batch(1, 2, 3)
+    return [
+        *messages,
+        contracts.to_message(samples),
+        *packed(weight_batch(*rows)).messages,
+        *packed_samples(samples).messages,
+    ]
 
 
 def _check_rows(inputs: Sequence[bytes]) -> None:
