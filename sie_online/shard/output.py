@@ -11,8 +11,8 @@ from sie_online.contracts import FACTORS
 from sie_online.features import N_DENSE, N_FEATURES
 from sie_online.jit import kernel
 
-MAX_ROWS = 2_048
-"""Rows per output, unless one event alone needs more."""
+MAX_ROWS = 8_192
+"""Rows per output, unless one event alone needs more: those of the 4,000 records that a worker is handed at a time."""
 MAX_ENTITIES = 3 * 1_024
 
 DONE, DRAIN, GROW, ENLARGE = range(4)
