@@ -21,7 +21,6 @@ from sie_online.importance.weight import effective_share
 from sie_online.ingest.decoder import Decoder
 from sie_online.ingest.events import DeadLetter, EventBatch
 from sie_online.ingest.records import RecordBatch
-from sie_online.packing import FramedRows
 from sie_online.pseudonyms import longest_id
 from sie_online.recommender.pooling import Gains
 from sie_online.settings import Settings
@@ -39,6 +38,7 @@ from sie_online.shard.schedule import NAMED, Artifact, Schedule
 from sie_online.shard.snapshot import Piece, Snapshot, SnapshotDiff
 from sie_online.shard.state import COUNTERS, config_of, new_state
 from sie_online.shard.views import grown
+from sie_online.unpacking import FramedRows
 
 FULL_AFTER_ERASURE = 2
 """Full snapshots after an erasure. After one the store would still keep a checkpoint in which the erased are: the

@@ -13,12 +13,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sie_online.ingest.events import EventBatch
-from sie_online.packing import FramedRows
 from sie_online.shard.entities import CATEGORY, ERASED_USER, ITEM, KINDS, USER
 from sie_online.shard.output import Out
 from sie_online.shard.pack import take_ids
 from sie_online.shard.render import SettledSamples
 from sie_online.statements import EntityState, encode, key
+from sie_online.unpacking import FramedRows
 
 
 class Gathered(NamedTuple):

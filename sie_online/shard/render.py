@@ -12,20 +12,10 @@ from numpy.typing import NDArray
 from sie_online import ipc
 from sie_online.contracts import CODE_VERSION, FACTORS
 from sie_online.features import N_DENSE, N_FEATURES, schema_hash
-from sie_online.packing import (
-    FINAL,
-    LABEL_UNKNOWN,
-    LEFT,
-    N_CODES,
-    SCORES,
-    FramedRows,
-    Head,
-    framing,
-    matrix_array,
-    unpack,
-)
+from sie_online.packing import FINAL, LABEL_UNKNOWN, LEFT, N_CODES, SCORES, Head, framing, matrix_array
 from sie_online.shard.output import SETTLED_KEYS, STATEMENT, Out, new_out
 from sie_online.shard.pack import SURVEY, pack_ids, pack_rows, survey
+from sie_online.unpacking import FramedRows, unpack
 
 OVERHEAD = 3_000
 """Bytes that a message has beside its rows, at most."""

@@ -25,9 +25,9 @@ from sie_online.contracts import DEAD_LETTER_VALUE_BYTES, FINGERPRINT_HEADER, GR
 from sie_online.errors import UnreachableError
 from sie_online.ingest.events import DeadLetter
 from sie_online.ingest.partitioner import partitions_of
-from sie_online.packing import FramedRows
 from sie_online.settings import Settings
 from sie_online.shard import Gathered, ShardOutput
+from sie_online.unpacking import FramedRows
 from streams.exits import code_of, die
 from streams.sinks import SAMPLES, WEIGHTS, Rows, Sink, TopicSink, new_sink
 from streams.sinks.topic import Deliveries, confirmed

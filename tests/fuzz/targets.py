@@ -20,7 +20,7 @@ from models.manifest import Manifest
 from models.noise.artifact import encode_noise, noise_of
 from models.samples import from_table
 from models.snapshot import net_of, tensors_in
-from sie_online import contracts, packing, statements
+from sie_online import contracts, statements, unpacking
 from sie_online.announcements import NET, Announcement, announcement_key, encode, manifest_key
 from sie_online.client.entities import EntityTable
 from sie_online.client.rows import SAMPLES, Source, read_batch, weight_rows
@@ -104,7 +104,7 @@ def _rows() -> Seeds:
     messages = [weight_message(*rows[:n]) for n in (0, 1, 8)]
     for compression in ("lz4", "zstd"):
         sink = pa.BufferOutputStream()
-        source = packing.from_message(messages[-1]).to_batches()[0]
+        source = unpacking.from_message(messages[-1]).to_batches()[0]
         options = pa.ipc.IpcWriteOptions(compression=compression)
         with pa.ipc.new_stream(sink, source.schema, options=options) as writer:
             writer.write_batch(source)

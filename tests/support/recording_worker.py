@@ -22,10 +22,10 @@ import pyarrow as pa
 from sie_online.contracts import BUILTIN_MODEL, EVENT_TYPES
 from sie_online.errors import SieError
 from sie_online.ingest.records import RecordBatch
-from sie_online.packing import FramedRows
 from sie_online.settings import Settings, load
 from sie_online.shard import Gathered, Layout, RecordCounts, ShardOutput, ShardStats, Snapshot
 from sie_online.shard.state import WEIGHT_EDGES
+from sie_online.unpacking import FramedRows
 from streams import app
 from streams.checkpoint.decisions import Overrides
 from streams.worker import restore as ownership

@@ -9,10 +9,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sie_online import contracts
-from sie_online.packing import FramedRows
 from sie_online.shard import output
 from sie_online.shard.output import new_out
 from sie_online.shard.render import Renderer, SettledSamples
+from sie_online.unpacking import FramedRows
 
 SOURCE = "sie.events"
 

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from sie_online import contracts, ipc
 from sie_online.client.rows import SAMPLES, Source, read_batch
 from sie_online.errors import MessageError
-from sie_online.packing import LAYOUT, FramedRows, from_message, unpack
+from sie_online.packing import LAYOUT
 from sie_online.shard import pack, render
+from sie_online.unpacking import FramedRows, from_message, unpack
 from tests.support.rows import SOURCE as EVENTS
 from tests.support.rows import packed, packed_samples, sample_batch, weight_batch, weight_row
 
@@ -228,11 +229,18 @@ def with_nulls(name: str, *, inside: bool) -> pa.RecordBatch:
     return batch.set_column(at, name, pa.array([first, batch.column(at)[1].as_py()], kind))
 
 
+def with_field_name(name: str) -> pa.RecordBatch:
+    batch = made()
+    kind = pa.list_(pa.field(name, pa.uint16()), 6)
+    return batch.set_column(batch.schema.get_field_index("codes"), "codes", pa.array([[0] * 6] * 2, kind))
+
+
 HOSTILE: dict[str, Callable[[], pa.RecordBatch]] = {
     "a head that is no JSON": lambda: with_text(b"{"),
     "a head that is a number": lambda: with_text(b"2"),
     "a head of brackets": lambda: with_text(b"[" * 100_000),
-    "a head with more than we know": lambda: with_head(more=1),
+    "a layout that no terminal should see": lambda: with_head(version="\x1b[2J\u202e"),
+    "a field that no terminal should see": lambda: with_field_name("\x1b[2J"),
     "a head without its base": lambda: with_head(offset=None),
     "a later layout": lambda: with_head(version=3),
     "rows of a kind that there is not": lambda: with_head(rows="entities"),
@@ -302,7 +310,7 @@ def test_samples_without_a_label_are_refused() -> None:
 
 def test_what_a_newer_worker_adds_comes_last() -> None:
     names = ["probability", "feature_score", "noise_probability", "weight", "uncertainty", "f_drift"]
-    head = json.loads(with_head(numbers=names).schema.metadata[LAYOUT])
+    head = json.loads(with_head(numbers=names, later=1).schema.metadata[LAYOUT])
     wider = with_matrix("numbers", lambda numbers: np.hstack((numbers, np.float32([[0.5], [0.25]]))))
     batch = wider.append_column("later", pa.array(["a", "b"])).replace_schema_metadata({LAYOUT: json.dumps(head)})
     found = read_batch(contracts.to_message(batch), SOURCE, contracts.WEIGHTS)

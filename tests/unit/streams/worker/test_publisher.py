@@ -12,7 +12,8 @@ import pytest
 
 from sie_online.contracts import DEAD_LETTER_HEADERS, DEAD_LETTER_VALUE_BYTES
 from sie_online.ingest.events import DeadLetter, Reason
-from sie_online.packing import LAYOUT, from_message
+from sie_online.packing import LAYOUT
+from sie_online.unpacking import from_message
 from streams.sinks import WEIGHTS
 from streams.sinks.topic import Deliveries, messages
 from streams.worker.publisher import Publisher, dead_letter
