@@ -114,7 +114,9 @@ def _common(batch: pa.RecordBatch, head: Head, codes: NDArray[np.int32]) -> Colu
 
 def _numbers(batch: pa.RecordBatch, head: Head) -> Columns:
     """Scores, weight and the parts of its logarithm."""
-    values = _matrix(batch, "numbers", (pa.float32(),), len(head.numbers)).T.astype(np.float64, order="C")
+    matrix = _matrix(batch, "numbers", (pa.float32(),), len(head.numbers))
+    with np.errstate(invalid="ignore"):  # a signalling NaN, which is refused as any NaN is
+        values = matrix.T.astype(np.float64, order="C")
     numbers = dict(zip(head.numbers, values, strict=True))
     if missing := set(SCORES[head.rows]) - numbers.keys():
         raise ValueError(f"column {min(missing)!r} is missing")

@@ -282,6 +282,9 @@ HOSTILE: dict[str, Callable[[], pa.RecordBatch]] = {
     "an infinite weight": lambda: with_matrix("numbers", put(0, 3, math.inf)),
     "a weight that is no number": lambda: with_matrix("numbers", put(0, 3, math.nan)),
     "a probability that is no number": lambda: with_matrix("numbers", put(0, 0, math.nan)),
+    "a probability that is a signalling NaN": lambda: with_matrix(
+        "numbers", lambda numbers: put(0, 0, 0x7F800001)(numbers.view(np.uint32)).view(np.float32)
+    ),
     "rows that are null": lambda: with_nulls("whole", inside=False),
     "numbers that are null": lambda: with_nulls("numbers", inside=True),
 }
