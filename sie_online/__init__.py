@@ -10,7 +10,8 @@ below it; all but ``client`` is free of clocks and sockets:
 - ``behaviours``: random ones, polluting and innocent, mixed into a log
 - ``importance``: the factors of a weight; ``recommender``: who will buy; ``features``: what it knows of an event
 - ``ingest``: from bytes to valid events
-- ``contracts``: topics in Arrow (``ipc``, ``tables``); ``statements``, ``announcements``, ``schemas``: those in JSON
+- ``contracts``: topics in Arrow (``packing``, ``unpacking``, ``ipc``, ``tables``)
+- ``statements``, ``announcements``, ``schemas``: topics in JSON
 - ``settings``: every setting, once (the net's: ``hyperparameters``); ``errors``: every error, with its exit code
 - helpers: ``jit`` and ``linkage`` (how kernels are compiled), and for kernels ``elementary`` (exp, log, …), ``layers``
   (of small nets), ``prefetch``, ``masks``, ``hashing``; ``metrics``; ``pseudonyms``, ``escape``; ``moments``;

@@ -3,7 +3,8 @@
 Imports pyarrow and nothing else of weight.
 
 Within a major version (``.v1``) columns are only ever added, at the end. ``tests/contract`` holds golden files of
-every topic, which must decode to the same table for ever.
+every topic, which must decode to the same table for ever. How messages of weights and samples are laid out is apart
+from that: ``sie_online.packing`` has the layout that leaves out what these columns repeat.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from __future__ import annotations
 from typing import Literal, NamedTuple, get_args
 
 import pyarrow as pa
-
-from sie_online import ipc
 
 CODE_VERSION = "0.1.0"
 
@@ -186,13 +185,8 @@ DEAD_LETTER_VALUE_BYTES = 512_000
 
 
 def to_message(batch: pa.RecordBatch) -> bytes:
-    """One self-contained message: schema, dictionaries and one record batch as an Arrow IPC stream."""
+    """One message in layout 1: schema, dictionaries and one record batch as an Arrow IPC stream."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
     return bytes(sink.getvalue())
-
-
-def from_message(message: bytes) -> pa.Table:
-    """The rows of one message, whoever wrote it; raises ``pyarrow.ArrowInvalid`` if it cannot be read (``ipc``)."""
-    return pa.Table.from_batches([ipc.read_batch(message)])

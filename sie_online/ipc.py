@@ -18,7 +18,7 @@ from pyarrow import lib
 MOST_BYTES = 32 << 20
 """What one message may unpack to; workers publish at most 1 MB, uncompressed."""
 MOST_ROWS = 1 << 16
-"""Of a message; a row of ours takes some 200 bytes, so that a worker's has at most about 6,000."""
+"""Of a message; a row of ours takes at least 40 bytes, so that a worker's has at most about 25,000."""
 MOST_COLUMNS = 256
 
 _types: Any = lib
@@ -46,16 +46,21 @@ def read_batch(message: bytes) -> pa.RecordBatch:
             _check_sizes(message)
             batch = _only(list(reader), reader.schema)
         batch.validate(full=True)
-        _check_dictionaries(batch)
+        check_dictionaries(batch)
     except (pa.ArrowException, OSError, ValueError, struct.error) as error:
         raise pa.ArrowInvalid(in_short(error)) from None
     return batch
 
 
-def _check_schema(schema: pa.Schema) -> None:
+def check_names(schema: pa.Schema) -> None:
+    """Raises ``ValueError`` where there are too many columns, or two of a name."""
     names = schema.names
     if len(names) > MOST_COLUMNS or len(set(names)) < len(names):
         raise ValueError(f"{len(names)} columns, of {len(set(names))} names")
+
+
+def _check_schema(schema: pa.Schema) -> None:
+    check_names(schema)
     for kind in schema.types:
         if not (kind.id in _FLAT or _is_plain_inside(kind)):
             raise ValueError(f"a column of type {kind}, which no message of ours has")
@@ -129,8 +134,11 @@ def _buffers(metadata: bytes, batch: int) -> Iterator[tuple[int, int]]:
     return struct.iter_unpack("<qq", metadata[vector + 4 : vector + 4 + 16 * count])
 
 
-def _check_dictionaries(batch: pa.RecordBatch) -> None:
-    """A text that every row names is written out for every row by whoever makes rows of them."""
+def check_dictionaries(batch: pa.RecordBatch) -> None:
+    """A text that every row names is written out for every row by whoever makes rows of them.
+
+    Raises ``ValueError`` where that is too much.
+    """
     for at, kind in enumerate(batch.schema.types):
         if kind.id == _types.Type_DICTIONARY and batch.column(at).dictionary.nbytes * len(batch) > MOST_BYTES:
             raise ValueError(f"a column that is more than {MOST_BYTES} bytes when it is written out")

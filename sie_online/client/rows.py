@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sie_online import contracts, ipc
 from sie_online.client.revisions import STATEMENT, Statements, pack_key
 from sie_online.errors import MessageError
+from sie_online.unpacking import unpack
 
 
 class WeightRow(NamedTuple):
@@ -98,11 +99,12 @@ def read_batch(message: bytes | None, source: Place, schema: pa.Schema) -> pa.Re
     if not message:
         raise MessageError(f"{place(source)}: the message is empty, not an Arrow IPC stream: is this the right topic?")
     try:
-        batch = _conform(ipc.read_batch(message), schema)
+        batch = _conform(unpack(ipc.read_batch(message)), schema)
         _check_values(batch)
     except ValueError as error:
+        why = ipc.in_short(error)
         raise MessageError(
-            f"{place(source)}: the message is no Arrow IPC stream of our rows ({error}): is this the right topic?"
+            f"{place(source)}: the message is no Arrow IPC stream of our rows ({why}): is this the right topic?"
         ) from None
     return batch
 

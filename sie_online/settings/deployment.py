@@ -20,7 +20,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from sie_online.errors import SettingsError
 from sie_online.settings.environment import names, suggestion, unknown_variables, variable_of
-from sie_online.settings.operation import Checkpoint, Kafka, Topics, Watchdog, Web
+from sie_online.settings.operation import Checkpoint, Kafka, Output, Topics, Watchdog, Web
 from sie_online.settings.rows import Dedupe, Entities, Events, Guard, Importance, Labels, Limits, Privacy, Recommender
 from sie_online.settings.training import Models, Trainer
 
@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
     kafka: Kafka = Field(default_factory=lambda: Kafka())
     topics: Topics = Field(default_factory=lambda: Topics())
+    output: Output = Field(default_factory=lambda: Output())
     events: Events = Field(default_factory=lambda: Events())
     limits: Limits = Field(default_factory=lambda: Limits())
     labels: Labels = Field(default_factory=lambda: Labels())

@@ -108,6 +108,18 @@ class Topics(Section):
         return name
 
 
+class Output(Section):
+    """How what is published is written down; the rows are the same in every layout."""
+
+    version: int = Field(
+        2,
+        ge=1,
+        le=2,
+        description="Layout of the messages of weights and samples: 2, or 1 (three times the bytes) for subscribers of "
+        "the release before.",
+    )
+
+
 class Checkpoint(Section):
     """How often the state is made durable."""
 

@@ -7,8 +7,8 @@ file: who owns it, and where its state is kept, is ``streams``' business.
 - ``loop``: one pass over a batch in event order; ``ahead``: what it asks of memory beforehand; ``estimate``: one event
   in it; ``external``: with a River classifier
 - ``labels``: what becomes of open views; ``erase``: a user forgotten
-- ``emit``, ``output``, ``buffers``: what is said; ``gathering``: what of it may wait; ``stated``: statements about
-  entities, and ``digits``: their numbers
+- ``emit``, ``output``, ``buffers``: what is said, row by row; ``pack``, ``render``: messages of it; ``gathering``: what
+  may wait; ``stated``: statements about entities, and ``digits``: their numbers
 - ``state``: all arrays together: ``slots`` and ``entities``, ``views``, ``dedupe``, ``clock``; their ``memory``
 - ``snapshot``: the state as pieces; ``patches``: of tables, rows that changed; ``layout``: what their bytes mean
 - ``trace``: the evidence of a log, for a fit of the noise model

@@ -32,13 +32,15 @@ from sie_online.shard.figures import RecordCounts, ShardStats, counts_between
 from sie_online.shard.gathering import Gathered, Gathering
 from sie_online.shard.layout import layout_of
 from sie_online.shard.loop import Texts, run
-from sie_online.shard.output import DONE, ENLARGE, GROW, Out, Renderer, new_out
+from sie_online.shard.output import DONE, ENLARGE, GROW, Out, new_out
 from sie_online.shard.patches import Piece
 from sie_online.shard.pooled import PooledCoefficients
+from sie_online.shard.render import Renderer
 from sie_online.shard.schedule import NAMED, Artifact, Schedule
 from sie_online.shard.snapshot import Snapshot, SnapshotDiff
 from sie_online.shard.state import COUNTERS, config_of, new_state
 from sie_online.shard.views import grown
+from sie_online.unpacking import FramedRows
 
 FULL_AFTER_ERASURE = 2
 """Full snapshots after an erasure. After one the store would still keep a checkpoint in which the erased are: the
@@ -51,12 +53,19 @@ MAX_GATHERED = 2_048
 class ShardOutput:
     """A bounded part of what a record batch gave rise to, in order; ``gathered`` perhaps from earlier ones, too."""
 
-    weights: pa.RecordBatch
+    framed: FramedRows
+    known_ms: int
+    """When the last of the weights became known, event time, ms; 0 where there are none."""
     gathered: Gathered
     dead_letters: list[DeadLetter]
     counts: RecordCounts
     last: bool
     """Whether the record batch ends with it."""
+
+    @property
+    def weights(self) -> pa.RecordBatch:
+        """The weights in the columns of ``sie.weights.v1``, unpacked anew each time."""
+        return self.framed.batch
 
 
 class Shard:
@@ -91,7 +100,7 @@ class Shard:
         self._config = config_of(settings)
         self._state = new_state(settings, scratch)
         self._decoder = Decoder(settings)
-        self._renderer = Renderer(settings.topics.events, partition)
+        self._renderer = Renderer(settings.topics.events, partition, settings.kafka.max_message_bytes)
         self._gathering = Gathering(partition)
         self._nothing = self.gathered()
         self._id_bytes = longest_id(settings)
@@ -179,8 +188,8 @@ class Shard:
 
     def gathered(self) -> Gathered:
         """What was gathered; it waits no longer."""
-        samples = self._renderer.samples(self._gathering.settled(), self.generation)
-        return Gathered(samples, self._gathering.stated())
+        framed = self._renderer.samples(self._gathering.settled(), self.generation)
+        return Gathered(framed, self._gathering.stated())
 
     # -- models: from its offset on a version is in force, and what is said is said by it
 
@@ -316,10 +325,11 @@ class Shard:
         last: bool,
         gather: bool,
     ) -> ShardOutput:
-        version = self.version(NET)
+        version, n = self.version(NET), int(out.control["rows"][0])
         self._gathering.take(out, events, version)
         return ShardOutput(
-            weights=self._renderer.weights(out, self.generation, version),
+            framed=self._renderer.weights(out, self.generation, version),
+            known_ms=int(out.rows["published_ms"][n - 1]) if n else 0,
             gathered=self._nothing if gather and self.waiting < MAX_GATHERED else self.gathered(),
             dead_letters=dead,
             counts=counts_between(before, self._state.counters[0], len(dead), dropped),

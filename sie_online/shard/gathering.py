@@ -12,15 +12,23 @@ import numpy as np
 import pyarrow as pa
 
 from sie_online.ingest.events import EventBatch
-from sie_online.shard.output import Out, SettledSamples
+from sie_online.shard.output import Out
+from sie_online.shard.pack import take_ids
+from sie_online.shard.render import SettledSamples
 from sie_online.shard.stated import StatedEntities, Statements
+from sie_online.unpacking import FramedRows
 
 
 class Gathered(NamedTuple):
     """Rows of ``sie.samples.v1`` in the order of settlement, and the records of ``sie.entities.v1``."""
 
-    samples: pa.RecordBatch
+    framed: FramedRows
     entities: Statements
+
+    @property
+    def samples(self) -> pa.RecordBatch:
+        """The samples in the columns of ``sie.samples.v1``, unpacked anew each time."""
+        return self.framed.batch
 
 
 class Gathering:
@@ -50,7 +58,8 @@ class Gathering:
         return SettledSamples(
             rows=np.concatenate([part.rows for part in parts]),
             keys=np.concatenate([part.keys for part in parts]),
-            event_ids=[event_id for part in parts for event_id in part.event_ids],
+            ids_at=np.concatenate([[0], *(np.diff(part.ids_at) for part in parts)]).cumsum(dtype=np.int32),
+            ids=np.concatenate([part.ids for part in parts]),
             features=np.concatenate([part.features for part in parts]),
             dense=np.concatenate([part.dense for part in parts]),
         )
@@ -61,11 +70,8 @@ class Gathering:
 
     def _take_settled(self, out: Out, n_rows: int, n: int) -> None:
         keys = out.settled[:n].copy()
-        which = keys["row"]
-        text = out.event_ids[: out.event_at[n_rows]].tobytes()
-        edges = zip(out.event_at[which].tolist(), out.event_at[which + 1].tolist(), strict=True)
-        event_ids = [text[first:last] for first, last in edges]
-        self._settled.append(
-            SettledSamples(out.rows[which], keys, event_ids, out.features[:n].copy(), out.dense[:n].copy())
-        )
+        ids_at, ids = np.empty(n + 1, np.int32), np.empty(out.event_at[n_rows], np.uint8)
+        take_ids(out.event_at, out.event_ids, keys, ids_at, ids)
+        rows, features, dense = out.rows[keys["row"]], out.features[:n].copy(), out.dense[:n].copy()
+        self._settled.append(SettledSamples(rows, keys, ids_at, ids[: ids_at[n]].copy(), features, dense))
         self._samples += n

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from sie_online.client.reader import Message, TopicReader
-from sie_online.contracts import FINGERPRINT_HEADER, GROUP_HEADER, from_message
+from sie_online.contracts import FINGERPRINT_HEADER, GROUP_HEADER
 from sie_online.settings import Settings
+from sie_online.unpacking import from_message
 
 ANEW_MESSAGES = 1_000
 """Generations rise along the log; only a superseded owner's last words may stand behind its successor's first."""

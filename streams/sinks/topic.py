@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -56,10 +56,13 @@ class TopicSink(Sink):
         """Delivery of the last message."""
 
     async def add(self, rows: Rows) -> None:
-        """Send ``rows``; returns when they are under way."""
-        topic = self._topics[rows.stream]
-        for message in messages(rows.batch, self._limit):
-            self.last = await self._send(self._deliveries, topic, message, partition=rows.partition)
+        """Send ``rows`` in layout 1; returns when they are under way."""
+        await self.send(rows.stream, rows.partition, messages(rows.batch, self._limit))
+
+    async def send(self, stream: str, partition: int | None, framed: Iterable[bytes]) -> None:
+        """Send messages of rows; returns when they are under way."""
+        for message in framed:
+            self.last = await self._send(self._deliveries, self._topics[stream], message, partition=partition)
 
     async def flush(self, partition: int | None = None) -> None:
         """Wait until the brokers have confirmed what is under way."""
@@ -67,7 +70,7 @@ class TopicSink(Sink):
 
 
 def messages(rows: pa.RecordBatch, limit: int) -> Iterator[bytes]:
-    """``rows`` as messages of at most ``limit`` bytes each, in order; none where there are no rows."""
+    """``rows`` as messages of layout 1, of at most ``limit`` bytes each, in order; none where there are no rows."""
     if not rows.num_rows:
         return
     message = to_message(rows)

@@ -14,8 +14,6 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Any, NoReturn
 
-import pyarrow as pa
-
 from sie_online.errors import SieError
 from sie_online.ingest.records import FetchedBatches, RecordBatch
 from sie_online.settings import Settings
@@ -136,21 +134,25 @@ class Processing:
         """Publish ``output`` of records that were fetched at ``fetched_at`` (s since 1970)."""
         delivery = await self._publisher.publish(lease.partition, output, lease.deliveries)
         if delivery is not None:
-            delivery.add_done_callback(partial(self._measure, output.weights, fetched_at, time.time()))
+            delivery.add_done_callback(partial(self._measure, lease.partition, output, fetched_at, time.time()))
         self._vitals.progressed(lease.partition)
         self._metrics.observe_counts(lease.partition, output.counts)
         for letter in output.dead_letters:
             self._metrics.dead_letter(letter.reason)
 
     def _measure(
-        self, rows: pa.RecordBatch, fetched_at: float, published_at: float, delivery: asyncio.Future[Any]
+        self,
+        partition: int,
+        output: ShardOutput,
+        fetched_at: float,
+        published_at: float,
+        delivery: asyncio.Future[Any],
     ) -> None:
-        """Note how long ago the newest of ``rows``, confirmed now, became known, was fetched and was published."""
+        """Note how long ago the newest of the weights, confirmed now, became known, was fetched and was published."""
         if delivery.cancelled() or delivery.exception():
             return
         now = time.time()
-        known_ms, partition = rows.column("published_ms")[-1].as_py(), rows.column("partition")[0].as_py()
-        self._metrics.observe_output(partition, rows.num_rows, now - known_ms / 1000, now - fetched_at)
+        self._metrics.observe_output(partition, len(output.framed), now - output.known_ms / 1000, now - fetched_at)
         self._metrics.observe_stage("deliver", now - published_at)
 
     async def _stop_if_superseded(self, lease: ShardLease) -> None:

@@ -26,8 +26,9 @@ from sie_online.ingest.events import DeadLetter
 from sie_online.ingest.keyed import fill_batches
 from sie_online.settings import Settings
 from sie_online.shard import Gathered, ShardOutput, Statements
+from sie_online.unpacking import FramedRows
 from streams.exits import code_of, die
-from streams.sinks import SAMPLES, WEIGHTS, Rows, TopicSink, new_sink
+from streams.sinks import SAMPLES, WEIGHTS, Rows, Sink, TopicSink, new_sink
 from streams.sinks.topic import Deliveries, confirmed
 from streams.worker.filled_batch import FilledBatch
 
@@ -111,7 +112,7 @@ class Publisher(mode.Service):
             The delivery of the last of the weights, None if there are none.
         """
         topics = self._settings.topics
-        last = await self._add(Rows(WEIGHTS, partition, output.weights), deliveries)
+        last = await self._add(WEIGHTS, partition, output.framed, deliveries)
         await self.publish_gathered(partition, output.gathered, deliveries)
         for letter in output.dead_letters:
             key, value, headers = dead_letter(topics.events, partition, letter)
@@ -120,7 +121,7 @@ class Publisher(mode.Service):
 
     async def publish_gathered(self, partition: int, gathered: Gathered, deliveries: Deliveries) -> None:
         """Send samples and statements about entities, as ``publish`` does."""
-        await self._add(Rows(SAMPLES, partition, gathered.samples), deliveries)
+        await self._add(SAMPLES, partition, gathered.framed, deliveries)
         await self._send_keyed(deliveries, self._settings.topics.entities, gathered.entities)
 
     async def flush(self, partition: int, outstanding: frozenset[asyncio.Future[Any]]) -> None:
@@ -129,13 +130,21 @@ class Publisher(mode.Service):
         for sink in self._sinks:
             await sink.flush(partition)
 
-    async def _add(self, rows: Rows, deliveries: Deliveries) -> asyncio.Future[Any] | None:
-        """Give ``rows`` to every sink; returns the delivery of the last message, None if there are no rows."""
+    async def _add(
+        self, stream: str, partition: int, framed: FramedRows, deliveries: Deliveries
+    ) -> asyncio.Future[Any] | None:
+        """Give rows to every sink; returns the delivery of the last message, None if there are no rows."""
         topics, limit = self._settings.topics, self._settings.kafka.max_message_bytes
-        names = {WEIGHTS: topics.weights, SAMPLES: topics.samples}
-        topic = TopicSink(self._send_rows, names, limit, deliveries)
-        for sink in (topic, *self._sinks):
-            await sink.add(rows)
+        topic = TopicSink(self._send_rows, {WEIGHTS: topics.weights, SAMPLES: topics.samples}, limit, deliveries)
+        sinks: list[Sink] = list(self._sinks)
+        if self._settings.output.version == 1:
+            sinks.insert(0, topic)
+        else:
+            await topic.send(stream, partition, framed.messages)
+        if sinks:  # the others get the contract's columns, which have to be unpacked
+            rows = Rows(stream, partition, framed.batch)
+            for sink in sinks:
+                await sink.add(rows)
         return topic.last
 
     async def _send_rows(

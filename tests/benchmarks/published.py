@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow.compute as pc
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from sie_online.contracts import from_message
 from sie_online.settings import Settings
+from sie_online.unpacking import from_message
 from tests.support.topic_io import ends
 
 OFFSET_BITS = 40

@@ -1,8 +1,9 @@
 """Where the microseconds of an event go: ``python -m tests.benchmarks.shard``. One shard, in memory, on one core.
 
-Times the parts of ``Shard.process`` from outside (decode, the kernel, growing the open views, render) and, apart from
-it, laying a fetched batch out, framing outputs as messages, and snapshots. In processor time of the one thread that
-does it all, so that what else runs on the machine shows little. No broker, no checkpoint on disk.
+Times the parts of ``Shard.process`` from outside (decode, the kernel, growing the open views, and rendering, which
+makes messages) and, apart from it, laying a fetched batch out, and snapshots; and counts the bytes that go out. In
+processor time of the one thread that does it all, so that what else runs on the machine shows little. No broker, no
+checkpoint on disk.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from sie_online.contracts import to_message
 from sie_online.ingest.records import RecordBatch
 from sie_online.ingest.wire import final_heartbeats
 from sie_online.settings import Settings
@@ -28,7 +28,7 @@ from tests.benchmarks import BENCH
 from tests.benchmarks.machine import busy_cores, describe, warning
 
 RESULT = BENCH / "shard.json"
-PARTS = ("layout", "decode", "kernel", "grow", "render", "other", "process", "frame", "snapshot")
+PARTS = ("layout", "decode", "kernel", "grow", "render", "other", "process", "snapshot")
 SNAPSHOT_EVERY = 50_000
 """Events between snapshots, a share of the fleet's rate in the 5 s between a shard's checkpoints."""
 
@@ -49,6 +49,8 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self.sent: dict[str, int] = defaultdict(int)
+        """Bytes by topic, keys included."""
         self.longest_snapshot_s = 0.0
 
     def timed(self, part: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -81,12 +83,12 @@ def measure(rows: list[Row], settings: Settings, batch_records: int) -> Stopwatc
     shard._grow_views = watch.timed("grow", shard._grow_views)  # type: ignore[method-assign]
     shard._render = watch.timed("render", shard._render)  # type: ignore[method-assign]
     lay_out, process = watch.timed("layout", _batch), watch.timed("process", lambda batch: list(shard.process(batch)))
-    frame, snapshot = watch.timed("frame", to_message), watch.timed("snapshot", shard.snapshot)
-    saved = 0
+    snapshot, saved = watch.timed("snapshot", shard.snapshot), 0
     for start in range(0, len(rows), batch_records):
         for output in process(lay_out(rows[start : start + batch_records])):
-            for table in (output.weights, output.gathered.samples):
-                frame(table)
+            watch.sent["weights"] += sum(map(len, output.framed.messages))
+            watch.sent["samples"] += sum(map(len, output.gathered.framed.messages))
+            watch.sent["entities"] += sum(len(key) + len(value or b"") for key, value in output.gathered.entities)
         if shard.next_offset - saved >= SNAPSHOT_EVERY or shard.next_offset == len(rows):
             before, saved = watch.seconds["snapshot"], shard.next_offset
             snapshot()
@@ -134,6 +136,8 @@ def main() -> None:
     print(f"{'µs/event':<12}{'min':>8}{'median':>8}")
     for part, least, middle in parts:
         print(f"{part:<12}{least:>8.3f}{middle:>8.3f}")
+    sent = {topic: n_bytes / len(rows) for topic, n_bytes in watches[-1].sent.items()}
+    print("B/event     " + "  ".join(f"{topic} {n_bytes:.1f}" for topic, n_bytes in sent.items()))
     longest = max(watch.longest_snapshot_s for watch in watches)
     print(f"longest snapshot {longest * 1000:.0f} ms (the first of a shard copies everything)")
     given.out.parent.mkdir(parents=True, exist_ok=True)
@@ -143,6 +147,7 @@ def main() -> None:
         "records": len(rows),
         "batch": given.batch,
         "us_per_event": {part: {"min": least, "median": middle} for part, least, middle in parts},
+        "bytes_per_event": sent,
         "longest_snapshot_ms": longest * 1000,
     }
     given.out.write_text(json.dumps(result, indent=2) + "\n")

@@ -14,8 +14,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from sie_online.contracts import from_message
 from sie_online.settings import Settings
+from sie_online.unpacking import from_message
 from streams.checkpoint import CheckpointStore
 
 POLL_S = 0.2

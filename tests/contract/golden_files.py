@@ -23,6 +23,7 @@ from sie_online.ingest.events import DeadLetter, EventBatch, Reason
 from sie_online.ingest.records import RecordBatch
 from sie_online.settings import Settings
 from streams.worker.publisher import dead_letter
+from tests.support.rows import packed, packed_samples
 
 DIRECTORY = Path(__file__).parent / "golden"
 SOURCE = "sie.events"
@@ -47,6 +48,14 @@ def arrow_message(name: str) -> bytes:
     """The message of weights or samples."""
     content = rows(name)
     return contracts.to_message(pa.RecordBatch.from_pylist(content, schema=arrow_schema(name, content[0])))
+
+
+def packed_message(name: str) -> bytes:
+    """The message of weights or samples in layout 2."""
+    content = rows(name)
+    pack = packed if name.startswith("weights") else packed_samples
+    (message,) = pack(pa.RecordBatch.from_pylist(content, schema=arrow_schema(name, content[0]))).messages
+    return message
 
 
 def entity_lines(name: str) -> bytes:
@@ -152,6 +161,8 @@ def _decoded(value: bytes | None) -> str | None:
 BUILDERS = {
     "weights-1.arrow": arrow_message,
     "samples-1.arrow": arrow_message,
+    "weights-packed-1.arrow": packed_message,
+    "samples-packed-1.arrow": packed_message,
     "entities-1.tsv": entity_lines,
     "dead-letters-1.jsonl": dead_letter_lines,
     "models-1.tsv": model_lines,

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sie_online.contracts import from_message
 from sie_online.errors import SettingsError, SieError, UnreachableError
 from sie_online.tables import newest_statements
+from sie_online.unpacking import from_message
 from streams.sinks import SAMPLES, SINKS, WEIGHTS, JsonLines, Rows, Sink, TableFile, TopicSink, new_sink
 from streams.sinks.topic import Deliveries
 from tests.contract.sink_contract import CHECKS, Place, Row

@@ -20,7 +20,7 @@ from models.manifest import Manifest
 from models.noise.artifact import encode_noise, noise_of
 from models.samples import from_table
 from models.snapshot import net_of, tensors_in
-from sie_online import contracts, statements
+from sie_online import contracts, statements, unpacking
 from sie_online.announcements import NET, Announcement, announcement_key, encode, manifest_key
 from sie_online.client.batches import bounded
 from sie_online.client.entities import EntityTable
@@ -40,7 +40,7 @@ from tests.support.events import EventRecord, batch, random_events, records
 from tests.support.logs import CODECS, COUNT, Fetched, as_columns, by_objects, sealed
 from tests.support.logs import batch as record_batch
 from tests.support.noise_examples import random_canary, random_noise
-from tests.support.rows import sample_batch, weight_message, weight_row
+from tests.support.rows import packed, packed_samples, sample_batch, weight_batch, weight_message, weight_row
 from tests.support.samples import made_manifest
 from tests.support.versions import made_version
 
@@ -124,12 +124,18 @@ def _rows() -> Seeds:
     messages = [weight_message(*rows[:n]) for n in (0, 1, 8)]
     for compression in ("lz4", "zstd"):
         sink = pa.BufferOutputStream()
-        source = contracts.from_message(messages[-1]).to_batches()[0]
+        source = unpacking.from_message(messages[-1]).to_batches()[0]
         options = pa.ipc.IpcWriteOptions(compression=compression)
         with pa.ipc.new_stream(sink, source.schema, options=options) as writer:
             writer.write_batch(source)
         messages.append(bytes(sink.getvalue()))
-    return [*messages, contracts.to_message(sample_batch(1, 2, 3))]
+    samples = sample_batch(1, 2, 3)
+    return [
+        *messages,
+        contracts.to_message(samples),
+        *packed(weight_batch(*rows)).messages,
+        *packed_samples(samples).messages,
+    ]
 
 
 def _check_rows(inputs: Sequence[bytes]) -> None:

@@ -25,6 +25,7 @@ from sie_online.ingest.records import RecordBatch
 from sie_online.settings import Settings, load
 from sie_online.shard import Gathered, Layout, RecordCounts, ShardOutput, ShardStats, Snapshot
 from sie_online.shard.state import WEIGHT_EDGES
+from sie_online.unpacking import FramedRows
 from streams import app
 from streams.checkpoint.decisions import Overrides
 from streams.worker import restore as ownership
@@ -44,7 +45,7 @@ SCHEMA = pa.schema(
         pa.field("digest", pa.int64()),
     ]
 )
-NOTHING_GATHERED = Gathered(pa.RecordBatch.from_pylist([], SCHEMA), [])
+NOTHING_GATHERED = Gathered(FramedRows.of(pa.RecordBatch.from_pylist([], SCHEMA)), [])
 
 
 class RecordingShard:
@@ -87,7 +88,9 @@ class RecordingShard:
             last = first + ROWS >= len(batch)
             if last:
                 self.next_offset = batch.end
-            yield ShardOutput(pa.RecordBatch.from_pylist(rows, SCHEMA), NOTHING_GATHERED, [], counts, last)
+            framed = FramedRows.of(pa.RecordBatch.from_pylist(rows, SCHEMA))
+            known_ms = rows[-1]["published_ms"] if rows else 0
+            yield ShardOutput(framed, known_ms, NOTHING_GATHERED, [], counts, last)
 
     def announced(self, model: str) -> int:
         """Nothing is ever announced to it."""

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from sie_online import contracts
+from sie_online.shard import output
+from sie_online.shard.output import new_out
+from sie_online.shard.render import Renderer, SettledSamples
+from sie_online.unpacking import FramedRows
 
 SOURCE = "sie.events"
 
@@ -67,3 +73,60 @@ def sample_batch(*offsets: int, generation: int = 1, n_features: int = 3, n_dens
         for offset in offsets
     ]
     return pa.RecordBatch.from_pylist(rows, schema=schema)
+
+
+def packed(batch: pa.RecordBatch, limit: int = 1 << 30) -> FramedRows:
+    """Rows of weights, all of one partition, generation and model, as messages of layout 2."""
+    out = new_out(max(1, len(batch)), 4_096)
+    out.control["rows"] = len(batch)
+    _fill(out.rows[: len(batch)], batch, "published_ms")
+    for name, at, data in (
+        ("event_id", out.event_at, out.event_ids),
+        ("user_id", out.user_at, out.user_ids),
+        ("item_id", out.item_at, out.item_ids),
+    ):
+        texts = [text.encode() for text in batch[name].to_pylist()]
+        at[: len(texts) + 1] = np.cumsum([0, *map(len, texts)])
+        data[: at[len(texts)]] = np.frombuffer(b"".join(texts), np.uint8)
+    partition, generation, version = (
+        (batch[name][0].as_py() if len(batch) else default)
+        for name, default in (("partition", 0), ("generation", 1), ("model_version", "builtin"))
+    )
+    return Renderer(SOURCE, partition, limit).weights(out, generation, version)
+
+
+def packed_samples(batch: pa.RecordBatch, limit: int = 1 << 30) -> FramedRows:
+    """Samples, all of one partition and generation, as messages of layout 2."""
+    n = len(batch)
+    rows, keys = np.zeros(n, output.STATEMENT), np.zeros(n, output.SETTLED_KEYS)
+    _fill(rows, batch, "settled_ms")
+    for name in ("user", "item", "category"):
+        keys[f"{name}_key"] = batch[f"{name}_hash"]
+    ids = [text.encode() for text in batch["event_id"].to_pylist()]
+    features, dense = (
+        np.array(batch[name].to_pylist(), dtype).reshape(n, batch.schema.field(name).type.list_size)
+        for name, dtype in (("features", np.uint32), ("dense", np.float32))
+    )
+    settled = SettledSamples(
+        rows=rows,
+        keys=keys,
+        ids_at=np.cumsum([0, *map(len, ids)], dtype=np.int32),
+        ids=np.frombuffer(b"".join(ids), np.uint8),
+        features=features,
+        dense=dense,
+    )
+    partition, generation = (batch[name][0].as_py() if n else 0 for name in ("partition", "generation"))
+    return Renderer(SOURCE, partition, limit).samples(settled, generation)
+
+
+def _fill(rows: NDArray[np.void], batch: pa.RecordBatch, known: str) -> None:
+    for name in ("offset", "event_time_ms", "revision", "probability", "feature_score", "noise_probability", "weight"):
+        rows[name] = batch[name]
+    rows["published_ms"] = batch[known]
+    rows["etype"] = [contracts.EVENT_TYPES.index(name) for name in batch["event_type"].to_pylist()]
+    rows["label"] = batch["label"].fill_null(-1)
+    for which, name in enumerate(contracts.FACTORS):
+        if f"f_{name}" in batch.schema.names:
+            rows["factors"][:, which] = batch[f"f_{name}"]
+    if "final" in batch.schema.names:
+        rows["final"], rows["uncertainty"] = batch["final"].to_numpy(zero_copy_only=False), batch["uncertainty"]

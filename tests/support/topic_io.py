@@ -15,9 +15,9 @@ from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import ConsumerRecord
 
 from sie_online.client.connection import connection
-from sie_online.contracts import from_message
 from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
+from sie_online.unpacking import from_message
 from streams.topics import create_topics
 from tests.support.waiting import awaited
 

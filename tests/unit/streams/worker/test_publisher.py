@@ -5,21 +5,26 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from aiokafka.record.default_records import DefaultRecordBatch
 
-from sie_online.contracts import DEAD_LETTER_HEADERS, DEAD_LETTER_VALUE_BYTES, from_message
+from sie_online.contracts import DEAD_LETTER_HEADERS, DEAD_LETTER_VALUE_BYTES
 from sie_online.ingest.events import DeadLetter, Reason
 from sie_online.ingest.partitioner import partition_of
+from sie_online.packing import LAYOUT
 from sie_online.settings import Settings
 from sie_online.shard import Shard
-from streams.sinks.topic import messages
+from sie_online.unpacking import from_message
+from streams.sinks import WEIGHTS
+from streams.sinks.topic import Deliveries, messages
 from streams.worker.filled_batch import FilledBatch
 from streams.worker.publisher import Publisher, dead_letter
 from tests.support.events import batch, event, records
+from tests.support.rows import packed, weight_batch, weight_row
 
 
 def _rows(n: int) -> pa.RecordBatch:
@@ -45,6 +50,28 @@ def test_rows_are_split_into_messages_within_the_limit_and_keep_their_order() ->
     assert len(found) > 5
     assert max(map(len, found)) <= 20_000
     assert pa.concat_tables(map(from_message, found)).column("n").to_pylist() == list(range(1000))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_rows_are_published_in_the_layout_that_is_set_and_are_the_same(version: int, settings: Any) -> None:
+    framed, sent = packed(weight_batch(*(weight_row(at) for at in range(300))), 20_000), []
+    given = settings(output={"version": version}, kafka={"max_message_bytes": 20_000})
+
+    async def send(deliveries: Deliveries, topic: str, value: bytes, *, partition: int | None) -> asyncio.Future[Any]:
+        sent.append((topic, value, partition))
+        return asyncio.get_running_loop().create_future()
+
+    async def publish() -> None:
+        publisher = Publisher(given)
+        publisher._send_rows = send  # type: ignore[method-assign, assignment]
+        assert await publisher._add(WEIGHTS, 3, framed, Deliveries()) is not None
+
+    asyncio.run(publish())
+    assert {(topic, partition) for topic, _, partition in sent} == {(given.topics.weights, 3)}
+    values = [value for _, value, _ in sent]
+    assert max(map(len, values)) <= 20_000
+    assert {LAYOUT in pa.ipc.open_stream(value).schema.metadata for value in values} == {version == 2}
+    assert pa.concat_tables(map(from_message, values)).to_pylist() == framed.batch.to_pylist()
 
 
 def test_no_rows_make_no_message() -> None:
