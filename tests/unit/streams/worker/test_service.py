@@ -151,13 +151,14 @@ class Bench:
             FakeStore(),
             FakeShard(),
         )
+        self.metrics = _Stages()
         self.worker = Worker(
             settings,
             store=cast(Any, self.store),
             ownership=cast(Any, None),
             publisher=cast(Any, self.publisher),
             adoptions=cast(Any, NoAdoptions()),
-            metrics=cast(Any, _Deaf()),
+            metrics=cast(Any, self.metrics),
             vitals=Vitals(),
         )
         self.worker.consumer.attach(cast(Any, self.consumer))
@@ -174,7 +175,15 @@ class Bench:
         await awaited(lambda: lease.saving.locked() and not lease.processing.locked(), "snapshot")
 
 
-class _Deaf:
+class _Stages:
+    """Notes which stages were observed, and for how long; hears nothing else."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def observe_stage(self, stage: str, seconds: float) -> None:
+        self.seconds[stage] = seconds
+
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_, **__: None
 
@@ -285,6 +294,18 @@ async def test_processing_goes_on_while_a_checkpoint_waits_and_is_not_part_of_it
 
     assert bench.store.written == [(EPOCH, 110)]
     assert bench.lease.unsaved
+
+
+@in_loop
+async def test_the_line_stands_still_for_the_snapshot_and_not_for_confirmations(bench: Bench) -> None:
+    await bench.worker.processing.process(_batch(100, 110))
+    saving = asyncio.create_task(bench.checkpoint())
+    await bench.snapshot_taken()
+    assert "stall" in bench.metrics.seconds
+    assert "confirm" not in bench.metrics.seconds
+    bench.publisher.confirm()
+    await saving
+    assert bench.metrics.seconds["stall"] >= bench.metrics.seconds["snapshot"]
 
 
 @in_loop
