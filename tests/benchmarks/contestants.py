@@ -14,7 +14,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -164,6 +164,20 @@ def until_accounted(worker: WorkerProcess, settings: Settings, n_records: int, p
         progress(f"{done:,} of {n_records:,}")
         time.sleep(LOOK_EVERY_S)
     raise AssertionError(f"the worker did not get through; the end of its log:\n{worker.text()[-4000:]}")
+
+
+def until_committed(settings: Settings, workers: Sequence[WorkerProcess]) -> None:
+    """Return when the group has committed all that the topic holds; asks once a second, which costs the broker little.
+
+    Raises:
+        AssertionError: a worker ended, or it took too long.
+    """
+    wanted = {partition: offset for partition, offset in ends(settings, settings.topics.events).items() if offset}
+    deadline = time.monotonic() + RUN_S
+    while committed(settings) != wanted:
+        if time.monotonic() > deadline or not all(worker.running for worker in workers):
+            raise AssertionError(f"no commits at {wanted}: {workers[0].text()[-2000:]}")
+        time.sleep(1.0)
 
 
 def _prove_complete(settings: Settings, counts: Counter[str], found: Messages) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -12,23 +11,20 @@ from statistics import mean
 from typing import Any
 
 from sie_online.ingest.wire import Chunk
-from sie_online.settings import Settings
 from streams.tools.pacing import ReplayRate
 from streams.tools.replay import replay
 from tests.benchmarks.arena import Arena, make_outputs, write_chunks
-from tests.benchmarks.contestants import START_S, Run, folder, run_worker, until_accounted
+from tests.benchmarks.contestants import START_S, Run, folder, run_worker, until_accounted, until_committed
 from tests.benchmarks.cpu import CpuWatch
 from tests.benchmarks.published import read_weights
 from tests.benchmarks.running import kafka_arena, log, now_and_then
 from tests.benchmarks.traffic import Rewrite, among, as_it_is, chunks, padded
-from tests.support.topic_io import committed, ends
 from tests.support.workers import WorkerProcess, worker_pool
 
 Figures = dict[str, float]
 
 PARTITIONS = 4
 MOST_BYTES = 400_000_000  # of one point's events
-CAUGHT_UP_S = 600
 SLOTS_PER_ENTITY = 2  # partitions do not get equal shares
 
 
@@ -53,15 +49,20 @@ def of_message_size(n_bytes: float, n_events: int) -> Figures:
 
 
 def of_checkpoints(n_behind: float, _n_events: int) -> Figures:
-    """What checkpoints write and for how long the line stands still, behind so many events."""
-    run = _worker(int(n_behind), as_it_is)
+    """What checkpoints write and for how long the line stands still, behind so many events, one checkpoint a second.
+
+    Raises:
+        ValueError: the run was over before its first checkpoint.
+    """
+    run = _worker(int(n_behind), as_it_is, checkpoint={"interval_s": 1.0})
     details, stall = run.details, run.stages.get("stall", {})
+    if not details["checkpoints"]:
+        raise ValueError(f"no checkpoint fell into {n_behind:,.0f} events: give larger sizes")
     return {
-        "state MB": details["store_mb"],
-        "MB a checkpoint": details["checkpoint_mb"] / max(1.0, details["checkpoints"]),
+        "MB in the store": details["store_mb"],
+        "MB a checkpoint": details["checkpoint_mb"] / details["checkpoints"],
         "bytes an event": 1e6 * details["checkpoint_mb"] / run.events,
-        "stall p50 ms": stall.get("p50", 0.0),
-        "stall p99 ms": stall.get("p99", 0.0),
+        **{f"stall {name} ms": each for name, each in stall.items()},
     }
 
 
@@ -78,7 +79,7 @@ def of_workers(n_workers: float, n_events: int) -> Figures:
             with CpuWatch({str(nth): worker.pid for nth, worker in enumerate(workers)}) as watch:
                 log(f"{len(workers)} workers are ready; writing {n_events:,} events")
                 asyncio.run(replay(settings, chunks(n_events, as_it_is), ReplayRate()))
-                _until_committed(settings, workers)
+                until_committed(settings, workers)
         found = read_weights(settings)
         first_ms, last_ms = found.first_ms, found.last_ms
         seconds, cores = (last_ms - first_ms) / 1000, watch.cores(first_ms, last_ms)
@@ -100,7 +101,7 @@ def of_recovery(n_behind: float, n_events: int) -> Figures:
         with worker_pool(settings, folder(arena, "recovery")) as start:
             first = start()
             first.wait_ready(START_S)
-            _until_committed(settings, [first])
+            until_committed(settings, [first])
             first.kill()
             behind = write_chunks(replace(arena, records=0), [Chunk(records[n_events:], 1.0)], quiet, flush=False)
             began = time.monotonic()
@@ -136,17 +137,3 @@ def _start(stack: ExitStack, arena: Arena, at: Path) -> WorkerProcess:
     """One more worker of the group, with a port of its own."""
     at.mkdir(parents=True)
     return stack.enter_context(worker_pool(arena.settings("fleet"), at))()
-
-
-def _until_committed(settings: Settings, workers: Sequence[WorkerProcess]) -> None:
-    """Return when the group has committed all that the topic holds; asks once a second, which costs the broker little.
-
-    Raises:
-        AssertionError: a worker ended, or it took too long.
-    """
-    wanted = {partition: offset for partition, offset in ends(settings, settings.topics.events).items() if offset}
-    deadline = time.monotonic() + CAUGHT_UP_S
-    while committed(settings) != wanted:
-        if time.monotonic() > deadline or not all(worker.running for worker in workers):
-            raise AssertionError(f"no commits at {wanted}: {workers[0].text()[-2000:]}")
-        time.sleep(1.0)

@@ -75,7 +75,7 @@ CURVES = {
     "partitions": CurvePlan("partitions of one worker", (1, 4, 16, 64), of_partitions),
     "workers": CurvePlan("workers", (1, 2, 4), of_workers),
     "message-size": CurvePlan("bytes an event", (200, 1_000, 4_000, 10_000), of_message_size),
-    "checkpoints": CurvePlan("events behind the state", (5e4, 2e5, 8e5), of_checkpoints),
+    "checkpoints": CurvePlan("events behind the state", (1e5, 3e5, 9e5), of_checkpoints),
     "recovery": CurvePlan("records behind the checkpoint", (1e4, 5e4, 2e5), of_recovery),
 }
 """By name; all of them run in about a quarter of an hour on two cores."""

@@ -19,7 +19,7 @@ import numpy as np
 from sie_online.settings import Settings
 from tests.benchmarks import BENCH
 from tests.benchmarks.arena import Arena, make_outputs
-from tests.benchmarks.contestants import RESULT, START_S, folder, module_command
+from tests.benchmarks.contestants import RESULT, START_S, folder, module_command, until_committed
 from tests.benchmarks.cpu import CpuWatch
 from tests.benchmarks.latency_report import QUANTILES, Latencies, LatencyReading
 from tests.benchmarks.machine import describe
@@ -51,6 +51,7 @@ def measure(
         readings = []
         for rate in rates:
             readings.append(_reading(settings, at, worker, broker, rate, seconds, warm_s))
+            until_committed(settings, [worker])  # what a rate left behind would be read as the next one's
             on_note(f"{rate:,} events/s: " + ", ".join(f"{k} {v:.1f} ms" for k, v in readings[-1].latency_ms.items()))
         code, said = worker.stop(), worker.text()
         (BENCH / "latency-worker.log").write_text(said)
