@@ -72,7 +72,7 @@ schemas-check: $(VENV)/.dev
 	@$(BIN)/python -m sie_online.schemas --check
 
 .PHONY: bench
-bench: $(VENV)/.dev ## Throughput on Apache Kafka beside stock Faust and an empty fetch (ARGS="--help": others)
+bench: $(VENV)/.dev ## Throughput on Apache Kafka beside stock Faust, an empty fetch and peers (ARGS="--help": others)
 	@$(BIN)/python -m tests.benchmarks.throughput $(ARGS)
 
 .PHONY: fuzz

@@ -67,7 +67,7 @@ def _exp_within(x: float) -> float:
     j = k & (ENTRIES - 1)
     part = r + r * r * ((0.5 + r * (1.0 / 6.0)) + r * r * (1.0 / 24.0 + r * (1.0 / 120.0)))
     power = float(np.int64(POWERS[j] + ((k >> 7) << FRACTION_BITS)).view(np.float64))
-    return power + power * (part + POWER_RESTS[j])
+    return float(power + power * (part + POWER_RESTS[j]))
 
 
 @kernel
@@ -122,7 +122,7 @@ def _log_of_normal(x: float, more: int) -> float:
     low = (known - high) + r + (e * LN2_LOW + LOGS_LOW[j])
     s = r * r
     upper = (1.0 / 5.0 - r * (1.0 / 6.0)) + s * (1.0 / 7.0 - r * (1.0 / 8.0))
-    return high + (low + s * (-0.5 + r * (1.0 / 3.0) + s * (-0.25 + r * upper)))
+    return float(high + (low + s * (-0.5 + r * (1.0 / 3.0) + s * (-0.25 + r * upper))))
 
 
 @kernel

@@ -10,7 +10,7 @@ do not find this: they cannot know that outputs and weights lie apart, and write
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from llvmlite import ir
 from numba import types
@@ -57,8 +57,7 @@ def _summing(units: int) -> Callable[[Any, Any, Any, Any, int], None]:
 
         return types.void(x, weights, bias, out, first), generate
 
-    result: Callable[[Any, Any, Any, Any, int], None] = sum_up
-    return result
+    return cast(Callable[[Any, Any, Any, Any, int], None], sum_up)
 
 
 _wide, _half, _single = _summing(WIDE), _summing(HALF), _summing(1)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from llvmlite import ir
 from numba import types
@@ -40,5 +40,4 @@ def prefetcher(n_bytes: int) -> Callable[[Any, int], None]:
 
         return types.void(array, at), generate
 
-    result: Callable[[Any, int], None] = prefetch
-    return result
+    return cast(Callable[[Any, int], None], prefetch)

@@ -31,7 +31,7 @@ def look_ahead(state: Any, events: Any, at: int) -> None:
     if at + FAR < events.shape[0]:
         event = events[at + FAR]
         members = state.dedupe.members
-        _ask_place(members, np.int64(event.event_key & np.uint64(members.shape[0] - 1)))
+        _ask_place(members, int(event.event_key & np.uint64(members.shape[0] - 1)))
         _ask_set(state.users.sets, set_of(state.users, event.user_key))
         _ask_set(state.items.sets, set_of(state.items, event.item_key))
         _ask_set(state.pairs.sets, set_of(state.pairs, _pair_of(event)))

@@ -25,6 +25,7 @@ from sie_online.ingest.events import Reason
 from sie_online.settings import Settings
 from sie_online.shard.state import WEIGHT_EDGES
 from streams.observe.histograms import BulkHistogram
+from streams.observe.thread_times import ThreadTimes
 
 if TYPE_CHECKING:
     from sie_online.shard import RecordCounts, ShardStats
@@ -35,9 +36,12 @@ UNKNOWN = "unknown"
 
 PARTITIONS = frozenset(map(str, range(4096)))
 """As many as ``topics.partitions`` admits; a worker has series of those it was assigned."""
-STAGES = frozenset({"fetch", "queue", "process", "publish", "deliver", "snapshot", "confirm", "restore", "adopt"})
+STAGES = frozenset(
+    {"fetch", "queue", "process", "publish", "deliver", "stall", "snapshot", "confirm", "restore", "adopt"}
+)
 """Of a batch: lying in the log until fetched, waiting for its shard, being processed, being handed to the producer,
-until confirmed. Of a checkpoint: the snapshot, waiting for confirmations. Then restores and adoptions."""
+until confirmed. Of a checkpoint: the shard standing still for it, the snapshot within that, waiting for confirmations.
+Then restores and adoptions."""
 KINDS = frozenset({"user", "item", "category", "pair", "interest"})
 REASONS = frozenset(Reason)
 
@@ -270,6 +274,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
+        ThreadTimes(self.registry)
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         return Counter(f"sie_{name}_total", documentation, labels, registry=self.registry)

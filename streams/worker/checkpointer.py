@@ -91,12 +91,14 @@ class Checkpointer:
             async with lease.processing:
                 if not lease.unsaved:
                     return
+                stopped = time.perf_counter()
                 await self._adoptions.adopt_late(lease)
                 await self._publisher.publish_gathered(lease.partition, lease.shard.gathered(), lease.deliveries)
                 started = time.perf_counter()
                 snapshot = await in_thread(self._pool, lease.shard.snapshot)
                 taken = time.perf_counter()
                 epoch, outstanding = lease.epoch, lease.deliveries.open()
+            self._metrics.observe_stage("stall", time.perf_counter() - stopped)
             await self._publisher.flush(lease.partition, outstanding)
             self._metrics.observe_stage("snapshot", taken - started)
             self._metrics.observe_stage("confirm", time.perf_counter() - taken)

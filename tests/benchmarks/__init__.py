@@ -1,8 +1,9 @@
 """How fast it is. No tests: figures depend on the machine, so nothing here passes or fails by them.
 
 ``python -m tests.benchmarks.throughput`` (``make bench``): the whole job on real Apache Kafka, beside stock Faust doing
-the same one event at a time, and beside an empty fetch. ``python -m tests.benchmarks.shard``: where the microseconds
-of one event go, in memory. ``python -m tests.benchmarks.guard``: how often the guard is wrong, and how
+the same one event at a time, an empty fetch, and other engines (``peers``); latency against load; curves.
+``python -m tests.benchmarks.capacity``: a fleet's size from such a result. ``python -m tests.benchmarks.shard``: where
+the microseconds of one event go, in memory. ``python -m tests.benchmarks.guard``: how often the guard is wrong, and how
 soon it is right.
 """
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from sie_online.client.connection import connection
+from sie_online.ingest.wire import Chunk
 from sie_online.settings import Settings, load
 from sie_online.simulator import Scenario, simulate
 from streams.tools.pacing import ReplayRate
-from streams.tools.replay import Replayed, replay
+from streams.tools.replay import replay
 from streams.topics import create_topics, specs
 from tests.support.brokers import free_ports
 
@@ -52,12 +53,19 @@ class Arena:
         )
 
 
-def write_events(arena: Arena, n_events: int, progress: Callable[[int, float], None]) -> Replayed:
-    """Generate the default scenario with about ``n_events`` and write it, heartbeats at its end included."""
+def write_chunks(
+    arena: Arena, source: Iterable[Chunk], progress: Callable[[int, float], None], *, flush: bool | None = None
+) -> Arena:
+    """Write ``source``; the arena with its records. ``flush``: heartbeats at the end, by default on a new topic."""
     settings = arena.settings("source")
     asyncio.run(create_topics(settings))
-    chunks = simulate(Scenario(events=n_events)).chunks()
-    return asyncio.run(replay(settings, chunks, ReplayRate(), on_progress=progress))
+    written = asyncio.run(replay(settings, source, ReplayRate(), flush=flush, on_progress=progress))
+    return replace(arena, records=arena.records + written.records + written.heartbeats)
+
+
+def write_events(arena: Arena, n_events: int, progress: Callable[[int, float], None]) -> Arena:
+    """Generate the default scenario with about ``n_events`` and write it, heartbeats at its end included."""
+    return write_chunks(arena, simulate(Scenario(events=n_events)).chunks(), progress)
 
 
 def make_outputs(settings: Settings) -> list[str]:

@@ -13,19 +13,19 @@ import json
 import re
 import sys
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from sie_online.settings import Settings
 from tests.benchmarks.arena import Arena, drop, make_output, make_outputs
 from tests.benchmarks.cpu import CpuWatch
-from tests.benchmarks.published import Messages, read_plain, read_weights
+from tests.benchmarks.published import Messages, read_plain, read_weights, topic_bytes
+from tests.benchmarks.scraped import inside, outcomes, scrape, stage_quantiles, thread_us, value
 from tests.support.brokers import Broker
 from tests.support.topic_io import committed, ends
 from tests.support.workers import SIE_WORKER, WorkerProcess, worker_pool
@@ -41,13 +41,19 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Run:
-    """``events`` were done in ``seconds``; ``cores`` kept busy meanwhile, by process."""
+    """``events`` were done in ``seconds``; ``cores`` kept busy meanwhile, by process.
+
+    Of a worker also ``threads``, processor time in µs an event by thread from ready to idle, and ``stages``, quantiles
+    in ms by stage.
+    """
 
     contestant: str
     events: int
     seconds: float
     cores: dict[str, float]
     details: dict[str, float] = field(default_factory=dict)
+    threads: dict[str, float] = field(default_factory=dict)
+    stages: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not (self.events and self.seconds > 0):
@@ -58,42 +64,56 @@ class Run:
         """Events per second."""
         return self.events / self.seconds
 
+    @property
+    def cpu_us(self) -> dict[str, float]:
+        """Processor time by process, µs an event."""
+        return {name: 1e6 * cores * self.seconds / self.events for name, cores in self.cores.items()}
+
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
-        return asdict(self) | {"events_per_s": self.rate}
+        return asdict(self) | {"events_per_s": self.rate, "cpu_us_per_event": self.cpu_us}
 
 
-def run_worker(arena: Arena, broker: Broker, name: str, progress: Progress, *, trainer: bool = False) -> Run:
+def run_worker(
+    arena: Arena, broker: Broker, name: str, progress: Progress, *, trainer: bool = False, **more: Any
+) -> Run:
     """``sie worker`` from an empty store to the last event, then proof that nothing is missing.
 
-    ``trainer``: ``--with-trainer``, the trainer as nice as it is by default.
+    ``trainer``: ``--with-trainer``, the trainer as nice as it is by default. ``more``: settings that are not default.
 
     Raises:
         AssertionError: it ended, got stuck, or an event is unaccounted for.
     """
-    settings = arena.settings(name)
+    settings = arena.settings(name, **more)
     outputs = make_outputs(settings)
     command = (*SIE_WORKER, "--with-trainer") if trainer else SIE_WORKER
     with worker_pool(settings, folder(arena, name), command) as start:
         worker = start()
-        pids = _pids(worker, broker)
+        pids = watched_pids(worker, broker)
         if trainer:
             pids["trainer"] = int(worker.wait_for(r"trainer started pid=(\d+)", START_S)[1])
         with CpuWatch(pids) as watch:
             worker.wait_ready(START_S)
-            samples = _until_accounted(worker, settings, arena.records, progress)
+            at_start = scrape(settings)
+            samples = until_accounted(worker, settings, arena.records, progress)
         if code := worker.stop():
             raise AssertionError(f"the worker ended with {code}; the end of its log:\n{worker.text()[-4000:]}")
     found = read_weights(settings)
-    counts = _outcomes(samples)
+    counts = outcomes(samples)
     _prove_complete(settings, counts, found)
+    volume = {
+        f"{topic}_mb": topic_bytes(arena.folder, getattr(settings.topics, topic)) / 1e6
+        for topic in ("events", "weights", "samples", "entities")
+    }
     drop(settings, outputs)
     return Run(
         contestant=WITH_TRAINER if trainer else WORKER,
         events=found.events_after_first(),
         seconds=(found.last_ms - found.first_ms) / 1000,
         cores=watch.cores(found.first_ms, found.last_ms),
-        details={**counts, "rows": found.rows, "final_rows": found.final, **_inside(samples)},
+        details={**counts, "rows": found.rows, "final_rows": found.final, **volume, **inside(samples)},
+        threads=thread_us(at_start, samples),
+        stages=stage_quantiles(samples),
     )
 
 
@@ -105,8 +125,8 @@ def run_stock(arena: Arena, broker: Broker, name: str, n_events: int) -> Run:
     command = module_command("stock", "--events", str(n_events), "--out", out)
     with worker_pool(settings, folder(arena, name), command) as start:
         process = start()
-        with CpuWatch(_pids(process, broker)) as watch:
-            result = _result(process)
+        with CpuWatch(watched_pids(process, broker)) as watch:
+            result = result_of(process)
         behind = sum(committed(settings).values())
     found = read_plain(settings, out)
     if found.rows != n_events:
@@ -127,23 +147,37 @@ def run_fetch(arena: Arena, broker: Broker, name: str) -> Run:
     command = module_command("fetch", "--records", str(arena.records))
     with worker_pool(settings, folder(arena, name), command) as start:
         process = start()
-        with CpuWatch(_pids(process, broker)) as watch:
-            result = _result(process)
+        with CpuWatch(watched_pids(process, broker)) as watch:
+            result = result_of(process)
     first_ms, last_ms = result["first_ms"], result["last_ms"]
     return Run(FETCH, int(result["records"]), (last_ms - first_ms) / 1000, watch.cores(first_ms, last_ms))
 
 
-def _until_accounted(worker: WorkerProcess, settings: Settings, n_records: int, progress: Progress) -> list[Sample]:
+def until_accounted(worker: WorkerProcess, settings: Settings, n_records: int, progress: Progress) -> list[Sample]:
     """The worker's metrics once every record is counted and everything published is confirmed."""
     deadline = time.monotonic() + RUN_S
     while time.monotonic() < deadline and worker.running:
         samples = scrape(settings)
-        done = sum(_outcomes(samples).values())
+        done = sum(outcomes(samples).values())
         if done >= n_records and value(samples, "sie_unacked_bytes") == 0:
             return samples
         progress(f"{done:,} of {n_records:,}")
         time.sleep(LOOK_EVERY_S)
     raise AssertionError(f"the worker did not get through; the end of its log:\n{worker.text()[-4000:]}")
+
+
+def until_committed(settings: Settings, workers: Sequence[WorkerProcess]) -> None:
+    """Return when the group has committed all that the topic holds; asks once a second, which costs the broker little.
+
+    Raises:
+        AssertionError: a worker ended, or it took too long.
+    """
+    wanted = {partition: offset for partition, offset in ends(settings, settings.topics.events).items() if offset}
+    deadline = time.monotonic() + RUN_S
+    while committed(settings) != wanted:
+        if time.monotonic() > deadline or not all(worker.running for worker in workers):
+            raise AssertionError(f"no commits at {wanted}: {workers[0].text()[-2000:]}")
+        time.sleep(1.0)
 
 
 def _prove_complete(settings: Settings, counts: Counter[str], found: Messages) -> None:
@@ -159,50 +193,14 @@ def _prove_complete(settings: Settings, counts: Counter[str], found: Messages) -
         raise AssertionError(f"committed {at} of {end}")
 
 
-def scrape(settings: Settings) -> list[Sample]:
-    """The worker's metrics."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{settings.web.port}/metrics", timeout=20) as reply:
-        families = text_string_to_metric_families(reply.read().decode())
-    return [sample for family in families for sample in family.samples]
-
-
-def _outcomes(samples: Sequence[Sample]) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for sample in samples:
-        if sample.name == "sie_events_total":
-            counts[sample.labels["outcome"]] += int(sample.value)
-    return counts
-
-
-def value(samples: Sequence[Sample], name: str) -> float:
-    """The sum of a metric over its labels."""
-    return sum(sample.value for sample in samples if sample.name == name)
-
-
-def _inside(samples: Sequence[Sample]) -> dict[str, float]:
-    """Where the worker's time went, over its whole life up to the last event."""
-    stages = {
-        f"{sample.labels['stage']}_s": sample.value for sample in samples if sample.name == "sie_stage_seconds_sum"
-    }
-    times = {s.labels["stage"]: s.value for s in samples if s.name == "sie_stage_seconds_count"}
-    return stages | {
-        "snapshots": times.get("snapshot", 0.0),
-        "announcements": value(samples, "sie_model_announced"),
-        "heard_by_shards": times.get("adopt", 0.0),
-        "late_adoptions": value(samples, "sie_model_late_adoptions_total"),
-        "checkpoints": value(samples, "sie_checkpoint_seconds_count"),
-        "durable_s": value(samples, "sie_checkpoint_seconds_sum"),
-        "checkpoint_mb": value(samples, "sie_checkpoint_bytes_total") / 1e6,
-        "resident_mb": value(samples, "process_resident_memory_bytes") / 1e6,
-    }
-
-
-def _result(process: WorkerProcess) -> dict[str, float]:
-    result: dict[str, float] = json.loads(process.wait_for(RESULT, RUN_S)[1])
+def result_of(process: WorkerProcess, within_s: float = RUN_S) -> dict[str, float]:
+    """What it logs as its ``RESULT``, once it does."""
+    result: dict[str, float] = json.loads(process.wait_for(RESULT, within_s)[1])
     return result
 
 
-def _pids(process: WorkerProcess, broker: Broker) -> dict[str, int]:
+def watched_pids(process: WorkerProcess, broker: Broker) -> dict[str, int]:
+    """Whose processor time is noted, by name."""
     return {"contestant": process.pid} | ({"broker": broker.pid} if broker.pid else {})
 
 

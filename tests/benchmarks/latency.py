@@ -1,86 +1,35 @@
 """``make bench ARGS="--latency"``: from sending an event to holding its weight, at steady rates, on Apache Kafka.
 
 One worker with its defaults (checkpoints, samples and entities included), a load generator and a subscriber, each a
-process of its own on this machine. ``--window`` is the attribution window: short, so that samples settle meanwhile as
-they do on any live stream. A rate's first seconds do not count.
+process of its own on this machine: the generator's cores are its own, and a row whose generator was late says so (its
+events left in bursts, later than they should have: their latency counts from when they left). ``--window`` is the
+attribution window: short, so that samples settle meanwhile as they do on any live stream. A rate's first seconds do not
+count. ``latency_report`` is what comes out of it.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sie_online.settings import Settings
 from tests.benchmarks import BENCH
 from tests.benchmarks.arena import Arena, make_outputs
-from tests.benchmarks.contestants import RESULT, START_S, folder, module_command, scrape, value
+from tests.benchmarks.contestants import RESULT, START_S, folder, module_command, until_committed
 from tests.benchmarks.cpu import CpuWatch
+from tests.benchmarks.latency_report import QUANTILES, Latencies, LatencyReading
 from tests.benchmarks.machine import describe
+from tests.benchmarks.scraped import scrape, stage_quantiles, thread_us, value
 from tests.support.brokers import Broker
 from tests.support.workers import SIE_WORKER, WorkerProcess, worker_pool
 
-RATES = (100, 500, 2_000, 5_000)
-QUANTILES = (0.5, 0.9, 0.99, 1.0)
+RATES = (100, 1_000, 5_000, 20_000)
 GRACE_S = 60.0
 BATCHES = "sie_batch_records_count"
-
-
-@dataclass(frozen=True)
-class LatencyReading:
-    """One rate: latencies in ms by quantile, cores kept busy by process, and what came of it.
-
-    ``batches_per_s`` are the worker's: what one fetch brought of one partition.
-    """
-
-    rate: int
-    sent: int
-    read: int
-    latency_ms: dict[str, float]
-    cores: dict[str, float]
-    batches_per_s: float
-    generator_late_ms: float
-
-    @property
-    def ms_per_batch(self) -> float:
-        """Processor time that the worker spends for a batch, all it does included."""
-        return 1000 * self.cores["worker"] / self.batches_per_s
-
-
-@dataclass(frozen=True)
-class Latencies:
-    """All rates."""
-
-    machine: Mapping[str, str]
-    setting: Mapping[str, Any]
-    readings: Sequence[LatencyReading]
-
-    def write(self, path: Path) -> None:
-        """As JSON."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
-
-    def __str__(self) -> str:
-        quantiles, who = [f"p{100 * q:g}" for q in QUANTILES], ("worker", "broker", "generator", "reader")
-        heads = [*(f"{name} ms" for name in quantiles), *who, "batches/s", "ms/batch"]
-        lines = [f"{name}: {told}" for name, told in {**self.machine, **self.setting}.items()]
-        lines += [
-            "",
-            "From send to read, and cores kept busy:",
-            "".join(f"{head:>10}" for head in ("events/s", *heads)),
-        ]
-        for each in self.readings:
-            figures = [f"{each.latency_ms[name]:.1f}" for name in quantiles] + [
-                f"{each.cores[name]:.2f}" for name in who
-            ]
-            figures += [f"{each.batches_per_s:.0f}", f"{each.ms_per_batch:.2f}"]
-            lines.append(f"{each.rate:>10,}" + "".join(f"{figure:>10}" for figure in figures))
-        return "\n".join(lines)
 
 
 def measure(
@@ -102,6 +51,7 @@ def measure(
         readings = []
         for rate in rates:
             readings.append(_reading(settings, at, worker, broker, rate, seconds, warm_s))
+            until_committed(settings, [worker])  # what a rate left behind would be read as the next one's
             on_note(f"{rate:,} events/s: " + ", ".join(f"{k} {v:.1f} ms" for k, v in readings[-1].latency_ms.items()))
         code, said = worker.stop(), worker.text()
         (BENCH / "latency-worker.log").write_text(said)
@@ -126,9 +76,10 @@ def _reading(
             pids = {"worker": worker.pid, "generator": generator.pid, "reader": reader.pid}
             with CpuWatch(pids | ({"broker": broker.pid} if broker.pid else {})) as watch:
                 generator.wait_for("SENDING")
-                before, began = value(scrape(settings), BATCHES), time.monotonic()
-                said = json.loads(generator.wait_for(RESULT, warm_s + seconds + GRACE_S)[1])
-                batches_per_s = (value(scrape(settings), BATCHES) - before) / (time.monotonic() - began)
+                time.sleep(warm_s)
+                before, began = scrape(settings), time.monotonic()
+                said = json.loads(generator.wait_for(RESULT, seconds + GRACE_S)[1])
+                after, took_s = scrape(settings), time.monotonic() - began
             generator.exit_code()
         reader.stop()
     found = np.load(out)
@@ -143,6 +94,9 @@ def _reading(
         read=len(found),
         latency_ms={f"p{100 * q:g}": float(np.quantile(delays_ms, q)) for q in QUANTILES},
         cores=watch.cores(first_s * 1000, (first_s + seconds) * 1000),
-        batches_per_s=batches_per_s,
-        generator_late_ms=said["late_ms"],
+        batches_per_s=(value(after, BATCHES) - value(before, BATCHES)) / took_s,
+        generator_late_ms={"p99": said["late_p99_ms"], "max": said["late_ms"]},
+        longest_gap_ms=1000 * float(np.diff(np.unique(counted[:, 1])).max(initial=0.0)),
+        stages=stage_quantiles(after, before),
+        threads=thread_us(before, after),
     )

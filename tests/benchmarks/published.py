@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
@@ -49,6 +50,11 @@ class Messages:
     def distinct_events(self) -> int:
         """Different events that have a first statement."""
         return len(np.unique(np.concatenate(self.events))) if self.events else 0
+
+
+def topic_bytes(folder: Path, topic: str) -> int:
+    """Bytes of a topic's log on the disk of the one broker, which keeps its data under ``folder``."""
+    return sum(log.stat().st_size for log in folder.glob(f"broker/**/{topic}-[0-9]*/*.log"))
 
 
 def read_plain(settings: Settings, topic: str) -> Messages:

@@ -159,13 +159,14 @@ class Bench:
             FakeStore(),
             FakeShard(),
         )
+        self.metrics = _Stages()
         self.worker = Worker(
             settings,
             store=cast(Any, self.store),
             ownership=cast(Any, None),
             publisher=cast(Any, self.publisher),
             adoptions=cast(Any, NoAdoptions()),
-            metrics=cast(Any, _Deaf()),
+            metrics=cast(Any, self.metrics),
             vitals=Vitals(),
         )
         self.worker.consumer.attach(cast(Any, self.consumer))
@@ -182,7 +183,15 @@ class Bench:
         await awaited(lambda: shard.snapshot_at == shard.next_offset and not lease.processing.locked(), "snapshot")
 
 
-class _Deaf:
+class _Stages:
+    """Notes which stages were observed, and for how long; hears nothing else."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def observe_stage(self, stage: str, seconds: float) -> None:
+        self.seconds[stage] = seconds
+
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_, **__: None
 
@@ -308,6 +317,18 @@ async def test_batches_are_processed_between_the_parts_of_a_first_snapshot(bench
     await saving
     assert set(shard.copied_at) == {110, 120}
     assert bench.store.written == [(EPOCH, 120)]
+
+
+@in_loop
+async def test_the_line_stands_still_for_the_snapshot_and_not_for_confirmations(bench: Bench) -> None:
+    await bench.worker.processing.process(_batch(100, 110))
+    saving = asyncio.create_task(bench.checkpoint())
+    await bench.snapshot_taken()
+    assert "stall" in bench.metrics.seconds
+    assert "confirm" not in bench.metrics.seconds
+    bench.publisher.confirm()
+    await saving
+    assert bench.metrics.seconds["stall"] >= bench.metrics.seconds["snapshot"]
 
 
 @in_loop
