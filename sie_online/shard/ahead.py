@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from sie_online.hashing import combine
 from sie_online.jit import kernel
 from sie_online.prefetch import prefetcher
+from sie_online.shard.dedupe import home_of
 from sie_online.shard.entities import INTERESTS, ITEMS, PAIRS, USERS
 from sie_online.shard.estimate import NO_CATEGORY
 from sie_online.shard.slots import WAYS, likely_slot, set_of
@@ -30,8 +29,7 @@ def look_ahead(state: Any, events: Any, at: int) -> None:
     """Ask for what the events some way after row ``at`` will need; few categories are so many that they need it."""
     if at + FAR < events.shape[0]:
         event = events[at + FAR]
-        members = state.dedupe.members
-        _ask_place(members, int(event.event_key & np.uint64(members.shape[0] - 1)))
+        _ask_place(state.dedupe.members, home_of(state.dedupe, event.event_key))
         _ask_set(state.users.sets, set_of(state.users, event.user_key))
         _ask_set(state.items.sets, set_of(state.items, event.item_key))
         _ask_set(state.pairs.sets, set_of(state.pairs, _pair_of(event)))

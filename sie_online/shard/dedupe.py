@@ -37,11 +37,17 @@ def new_dedupe(events: int) -> DedupeWindow:
 
 
 @kernel
+def home_of(dedupe: Any, key: Any) -> Any:
+    """The place in ``members`` at or after which ``key`` lies, if it is there."""
+    return key & np.uint64(dedupe.spread[0] - 1)
+
+
+@kernel
 def contains(dedupe: Any, key: Any) -> bool:
     """Whether ``key`` (uint64, not 0) is among the remembered ones."""
     members = dedupe.members
     mask = np.uint64(dedupe.spread[0] - 1)
-    at = key & mask
+    at = home_of(dedupe, key)
     while members[at] != 0:
         if members[at] == key:
             return True
