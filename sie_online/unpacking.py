@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,6 @@ from sie_online.packing import FINAL, LABEL_UNKNOWN, LAYOUT, LEFT, N_CODES, SCOR
 
 _TIMES = {"weights": "published_ms", "samples": "settled_ms"}
 _HASHES = ("user_hash", "item_hash", "category_hash")
-_TYPE_NAMES = pa.array(EVENT_TYPES, pa.string())
 _IDS = {"weights": ("event_id", "user_id", "item_id"), "samples": ("event_id",)}
 _TYPE, _LABEL, _REVISION, _LENGTHS = range(4)  # columns of the codes
 
@@ -102,7 +102,7 @@ def _common(batch: pa.RecordBatch, head: Head, codes: NDArray[np.int32]) -> Colu
     times = whole[:, 1] + np.int64(head.time_ms)
     delays = whole[:, 2] if whole.shape[1] == 3 else np.int64(head.delay_ms)
     return {
-        "event_type": pa.DictionaryArray.from_arrays(pa.array(types.astype(np.int8)), _TYPE_NAMES),
+        "event_type": pa.DictionaryArray.from_arrays(pa.array(types.astype(np.int8)), _type_names()),
         "partition": pa.array(np.full(n, head.partition, np.int32)),
         "offset": pa.array(whole[:, 0] + np.int64(head.offset)),
         "revision": pa.array(codes[:, _REVISION]),
@@ -110,6 +110,12 @@ def _common(batch: pa.RecordBatch, head: Head, codes: NDArray[np.int32]) -> Colu
         "event_time_ms": pa.array(times),
         _TIMES[head.rows]: pa.array(times + delays),
     }
+
+
+@cache
+def _type_names() -> pa.Array:
+    """Made when it is first asked for: pyarrow looks for pandas as soon as it makes an array."""
+    return pa.array(EVENT_TYPES, pa.string())
 
 
 def _numbers(batch: pa.RecordBatch, head: Head) -> Columns:

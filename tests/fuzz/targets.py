@@ -37,8 +37,8 @@ from streams.model_registry.registry import empty_registry, take_in
 from streams.observe.metrics import Metrics
 from tests.fuzz.mutate import BINARY, TEXT, Mutation, token
 from tests.support.events import EventRecord, batch, random_events, records
-from tests.support.logs import CODECS, COUNT, Fetched, as_columns, by_objects, sealed
-from tests.support.logs import batch as record_batch
+from tests.support.log_records import CODECS, COUNT, Fetched, as_columns, by_objects, sealed
+from tests.support.log_records import batch as record_batch
 from tests.support.noise_examples import random_canary, random_noise
 from tests.support.rows import packed, packed_samples, sample_batch, weight_batch, weight_message, weight_row
 from tests.support.samples import made_manifest

@@ -1,143 +1,61 @@
-"""Record sets as brokers keep them, and the two ways of taking records out: by objects, and as columns."""
+"""Decoded logs for tests of what needs no ids: rows of dtype `EVENT`, from small codes."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from types import SimpleNamespace
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
-from aiokafka import TopicPartition
-from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED, FetchResult, PartitionRecords
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
-from aiokafka.record.util import calc_crc32c
+import numpy as np
+from numpy.typing import NDArray
 
-from sie_online.client.batches import ReadableBatches
-from sie_online.client.consumer import _drained
-from sie_online.ingest.record_columns import RecordColumns
-from sie_online.ingest.records import LogRecord, RecordBatch
-from streams.transport.raw_batches import taking
+from sie_online.contracts import TYPE_CODES
+from sie_online.hashing import hash_column
+from sie_online.ingest.events import EVENT, Text
 
-PLACE = TopicPartition("t", 0)
-CODECS = NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
-STAMPED, TRANSACTIONAL, CONTROL = 0x08, 0x10, 0x20
-ABORT, COMMIT = 0, 1
-CHECKSUM, ATTRIBUTES, LAST_DELTA, COUNT = 17, 21, 23, 57
-"""Where these lie in a batch."""
+START_MS = 1_700_000_000_000
+VIEW, CART, PURCHASE = (TYPE_CODES[name] for name in ("view", "cart", "purchase"))
+Row = tuple[float, int, int, int, int]
+"""Seconds since the start, event type, user, item, category."""
 
 
-def batch(
-    records: Sequence[LogRecord],
-    codec: int = NONE,
-    *,
-    base: int = 0,
-    last: int | None = None,
-    attributes: int = 0,
-    producer: int = -1,
-) -> bytes:
-    """A batch of message format 2 that begins at offset ``base`` and ends at ``last``; records need not be in order."""
-    builder = DefaultRecordBatchBuilder(2, codec, 0, producer, 0, 0, 1 << 30)
-    for record in records:
-        headers = [(name, value) for name, value in record.headers]
-        builder.append(record.offset - base, record.timestamp, record.key, record.value, headers)
-    made = bytearray(builder.build())
-    struct.pack_into(">q", made, 0, base)
-    (kept,) = struct.unpack_from(">h", made, ATTRIBUTES)
-    struct.pack_into(">h", made, ATTRIBUTES, kept | attributes)
-    if last is not None:
-        struct.pack_into(">i", made, LAST_DELTA, last - base)
-    return sealed(made)
+def keys_of(kind: str, codes: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """64-bit keys of small codes, as ids would be hashed."""
+    text = Text.of([f"{kind}{code}".encode() for code in codes.tolist()])
+    out = np.empty(len(codes), np.uint64)
+    hash_column(text.offsets, text.data, out)
+    return out
 
 
-def marker(kind: int, offset: int, producer: int) -> bytes:
-    """What ends a transaction: a batch of its own."""
-    record = LogRecord(offset, 0, struct.pack(">hh", 0, kind), struct.pack(">hi", 0, 0))
-    return batch([record], base=offset, attributes=TRANSACTIONAL | CONTROL, producer=producer)
+def log_of_rows(rows: Sequence[Row]) -> NDArray[np.void]:
+    """The rows in order of time."""
+    ordered = sorted(rows, key=lambda row: row[0])
+    seconds = np.array([row[0] for row in ordered])
+    codes = np.array([row[1:] for row in ordered], np.int64).reshape(-1, 4)
+    columns = np.zeros(len(ordered), EVENT)
+    for optional in ("position", "propensity", "price", "dwell_ms", "rating"):
+        columns[optional] = np.nan
+    columns["time_ms"] = START_MS + np.round(seconds * 1000).astype(np.int64)
+    columns["etype"], columns["offset"] = codes[:, 0], np.arange(len(ordered))
+    columns["event_key"] = 1 + np.arange(len(ordered))
+    for place, kind in enumerate(("user", "item", "category"), start=1):
+        columns[f"{kind}_key"] = keys_of(kind, codes[:, place])
+    return columns
 
 
-def old_batch(records: Sequence[LogRecord], magic: int, codec: int = NONE) -> bytes:
-    """Message format 0 or 1; ``records`` at consecutive offsets."""
-    builder = LegacyRecordBatchBuilder(magic, codec, 1 << 30)
-    for at, record in enumerate(records):
-        builder.append(at, record.timestamp, record.key, record.value)
-    return bytes(builder.build())
-
-
-def sealed(changed: bytes | bytearray) -> bytes:
-    """One batch with its length and its checksum made right."""
-    made = bytearray(changed)
-    struct.pack_into(">i", made, 8, len(made) - 12)
-    struct.pack_into(">I", made, CHECKSUM, calc_crc32c(bytes(made[ATTRIBUTES:])))
-    return bytes(made)
-
-
-class Fetched(NamedTuple):
-    """What a fetch from offset ``position`` brought, and how it is read."""
-
-    record_set: bytes
-    position: int = 0
-    aborted: Sequence[tuple[int, int]] = ()
-    committed: bool = True
-    most_records: int = 1 << 20
-    most_bytes: int = 1 << 30
-
-
-class Taken(NamedTuple):
-    """What was taken at a time, and the position then."""
-
-    end: int
-    offsets: list[int]
-    timestamps_ms: list[int]
-    values: list[bytes | None]
-    keys: list[bytes | None]
-    headers: dict[int, Any]
-
-
-def by_objects(fetched: Fetched) -> Iterator[Taken | str]:
-    """As any consumer: aiokafka's records, laid out afterwards. An error comes by its name, and is the end."""
-    result = fetch_result(fetched)
-    records = result._partition_records
-    records._records = ReadableBatches(records._records)
-    take = partial(_drained, result, fetched.most_bytes)
-    yield from _all(result, lambda: RecordColumns.of(take(fetched.most_records)))
-
-
-def as_columns(fetched: Fetched) -> Iterator[Taken | str]:
-    """As the worker."""
-    result = fetch_result(fetched)
-    take = taking(result, fetched.record_set, fetched.most_bytes)
-    yield from _all(result, lambda: take(fetched.most_records) or RecordColumns.of(()))
-
-
-def fetch_result(fetched: Fetched) -> Any:
-    """As aiokafka's fetcher makes it of an answer."""
-    state = SimpleNamespace(paused=False, position=fetched.position)
-    state.consumed_to = partial(setattr, state, "position")
-    assignment = SimpleNamespace(active=True, state_value=lambda _: state)
-    isolation = READ_COMMITTED if fetched.committed else READ_UNCOMMITTED
-    memory = MemoryRecords(fetched.record_set)
-    records = PartitionRecords(PLACE, memory, list(fetched.aborted), fetched.position, None, None, True, isolation)
-    return FetchResult(PLACE, assignment=assignment, partition_records=records, backoff=0)
-
-
-def _all(result: Any, take: Callable[[], RecordColumns]) -> Iterator[Taken | str]:
-    while result.has_more():
-        try:
-            columns = take()
-        except Exception as error:  # noqa: BLE001 - brokers' own batches, damaged, are aiokafka's to fail at
-            yield type(error).__name__
-            return
-        end = result._assignment.state_value(PLACE).position
-        found = RecordBatch.over(columns, topic="t", partition=0, epoch=0, start=0, end=end)
-        rows = range(len(found))
-        yield Taken(
-            end,
-            found.offsets.tolist(),
-            found.timestamps_ms.tolist(),
-            [found.value(row) for row in rows],
-            [found.key(row) for row in rows],
-            dict(found.headers),
-        )
+def browsing(seed: int, users: int = 120, days: float = 3.0, visits: int = 600) -> list[Row]:
+    """People who browse by taste in sessions, return to items, and act on a few."""
+    rng = np.random.default_rng(seed)
+    rows: list[Row] = []
+    for _ in range(visits):
+        user, at = int(users * rng.beta(1, 2)), float(rng.uniform(0, days * 86_400))
+        seen: list[int] = []
+        for _ in range(1 + rng.poisson(6)):
+            again = seen and rng.random() < 0.25
+            item = int(rng.choice(seen)) if again else 20 * int(40 * rng.beta(1, 3)) + (user * 7 + rng.integers(3)) % 20
+            seen.append(item)
+            rows.append((at, VIEW, user, item, item % 20))
+            if rng.random() < 0.08:
+                rows.append((at + 9, CART, user, item, item % 20))
+            if rng.random() < 0.04:
+                rows.append((at + float(rng.exponential(1_200)), PURCHASE, user, item, item % 20))
+            at += float(rng.lognormal(3, 1))
+    return rows

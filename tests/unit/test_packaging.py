@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import sie_online
-from sie_online.importance.noise.model import NoiseArrays
+from sie_online.importance.noise.model import TENSORS
 from tests.support.brokers import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -120,7 +120,7 @@ def test_the_default_noise_model_is_part_of_the_package() -> None:
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert wheel == {"packages": ["models", "sie_online", "streams"]}, "whole folders, their data with them"
     with (files("sie_online.importance.noise") / "default.npz").open("rb") as file:
-        assert set(np.load(file)) == set(NoiseArrays._fields)
+        assert set(np.load(file)) == set(TENSORS)
 
 
 def test_declared_entry_points_exist() -> None:

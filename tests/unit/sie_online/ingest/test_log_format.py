@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sie_online.ingest import log_format
 from sie_online.ingest.log_batch import LogBatches, Room
 from sie_online.ingest.records import LogRecord
-from tests.support.logs import ATTRIBUTES, COUNT, batch
+from tests.support.log_records import ATTRIBUTES, COUNT, batch
 
 T = 1_700_000_000_000
 HEADS = (("traceparent", b"00-4bf9-01"), ("empty", b""))

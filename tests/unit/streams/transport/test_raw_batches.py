@@ -13,7 +13,7 @@ from sie_online.client.batches import bounded
 from sie_online.ingest.record_columns import NO_TIMESTAMP, RecordColumns
 from sie_online.ingest.records import REFUSED_BATCH, LogRecord
 from streams.transport.raw_batches import RawConsumer, taking
-from tests.support.logs import (
+from tests.support.log_records import (
     ABORT,
     CODECS,
     COMMIT,

@@ -112,7 +112,7 @@ def test_statements_go_where_their_keys_belong_in_batches_within_the_limit(
     limit = 20_000
     publisher, broker = Publisher(settings(kafka={"max_message_bytes": limit, "compression": compression})), Broker(3)
     publisher._producer = broker
-    asyncio.run(publisher.publish_gathered(0, output.gathered._replace(samples=output.gathered.samples[:0]), set()))
+    asyncio.run(publisher.publish_gathered(0, output.gathered._replace(framed=shard.gathered().framed), set()))
 
     stated = list(output.gathered.entities)
     sent: dict[int, list[tuple[bytes, bytes | None]]] = {partition: [] for partition in range(3)}
