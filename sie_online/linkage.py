@@ -13,6 +13,7 @@ This leans on classes of numba's that it does not document (dispatcher, compiler
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -39,7 +40,9 @@ class _Whole(JITCodeLibrary):
     """The code of a kernel that Python calls, and of all that it calls.
 
     Nobody else calls the latter, and LLVM is told so. Else every call hands over all that its signature says (the
-    shard's state is some 500 words), needed or not, and what is called once is not inlined.
+    shard's state is some 500 words), needed or not, and what is called once is not inlined. It then has other arguments
+    than its signature says, so it gets a name of its own: LLVM's linker takes a function that it knows for any other of
+    that name.
     """
 
     def _optimize_final_module(self) -> None:
@@ -49,9 +52,13 @@ class _Whole(JITCodeLibrary):
             for function in library._get_module_for_linking().functions
             if not function.is_declaration
         }
-        for function in self._final_module.functions:
+        defined = [function for function in self._final_module.functions if not function.is_declaration]
+        entry = next(function.name for function in defined if function.name not in linked)
+        suffix = hashlib.sha256(entry.encode()).hexdigest()[:12]
+        for function in defined:
             if function.name in linked:
                 function.linkage = "internal"
+                function.name = f"{function.name}.{suffix}"
         passes, builder = self._codegen._module_pass_manager()
         passes.run(self._final_module, builder)
 

@@ -48,3 +48,26 @@ def test_a_kernel_gives_the_same_bits_called_from_python_and_from_a_kernel() -> 
 def test_what_a_called_kernel_raises_comes_out_of_its_caller() -> None:
     with pytest.raises(ValueError, match="by is one at most"):
         summed(X, 2)
+
+
+STEPS = "".join(f"\n    total += math.exp(total * x[{n}]) if total > {n} else math.log(2.0 + {n})" for n in range(200))
+NAMESPACE: dict[str, Any] = {"math": math, "__name__": __name__}
+exec(f"def large(x):\n    total = 0.0{STEPS}\n    return total", NAMESPACE)  # noqa: S102 - too large to be inlined
+large = _kernel(NAMESPACE["large"])
+
+
+@_kernel
+def doubled(x: Any) -> float:
+    return large(x) + large(x[::-1])
+
+
+def test_what_is_inside_a_kernel_is_known_to_no_other_code() -> None:
+    """It may have other arguments there than its signature says: whoever took it for the function would crash."""
+    x = np.linspace(0.0, 0.01, 200)
+    assert doubled(x) == large(x) + large(x[::-1])
+    (compiled,) = doubled.overloads.values()
+    inside = [function for function in compiled.library.get_defined_functions() if "large" in function.name]
+    known = {result.fndesc.mangled_name for result in large._callee.overloads.values()}
+    assert inside
+    assert not known & {function.name for function in inside}
+    assert {str(function.linkage) for function in inside} == {"Linkage.internal"}
