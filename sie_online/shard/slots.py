@@ -101,7 +101,7 @@ def slot_of(table: Any, key: Any, ordinal: int) -> int:
 
 @kernel
 def likely_slot(table: Any, key: Any) -> int:
-    """The slot that `slot_of` will find for ``key`` or give it, unless the table has changed by then."""
+    """Slot of ``key``, or the next free one where it has none (the record that stays zero, in a full table)."""
     ways, slot = table.sets[set_of(table, key)], table.used[0]
     for way in range(WAYS):
         slot = ways[SLOT, way] if np.uint64(ways[KEY, way]) == key else slot

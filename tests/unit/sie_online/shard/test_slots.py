@@ -12,7 +12,7 @@ from hypothesis import settings as checks
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sie_online.shard.slots import BASE_FIELDS, WAYS, forget, new_table, reindex, slot_of, was_slot_of
+from sie_online.shard.slots import BASE_FIELDS, WAYS, forget, likely_slot, new_table, reindex, slot_of, was_slot_of
 
 RECORD = np.dtype([*BASE_FIELDS, ("n", "i8")])
 
@@ -66,7 +66,9 @@ def test_a_table_that_grows_remembers_what_an_lru_cache_per_set_would(
     for ordinal in range(1, n + 1):
         key = (1 << 40) + stride * random.randrange(1, 40 + ordinal)
         known = model.touch(key, ordinal)
+        likely, free = likely_slot(table, np.uint64(key)), int(table.used[0])
         slot = slot_of(table, np.uint64(key), ordinal)
+        assert likely == (slot if known else free)
         assert was_slot_of(table, np.uint64(key), slot)
         counts[key] = counts[key] + 1 if known else 1
         assert slots.get(key, slot) == slot or not known, "a slot stays where it is while its key does"
