@@ -145,7 +145,8 @@ def test_what_a_worker_refuses_is_told_in_its_own_words(online: Settings) -> Non
 
 @pytest.mark.slow
 def test_the_examples_read_from_a_broker(online: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-    publish(online, {0: [contracts.to_message(batch) for batch in generated_samples(6_000)]})
+    parts = [batch.slice(at, 2_000) for batch in generated_samples(6_000) for at in range(0, len(batch), 2_000)]
+    publish(online, {0: [contracts.to_message(part) for part in parts]})
     arguments = ["--broker", online.broker, "--topic", online.topics.samples, "--idle", "0.5", "--json"]
     results = []
     for example in (pytorch, sklearn):
