@@ -7,6 +7,7 @@ the right shape, are the kernels compiled (a shard that compiles while it owns a
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import logging
 import threading
@@ -45,6 +46,8 @@ def prepare(settings: Settings, on_stage: Callable[[str], None]) -> None:
     on_stage("checking the topics")
     asyncio.run(check_topics(settings, access.worker(settings)))
     compile_kernels(on_stage)
+    gc.collect()
+    gc.freeze()  # what is there by now stays: to look through all of it once more holds publishing up for 200 ms
 
 
 def compile_kernels(on_stage: Callable[[str], None]) -> None:
