@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import math
 import re
@@ -105,5 +106,10 @@ def test_kernels_call_no_other() -> None:
     for source in jit.kernel_sources():
         if source.is_relative_to(compared) or "@kernel\n" not in source.read_text():
             continue
-        kernels = re.findall(r"^@kernel\n(.*?)(?=^\S(?<!\)))", source.read_text() + "\n.", re.MULTILINE | re.DOTALL)
-        assert not [found for text in kernels for found in foreign.findall(text)], source
+        kernels = [
+            each
+            for each in ast.parse(source.read_text()).body
+            if isinstance(each, ast.FunctionDef) and any(ast.unparse(by) == "kernel" for by in each.decorator_list)
+        ]
+        assert kernels
+        assert not [found for each in kernels for found in foreign.findall(ast.unparse(each))], source
