@@ -39,6 +39,13 @@ def busy_cores(seconds: float = 1.0) -> float:
     return psutil.cpu_percent(seconds) / 100 * (os.cpu_count() or 1)
 
 
+def resident_mb() -> tuple[float, float]:
+    """Of this process, MB: what no file backs, and what files do, which may be evicted."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    kb = {name: float(told.split()[0]) for name, _, told in (line.partition(":") for line in lines) if "kB" in told}
+    return kb["RssAnon"] / 1e3, kb["RssFile"] / 1e3
+
+
 def warning(busy: float) -> str:
     """A sentence where the machine is not idle, else nothing."""
     cores = len(os.sched_getaffinity(0))
