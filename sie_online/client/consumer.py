@@ -23,6 +23,8 @@ PAUSE_S = 0.01
 few records it brings; what arrives meanwhile comes with the next one."""
 WORTH_IT = 10
 """Records that a fetch should bring, where it may wait for them (``trickle_pause_s``)."""
+ENOUGH = 200
+"""Records that are worth a fetch of their own: where so many come within the pause, it is made shorter."""
 FULL = 1_000
 """Records that a fetch found in the log. As many, and the reader is not waiting for them: it asks again at once."""
 
@@ -90,7 +92,8 @@ class PatientConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is no
             return 0.0
         if not found:
             return self._pause_s  # a broker that holds such answers back makes the pause itself
-        return min(max(self._pause_s, WORTH_IT * meanwhile_s / found), self._trickle_pause_s)
+        apart_s = meanwhile_s / found
+        return min(max(min(self._pause_s, ENOUGH * apart_s), WORTH_IT * apart_s), self._trickle_pause_s)
 
     def _bound_batches(self) -> None:
         """Have every fetch's answer pass through ``_received`` before aiokafka sees it."""
