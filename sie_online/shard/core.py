@@ -39,14 +39,13 @@ from sie_online.shard.render import Renderer
 from sie_online.shard.schedule import NAMED, Artifact, Schedule
 from sie_online.shard.snapshot import Snapshot, SnapshotDiff
 from sie_online.shard.state import COUNTERS, config_of, new_state
+from sie_online.shard.stated import NO_STATEMENTS
 from sie_online.shard.views import grown
 from sie_online.unpacking import FramedRows
 
 FULL_AFTER_ERASURE = 2
 """Full snapshots after an erasure. After one the store would still keep a checkpoint in which the erased are: the
 newest that shares no file with what follows. After two, that one lies after the erasure, too."""
-MAX_GATHERED = 2_048
-"""Samples and statements that wait at most for more to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ class Shard:
         self._decoder = Decoder(settings)
         self._renderer = Renderer(settings.topics.events, partition, settings.kafka.max_message_bytes)
         self._gathering = Gathering(partition)
-        self._nothing = self.gathered()
+        self._nothing = self._renderer.samples(None, generation)
         self._id_bytes = longest_id(settings)
         self._snapshot_diff = SnapshotDiff()
         self._full_snapshots = 0
@@ -157,7 +156,7 @@ class Shard:
         """Process ``batch``, which must begin at ``next_offset``, and yield what it gives rise to, at least one output.
 
         The last of them says so. It must be asked for: the state has advanced over the batch only then. With ``gather``
-        samples and statements wait until they are many, or until ``gathered``.
+        samples wait until they are many, and so do statements about entities, or both until ``gathered``.
         """
         if batch.start != self.next_offset:
             raise ValueError(f"partition {self.partition}: batch begins at {batch.start}, expected {self.next_offset}")
@@ -188,8 +187,7 @@ class Shard:
 
     def gathered(self) -> Gathered:
         """What was gathered; it waits no longer."""
-        framed = self._renderer.samples(self._gathering.settled(), self.generation)
-        return Gathered(framed, self._gathering.stated())
+        return self._gathered(samples=True, statements=True)
 
     # -- models: from its offset on a version is in force, and what is said is said by it
 
@@ -330,11 +328,19 @@ class Shard:
         return ShardOutput(
             framed=self._renderer.weights(out, self.generation, version),
             known_ms=int(out.rows["published_ms"][n - 1]) if n else 0,
-            gathered=self._nothing if gather and self.waiting < MAX_GATHERED else self.gathered(),
+            gathered=self._gathered(
+                samples=not gather or self._gathering.has_many_samples,
+                statements=not gather or self._gathering.has_many_statements,
+            ),
             dead_letters=dead,
             counts=counts_between(before, self._state.counters[0], len(dead), dropped),
             last=last,
         )
+
+    def _gathered(self, *, samples: bool, statements: bool) -> Gathered:
+        """What was gathered of those asked for; it waits no longer."""
+        framed = self._renderer.samples(self._gathering.settled(), self.generation) if samples else self._nothing
+        return Gathered(framed, self._gathering.stated() if statements else NO_STATEMENTS)
 
 
 def _texts(events: EventBatch) -> Texts:

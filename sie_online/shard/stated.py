@@ -53,6 +53,9 @@ class Statements:
         return ((name, value or None) for name, value in zip(self.keys.values(), self.values.values(), strict=True))
 
 
+NO_STATEMENTS = Statements(Text.of([]), Text.of([]))
+
+
 class Column(NamedTuple):
     """A `Text` as kernels take it."""
 

@@ -93,7 +93,8 @@ class Checkpointer:
                     return
                 stopped = time.perf_counter()
                 await self._adoptions.adopt_late(lease)
-                await self._publisher.publish_gathered(lease.partition, lease.shard.gathered(), lease.deliveries)
+                gathered = await in_thread(self._pool, lease.shard.gathered)
+                await self._publisher.publish_gathered(lease.partition, gathered, lease.deliveries)
                 started = time.perf_counter()
                 snapshot = await in_thread(self._pool, lease.shard.snapshot)
                 taken = time.perf_counter()

@@ -107,7 +107,7 @@ class Processing:
     async def _pump(self, lease: ShardLease, batch: RecordBatch, seconds: dict[str, float]) -> bool:
         """Publish what ``batch`` gives rise to, in order, each output while the next is made; False if given up."""
         inline = len(batch) <= INLINE_RECORDS
-        outputs = lease.shard.process(batch, gather=inline)
+        outputs = lease.shard.process(batch, gather=True)
         publishing: asyncio.Task[None] | None = None
         try:
             while self._leases.holds(lease):  # a shard that was given up publishes nothing more

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from sie_online.contracts import FACTORS
 from sie_online.ingest.records import RecordBatch
-from sie_online.shard import Shard
+from sie_online.shard import Shard, gathering
 from tests.support.events import (
     HOUR_MS,
     EventRecord,
@@ -78,6 +78,24 @@ def test_gathering_changes_when_something_is_said_and_nothing_else(
     assert weights(rows).equals(undisturbed[0])
     assert pa.Table.from_batches([one.samples for one in gathered]).equals(undisturbed[1])
     assert {key: value for one in gathered for key, value in one.entities} == undisturbed[2]
+
+
+@pytest.mark.parametrize(("samples", "statements"), [(1, 1_000_000), (1_000_000, 1), (7, 5)])
+def test_samples_and_statements_wait_until_each_are_many(
+    undisturbed, monkeypatch: pytest.MonkeyPatch, samples: int, statements: int
+) -> None:
+    monkeypatch.setattr(gathering, "MANY_SAMPLES", samples)
+    monkeypatch.setattr(gathering, "MANY_STATEMENTS", statements)
+    shard, said = Shard(small_settings(), 0), []
+    for first in range(0, len(EVENTS), 50):
+        outputs = list(shard.process(batch(records(EVENTS)[first : first + 50]), gather=True))
+        said += [output.gathered for output in outputs]
+    n_samples, n_statements = (sum(len(one) for one in kind) for kind in zip(*said, strict=True))
+    assert n_samples == (undisturbed[1].num_rows if samples < 1_000_000 else 0)  # most settle with the last batch
+    assert (n_statements > 0) == (statements < 1_000_000)
+    said.append(shard.gathered())
+    assert pa.Table.from_batches([one.samples for one in said]).equals(undisturbed[1])
+    assert {key: value for one in said for key, value in one.entities} == undisturbed[2]
 
 
 def test_what_was_gathered_would_be_missing_after_a_snapshot() -> None:
