@@ -183,11 +183,16 @@ class Shard:
     @property
     def waiting(self) -> int:
         """Samples and statements about entities that were gathered and not handed on."""
-        return len(self._gathering)
+        return self._gathering.samples + self._gathering.statements
 
-    def gathered(self) -> Gathered:
-        """What was gathered; it waits no longer."""
-        return self._gathered(samples=True, statements=True)
+    @property
+    def waiting_samples(self) -> int:
+        """Samples that were gathered and not handed on."""
+        return self._gathering.samples
+
+    def gathered(self, *, statements: bool = True) -> Gathered:
+        """What was gathered, perhaps without the ``statements``; it waits no longer."""
+        return self._gathered(samples=True, statements=statements)
 
     # -- models: from its offset on a version is in force, and what is said is said by it
 

@@ -44,21 +44,23 @@ class Gathering:
     def __init__(self, partition: int) -> None:
         self._settled: list[SettledSamples] = []
         self._stated = StatedEntities(partition)
-        self._samples = 0
+        self.samples = 0
+        """Samples that wait."""
 
-    def __len__(self) -> int:
-        """Samples and statements that wait."""
-        return self._samples + len(self._stated)
+    @property
+    def statements(self) -> int:
+        """Statements that wait."""
+        return len(self._stated)
 
     @property
     def has_many_samples(self) -> bool:
         """Whether more samples would make a message no cheaper."""
-        return self._samples >= MANY_SAMPLES
+        return self.samples >= MANY_SAMPLES
 
     @property
     def has_many_statements(self) -> bool:
         """Whether as many statements wait as may."""
-        return len(self._stated) >= MANY_STATEMENTS
+        return self.statements >= MANY_STATEMENTS
 
     def take(self, out: Out, events: EventBatch, version: str) -> None:
         """Copy what is in ``out``; ``version`` is the model's that was in force."""
@@ -69,7 +71,7 @@ class Gathering:
 
     def settled(self) -> SettledSamples | None:
         """The samples that wait, which wait no longer; None if there are none."""
-        parts, self._settled, self._samples = self._settled, [], 0
+        parts, self._settled, self.samples = self._settled, [], 0
         if len(parts) <= 1:
             return parts[0] if parts else None
         return SettledSamples(
@@ -91,7 +93,7 @@ class Gathering:
         take_ids(out.event_at, out.event_ids, keys, ids_at, ids)
         rows, features, dense = out.rows[keys["row"]], out.features[:n].copy(), out.dense[:n].copy()
         self._settled.append(SettledSamples(rows, keys, ids_at, ids[: ids_at[n]].copy(), features, dense))
-        self._samples += n
+        self.samples += n
 
 
 def _joined(parts: list[NDArray[np.void]]) -> NDArray[np.void]:

@@ -14,6 +14,7 @@ only what this one may have said already.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from aiokafka.errors import KafkaError
 from sie_online.settings import Settings
 from streams.checkpoint import CheckpointStore
 from streams.observe.metrics import Metrics
+from streams.threads import in_thread
 from streams.transport import ConsumerHandle
 from streams.worker.adoption import Adoptions
 from streams.worker.assignment import Assignment
@@ -39,6 +41,10 @@ from streams.worker.watchdog import Vitals
 log = logging.getLogger(__name__)
 
 TURN_S = 0.5
+GATHER_S = 1.0
+"""Samples wait so long for more of them, at an ordinary load."""
+STATEMENTS_EVERY = 5
+"""Turns of that after which statements about entities are published, too: many are replaced by newer ones till then."""
 LAST_COMMIT_S = 2.0  # a shutdown waits so long for Kafka to take the last commit; it is for lag tools only
 
 
@@ -113,6 +119,7 @@ class Worker(mode.Service):
         self.add_future(self._listen())
         self.add_future(self._identity.watch(self))
         self.add_future(self._turn())
+        self.add_future(self._publish_gathered())
 
     async def _turn(self) -> None:
         """Show the watchdog that the event loop turns."""
@@ -120,6 +127,20 @@ class Worker(mode.Service):
             self._vitals.turned_at = self._vitals.awake
             await self.sleep(TURN_S)
         self._vitals.turned_at = None
+
+    async def _publish_gathered(self) -> None:
+        """Publish now and then what the shards have gathered; a checkpoint does it, too."""
+        for turn in itertools.count(1):
+            await self.sleep(GATHER_S)
+            if self.should_stop:
+                return
+            statements = turn % STATEMENTS_EVERY == 0
+            for lease in self.leases:
+                async with lease.processing:
+                    waiting = lease.shard.waiting if statements else lease.shard.waiting_samples
+                    if waiting and self.leases.owns(lease.partition, lease.epoch):
+                        gathered = await in_thread(self._pool, lease.shard.gathered, statements=statements)
+                        await self._publisher.publish_gathered(lease.partition, gathered, lease.deliveries)
 
     async def _listen(self) -> None:
         """Tell the shards of every model that is announced."""
