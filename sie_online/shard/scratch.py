@@ -1,0 +1,74 @@
+"""Scratch files: memory for what is too much for memory, as an unlinked sparse file that is mapped whole.
+
+An address in it costs nothing until its disk is claimed, and nothing again once that is given back. What was written
+may be dropped from the resident set: it lies in the page cache, for as long as that has room, and on disk.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+import weakref
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from sie_online.errors import UnreachableError
+
+ALIGNMENT = max(mmap.ALLOCATIONGRANULARITY, 1 << 16)
+"""Parts begin at its multiples: no two of them share a page."""
+
+
+def aligned(size: int) -> int:
+    """``size`` rounded up to `ALIGNMENT`."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+class ScratchFile:
+    """``size`` bytes of zeros below ``folder``, or the temp folder; a crash leaves nothing of it.
+
+    Raises:
+        UnreachableError: there can be no such file.
+    """
+
+    def __init__(self, size: int, folder: Path | None) -> None:
+        self._folder = folder or tempfile.gettempdir()
+        try:
+            with tempfile.TemporaryFile(prefix="sie-", dir=folder) as file:
+                os.ftruncate(file.fileno(), size)
+                self._map = mmap.mmap(file.fileno(), size)
+                self._descriptor = os.dup(file.fileno())
+        except OSError as error:
+            raise self._unreachable(size, error) from error
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def array(self, begin: int, n: int, dtype: DTypeLike) -> NDArray[Any]:
+        """``n`` elements from byte ``begin`` on. What is written to must have been claimed."""
+        return np.frombuffer(self._map, dtype, n, begin)
+
+    def claim(self, begin: int, end: int) -> None:
+        """Have disk for the bytes from ``begin`` to ``end``: a full disk is heard of here, not when they are written.
+
+        Raises:
+            UnreachableError: there is none.
+        """
+        try:
+            os.posix_fallocate(self._descriptor, begin, end - begin)
+        except OSError as error:
+            raise self._unreachable(end - begin, error) from error
+
+    def give_back(self, begin: int, end: int) -> None:
+        """Forget what lies there, and need no disk for it where the file system can do without."""
+        with suppress(OSError):
+            self._map.madvise(mmap.MADV_REMOVE, begin, end - begin)
+
+    def drop(self, begin: int, end: int) -> None:
+        """Take the bytes out of the resident set; they come back when looked at."""
+        self._map.madvise(mmap.MADV_DONTNEED, begin, end - begin)
+
+    def _unreachable(self, size: int, error: OSError) -> UnreachableError:
+        return UnreachableError(f"no room for {size >> 10} KiB of scratch in {self._folder}: {error.strerror}")
