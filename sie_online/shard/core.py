@@ -95,6 +95,7 @@ class Shard:
         self.next_offset = offset
         self.dead_letters = self.attributes_dropped = 0
         self._settings = settings
+        self._scratch = scratch
         self._config = config_of(settings)
         self._views_file = new_views(settings, scratch)
         self._state = new_state(settings, self._views_file.views)
@@ -103,7 +104,7 @@ class Shard:
         self._gathering = Gathering(partition)
         self._nothing = self.gathered()
         self._id_bytes = longest_id(settings)
-        self._snapshot_diff = SnapshotDiff()
+        self._snapshot_diff = SnapshotDiff(self._scratch)
         self._full_snapshots = 0
         self._layout = msgspec.to_builtins(layout_of(self._state))
         self._external = External(settings.recommender) if settings.recommender.classifier else None
@@ -261,7 +262,7 @@ class Shard:
                 f"partition {self.partition}: {self.waiting} gathered samples and statements would be lost"
             )
         if self._full_snapshots:
-            self._snapshot_diff = SnapshotDiff()
+            self._snapshot_diff = SnapshotDiff(self._scratch)
             self._full_snapshots -= 1
         meta = {"next_offset": self.next_offset, "dead_letters": self.dead_letters, "layout": self._layout}
         meta |= {"attributes_dropped": self.attributes_dropped} | self._schedule.meta()

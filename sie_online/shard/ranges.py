@@ -4,11 +4,14 @@ A view is appended and never changes, but for its overlay. Neighbouring ranges a
 least halve from one range to the next), so that there are few, and each view is rewritten a logarithmic number of
 times. Overlays that changed since their range was written lie in patches, which are merged the same way. Both disappear
 when the last of their views is settled. A higher number means written later, and what was written later holds.
+
+Ranges that are too many to wait in memory until they are stored, as a first snapshot's may be, wait in scratch files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,12 +19,18 @@ from numpy.typing import NDArray
 
 from sie_online.errors import CheckpointError
 from sie_online.shard.patches import NUMBER_BYTES, Piece, pack_rows, raw
+from sie_online.shard.scratch import ScratchFile
 from sie_online.shard.views import COLD, HOT, OVERLAY, Views, relink
 
 LARGEST_RANGE = 1 << 14
 """Views per piece beyond which ranges are no longer merged: some 6 MB; a manifest of 1,300 pieces names 21 million."""
 LARGEST_PATCH = 1 << 13
 """Overlays per patch beyond which patches are no longer merged: rows that lie anywhere on disk, some 5 ms."""
+
+MOST_WAITING = 1 << 16
+"""Views to be written at once, beyond which they wait on disk: some 25 MB."""
+SPOOL_BYTES = 1 << 27
+"""Of one scratch file with pieces that wait."""
 
 RANGES, PATCHES = "views", "views.overlay"
 """Folders of the pieces."""
@@ -64,11 +73,13 @@ class Patch(NamedTuple):
 
 
 class ViewPieces:
-    """The pieces that the open views of one shard consist of."""
+    """The pieces that the open views of one shard consist of; ``folder`` is for those that wait on disk."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None) -> None:
         self._ranges: list[Range] = []
         self._patches: list[Patch] = []
+        self._folder = folder
+        self._spool: _Spool | None = None
 
     @property
     def live(self) -> Iterator[str]:
@@ -83,15 +94,24 @@ class ViewPieces:
             return None
         made = Range(first, min(bounds.tail, first + LARGEST_RANGE), number)
         self._ranges.append(made)
-        return made.name, _packed(views, made)
+        return made.name, self._packed(views, made, bounds.tail - first)
 
     def pieces(self, number: int, views: Views, bounds: Bounds) -> dict[str, Piece]:
         """What is new since the last time: views, and what changed of older ones."""
         fresh = self._new_ranges(number, bounds)
         written = fresh[0].first if fresh else bounds.tail
         patch = self._new_patch(number, take_changed(views, bounds.head, written), bounds.head, written)
-        pieces = {made.name: _packed(views, made) for made in fresh}
+        pieces = {made.name: self._packed(views, made, bounds.tail - written) for made in fresh}
+        self._spool = None
         return pieces if patch is None else pieces | {patch.name: pack_rows(raw(views.overlay), patch.rows)}
+
+    def _packed(self, views: Views, made: Range, n: int) -> Piece:
+        """``made``, one of several with ``n`` views together."""
+        parts = [part.view(np.uint8) for part in _parts_of(views, made)]
+        if n <= MOST_WAITING:
+            return b"".join(part.data for part in parts)
+        self._spool = self._spool or _Spool(self._folder)
+        return np.concatenate(parts, out=self._spool.take(sum(part.nbytes for part in parts))).data
 
     def _new_ranges(self, number: int, bounds: Bounds) -> list[Range]:
         """Drop settled ranges, add the views since the last snapshot, merge what has piled up; those to be written."""
@@ -139,18 +159,37 @@ def take_changed(views: Views, head: int, last: int) -> NDArray[np.int64]:
     return np.sort(rows[rows < last])
 
 
-def _packed(views: Views, bounds: Range) -> Piece:
-    """Hot and cold parts, overlays and ids of a range of views, end to end."""
+class _Spool:
+    """Memory on disk, a file at a time; each stays for as long as someone has a part of it."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder, self._left = folder, np.empty(0, np.uint8)
+
+    def take(self, n: int) -> NDArray[np.uint8]:
+        """``n`` bytes.
+
+        Raises:
+            UnreachableError: the disk is full.
+        """
+        if n > len(self._left):
+            file = ScratchFile(size := max(n, SPOOL_BYTES), self._folder)
+            file.claim(0, size)
+            self._left = file.array(0, size, np.uint8)
+        taken, self._left = self._left[:n], self._left[n:]
+        return taken
+
+
+def _parts_of(views: Views, bounds: Range) -> list[NDArray[Any]]:
+    """Hot and cold parts, overlays and ids of a range of views."""
     first, last, _ = bounds
     newest, oldest = views.cold[(last - 1) % len(views.cold)], views.cold[first % len(views.cold)]
     end = int(newest["ids_at"]) + sum(int(newest[part]) for part in ("event_bytes", "user_bytes", "item_bytes"))
-    parts = [
+    return [
         *_of_ring(views.hot, first, last),
         *_of_ring(views.cold, first, last),
         *_of_ring(views.overlay, first, last),
         *_of_ring(views.ids, int(oldest["ids_at"]), end),
     ]
-    return b"".join(part.view(np.uint8).data for part in parts)
 
 
 def _of_ring(ring: NDArray[Any], first: int, last: int) -> Iterator[NDArray[Any]]:

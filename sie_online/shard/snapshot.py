@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,13 +76,16 @@ def slot_tables(state: State) -> Iterator[tuple[str, SlotTable]]:
 
 
 class SnapshotDiff:
-    """What the snapshots of one shard have held so far, and so what the next must hold."""
+    """What the snapshots of one shard have held so far, and so what the next must hold.
 
-    def __init__(self) -> None:
+    ``scratch`` is the folder in which open views wait that are too many.
+    """
+
+    def __init__(self, scratch: Path | None) -> None:
         self._patches = 0
         self._chains = defaultdict[str, PatchChain](PatchChain)
         self._whole: dict[str, bytes] = {}
-        self._views = ViewPieces()
+        self._views = ViewPieces(scratch)
         self._ahead: dict[str, Piece] = {}
         self._is_first = True
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given
@@ -12,6 +14,7 @@ from sie_online.errors import CheckpointError
 from sie_online.shard import ranges
 from sie_online.shard.patches import Piece
 from sie_online.shard.ranges import PATCHES, RANGES, Bounds, ViewPieces, restore_views
+from sie_online.shard.scratch import ScratchFile
 from sie_online.shard.views import COLD, HOT, OVERLAY, ViewsFile, link, mark_changed
 
 CAPACITY = 128
@@ -22,7 +25,7 @@ class Opened:
     """Open views that are written to at random, and the pieces that a store would hold of them."""
 
     def __init__(self) -> None:
-        self.file, self.saved = ViewsFile(CAPACITY, None), ViewPieces()
+        self.file, self.saved = ViewsFile(CAPACITY, None), ViewPieces(None)
         self.views = self.file.views
         self.head = self.tail = self.ids_tail = self.number = 0
         self.pieces: dict[str, Piece] = {}
@@ -134,6 +137,29 @@ def test_what_did_not_change_is_not_written_again() -> None:
     before = opened.pieces
     opened.save()
     assert opened.pieces == before and not opened.saved.pieces(9, opened.views, opened.bounds)
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_ranges_that_are_too_many_wait_on_disk(in_parts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranges, "LARGEST_RANGE", 16)
+    monkeypatch.setattr(ranges, "MOST_WAITING", 32)
+    monkeypatch.setattr(ranges, "SPOOL_BYTES", 20_000)
+    opened, files = Opened(), []
+    opened.saved = ViewPieces(tmp_path)
+    monkeypatch.setattr(ranges, "ScratchFile", lambda *given: files.append(given) or ScratchFile(*given))
+    opened.open(120)
+    while in_parts and len(opened.pieces) < 8:
+        opened.save_part()
+    opened.save()
+    assert len(files) >= 2 and {folder for _, folder in files} == {tmp_path}
+    opened.change(110)
+    assert opened.restored().contents() != opened.contents()
+    opened.save()
+    assert opened.restored().contents() == opened.contents(), "what waited is as it was then, and a patch has the rest"
+    waited = len(files)
+    opened.open(8)
+    opened.save()
+    assert len(files) == waited, "few wait in memory"
 
 
 def test_a_patch_has_what_changed_since_and_nothing_else() -> None:
