@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sie_online.errors import CheckpointError
 from sie_online.shard.patches import NUMBER_BYTES, Piece, pack_rows, raw
-from sie_online.shard.scratch import ScratchFile
+from sie_online.shard.scratch import Spool
 from sie_online.shard.views import COLD, HOT, OVERLAY, Views, relink
 
 LARGEST_RANGE = 1 << 14
@@ -29,8 +29,6 @@ LARGEST_PATCH = 1 << 13
 
 MOST_WAITING = 1 << 16
 """Views to be written at once, beyond which they wait on disk: some 25 MB."""
-SPOOL_BYTES = 1 << 27
-"""Of one scratch file with pieces that wait."""
 
 RANGES, PATCHES = "views", "views.overlay"
 """Folders of the pieces."""
@@ -79,7 +77,7 @@ class ViewPieces:
         self._ranges: list[Range] = []
         self._patches: list[Patch] = []
         self._folder = folder
-        self._spool: _Spool | None = None
+        self._spool: Spool | None = None
 
     @property
     def live(self) -> Iterator[str]:
@@ -110,7 +108,7 @@ class ViewPieces:
         parts = [part.view(np.uint8) for part in _parts_of(views, made)]
         if n <= MOST_WAITING:
             return b"".join(part.data for part in parts)
-        self._spool = self._spool or _Spool(self._folder)
+        self._spool = self._spool or Spool(self._folder)
         return np.concatenate(parts, out=self._spool.take(sum(part.nbytes for part in parts))).data
 
     def _new_ranges(self, number: int, bounds: Bounds) -> list[Range]:
@@ -157,26 +155,6 @@ def take_changed(views: Views, head: int, last: int) -> NDArray[np.int64]:
     places = (words[:, np.newaxis] * 64 + np.arange(64))[bits != 0]
     rows = head + (places - head) % len(views.hot)
     return np.sort(rows[rows < last])
-
-
-class _Spool:
-    """Memory on disk, a file at a time; each stays for as long as someone has a part of it."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self._folder, self._left = folder, np.empty(0, np.uint8)
-
-    def take(self, n: int) -> NDArray[np.uint8]:
-        """``n`` bytes.
-
-        Raises:
-            UnreachableError: the disk is full.
-        """
-        if n > len(self._left):
-            file = ScratchFile(size := max(n, SPOOL_BYTES), self._folder)
-            file.claim(0, size)
-            self._left = file.array(0, size, np.uint8)
-        taken, self._left = self._left[:n], self._left[n:]
-        return taken
 
 
 def _parts_of(views: Views, bounds: Range) -> list[NDArray[Any]]:

@@ -21,6 +21,8 @@ from sie_online.errors import UnreachableError
 
 ALIGNMENT = max(mmap.ALLOCATIONGRANULARITY, 1 << 16)
 """Parts begin at its multiples: no two of them share a page."""
+SPOOL_BYTES = 1 << 27
+"""Of one file of a spool."""
 
 
 def aligned(size: int) -> int:
@@ -72,3 +74,23 @@ class ScratchFile:
 
     def _unreachable(self, size: int, error: OSError) -> UnreachableError:
         return UnreachableError(f"no room for {size >> 10} KiB of scratch in {self._folder}: {error.strerror}")
+
+
+class Spool:
+    """Memory on disk below ``folder``, a file at a time; each stays for as long as someone has a part of it."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder, self._left = folder, np.empty(0, np.uint8)
+
+    def take(self, n: int) -> NDArray[np.uint8]:
+        """``n`` bytes.
+
+        Raises:
+            UnreachableError: the disk is full.
+        """
+        if n > len(self._left):
+            file = ScratchFile(size := max(n, SPOOL_BYTES), self._folder)
+            file.claim(0, size)
+            self._left = file.array(0, size, np.uint8)
+        taken, self._left = self._left[:n], self._left[n:]
+        return taken

@@ -11,7 +11,7 @@ from hypothesis import settings as checks
 from hypothesis import strategies as st
 
 from sie_online.errors import CheckpointError
-from sie_online.shard import ranges
+from sie_online.shard import ranges, scratch
 from sie_online.shard.patches import Piece
 from sie_online.shard.ranges import PATCHES, RANGES, Bounds, ViewPieces, restore_views
 from sie_online.shard.scratch import ScratchFile
@@ -143,10 +143,10 @@ def test_what_did_not_change_is_not_written_again() -> None:
 def test_ranges_that_are_too_many_wait_on_disk(in_parts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranges, "LARGEST_RANGE", 16)
     monkeypatch.setattr(ranges, "MOST_WAITING", 32)
-    monkeypatch.setattr(ranges, "SPOOL_BYTES", 20_000)
+    monkeypatch.setattr(scratch, "SPOOL_BYTES", 20_000)
     opened, files = Opened(), []
     opened.saved = ViewPieces(tmp_path)
-    monkeypatch.setattr(ranges, "ScratchFile", lambda *given: files.append(given) or ScratchFile(*given))
+    monkeypatch.setattr(scratch, "ScratchFile", lambda *given: files.append(given) or ScratchFile(*given))
     opened.open(120)
     while in_parts and len(opened.pieces) < 8:
         opened.save_part()
