@@ -10,6 +10,7 @@ import mmap
 import os
 import tempfile
 import weakref
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from sie_online.errors import UnreachableError
 
 ALIGNMENT = max(mmap.ALLOCATIONGRANULARITY, 1 << 16)
 """Parts begin at its multiples: no two of them share a page."""
+READ_AHEAD = 2
+"""Segments of a ring."""
 SPOOL_BYTES = 1 << 27
 """Of one file of a spool."""
 
@@ -53,11 +56,13 @@ class ScratchFile:
         return np.frombuffer(self._map, dtype, n, begin)
 
     def claim(self, begin: int, end: int) -> None:
-        """Have disk for the bytes from ``begin`` to ``end``: a full disk is heard of here, not when they are written.
+        """Have disk for the bytes from ``begin`` to ``end``, to be written one after another: a full disk is heard of
+        here, not then.
 
         Raises:
             UnreachableError: there is none.
         """
+        self._map.madvise(mmap.MADV_NORMAL, begin, end - begin)
         try:
             os.posix_fallocate(self._descriptor, begin, end - begin)
         except OSError as error:
@@ -68,12 +73,53 @@ class ScratchFile:
         with suppress(OSError):
             self._map.madvise(mmap.MADV_REMOVE, begin, end - begin)
 
-    def drop(self, begin: int, end: int) -> None:
-        """Take the bytes out of the resident set; they come back when looked at."""
+    def rest(self, begin: int, end: int) -> None:
+        """Take the bytes out of the resident set; whoever looks at one of them gets its page and no more: a device that
+        reads far ahead (8 MB on some) would do that for every purchase.
+        """
         self._map.madvise(mmap.MADV_DONTNEED, begin, end - begin)
+        self._map.madvise(mmap.MADV_RANDOM, begin, end - begin)
+
+    def ask(self, begin: int, end: int) -> None:
+        """Have the bytes read that are not in the page cache, in the background."""
+        self._map.madvise(mmap.MADV_WILLNEED, begin, end - begin)
 
     def _unreachable(self, size: int, error: OSError) -> UnreachableError:
         return UnreachableError(f"no room for {size >> 10} KiB of scratch in {self._folder}: {error.strerror}")
+
+
+class Ring:
+    """A part of ``file``: ``capacity`` elements of ``size`` bytes from byte ``begin`` on, claimed in segments."""
+
+    def __init__(self, file: ScratchFile, begin: int, size: int, capacity: int, segment: int) -> None:
+        self._file, self._begin, self._size, self._capacity, self._segment = file, begin, size, capacity, segment
+        self._first = self._last = 0  # what there is disk for
+
+    def claim(self, first: int, last: int) -> int:
+        """Have disk for elements ``first`` to ``last``, of which the first are read next; returns up to which there is.
+
+        Raises:
+            UnreachableError: the disk is full.
+        """
+        begin, end = first // self._segment * self._segment, -(-last // self._segment) * self._segment
+        for place, n in self._places(max(self._first, end - self._capacity), begin):
+            self._file.give_back(place, place + n)
+        for place, n in self._places(max(self._last, begin), end):
+            self._file.claim(place, place + n)
+        for place, n in self._places(begin + self._segment, last // self._segment * self._segment):
+            self._file.rest(place, place + n)
+        for place, n in self._places(begin, min(begin + READ_AHEAD * self._segment, last)):
+            self._file.ask(place, place + n)
+        self._first, self._last = begin, end
+        return end
+
+    def _places(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Where in the file elements ``first`` to ``last`` lie, at most a ring of them: bytes, and how many."""
+        while first < last:
+            place = first % self._capacity
+            n = min(last - first, self._capacity - place)
+            yield self._begin + place * self._size, n * self._size
+            first += n
 
 
 class Spool:

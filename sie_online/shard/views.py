@@ -13,7 +13,6 @@ view its predecessor. Chains are derived data, rebuilt after a restore.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +23,7 @@ from sie_online.features import N_DENSE, N_FEATURES
 from sie_online.importance.factors import KEPT
 from sie_online.jit import kernel
 from sie_online.shard.memory import unclaimed
-from sie_online.shard.scratch import ScratchFile, aligned
+from sie_online.shard.scratch import Ring, ScratchFile, aligned
 
 HOT = np.dtype(
     [
@@ -116,7 +115,7 @@ class ViewsFile:
         begins = list(itertools.accumulate(sizes, initial=0))
         file = ScratchFile(begins[-1], folder)
         *self._rings, self._ids = [
-            _Ring(file, begin, dtype.itemsize, n, min(segment, n))
+            Ring(file, begin, dtype.itemsize, n, min(segment, n))
             for begin, (dtype, n, segment) in zip(begins, parts, strict=False)
         ]
         hot, cold, overlay, ids = (file.array(at, n, dtype) for at, (dtype, n, _) in zip(begins, parts, strict=False))
@@ -132,8 +131,8 @@ class ViewsFile:
         )
 
     def claim(self, head: int, tail: int, ids_head: int, ids_tail: int) -> None:
-        """Have disk for views ``head`` to ``tail`` and their id bytes, give back what lies before, and take segments
-        that are full out of the resident set.
+        """Have disk for views ``head`` to ``tail`` and their id bytes, give back what lies before, take full segments
+        out of the resident set, and have read what settles next.
 
         Raises:
             UnreachableError: the disk is full.
@@ -141,34 +140,6 @@ class ViewsFile:
         for ring in self._rings:
             self.views.claimed[0] = ring.claim(head, tail)
         self.views.claimed[1] = self._ids.claim(ids_head, ids_tail)
-
-
-class _Ring:
-    """A part of ``file``: ``capacity`` elements of ``size`` bytes from byte ``begin`` on, claimed in segments."""
-
-    def __init__(self, file: ScratchFile, begin: int, size: int, capacity: int, segment: int) -> None:
-        self._file, self._begin, self._size, self._capacity, self._segment = file, begin, size, capacity, segment
-        self._first = self._last = 0  # what there is disk for
-
-    def claim(self, first: int, last: int) -> int:
-        """Have disk for elements ``first`` to ``last``; returns up to which there is."""
-        begin, end = first // self._segment * self._segment, -(-last // self._segment) * self._segment
-        for place, n in self._places(max(self._first, end - self._capacity), begin):
-            self._file.give_back(place, place + n)
-        for place, n in self._places(max(self._last, begin), end):
-            self._file.claim(place, place + n)
-        for place, n in self._places(begin, last // self._segment * self._segment):
-            self._file.drop(place, place + n)
-        self._first, self._last = begin, end
-        return end
-
-    def _places(self, first: int, last: int) -> Iterator[tuple[int, int]]:
-        """Where in the file elements ``first`` to ``last`` lie, at most a ring of them: bytes, and how many."""
-        while first < last:
-            place = first % self._capacity
-            n = min(last - first, self._capacity - place)
-            yield self._begin + place * self._size, n * self._size
-            first += n
 
 
 @kernel

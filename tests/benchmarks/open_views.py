@@ -150,13 +150,29 @@ class Run:
         assert loaded is not None
         read = time.perf_counter()
         shard = Shard.restore(self._settings, 0, loaded.meta, loaded.pieces, generation=2, scratch=self._scratch)
-        return {
+        figures = {
             "open_views": shard.stats().open_views,
             "read_and_verified_s": read - wall,
             "restored_s": time.perf_counter() - read,
             "processor_s": time.process_time() - processor,
-            "rss_anon": memory()["RssAnon"],
+            "memory": memory(),
         }
+        del loaded
+        return figures | self._first_snapshot(shard)
+
+    def _first_snapshot(self, shard: Shard) -> dict[str, Any]:
+        """All of a restored shard, copied ahead in parts and saved."""
+        more, stalls_ms = True, []
+        while more:
+            began = time.thread_time()
+            more = shard.copy_ahead()
+            stalls_ms.append((time.thread_time() - began) * 1000)
+        began = time.thread_time()
+        snapshot = shard.snapshot()
+        stalls_ms.append((time.thread_time() - began) * 1000)
+        written = self._store.write(0, self._store.claim(0, self._epoch + 1), snapshot)
+        first = {"stall_ms": max(stalls_ms), "bytes": written.bytes, "seconds": written.seconds, "memory": memory()}
+        return {"first_snapshot": first}
 
     @property
     def _open_views(self) -> int:

@@ -29,12 +29,13 @@ def test_only_what_is_claimed_needs_disk_and_it_is_given_back(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == [], "a crash leaves nothing"
 
 
-def test_what_was_dropped_is_still_there_and_what_was_given_back_is_zero(tmp_path: Path) -> None:
+def test_what_rests_is_still_there_and_what_was_given_back_is_zero(tmp_path: Path) -> None:
     file = ScratchFile(SIZE, tmp_path)
     file.claim(0, 2 * ALIGNMENT)
     array = file.array(0, 2 * ALIGNMENT, "u1")
     array[:] = 7
-    file.drop(0, 2 * ALIGNMENT)
+    file.rest(0, 2 * ALIGNMENT)
+    file.ask(0, 2 * ALIGNMENT)
     assert (array == 7).all()
     file.give_back(0, ALIGNMENT)
     assert not array[:ALIGNMENT].any() and (array[ALIGNMENT:] == 7).all()
