@@ -269,6 +269,7 @@ class Shard:
         extra = self._pooled.pieces() | (self._external.pieces() if self._external else {})
         taken = self._snapshot_diff.capture(self._state, meta, extra)
         self._claim_views()
+        self._views_file.rest()
         return taken
 
     def stats(self) -> ShardStats:

@@ -106,12 +106,15 @@ class Ring:
             self._file.give_back(place, place + n)
         for place, n in self._places(max(self._last, begin), end):
             self._file.claim(place, place + n)
-        for place, n in self._places(begin + self._segment, last // self._segment * self._segment):
-            self._file.rest(place, place + n)
         for place, n in self._places(begin, min(begin + READ_AHEAD * self._segment, last)):
             self._file.ask(place, place + n)
         self._first, self._last = begin, end
         return end
+
+    def rest(self) -> None:
+        """Have nothing resident but the first segment and the last."""
+        for place, n in self._places(self._first + self._segment, self._last - self._segment):
+            self._file.rest(place, place + n)
 
     def _places(self, first: int, last: int) -> Iterator[tuple[int, int]]:
         """Where in the file elements ``first`` to ``last`` lie, at most a ring of them: bytes, and how many."""

@@ -131,8 +131,8 @@ class ViewsFile:
         )
 
     def claim(self, head: int, tail: int, ids_head: int, ids_tail: int) -> None:
-        """Have disk for views ``head`` to ``tail`` and their id bytes, give back what lies before, take full segments
-        out of the resident set, and have read what settles next.
+        """Have disk for views ``head`` to ``tail`` and their id bytes, give back what lies before, and have read what
+        settles next.
 
         Raises:
             UnreachableError: the disk is full.
@@ -140,6 +140,11 @@ class ViewsFile:
         for ring in self._rings:
             self.views.claimed[0] = ring.claim(head, tail)
         self.views.claimed[1] = self._ids.claim(ids_head, ids_tail)
+
+    def rest(self) -> None:
+        """Take what is neither the newest nor settles next out of the resident set: purchases bring it there again."""
+        for ring in (*self._rings, self._ids):
+            ring.rest()
 
 
 @kernel

@@ -119,6 +119,7 @@ def test_open_views_keep_what_was_written_and_settled_ones_their_disk_for_a_segm
             opened.popleft()
         head, ids_head = opened[0] if opened else (tail, ids_tail)
         file.claim(head, tail + n, ids_head, ids_tail + n * id_bytes)
+        file.rest()
         assert file.views.claimed[0] >= tail + n and file.views.claimed[1] >= ids_tail + n * id_bytes
         for view in range(tail, tail + n):
             at = view % capacity
