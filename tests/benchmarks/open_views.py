@@ -115,7 +115,8 @@ class Run:
     def a_day(self, every: int) -> dict[str, Any]:
         """Open the views, all of which stay open; snapshots every so many events of a shard."""
         end = int(DAY_MS / self._log.step_ms) // BATCH * BATCH
-        return self._over(0, end, BATCH, max(1, every // BATCH))
+        figures = self._over(0, end, BATCH, max(1, every // BATCH))
+        return figures | {"anon_bytes_per_view": _slope(self._curve)}
 
     def beyond(self, checkpoints: int) -> dict[str, Any]:
         """From there on, with so many checkpoints of each shard."""
@@ -208,7 +209,7 @@ class Run:
             "curve": self._curve,
             "memory": held,
             "most_memory": dict(self._peak),
-            "bytes_per_view": {"anon": _slope(self._curve), "disk": disk / n},
+            "disk_bytes_per_view": disk / n,
             "stall_ms": {"p50": median(self._stalls_ms), "p99": _p99(self._stalls_ms), "max": max(self._stalls_ms)},
             "captured_bytes": {"p50": median(self._captured), "max": max(self._captured)},
             "written_bytes": {"p50": median(self._written), "max": max(self._written)},
