@@ -55,7 +55,7 @@ class Labels(Section):
         CONVERSION_TYPES, description="Event types that make earlier samples positive."
     )
     max_open_views: int = Field(
-        1 << 24, ge=1 << 10, description="Samples awaiting their label, per shard; beyond it the oldest settles early."
+        1 << 25, ge=1 << 10, description="Samples awaiting their label, per shard; beyond it the oldest settles early."
     )
 
     @model_validator(mode="after")

@@ -9,8 +9,10 @@ file: who owns it, and where its state is kept, is ``streams``' business.
 - ``labels``: what becomes of open views; ``erase``: a user forgotten
 - ``emit``, ``output``, ``buffers``: what is said, row by row; ``pack``, ``render``: messages of it; ``gathering``: what
   may wait; ``stated``: statements about entities, and ``digits``: their numbers
-- ``state``: all arrays together: ``slots`` and ``entities``, ``views``, ``dedupe``, ``clock``; their ``memory``
-- ``snapshot``: the state as pieces; ``patches``: of tables, rows that changed; ``layout``: what their bytes mean
+- ``state``: all arrays together: ``slots`` and ``entities``, ``views``, ``dedupe``, ``clock``; their ``memory`` and
+  ``scratch`` files
+- ``snapshot``: the state as pieces; ``patches``: of tables, rows that changed; ``ranges``: of open views; ``layout``:
+  what their bytes mean
 - ``trace``: the evidence of a log, for a fit of the noise model
 - ``schedule``: model versions and their offsets; ``pooled``: what the other shards have learned
 """

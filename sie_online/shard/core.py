@@ -32,15 +32,14 @@ from sie_online.shard.figures import RecordCounts, ShardStats, counts_between
 from sie_online.shard.gathering import Gathered, Gathering
 from sie_online.shard.layout import layout_of
 from sie_online.shard.loop import Texts, run
-from sie_online.shard.output import DONE, ENLARGE, GROW, Out, new_out
+from sie_online.shard.output import CLAIM, DONE, ENLARGE, Out, new_out
 from sie_online.shard.patches import Piece
 from sie_online.shard.pooled import PooledCoefficients
 from sie_online.shard.render import Renderer
 from sie_online.shard.schedule import NAMED, Artifact, Schedule
 from sie_online.shard.snapshot import Snapshot, SnapshotDiff
-from sie_online.shard.state import COUNTERS, config_of, new_state
+from sie_online.shard.state import COUNTERS, config_of, new_state, new_views
 from sie_online.shard.stated import NO_STATEMENTS
-from sie_online.shard.views import grown
 from sie_online.unpacking import FramedRows
 
 FULL_AFTER_ERASURE = 2
@@ -77,7 +76,7 @@ class Shard:
         settings: of the deployment; those in ``ROW_SECTIONS`` shape the rows.
         partition: of the input topic.
         generation: epoch of this ownership.
-        scratch: folder for the cold part of open views; the system's temporary folder by default.
+        scratch: folder for the file of open views; the system's temporary folder by default.
         offset: first offset to process.
     """
 
@@ -97,13 +96,14 @@ class Shard:
         self._settings = settings
         self._scratch = scratch
         self._config = config_of(settings)
-        self._state = new_state(settings, scratch)
+        self._views_file = new_views(settings, scratch)
+        self._state = new_state(settings, self._views_file.views)
         self._decoder = Decoder(settings)
         self._renderer = Renderer(settings.topics.events, partition, settings.kafka.max_message_bytes)
         self._gathering = Gathering(partition)
         self._nothing = self._renderer.samples(None, generation)
         self._id_bytes = longest_id(settings)
-        self._snapshot_diff = SnapshotDiff()
+        self._snapshot_diff = SnapshotDiff(self._scratch)
         self._full_snapshots = 0
         self._layout = msgspec.to_builtins(layout_of(self._state))
         self._external = External(settings.recommender) if settings.recommender.classifier else None
@@ -133,7 +133,7 @@ class Shard:
         shard = cls(settings, partition, generation=generation, scratch=scratch, offset=int(meta["next_offset"]))
         shard.dead_letters = int(meta["dead_letters"])
         shard.attributes_dropped = int(meta.get("attributes_dropped", 0))
-        shard._state = snapshot.restored(shard._state, meta, pieces, scratch)
+        shard._state = snapshot.restored(shard._state, shard._views_file, meta, pieces)
         shard._schedule.restore(meta, artifacts or {})
         shard._pooled.restore(pieces)
         for model, artifact in (artifacts or {}).items():
@@ -265,12 +265,15 @@ class Shard:
                 f"partition {self.partition}: {self.waiting} gathered samples and statements would be lost"
             )
         if self._full_snapshots:
-            self._snapshot_diff = SnapshotDiff()
+            self._snapshot_diff = SnapshotDiff(self._scratch)
             self._full_snapshots -= 1
         meta = {"next_offset": self.next_offset, "dead_letters": self.dead_letters, "layout": self._layout}
         meta |= {"attributes_dropped": self.attributes_dropped} | self._schedule.meta()
         extra = self._pooled.pieces() | (self._external.pieces() if self._external else {})
-        return self._snapshot_diff.capture(self._state, meta, extra)
+        taken = self._snapshot_diff.capture(self._state, meta, extra)
+        self._claim_views()
+        self._views_file.rest()
+        return taken
 
     def stats(self) -> ShardStats:
         """Figures for metrics."""
@@ -290,7 +293,7 @@ class Shard:
 
     def close(self) -> None:
         """Release the memory and the scratch file; the shard cannot be used any more."""
-        del self._state, self._snapshot_diff
+        del self._state, self._views_file, self._snapshot_diff
 
     def _advance(self, events: EventBatch, texts: Texts, at: int, until: int) -> tuple[int, Out]:
         """Run the event loop from row ``at`` until the output needs draining or row ``until`` is reached."""
@@ -298,8 +301,8 @@ class Shard:
         while True:
             at = self._run(events, texts, at, until, out)
             stop = out.control["stop"][0]
-            if stop == GROW:
-                self._grow_views()
+            if stop == CLAIM:
+                self._claim_views(1, int(out.control["needed"][0]))
             elif stop == ENLARGE:
                 out = new_out(2 * int(out.control["needed"][0]), self._id_bytes)
             else:
@@ -311,11 +314,10 @@ class Shard:
             return self._external.run(self._config, self._state, columns, texts, at, out)
         return int(run(self._config, self._state, columns, texts, at, out))
 
-    def _grow_views(self) -> None:
-        counters, views = self._state.counters[0], self._state.views
-        head, tail, ids_tail = int(counters["head"]), int(counters["tail"]), int(counters["ids_tail"])
-        ids_head = int(views.cold["ids_at"][head % len(views.hot)]) if head < tail else ids_tail
-        self._state = self._state._replace(views=grown(views, head, tail, ids_head, ids_tail, self._scratch))
+    def _claim_views(self, n: int = 0, id_bytes: int = 0) -> None:
+        """Have disk for ``n`` more open views, with ``id_bytes`` of ids, and for none that is settled."""
+        head, tail, ids_head, ids_tail = snapshot.bounds_of(self._state)
+        self._views_file.claim(head, tail + n, ids_head, ids_tail + id_bytes)
 
     def _render(
         self,

@@ -22,7 +22,7 @@ from sie_online.shard.ahead import look_after
 from sie_online.shard.clock import is_known, now_ms, waits_from
 from sie_online.shard.emit import StatementHead, ids_of_view, write_settled, write_statement
 from sie_online.shard.output import has_room
-from sie_online.shard.views import newest_of, next_older
+from sie_online.shard.views import mark_changed, newest_of, next_older
 
 ERASED = 2
 """In a label's place: the view is forgotten."""
@@ -93,7 +93,7 @@ def count_of_pair(state: Any, pair_key: Any) -> int:
     """How many views of a pair are open."""
     head = state.counters[0].head
     n = 0
-    view = newest_of(state.views, pair_key, head)
+    view = newest_of(state.views, pair_key, head, state.counters[0].tail)
     while view >= 0:
         n += 1
         view = next_older(state.views, view, head)
@@ -104,7 +104,7 @@ def count_of_pair(state: Any, pair_key: Any) -> int:
 def convert_pair(cfg: Any, state: Any, out: Any, pair_key: Any, time_ms: int) -> None:
     """A conversion at ``time_ms``: every open view of the pair within the window before it becomes positive."""
     head = state.counters[0].head
-    view = newest_of(state.views, pair_key, head)
+    view = newest_of(state.views, pair_key, head, state.counters[0].tail)
     while view >= 0:
         convert_view(cfg, state, out, view, time_ms)
         view = next_older(state.views, view, head)
@@ -136,7 +136,7 @@ def convert_view(cfg: Any, state: Any, out: Any, view: int, time_ms: int) -> Non
 def revert_pair(cfg: Any, state: Any, out: Any, pair_key: Any, time_ms: int) -> None:
     """A return at ``time_ms``: the pair's positive views that lie before it are negative again."""
     head, mask = state.counters[0].head, state.views.hot.shape[0] - 1
-    view = newest_of(state.views, pair_key, head)
+    view = newest_of(state.views, pair_key, head, state.counters[0].tail)
     while view >= 0:
         at = view & mask
         hot, cold, overlay = state.views.hot[at], state.views.cold[at], state.views.overlay[at]
@@ -172,7 +172,7 @@ def revise(cfg: Any, state: Any, out: Any, view: int, published_ms: int, final: 
     hot, cold, overlay = state.views.hot[at], state.views.cold[at], state.views.overlay[at]
     scratch, known = state.scratch, overlay.label != UNKNOWN
     overlay.revision += 1
-    state.views.changed[at] = 1
+    mark_changed(state.views, at)
     ids_of_view(out, state.views, cold)
     _recall(state, cold)
     moment = Moment(

@@ -25,13 +25,16 @@ from sie_online.importance.noise.model import default_noise
 from sie_online.recommender.kernels import RecommenderConfig
 from sie_online.settings import Settings
 from sie_online.shard.snapshot import slot_tables, small_arrays
-from sie_online.shard.state import State, new_state
+from sie_online.shard.state import State, new_state, new_views
 
 DIGITS = 16
 """Hexadecimal digits of a digest: chance alone makes two layouts meet in one of 10^19 cases."""
 
 PIECES = "patches"
 """How arrays are cut into pieces (`sie_online.shard.patches`)."""
+
+RANGES = "ranges with overlays"
+"""How open views are (`sie_online.shard.ranges`)."""
 
 LEARNED_WITH = ("features", "importance", "recommender", "shard/clock")
 """Modules and packages whose constants are hyper-parameters: what is learned with others goes on differently."""
@@ -55,7 +58,7 @@ class Layout(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, settings: Settings) -> Layout:
         """What this code writes and reads under ``settings``."""
-        return layout_of(new_state(settings))
+        return layout_of(new_state(settings, new_views(settings).views))
 
     @classmethod
     def named_by(cls, meta: Mapping[str, Any]) -> Layout:
@@ -87,8 +90,10 @@ def layout_of(state: State) -> Layout:
     plain = dict(small_arrays(state)) | {"dedupe": state.dedupe.ring} | model
     tables = {name: table.rows for name, table in slot_tables(state)}
     views = {f"views.{part}": getattr(state.views, part) for part in ("hot", "cold", "overlay")}
+    records = {name: _records(array) for name, array in (plain | tables).items()}
+    records |= {name: [RANGES, *_records(array)] for name, array in views.items()}
     return Layout(
-        records={name: _digest(_records(array)) for name, array in (plain | tables | views).items()},
+        records={name: _digest(described) for name, described in records.items()},
         sizes={name: len(array) for name, array in plain.items()} | {n: len(rows) - 1 for n, rows in tables.items()},
         features=schema_hash()[:DIGITS],
         parameters=_parameters(),

@@ -31,7 +31,7 @@ from sie_online.shard.labels import (
     settle_due,
     settle_oldest,
 )
-from sie_online.shard.output import DONE, GROW, has_room
+from sie_online.shard.output import CLAIM, DONE, has_room
 from sie_online.shard.state import WEIGHT_EDGES
 from sie_online.shard.views import link, store_text
 
@@ -107,13 +107,13 @@ def _prepare(cfg: Any, state: Any, event: Any, texts: Any, at: int, out: Any) ->
     counters, views = state.counters[0], state.views
     size = _id_bytes(texts, at)
     while _is_full(state, size):
-        if views.hot.shape[0] < cfg.max_open_views:
-            out.control[0].stop = GROW
-            return False
         if not has_room(out, 1):
             return False
         settle_oldest(cfg, state, out)
         counters.settled_early += 1
+    if counters.tail == views.claimed[0] or counters.ids_tail + size > views.claimed[1]:
+        out.control[0].stop, out.control[0].needed = CLAIM, size
+        return False
     return bool(has_room(out, 2))
 
 
@@ -194,7 +194,7 @@ def _open_view(
     cold.event_bytes = _keep_id(views.ids, counters, texts.event_at, texts.event_ids, at)
     cold.user_bytes = _keep_id(views.ids, counters, texts.user_at, texts.user_ids, at)
     cold.item_bytes = _keep_id(views.ids, counters, texts.item_at, texts.item_ids, at)
-    link(views, counters.tail)
+    link(views, counters.tail, counters.head)
     counters.tail += 1
 
 

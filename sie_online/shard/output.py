@@ -15,8 +15,8 @@ MAX_ROWS = 8_192
 """Rows per output, unless one event alone needs more: those of the 4,000 records that a worker is handed at a time."""
 MAX_ENTITIES = 8_192
 
-DONE, DRAIN, GROW, ENLARGE = range(4)
-"""Why the loop stopped: at the end; output full; ring of open views full; one event needs a larger output."""
+DONE, DRAIN, CLAIM, ENLARGE = range(4)
+"""Why the loop stopped: at the end; output full; no disk for the next open view; one event needs a larger output."""
 
 REALS = ("probability", "error", "feature_score", "noise_probability", "weight", "uncertainty")
 """Scores of a statement; an error is NaN where the label is not known."""

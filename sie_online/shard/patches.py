@@ -78,7 +78,7 @@ class PatchChain:
             table.changed[rows % len(table.records)] &= EVER
         self._patches.append((number, self._lap, self._cursor))
         self._copied = last
-        return _packed(table.records, rows)
+        return pack_rows(table.records, rows)
 
     def patch(self, number: int, table: Table) -> Piece | None:
         """Patch ``number``: what changed since the last one; None if nothing did."""
@@ -100,7 +100,7 @@ class PatchChain:
             window = self._move_window(table, changed / n)
             takes[window] |= worth[window]
         self._patches = [*filter(self._is_needed, self._patches), (number, self._lap, self._cursor)]
-        return _packed(table.records, np.flatnonzero(takes) + table.first)
+        return pack_rows(table.records, np.flatnonzero(takes) + table.first)
 
     def _move_window(self, table: Table, share: float) -> slice:
         """The next rows in the window's way; the more change, the further it moves, or patches would pile up."""
@@ -132,8 +132,8 @@ def _take_marks(table: Table) -> NDArray[np.uint8]:
     return marks
 
 
-def _packed(records: Raw, rows: NDArray[np.int64]) -> Piece:
-    """The numbers of ``rows``, then the rows."""
+def pack_rows(records: Raw, rows: NDArray[np.int64]) -> Piece:
+    """A patch: the numbers of ``rows``, then the rows."""
     n = len(rows)
     data = np.empty(n * (NUMBER_BYTES + records.itemsize), np.uint8)
     data[: n * NUMBER_BYTES].view(np.int64)[:] = rows

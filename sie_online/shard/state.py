@@ -26,7 +26,7 @@ from sie_online.shard.clock import Belief, belief_of, new_clock
 from sie_online.shard.dedupe import DedupeWindow, new_dedupe
 from sie_online.shard.entities import CATEGORIES, INTERESTS, ITEMS, PAIRS, POPULATION, USERS, StatementConfig
 from sie_online.shard.slots import SlotTable, new_table
-from sie_online.shard.views import FIRST_CAPACITY, Views, new_views
+from sie_online.shard.views import Views, ViewsFile
 
 
 class Config(NamedTuple):
@@ -37,7 +37,6 @@ class Config(NamedTuple):
     window_ms: int
     patience_ms: int  # the window, and the wait for late events
     sample_type: int  # the commonest: what a conversion is weighed as
-    max_open_views: int
     external: bool
     belief: Belief
     features: FeatureConfig
@@ -108,7 +107,6 @@ def config_of(settings: Settings) -> Config:
         window_ms=labels.window_ms,
         patience_ms=labels.settles_after_ms,
         sample_type=TYPE_CODES["view" if "view" in labels.samples else labels.samples[0]],
-        max_open_views=1 << (labels.max_open_views.bit_length() - 1),
         external=bool(settings.recommender.classifier),
         belief=belief_of(settings),
         features=FeatureConfig(samples=samples, conversions=conversions),
@@ -126,8 +124,13 @@ def config_of(settings: Settings) -> Config:
     )
 
 
-def new_state(settings: Settings, scratch: Path | None = None) -> State:
-    """The state of a shard that has seen nothing."""
+def new_views(settings: Settings, scratch: Path | None = None) -> ViewsFile:
+    """A file below ``scratch`` for as many open views as ``settings`` allow, rounded down to a power of two."""
+    return ViewsFile(1 << (settings.labels.max_open_views.bit_length() - 1), scratch)
+
+
+def new_state(settings: Settings, views: Views) -> State:
+    """The state of a shard that has seen nothing; ``views``, as empty, are its open views to be."""
     bounds, noise = settings.entities, default_noise()
     population = np.zeros(1, POPULATION)
     start_from(population[0], noise)
@@ -148,7 +151,7 @@ def new_state(settings: Settings, scratch: Path | None = None) -> State:
             seed=settings.recommender.seed,
         ),
         dedupe=new_dedupe(settings.dedupe.events),
-        views=new_views(FIRST_CAPACITY, scratch),
+        views=views,
         net=no_net(),
         noise=noise,
         scratch=Scratch(

@@ -22,7 +22,7 @@ from sie_online.jit import kernel
 from sie_online.settings import Settings
 from sie_online.shard.estimate import find
 from sie_online.shard.loop import hear_event, touch
-from sie_online.shard.state import State, config_of, new_state
+from sie_online.shard.state import State, config_of, new_state, new_views
 
 FIRST_SUPPORT = 60.0
 """Mass of ordinary events that what a model took for ordinary has at most where a log is to say what is."""
@@ -99,7 +99,7 @@ def _events_of(columns: NDArray[np.void]) -> tuple[NDArray[np.void], NDArray[np.
 
 def _run(settings: Settings, columns: NDArray[np.void], model: NoiseArrays, *out: NDArray[Any]) -> State:
     """The state after the log."""
-    state = new_state(settings)._replace(noise=model)
+    state = new_state(settings, new_views(settings).views)._replace(noise=model)
     start_from(state.population[0], model)
     trace_events(config_of(settings), state, columns, *out)
     return state

@@ -1,29 +1,29 @@
-"""Open views: samples that await their label, oldest first, in a ring that grows to a bound.
+"""Open views: samples that await their label, oldest first, in rings of a fixed size on disk.
 
-A view is appended once and never changes: its *hot* part (56 bytes) stays in memory, its *cold* part (ids, features,
-scores, factors) lies in an unlinked scratch file that the kernels read through the page cache. Only the *overlay*
-(label, revision) is mutable. Views are named by their sequence number; ``head`` (oldest open) and ``tail`` (next) live
-in the shard's counters.
+A view is appended once and never changes: its *hot* part is what attribution looks at, its *cold* part (ids, features,
+scores, factors) what a statement about it needs. Only the *overlay* (label, revision) is mutable. All of them lie in a
+sparse scratch file that the kernels read and write through the page cache. Disk is claimed by the segment as views are
+appended, and given back behind the oldest. Views are named by their sequence number; ``head`` (oldest open) and
+``tail`` (next) live in the shard's counters.
 
 Views of one (user, item) pair are found through chains: ``buckets`` names the newest view per hash bucket and every
-view its predecessor. Chains are derived data, rebuilt after a restore and whenever the ring grows.
+view its predecessor. Chains are derived data, rebuilt after a restore.
 """
 
 from __future__ import annotations
 
-import mmap
-import os
-import tempfile
+import itertools
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sie_online.errors import UnreachableError
 from sie_online.features import N_DENSE, N_FEATURES
 from sie_online.importance.factors import KEPT
 from sie_online.jit import kernel
+from sie_online.shard.memory import unclaimed
+from sie_online.shard.scratch import Ring, ScratchFile, aligned
 
 HOT = np.dtype(
     [
@@ -65,97 +65,140 @@ COLD = np.dtype(
 OVERLAY = np.dtype([("revision", "i4"), ("label", "i4"), ("noise_probability", "f8"), ("noise_cautious", "f8")])
 """The mutable part: last published revision, P(noise) and the lower end of it, and label (-1 unknown, 0, 1)."""
 
-FIRST_CAPACITY = 1 << 10
 ID_BYTES_PER_VIEW = 128
-"""Room for ids per view of capacity; the ring grows, or settles early, when either part is full."""
+"""Room for ids per view of capacity; the oldest view settles early when either part is full."""
+SEGMENT = 1 << 14
+"""Views for which disk is claimed at once: some 6 MB. A multiple of any page's size whatever the size of a record."""
+SEGMENT_ID_BYTES = 64 * SEGMENT
+FIRST_BUCKETS = 1 << 10
+LOW = 0xFFFFFFFF
+"""Bits of a view that its bucket has."""
+LOAD = 2
+"""Open views per bucket beyond which the buckets are doubled."""
 
 
 class Views(NamedTuple):
     """Rings; position of view ``s`` is ``s % capacity``, of id byte ``b`` it is ``b % ids.size``.
 
-    ``changed`` marks the overlays that were written to since a snapshot took the marks off.
+    ``claimed`` (2,) says up to which view, and which id byte, there is disk. ``changed`` has a bit per place: the
+    overlay was written to since a snapshot took the bits off. ``buckets``, of which ``spread`` (1,), a power of two,
+    are in use, have the low 32 bits of a view each.
     """
 
     hot: NDArray[np.void]
     cold: NDArray[np.void]
     overlay: NDArray[np.void]
-    changed: NDArray[np.uint8]
     ids: NDArray[np.uint8]
-    buckets: NDArray[np.int64]
+    claimed: NDArray[np.int64]
+    changed: NDArray[np.uint64]
+    buckets: NDArray[np.uint32]
+    spread: NDArray[np.int64]
 
 
-def new_views(capacity: int, scratch: Path | None) -> Views:
-    """An empty ring of ``capacity`` views (a power of two); its cold part lies below ``scratch``, or the temp folder.
+class ViewsFile:
+    """The scratch file of at most ``capacity`` open views (a power of two, at least 64), below ``folder``.
+
+    ``views`` are the arrays in it.
 
     Raises:
-        UnreachableError: the disk has no room for the cold part.
+        UnreachableError: there can be no such file.
     """
-    id_bytes = capacity * ID_BYTES_PER_VIEW
-    cold_bytes = capacity * COLD.itemsize
-    disk = _scratch_memory(cold_bytes + id_bytes, scratch)
-    return Views(
-        hot=np.zeros(capacity, HOT),
-        cold=disk[:cold_bytes].view(COLD),
-        overlay=np.zeros(capacity, OVERLAY),
-        changed=np.zeros(capacity, np.uint8),
-        ids=disk[cold_bytes:],
-        buckets=np.full(capacity, -1, np.int64),
-    )
 
+    def __init__(self, capacity: int, folder: Path | None) -> None:
+        parts: list[tuple[np.dtype[Any], int, int]] = [
+            (HOT, capacity, SEGMENT),
+            (COLD, capacity, SEGMENT),
+            (OVERLAY, capacity, SEGMENT),
+        ]
+        parts.append((np.dtype(np.uint8), capacity * ID_BYTES_PER_VIEW, SEGMENT_ID_BYTES))
+        sizes = [aligned(dtype.itemsize * n) for dtype, n, _ in parts]
+        begins = list(itertools.accumulate(sizes, initial=0))
+        file = ScratchFile(begins[-1], folder)
+        *self._rings, self._ids = [
+            Ring(file, begin, dtype.itemsize, n, min(segment, n))
+            for begin, (dtype, n, segment) in zip(begins, parts, strict=False)
+        ]
+        hot, cold, overlay, ids = (file.array(at, n, dtype) for at, (dtype, n, _) in zip(begins, parts, strict=False))
+        self.views = Views(
+            hot=hot,
+            cold=cold,
+            overlay=overlay,
+            ids=ids,
+            claimed=np.zeros(2, np.int64),
+            changed=unclaimed(capacity // 64, np.uint64),
+            buckets=unclaimed(capacity // LOAD, np.uint32),
+            spread=np.array([min(FIRST_BUCKETS, capacity // LOAD)], np.int64),
+        )
 
-def _scratch_memory(size: int, folder: Path | None) -> NDArray[np.uint8]:
-    """Zeroed memory backed by an unlinked file, so that the page cache may evict it and a crash leaves nothing."""
-    try:
-        with tempfile.TemporaryFile(prefix="sie-views-", dir=folder) as file:
-            os.posix_fallocate(file.fileno(), 0, size)
-            return np.frombuffer(mmap.mmap(file.fileno(), size), np.uint8)
-    except OSError as error:
-        where = folder or tempfile.gettempdir()
-        raise UnreachableError(f"no room for {size >> 20} MiB of open views in {where}: {error.strerror}") from error
+    def claim(self, head: int, tail: int, ids_head: int, ids_tail: int) -> None:
+        """Have disk for views ``head`` to ``tail`` and their id bytes, give back what lies before, and have read what
+        settles next.
 
+        Raises:
+            UnreachableError: the disk is full.
+        """
+        for ring in self._rings:
+            self.views.claimed[0] = ring.claim(head, tail)
+        self.views.claimed[1] = self._ids.claim(ids_head, ids_tail)
 
-def grown(views: Views, head: int, tail: int, ids_head: int, ids_tail: int, scratch: Path | None) -> Views:
-    """The same open views in a ring of twice the capacity."""
-    larger = new_views(2 * len(views.hot), scratch)
-    for part in ("hot", "cold", "overlay", "changed"):
-        _move(getattr(views, part), getattr(larger, part), head, tail)
-    _move(views.ids, larger.ids, ids_head, ids_tail)
-    relink(larger, head, tail)
-    return larger
-
-
-def _move(source: NDArray[Any], target: NDArray[Any], first: int, last: int) -> None:
-    """Copy what the ring ``source`` holds at ``first`` to ``last`` to the ring ``target``."""
-    at = first
-    while at < last:
-        here, there = at % len(source), at % len(target)
-        n = min(last - at, len(source) - here, len(target) - there)
-        target[there : there + n] = source[here : here + n]
-        at += n
-
-
-@kernel
-def relink(views: Any, head: int, tail: int) -> None:
-    """Derive the chains of all open views."""
-    views.buckets[:] = -1
-    for view in range(head, tail):
-        link(views, view)
+    def rest(self) -> None:
+        """Take what is neither the newest nor settles next out of the resident set: purchases bring it there again."""
+        for ring in (*self._rings, self._ids):
+            ring.rest()
 
 
 @kernel
-def link(views: Any, view: int) -> None:
-    """Put ``view`` at the front of its pair's chain."""
+def mark_changed(views: Any, at: int) -> None:
+    """Note that the overlay at place ``at`` was written to."""
+    views.changed[at >> 6] |= np.uint64(1) << np.uint64(at & 63)
+
+
+@kernel
+def relink(views: Any, head: int, first: int, last: int) -> None:
+    """Derive the chains of views ``first`` to ``last``, of which ``head`` is the oldest; older ones have theirs."""
+    for view in range(first, last):
+        link(views, view, head)
+
+
+@kernel
+def link(views: Any, view: int, head: int) -> None:
+    """Put ``view``, the newest, at the front of its pair's chain; ``head``: the oldest open one."""
+    if view - head >= LOAD * views.spread[0] and views.spread[0] < views.buckets.shape[0]:
+        _double(views)
     hot = views.hot[view & (views.hot.shape[0] - 1)]
-    bucket = np.int64(hot.pair_key & np.uint64(views.buckets.shape[0] - 1))
-    hot.previous = views.buckets[bucket]
-    views.buckets[bucket] = view
+    bucket = _bucket_of(views, hot.pair_key)
+    hot.previous = _last_before(view, views.buckets[bucket])
+    views.buckets[bucket] = np.uint32(view & LOW)
 
 
 @kernel
-def newest_of(views: Any, pair_key: Any, head: int) -> int:
+def _double(views: Any) -> None:
+    """Tell every bucket apart into two that begin with what they had in common."""
+    n = views.spread[0]
+    for bucket in range(n):
+        views.buckets[n + bucket] = views.buckets[bucket]
+    views.spread[0] = 2 * n
+
+
+@kernel
+def _bucket_of(views: Any, pair_key: Any) -> int:
+    return int(pair_key & np.uint64(views.spread[0] - 1))
+
+
+@kernel
+def _last_before(view: int, low: Any) -> int:
+    """The last view before ``view`` with the low bits ``low``: the one meant, or one that cannot be found by it.
+
+    What a bucket says may be of a view so long settled that the bits mean another one: it lies before, as in any chain,
+    and its pair is compared as any other's.
+    """
+    return int(view - 1 - ((view - 1 - np.int64(low)) & LOW))
+
+
+@kernel
+def newest_of(views: Any, pair_key: Any, head: int, tail: int) -> int:
     """Newest open view of a pair, -1 if there is none."""
-    bucket = np.int64(pair_key & np.uint64(views.buckets.shape[0] - 1))
-    return _next_match(views, views.buckets[bucket], pair_key, head)
+    return _next_match(views, _last_before(tail, views.buckets[_bucket_of(views, pair_key)]), pair_key, head)
 
 
 @kernel

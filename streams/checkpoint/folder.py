@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from sie_online.contracts import INT64_MAX
 from sie_online.errors import CheckpointError, DecisionError
+from sie_online.shard.scratch import Spool
 from streams.checkpoint import manifest as manifests
 from streams.checkpoint.manifest import REPROCESS, CheckpointManifest, Piece, Position
 from streams.store import TEMPORARY, Part, Store
@@ -17,6 +18,11 @@ MANIFEST = re.compile(r"([0-9]{10})-([0-9]{20})\.json")
 PACK = re.compile(r"([0-9]{10})-([0-9]{6,18})-[0-9a-f]{16}\.pack")
 LITTER = re.compile(r"([0-9]{10})-.*" + re.escape(TEMPORARY))
 """Names of our files; whatever is named otherwise is none of ours, and neither read nor deleted."""
+
+READ_AT_ONCE = 1 << 26
+"""Bytes of a pack."""
+MOST_IN_MEMORY = 1 << 26
+"""Bytes of pieces that were read; further ones wait on disk until they are asked for."""
 
 MAX_EPOCH = 10**10 - 1
 """The largest that a name has room for: three centuries of one claim a second."""
@@ -77,16 +83,20 @@ class ShardFolder:
         self.store.put(f"{self.path}/packs/{name}", parts)
         return name
 
-    def read_pieces(self, pieces: Mapping[str, Piece]) -> dict[str, bytes]:
+    def read_pieces(self, pieces: Mapping[str, Piece]) -> dict[str, bytes | memoryview]:
         """The bytes of ``pieces``, each checked against its digest; of every pack what lies between them is read once.
+
+        Those of a state that is too large for memory lie in scratch files.
 
         Raises:
             CheckpointError: a piece is cut short or altered, or its pack is gone.
+            UnreachableError: the store does not answer, or the disk has no room for scratch files.
         """
-        found: dict[str, bytes] = {}
-        for pack in sorted({piece.pack for piece in pieces.values()}):
-            wanted = {name: piece for name, piece in pieces.items() if piece.pack == pack}
-            found.update(self._slices(pack, wanted))
+        found, spool, in_memory = dict[str, bytes | memoryview](), Spool(None), 0
+        for pack, wanted in _spans(pieces):
+            for name, part in self._slices(pack, wanted):
+                in_memory += len(part)
+                found[name] = part if in_memory <= MOST_IN_MEMORY else _spooled(spool, part)
         return found
 
     def litter(self) -> Iterator[tuple[int, str]]:
@@ -125,6 +135,25 @@ class ShardFolder:
             if hashlib.sha256(part).hexdigest() != piece.sha256:
                 raise CheckpointError(f"piece {name!r} of pack {pack} is cut short or altered")
             yield name, part
+
+
+def _spans(pieces: Mapping[str, Piece]) -> Iterator[tuple[str, dict[str, Piece]]]:
+    """Packs and pieces that lie near each other in them: `READ_AT_ONCE`, or a single larger one."""
+    span = dict[str, Piece]()
+    for name, piece in sorted(pieces.items(), key=lambda item: item[1]):
+        first = next(iter(span.values()), piece)
+        if piece.pack != first.pack or piece.position + piece.length - first.position > READ_AT_ONCE:
+            yield first.pack, span
+            span = {}
+        span[name] = piece
+    if span:
+        yield next(iter(span.values())).pack, span
+
+
+def _spooled(spool: Spool, part: bytes) -> memoryview:
+    waiting = spool.take(len(part)).data
+    waiting[:] = part
+    return waiting
 
 
 def pack_epoch(name: str) -> int:

@@ -37,7 +37,7 @@ class Position(NamedTuple):
     offset: int
 
 
-class Piece(msgspec.Struct, frozen=True, array_like=True):
+class Piece(msgspec.Struct, frozen=True, array_like=True, order=True):
     """Where the bytes of one piece lie: ``length`` bytes from ``position`` of ``pack``, with their digest (hex)."""
 
     pack: str

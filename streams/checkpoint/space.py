@@ -2,10 +2,10 @@
 
 - *Space*: a manifest may name at most ``2 x live + FLOOR_BYTES`` in packs. Only packs that are less than half alive are
   moved for space, so that moving never writes more than it frees.
-- *Renewal*: after ``RENEWAL`` commits nothing is left of what was there before: a manifest then shares no file with the
-  one so long ago. Pieces that many commits have not replaced are written anew, the oldest first, each commit a part of
-  them, so that the cost is spread evenly; and each of their bytes is read, and its digest checked, once in so many
-  commits.
+- *Renewal*: after ``RENEWAL`` commits, or as many as a large state needs, nothing is left of what was there before: a
+  manifest then shares no file with the one so long ago. Pieces that many commits have not replaced are written anew,
+  the oldest first, each commit a part of them, so that the cost is spread evenly; and each of their bytes is read, and
+  its digest checked, once in so many commits.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ FLOOR_BYTES = 8 << 20
 RENEWAL = 32
 """Commits after which every live piece was written anew; also the most packs of a manifest but for the newest's."""
 
+RENEWED_BYTES = 16 << 20
+"""What a commit writes anew at most, about: a state of 8 GB takes 512 commits, some 45 minutes of them."""
 
 RESTED = 20
 """Commits that a piece stays where it is: most are replaced in less (`sie_online.shard.patches.LAP`)."""
@@ -40,12 +42,13 @@ def pieces_to_move(
     """
     wasteful = _wasteful(kept, sizes, incoming, floor)
     ages = {name: number - pack_number(piece.pack) for name, piece in kept.items()}
+    renewal = max(RENEWAL, -(-sum(piece.length for piece in kept.values()) // RENEWED_BYTES))
     renewed = sum(
-        piece.length / max(1, RENEWAL + 1 - ages[name]) for name, piece in kept.items() if ages[name] >= RESTED
+        piece.length / max(1, renewal + 1 - ages[name]) for name, piece in kept.items() if ages[name] >= RESTED
     )
     moved: set[str] = set()
     for name, piece in sorted(kept.items(), key=lambda item: pack_number(item[1].pack)):
-        if ages[name] >= RENEWAL or renewed > 0 or piece.pack in wasteful:
+        if ages[name] >= renewal or renewed > 0 or piece.pack in wasteful:
             moved.add(name)
             renewed -= piece.length
     return moved

@@ -42,7 +42,7 @@ class LoadedCheckpoint:
     next_offset: int
     epoch: int
     meta: dict[str, Any]
-    pieces: dict[str, bytes]
+    pieces: dict[str, bytes | memoryview]
     fingerprint: str
     input_partitions: int
     format: int

@@ -1,7 +1,7 @@
 """Where the microseconds of an event go: ``python -m tests.benchmarks.shard``. One shard, in memory, on one core.
 
-Times the parts of ``Shard.process`` from outside (decode, the kernel, growing the open views, and rendering, which
-makes messages) and, apart from it, laying a fetched batch out, and snapshots; and counts the bytes that go out. In
+Times the parts of ``Shard.process`` from outside (decode, the kernel, claiming disk, and rendering, which makes
+messages) and, apart from it, laying a fetched batch out, and snapshots; and counts the bytes that go out. In
 processor time of the one thread that does it all, so that what else runs on the machine shows little. No broker, no
 checkpoint on disk.
 """
@@ -28,7 +28,7 @@ from tests.benchmarks import BENCH
 from tests.benchmarks.machine import busy_cores, describe, warning
 
 RESULT = BENCH / "shard.json"
-PARTS = ("layout", "decode", "kernel", "grow", "render", "other", "process", "snapshot")
+PARTS = ("layout", "decode", "kernel", "claim", "render", "other", "process", "snapshot")
 SNAPSHOT_EVERY = 50_000
 """Events between snapshots, a share of the fleet's rate in the 5 s between a shard's checkpoints."""
 
@@ -80,7 +80,7 @@ def measure(rows: list[Row], settings: Settings, batch_records: int) -> Stopwatc
     shard, watch = Shard(settings, 0), Stopwatch()
     shard._decoder.decode = watch.timed("decode", shard._decoder.decode)  # type: ignore[method-assign]
     shard._run = watch.timed("kernel", shard._run)  # type: ignore[method-assign]
-    shard._grow_views = watch.timed("grow", shard._grow_views)  # type: ignore[method-assign]
+    shard._claim_views = watch.timed("claim", shard._claim_views)  # type: ignore[method-assign]
     shard._render = watch.timed("render", shard._render)  # type: ignore[method-assign]
     lay_out, process = watch.timed("layout", _batch), watch.timed("process", lambda batch: list(shard.process(batch)))
     snapshot, saved = watch.timed("snapshot", shard.snapshot), 0
@@ -94,7 +94,7 @@ def measure(rows: list[Row], settings: Settings, batch_records: int) -> Stopwatc
             snapshot()
             watch.longest_snapshot_s = max(watch.longest_snapshot_s, watch.seconds["snapshot"] - before)
     shard.close()
-    inside = sum(watch.seconds[part] for part in ("decode", "kernel", "grow", "render"))
+    inside = sum(watch.seconds[part] for part in ("decode", "kernel", "claim", "render"))
     watch.seconds["other"] = watch.seconds["process"] - inside
     return watch
 

@@ -14,7 +14,7 @@ from sie_online.importance.noise import share as noise_share
 from sie_online.importance.noise.model import NoiseArrays, default_noise
 from sie_online.shard import Layout, Shard, layout
 from sie_online.shard.layout import layout_of
-from sie_online.shard.state import State, new_state
+from sie_online.shard.state import State, new_state, new_views
 from tests.support.events import random_events, records, run, small_settings
 
 SETTINGS = small_settings()
@@ -52,7 +52,7 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("name", ["world", "users", "pairs", "views.cold"])
 def test_another_record_is_not_read(name: str, change: str) -> None:
-    state = new_state(SETTINGS)
+    state = new_state(SETTINGS, new_views(SETTINGS).views)
     ours = {"world": state.population, "views.cold": state.views.cold}
     dtype = ours[name].dtype if name in ours else getattr(state, name).rows.dtype
     other = layout_of(reshaped(state, name, np.dtype(CHANGES[change](dtype.descr), align=True)))

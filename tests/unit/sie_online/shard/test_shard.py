@@ -266,7 +266,7 @@ def test_one_event_may_need_a_larger_output_than_usual() -> None:
     assert (rows["revision"].to_numpy() == 1).sum() == 6_000
 
 
-def test_views_survive_the_growth_of_their_ring() -> None:
+def test_views_stay_open_whatever_disk_is_claimed_meanwhile() -> None:
     settings = small_settings(labels={"window_s": 3600, "max_open_views": 1 << 14})
     views = [event(n, at_s=0.01 * n, user=f"user-{n % 97}", item=f"item-{n}") for n in range(9_000)]
     rows = samples(process([*views, heartbeat(3 * HOUR_MS)], settings))

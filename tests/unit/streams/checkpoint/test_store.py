@@ -10,8 +10,8 @@ import pytest
 
 from sie_online.errors import CheckpointError, UnreachableError, UsageError
 from sie_online.settings import Settings, load
-from streams.checkpoint import CheckpointStore, Written, commit, space
-from streams.store import Part, open_store
+from streams.checkpoint import CheckpointStore, Written, commit, folder, space
+from streams.store import LocalStore, Part, open_store
 from tests.support.checkpoints import FakeSnapshot, FakeState, Stores, files, newest_manifest, shard_folder, whole
 
 
@@ -249,3 +249,25 @@ def test_the_number_of_input_partitions_must_be_known(settings: Callable[..., Se
     store = CheckpointStore(settings(), "sie.events")
     with pytest.raises(CheckpointError, match="number of input partitions"):
         store.write(0, store.claim(0, 1), FakeState().snapshot())
+
+
+def test_a_state_too_large_for_memory_waits_on_disk(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, state = stores(), FakeState(seed=1, pieces=40, size=1_000)
+    state.pieces |= {"empty": b"", "large": bytes(7_000)}
+    store.write(0, store.claim(0, 1), state.snapshot(full=True))
+    monkeypatch.setattr(folder, "READ_AT_ONCE", 3_500)
+    monkeypatch.setattr(folder, "MOST_IN_MEMORY", 10_000)
+    asked: list[int] = []
+    read = LocalStore.read
+
+    def noted(self: LocalStore, name: str, most: int = -1, start: int = 0) -> bytes:
+        asked.append(most)
+        return read(self, name, most, start)
+
+    monkeypatch.setattr(LocalStore, "read", noted)
+    loaded = stores().load(0)
+    assert loaded is not None
+    assert whole(loaded) == state.whole()
+    assert max(asked) == 7_000 and sorted(asked)[-2] == 3_000 and len(asked) >= 14
+    in_memory = [len(piece) for piece in loaded.pieces.values() if isinstance(piece, bytes)]
+    assert 9_000 <= sum(in_memory) <= 10_000
