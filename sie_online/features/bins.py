@@ -59,11 +59,9 @@ def age_bin(now_ms: int, then_ms: Any) -> int:
 
 
 @kernel
-def decayed(value: float, elapsed: float, half_life_ms: float) -> float:
-    """What is left of ``value`` after ``elapsed`` milliseconds."""
-    if value == 0.0 or elapsed <= 0:
-        return value
-    return value * exp(-LN2 * elapsed / half_life_ms)
+def share_left(elapsed: float, half_life_ms: float) -> float:
+    """What share of a decaying counter is left after ``elapsed`` milliseconds."""
+    return exp(-LN2 * elapsed / half_life_ms) if elapsed > 0 else 1.0
 
 
 @kernel

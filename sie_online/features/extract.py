@@ -26,9 +26,9 @@ from sie_online.features.bins import (
     VOLUME,
     age_bin,
     bin_of,
-    decayed,
     elapsed_ms,
     is_price,
+    share_left,
     slot,
 )
 from sie_online.features.columns import DENSE, DENSE_NAMES, FEATURE, FEATURE_NAMES
@@ -89,13 +89,10 @@ def _relative_price(price: float, category: Any) -> float:
 def _context(cfg: Any, user: Any, item: Any, category: Any, pair: Any, population: Any, event: Any) -> Any:
     now = event.time_ms
     base = (population.buys + 1.0) / (population.views + 50.0)
-    age = elapsed_ms(event.now_ms, category.last_ms)
-    category_views = decayed(category.views, age, cfg.popularity_half_life_ms)
-    category_buys = decayed(category.buys, age, cfg.popularity_half_life_ms)
-    age = elapsed_ms(event.now_ms, item.last_ms)
-    item_views = decayed(item.views, age, cfg.popularity_half_life_ms)
-    item_carts = decayed(item.carts, age, cfg.popularity_half_life_ms)
-    item_buys = decayed(item.buys, age, cfg.popularity_half_life_ms)
+    left = share_left(elapsed_ms(event.now_ms, category.last_ms), cfg.popularity_half_life_ms)
+    category_views, category_buys = category.views * left, category.buys * left
+    left = share_left(elapsed_ms(event.now_ms, item.last_ms), cfg.popularity_half_life_ms)
+    item_views, item_carts, item_buys = item.views * left, item.carts * left, item.buys * left
     category_rate = (category_buys + RATE_PRIOR * base) / (category_views + RATE_PRIOR)
     item_rate = (item_buys + ITEM_PRIOR * category_rate) / (item_views + ITEM_PRIOR)
     user_rate = (user.n_buys + RATE_PRIOR * base) / (user.n_views + RATE_PRIOR)
@@ -116,8 +113,8 @@ def _context(cfg: Any, user: Any, item: Any, category: Any, pair: Any, populatio
         item_views,
         item_carts,
         item_buys,
-        decayed(user.pace, gap, cfg.pace_half_life_ms),
-        decayed(user.activity, gap, cfg.activity_half_life_ms),
+        user.pace * share_left(gap, cfg.pace_half_life_ms),
+        user.activity * share_left(gap, cfg.activity_half_life_ms),
         session_events,
         _slot_number(event.position),
         _relative_price(event.price, category),

@@ -8,7 +8,7 @@ import numpy as np
 
 from sie_online.contracts import CART_CODE, FAVORITE_CODE, RETURN_CODE
 from sie_online.elementary import log
-from sie_online.features.bins import decayed, elapsed_ms, is_price
+from sie_online.features.bins import elapsed_ms, is_price, share_left
 from sie_online.jit import kernel
 from sie_online.masks import has
 
@@ -21,20 +21,20 @@ def _decay(cfg: Any, user: Any, item: Any, category: Any, population: Any, event
     """Bring every decayed counter forward: the user's to the event's own time, the population's to the stream's."""
     half_life, now = cfg.popularity_half_life_ms, event.now_ms
     gap = elapsed_ms(event.time_ms, user.last_ms)
-    user.pace = decayed(user.pace, gap, cfg.pace_half_life_ms)
-    user.activity = decayed(user.activity, gap, cfg.activity_half_life_ms)
+    user.pace *= share_left(gap, cfg.pace_half_life_ms)
+    user.activity *= share_left(gap, cfg.activity_half_life_ms)
     if gap >= cfg.session_gap_ms:
         user.session_events = 0
-    age = elapsed_ms(now, item.last_ms)
-    item.views = decayed(item.views, age, half_life)
-    item.carts = decayed(item.carts, age, half_life)
-    item.buys = decayed(item.buys, age, half_life)
-    age = elapsed_ms(now, category.last_ms)
-    category.views = decayed(category.views, age, half_life)
-    category.buys = decayed(category.buys, age, half_life)
-    age = elapsed_ms(now, population.clock_ms)
-    population.views = decayed(population.views, age, half_life)
-    population.buys = decayed(population.buys, age, half_life)
+    left = share_left(elapsed_ms(now, item.last_ms), half_life)
+    item.views *= left
+    item.carts *= left
+    item.buys *= left
+    left = share_left(elapsed_ms(now, category.last_ms), half_life)
+    category.views *= left
+    category.buys *= left
+    left = share_left(elapsed_ms(now, population.clock_ms), half_life)
+    population.views *= left
+    population.buys *= left
     population.clock_ms = max(population.clock_ms, now)
 
 
