@@ -18,7 +18,7 @@ from sie_online.importance.noise import Verdict, assess
 from sie_online.importance.weight import learning_weight, observe_weight
 from sie_online.jit import kernel
 from sie_online.masks import has
-from sie_online.recommender.kernels import UNIFORM, WEIGHTED, note_usage, predict
+from sie_online.recommender.kernels import UNIFORM, WEIGHTED, Logits, note_usage, predict
 from sie_online.shard.emit import StatementHead, write_statement
 from sie_online.shard.slots import slot_of
 
@@ -38,7 +38,7 @@ class Slots(NamedTuple):
 
 
 class Estimates(NamedTuple):
-    """What is published of an event at once."""
+    """What is published of an event at once, and what the twins learn it from."""
 
     p_uniform: float
     p_weighted: float
@@ -48,6 +48,8 @@ class Estimates(NamedTuple):
     noise: Verdict
     weight: float
     learn_weight: float
+    uniform: Logits
+    weighted: Logits
 
 
 @kernel
@@ -134,7 +136,18 @@ def estimate(cfg: Any, state: Any, event: Any, slots: Slots, out: Any) -> Estima
     if moment.is_sample:
         observe_weight(population, scratch.factors)
     factors.observe(cfg.factors, population, moment)
-    return Estimates(p_uniform, p_weighted, p, feature_score, uncertainty, noise, weight, learn_weight)
+    return Estimates(
+        p_uniform=p_uniform,
+        p_weighted=p_weighted,
+        p=p,
+        feature_score=feature_score,
+        uncertainty=uncertainty,
+        noise=noise,
+        weight=weight,
+        learn_weight=learn_weight,
+        uniform=uniform.logits,
+        weighted=weighted.logits,
+    )
 
 
 @kernel
