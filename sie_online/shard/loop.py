@@ -213,7 +213,7 @@ def _count_event(cfg: Any, state: Any, event: Any, at: int, slots: Slots, estima
     user, item = state.users.rows[slots.user], state.items.rows[slots.item]
     category = state.categories.rows[slots.category]
     pair, interest, population = state.pairs.rows[slots.pair], state.interests.rows[slots.interest], state.population[0]
-    observe_features(cfg.features, user, item, category, pair, interest, population, event)
+    observe_features(cfg.features, user, item, category, pair, interest, population, event, estimates.left)
     observe_account(user, not has(cfg.samples, event.etype), event.time_ms)
     count(user, estimates.weight, estimates.noise.probability)
     count(item, estimates.weight, estimates.noise.probability)

@@ -84,8 +84,8 @@ class Shop:
             rows.append(self.records.setdefault((table, *key), np.zeros(1, dtype)))
         event = FeatureEvent(t, t, etype, np.uint64(item), np.uint64(category), **columns)
         args = [row[0] for row in rows]
-        extract(self.cfg, *args, self.population[0], event, self.idx, self.dense)
-        observe(self.cfg, *args, self.population[0], event)
+        left = extract(self.cfg, *args, self.population[0], event, self.idx, self.dense)
+        observe(self.cfg, *args, self.population[0], event, left)
         for row in rows:
             row["last_ms"] = np.maximum(row["last_ms"], t)
         return self
