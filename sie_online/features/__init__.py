@@ -7,6 +7,7 @@ Owns the counters' record fields, the bins, the hashing and the dense columns; o
 - ``fields``: the counters; ``bins``: the arithmetic that both share
 """
 
+from sie_online.features.bins import Fading
 from sie_online.features.columns import (
     DENSE_NAMES,
     FACTOR_COLUMNS,
@@ -41,6 +42,7 @@ __all__ = [
     "PAIR_FIELDS",
     "POPULATION_FIELDS",
     "USER_FIELDS",
+    "Fading",
     "FeatureConfig",
     "as_dict",
     "extract",

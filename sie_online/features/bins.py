@@ -6,7 +6,7 @@ Bin edges are part of the meaning of every published feature; `sie_online.featur
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -59,11 +59,30 @@ def age_bin(now_ms: int, then_ms: Any) -> int:
 
 
 @kernel
-def decayed(value: float, elapsed: float, half_life_ms: float) -> float:
-    """What is left of ``value`` after ``elapsed`` milliseconds."""
-    if value == 0.0 or elapsed <= 0:
-        return value
-    return value * exp(-LN2 * elapsed / half_life_ms)
+def share_left(elapsed: float, half_life_ms: float) -> float:
+    """What share of a decaying counter is left after ``elapsed`` milliseconds."""
+    return exp(-LN2 * elapsed / half_life_ms) if elapsed > 0 else 1.0
+
+
+class Fading(NamedTuple):
+    """What share of the decaying counters of an event's records is left at the event."""
+
+    pace: float  # of a user, and ...
+    activity: float
+    item: float
+    category: float
+
+
+@kernel
+def fading_of(cfg: Any, user: Any, item: Any, category: Any, event: Any) -> Fading:
+    """Before ``last_ms`` moves: the user's by the event's own time, those that all share by the stream's."""
+    gap, half_life = elapsed_ms(event.time_ms, user.last_ms), cfg.popularity_half_life_ms
+    return Fading(
+        pace=share_left(gap, cfg.pace_half_life_ms),
+        activity=share_left(gap, cfg.activity_half_life_ms),
+        item=share_left(elapsed_ms(event.now_ms, item.last_ms), half_life),
+        category=share_left(elapsed_ms(event.now_ms, category.last_ms), half_life),
+    )
 
 
 @kernel

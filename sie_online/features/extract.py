@@ -24,10 +24,11 @@ from sie_online.features.bins import (
     REPEAT,
     SEEN_CAP,
     VOLUME,
+    Fading,
     age_bin,
     bin_of,
-    decayed,
     elapsed_ms,
+    fading_of,
     is_price,
     slot,
 )
@@ -86,16 +87,13 @@ def _relative_price(price: float, category: Any) -> float:
 
 
 @kernel
-def _context(cfg: Any, user: Any, item: Any, category: Any, pair: Any, population: Any, event: Any) -> Any:
+def _context(
+    cfg: Any, user: Any, item: Any, category: Any, pair: Any, population: Any, event: Any, left: Fading
+) -> Context:
     now = event.time_ms
     base = (population.buys + 1.0) / (population.views + 50.0)
-    age = elapsed_ms(event.now_ms, category.last_ms)
-    category_views = decayed(category.views, age, cfg.popularity_half_life_ms)
-    category_buys = decayed(category.buys, age, cfg.popularity_half_life_ms)
-    age = elapsed_ms(event.now_ms, item.last_ms)
-    item_views = decayed(item.views, age, cfg.popularity_half_life_ms)
-    item_carts = decayed(item.carts, age, cfg.popularity_half_life_ms)
-    item_buys = decayed(item.buys, age, cfg.popularity_half_life_ms)
+    category_views, category_buys = category.views * left.category, category.buys * left.category
+    item_views, item_carts, item_buys = item.views * left.item, item.carts * left.item, item.buys * left.item
     category_rate = (category_buys + RATE_PRIOR * base) / (category_views + RATE_PRIOR)
     item_rate = (item_buys + ITEM_PRIOR * category_rate) / (item_views + ITEM_PRIOR)
     user_rate = (user.n_buys + RATE_PRIOR * base) / (user.n_views + RATE_PRIOR)
@@ -116,8 +114,8 @@ def _context(cfg: Any, user: Any, item: Any, category: Any, pair: Any, populatio
         item_views,
         item_carts,
         item_buys,
-        decayed(user.pace, gap, cfg.pace_half_life_ms),
-        decayed(user.activity, gap, cfg.activity_half_life_ms),
+        user.pace * left.pace,
+        user.activity * left.activity,
         session_events,
         _slot_number(event.position),
         _relative_price(event.price, category),
@@ -209,13 +207,14 @@ def extract(
     event: Any,
     idx_out: Any,
     dense_out: Any,
-) -> None:
-    """Write the features of ``event`` as seen before it.
+) -> Fading:
+    """Write the features of ``event`` as seen before it; returns what `observe` will need to know.
 
     cfg: FeatureConfig; user .. population: records with this package's fields and ``last_ms``; event: its columns.
     idx_out: uint32 (N_FEATURES,), values in [0, cfg.dim), 0 = absent. dense_out: float32 (N_DENSE,), finite.
     """
-    c = _context(cfg, user, item, category, pair, population, event)
+    left = fading_of(cfg, user, item, category, event)
+    c = _context(cfg, user, item, category, pair, population, event, left)
     now = event.time_ms
     dim = cfg.dim
     idx_out[:] = 0
@@ -228,3 +227,4 @@ def extract(
     if c.price == c.price:
         _put(idx_out, FEATURE.price, bin_of(c.price, PRICE), dim)
     _dense_columns(c, user, pair, interest, now, dense_out)
+    return left

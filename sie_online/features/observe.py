@@ -8,7 +8,7 @@ import numpy as np
 
 from sie_online.contracts import CART_CODE, FAVORITE_CODE, RETURN_CODE
 from sie_online.elementary import log
-from sie_online.features.bins import decayed, elapsed_ms, is_price
+from sie_online.features.bins import Fading, elapsed_ms, is_price, share_left
 from sie_online.jit import kernel
 from sie_online.masks import has
 
@@ -17,25 +17,21 @@ PRICE_MEMORY = 1_000  # events that a category's running mean price looks back
 
 
 @kernel
-def _decay(cfg: Any, user: Any, item: Any, category: Any, population: Any, event: Any) -> None:
-    """Bring every decayed counter forward: the user's to the event's own time, the population's to the stream's."""
-    half_life, now = cfg.popularity_half_life_ms, event.now_ms
-    gap = elapsed_ms(event.time_ms, user.last_ms)
-    user.pace = decayed(user.pace, gap, cfg.pace_half_life_ms)
-    user.activity = decayed(user.activity, gap, cfg.activity_half_life_ms)
-    if gap >= cfg.session_gap_ms:
+def _decay(cfg: Any, user: Any, item: Any, category: Any, population: Any, event: Any, left: Fading) -> None:
+    """Bring every decayed counter forward to the event."""
+    user.pace *= left.pace
+    user.activity *= left.activity
+    if elapsed_ms(event.time_ms, user.last_ms) >= cfg.session_gap_ms:
         user.session_events = 0
-    age = elapsed_ms(now, item.last_ms)
-    item.views = decayed(item.views, age, half_life)
-    item.carts = decayed(item.carts, age, half_life)
-    item.buys = decayed(item.buys, age, half_life)
-    age = elapsed_ms(now, category.last_ms)
-    category.views = decayed(category.views, age, half_life)
-    category.buys = decayed(category.buys, age, half_life)
-    age = elapsed_ms(now, population.clock_ms)
-    population.views = decayed(population.views, age, half_life)
-    population.buys = decayed(population.buys, age, half_life)
-    population.clock_ms = max(population.clock_ms, now)
+    item.views *= left.item
+    item.carts *= left.item
+    item.buys *= left.item
+    category.views *= left.category
+    category.buys *= left.category
+    everybody = share_left(elapsed_ms(event.now_ms, population.clock_ms), cfg.popularity_half_life_ms)
+    population.views *= everybody
+    population.buys *= everybody
+    population.clock_ms = max(population.clock_ms, event.now_ms)
 
 
 @kernel
@@ -83,13 +79,16 @@ def _note_price(category: Any, price: float) -> None:
 
 @kernel
 def observe(
-    cfg: Any, user: Any, item: Any, category: Any, pair: Any, interest: Any, population: Any, event: Any
+    cfg: Any, user: Any, item: Any, category: Any, pair: Any, interest: Any, population: Any, event: Any, left: Fading
 ) -> None:
-    """Add ``event`` to the counters. Call it after learning and before ``last_ms`` of the records is moved."""
+    """Add ``event`` to the counters. Call it after learning and before ``last_ms`` of the records is moved.
+
+    ``left`` is what `extract` returned of the event.
+    """
     now = event.time_ms
     now_s = max(now // 1000, 1)
     etype = event.etype
-    _decay(cfg, user, item, category, population, event)
+    _decay(cfg, user, item, category, population, event, left)
     user.pace += 1.0
     user.session_events += 1
     if has(cfg.conversions, etype):

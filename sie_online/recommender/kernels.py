@@ -28,7 +28,7 @@ from sie_online.contracts import PROBABILITY_FLOOR
 from sie_online.elementary import log
 from sie_online.features.bins import GOLDEN, mixed
 from sie_online.jit import kernel
-from sie_online.recommender.linear import linear_contributions, linear_logit, linear_rate, move_linear
+from sie_online.recommender.linear import linear_contributions, linear_logit, linear_variance, move_linear
 from sie_online.recommender.loss import bounded, pull_of, sigmoid
 from sie_online.recommender.machine import (
     N_FACTORS,
@@ -79,12 +79,23 @@ class RecommenderArrays(NamedTuple):
     moved_factors: npt.NDArray[np.uint8]  # (factor_dim,)
 
 
+class Logits(NamedTuple):
+    """What one twin says of one event, and where a step that learns it begins."""
+
+    linear: float  # z_lr, and ...
+    full: float  # ... z_fm
+    p_linear: float  # their probabilities
+    p_full: float
+    variance: float  # of z_lr
+
+
 class Prediction(NamedTuple):
     """One twin's statement about one event."""
 
     probability: float  # in [1e-6, 1 - 1e-6]
     feature_score: float  # >= 0
     uncertainty: float  # standard deviation of the probability, diagonal Laplace approximation
+    logits: Logits
 
 
 @kernel
@@ -158,15 +169,21 @@ def predict_values(cfg: Any, model: Any, twin: int, idx: Any, x: Any) -> Any:
     z = cfg.prior_logit
     for j in range(len(idx)):
         z += contribution[j]
-    p_lr = sigmoid(bounded(z))
-    p = 0.5 * (p_lr + sigmoid(bounded(z + pairwise(factors, fields, sums, idx, x))))
+    logits = _logits_of(z, z + pairwise(factors, fields, sums, idx, x), variance)
+    p_lr, p = logits.p_linear, 0.5 * (logits.p_linear + logits.p_full)
     add_pairwise_contributions(factors, fields, sums, idx, x, contribution)
     spread = p_lr * (1.0 - p_lr) * math.sqrt(variance)
     return Prediction(
         min(max(p, PROBABILITY_FLOOR), 1.0 - PROBABILITY_FLOOR),
         _feature_score(model.usage[twin], contribution),
         min(spread, 0.5) if math.isfinite(spread) else 0.5,
+        logits,
     )
+
+
+@kernel
+def _logits_of(z: float, z_fm: float, variance: float) -> Logits:
+    return Logits(z, z_fm, sigmoid(bounded(z)), sigmoid(bounded(z_fm)), variance)
 
 
 @kernel
@@ -183,8 +200,7 @@ def note_usage(model: Any, twin: int) -> None:
     model.n_scored[twin] = n
     for j in range(len(usage)):
         size = abs(contribution[j])
-        if math.isfinite(size):
-            usage[j] += (size - usage[j]) / n
+        usage[j] += (size - usage[j]) / n if math.isfinite(size) else 0.0  # without a branch: vectorised
 
 
 @kernel
@@ -192,14 +208,20 @@ def learn_values(cfg: Any, model: Any, twin: int, idx: Any, x: Any, y: float, we
     """`learn` for columns with values ``x`` (float64, one per index)."""
     if not weight > 0.0:
         return
+    linear = model.linear[:, twin]
+    z = linear_logit(cfg.prior_logit, linear, idx, x)
+    z_fm = z + pairwise(model.factors[:, twin], model.fields, model.sums[twin], idx, x)
+    _step(cfg, model, twin, idx, x, _logits_of(z, z_fm, linear_variance(linear, idx, x)), y, weight)
+
+
+@kernel
+def _step(cfg: Any, model: Any, twin: int, idx: Any, x: Any, logits: Logits, y: float, weight: float) -> None:
+    """One step from ``logits``; the factor sums in the scratch are theirs."""
     h = min(weight, WEIGHT_CAP)
     linear, factors, fields, sums = model.linear[:, twin], model.factors[:, twin], model.fields, model.sums[twin]
-    z = linear_logit(cfg.prior_logit, linear, idx, x)
-    z_fm = z + pairwise(factors, fields, sums, idx, x)
-    p = sigmoid(bounded(z))
-    p_fm = sigmoid(bounded(z_fm))
-    pull = pull_of(z, y, h, linear_rate(cfg.step, linear, idx, x))
-    pull_fm = pull_of(z_fm, y, h, factor_rate(cfg.factor_step, factors, fields, sums, idx, x))
+    p, p_fm = logits.p_linear, logits.p_full
+    pull = pull_of(logits.linear, y, h, cfg.step * logits.variance)
+    pull_fm = pull_of(logits.full, y, h, factor_rate(cfg.factor_step, factors, fields, sums, idx, x))
     move_linear(cfg, linear, idx, x, pull, h * p * (1.0 - p))
     move_factors(cfg, factors, fields, sums, idx, x, pull_fm, h * p_fm * (1.0 - p_fm))
     _mark_moved(model, idx)
@@ -221,6 +243,13 @@ def learn(cfg: Any, model: Any, twin: int, idx: Any, y: float, weight: float) ->
 
 
 @kernel
+def learn_predicted(cfg: Any, model: Any, twin: int, idx: Any, logits: Logits, y: float, weight: float) -> None:
+    """`learn` of the event that ``twin`` predicted last, and since when it learned nothing: ``logits`` are known."""
+    if weight > 0.0:
+        _step(cfg, model, twin, idx, model.ones, logits, y, weight)
+
+
+@kernel
 def take_back(cfg: Any, model: Any, twin: int, idx: Any, p_then: float, weight_then: float) -> None:
     """Reverse the negative step that was made with ``weight_then`` when the probability was ``p_then``.
 
@@ -233,7 +262,7 @@ def take_back(cfg: Any, model: Any, twin: int, idx: Any, p_then: float, weight_t
     h = min(weight_then, WEIGHT_CAP)
     z = log(p_then / (1.0 - p_then))
     pairwise(factors, fields, sums, idx, x)
-    pull = pull_of(z, 0.0, h, linear_rate(cfg.step, linear, idx, x))
+    pull = pull_of(z, 0.0, h, cfg.step * linear_variance(linear, idx, x))
     pull_fm = pull_of(z, 0.0, h, factor_rate(cfg.factor_step, factors, fields, sums, idx, x))
     move_linear(cfg, linear, idx, x, -pull, 0.0)
     move_factors(cfg, factors, fields, sums, idx, x, -pull_fm, 0.0)

@@ -33,14 +33,14 @@ def linear_contributions(linear: Any, idx: Any, x: Any, out: Any) -> float:
 
 
 @kernel
-def linear_rate(step: float, linear: Any, idx: Any, x: Any) -> float:
-    """How far one unit of gradient factor moves z_lr: ``step`` times the sum of x^2 / curvature."""
-    rate = 0.0
+def linear_variance(linear: Any, idx: Any, x: Any) -> float:
+    """Variance of z_lr, the sum of x^2 / curvature: by so much, times a step, one unit of gradient factor moves it."""
+    variance = 0.0
     for j in range(len(idx)):
         i = idx[j]
         if i != 0:
-            rate += x[j] * x[j] / linear[i, 1]
-    return step * rate
+            variance += x[j] * x[j] / linear[i, 1]
+    return variance
 
 
 @kernel

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sie_online.features import extract
+from sie_online.features import Fading, extract
 from sie_online.hashing import combine
 from sie_online.importance import factors
 from sie_online.importance.factor import POSITIVE, UNKNOWN, EntityRecords, Moment
@@ -18,7 +18,7 @@ from sie_online.importance.noise import Verdict, assess
 from sie_online.importance.weight import learning_weight, observe_weight
 from sie_online.jit import kernel
 from sie_online.masks import has
-from sie_online.recommender.kernels import UNIFORM, WEIGHTED, note_usage, predict
+from sie_online.recommender.kernels import UNIFORM, WEIGHTED, Logits, note_usage, predict
 from sie_online.shard.emit import StatementHead, write_statement
 from sie_online.shard.slots import slot_of
 
@@ -38,7 +38,7 @@ class Slots(NamedTuple):
 
 
 class Estimates(NamedTuple):
-    """What is published of an event at once."""
+    """What is published of an event at once, and what it is then learned and counted with."""
 
     p_uniform: float
     p_weighted: float
@@ -48,6 +48,9 @@ class Estimates(NamedTuple):
     noise: Verdict
     weight: float
     learn_weight: float
+    uniform: Logits
+    weighted: Logits
+    left: Fading
 
 
 @kernel
@@ -68,9 +71,9 @@ def find(state: Any, event: Any, ordinal: int) -> Slots:
 
 
 @kernel
-def extract_features(cfg: Any, state: Any, event: Any, slots: Slots) -> None:
-    """Leave the event's features in the scratch."""
-    extract(
+def extract_features(cfg: Any, state: Any, event: Any, slots: Slots) -> Fading:
+    """Leave the event's features in the scratch; returns what counting it will need."""
+    left: Fading = extract(
         cfg.features,
         state.users.rows[slots.user],
         state.items.rows[slots.item],
@@ -82,6 +85,7 @@ def extract_features(cfg: Any, state: Any, event: Any, slots: Slots) -> None:
         state.scratch.features,
         state.scratch.dense,
     )
+    return left
 
 
 @kernel
@@ -89,7 +93,7 @@ def estimate(cfg: Any, state: Any, event: Any, slots: Slots, out: Any) -> Estima
     """Predict, assess, weigh and state an event before anything is learned from it."""
     scratch, population = state.scratch, state.population[0]
     s = strength(cfg.weight.guard, population)
-    extract_features(cfg, state, event, slots)
+    left = extract_features(cfg, state, event, slots)
     uniform = predict(cfg.model, state.model, UNIFORM, scratch.features)
     weighted = predict(cfg.model, state.model, WEIGHTED, scratch.features)
     sample, converts = has(cfg.samples, event.etype), has(cfg.conversions, event.etype)
@@ -134,7 +138,19 @@ def estimate(cfg: Any, state: Any, event: Any, slots: Slots, out: Any) -> Estima
     if moment.is_sample:
         observe_weight(population, scratch.factors)
     factors.observe(cfg.factors, population, moment)
-    return Estimates(p_uniform, p_weighted, p, feature_score, uncertainty, noise, weight, learn_weight)
+    return Estimates(
+        p_uniform=p_uniform,
+        p_weighted=p_weighted,
+        p=p,
+        feature_score=feature_score,
+        uncertainty=uncertainty,
+        noise=noise,
+        weight=weight,
+        learn_weight=learn_weight,
+        uniform=uniform.logits,
+        weighted=weighted.logits,
+        left=left,
+    )
 
 
 @kernel

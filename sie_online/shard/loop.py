@@ -15,7 +15,7 @@ from sie_online.importance.factor import UNKNOWN
 from sie_online.importance.guard import is_established, observe_account
 from sie_online.jit import kernel
 from sie_online.masks import has
-from sie_online.recommender.kernels import UNIFORM, WEIGHTED, learn
+from sie_online.recommender.kernels import UNIFORM, WEIGHTED, learn_predicted
 from sie_online.shard.ahead import look_ahead
 from sie_online.shard.clock import Belief, beat, hear, heard_ms
 from sie_online.shard.dedupe import contains, remember
@@ -160,8 +160,9 @@ def _learn_negative(cfg: Any, state: Any, estimates: Estimates) -> None:
     """Every sample is learned at once as a negative; a conversion takes that back."""
     if cfg.external:
         return
-    learn(cfg.model, state.model, UNIFORM, state.scratch.features, 0.0, 1.0)
-    learn(cfg.model, state.model, WEIGHTED, state.scratch.features, 0.0, estimates.learn_weight)
+    model, idx = state.model, state.scratch.features
+    learn_predicted(cfg.model, model, UNIFORM, idx, estimates.uniform, 0.0, 1.0)
+    learn_predicted(cfg.model, model, WEIGHTED, idx, estimates.weighted, 0.0, estimates.learn_weight)
 
 
 @kernel
@@ -212,7 +213,7 @@ def _count_event(cfg: Any, state: Any, event: Any, at: int, slots: Slots, estima
     user, item = state.users.rows[slots.user], state.items.rows[slots.item]
     category = state.categories.rows[slots.category]
     pair, interest, population = state.pairs.rows[slots.pair], state.interests.rows[slots.interest], state.population[0]
-    observe_features(cfg.features, user, item, category, pair, interest, population, event)
+    observe_features(cfg.features, user, item, category, pair, interest, population, event, estimates.left)
     observe_account(user, not has(cfg.samples, event.etype), event.time_ms)
     count(user, estimates.weight, estimates.noise.probability)
     count(item, estimates.weight, estimates.noise.probability)

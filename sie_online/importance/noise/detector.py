@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from sie_online.importance.noise import explicit, fitted, population
-from sie_online.importance.noise.explicit import dwell_log_ratio, observe_explicit
+from sie_online.importance.noise.explicit import dwell_log_ratio, observe_explicit, words_of
 from sie_online.importance.noise.fitted import Verdict, assess_fitted, reassess_fitted
 from sie_online.importance.noise.mixtures import causes
 from sie_online.importance.noise.mixtures.causes import assess_causes, reassess_causes
@@ -67,8 +67,9 @@ def reassess(cfg: NoiseConfig, model: Any, user: Any, item: Any, population: Any
     ``label`` 1: the pair has just converted (call after the conversion was assessed): the view is as good as that
     order. ``label`` 0: the window has closed; the view is judged again, by what its user and item did since.
     """
-    surprising = reassess_causes(cfg, user, item, population, kept, label)
-    return _either(cfg, reassess_fitted(cfg, model, user, item, population, kept, label), surprising)
+    said = words_of(user, item, population)
+    surprising = reassess_causes(cfg, user, population, kept, label, said)
+    return _either(cfg, reassess_fitted(cfg, model, user, item, population, kept, label, said), surprising)
 
 
 @kernel

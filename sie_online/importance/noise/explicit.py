@@ -15,11 +15,11 @@ changes nothing.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from sie_online.contracts import RATING_CODE, RETURN_CODE
 from sie_online.elementary import exp, log, log1p, tanh
-from sie_online.importance.noise.population import NoiseConfig, standardise, track
+from sie_online.importance.noise.population import NoiseConfig, least_rate, standardise, track
 from sie_online.jit import kernel
 from sie_online.masks import has
 
@@ -107,6 +107,8 @@ def tendency(record: Any) -> float:
 @kernel
 def bounded(odds: float) -> float:
     """Within -`CREDIT_CAP` and `EXPLICIT_CAP`, and in the same order."""
+    if odds == 0.0:  # of most, nothing is said
+        return 0.0
     cap = EXPLICIT_CAP if odds > 0.0 else CREDIT_CAP
     return cap * tanh(odds / cap)
 
@@ -121,6 +123,19 @@ def explicit_odds(record: Any, population: Any, tends: int, size: int) -> float:
     foretold = (1.0 - population.z_spoken) * ((1.0 + taught[tends]) * tendency(record) + taught[size] * extent)
     deviation = math.sqrt(max(population.z_variance, LEAST_DEVIATION * LEAST_DEVIATION))
     return bounded(surplus(record, population) + ODDS_PER_DEVIATION * foretold / deviation)
+
+
+class Words(NamedTuple):
+    """Log odds of noise from what was said of a view's user and of its item."""
+
+    user: float
+    item: float
+
+
+@kernel
+def words_of(user: Any, item: Any, population: Any) -> Words:
+    """What was said of both, as it stands now."""
+    return Words(user_explicit(user, population), item_explicit(item, population))
 
 
 @kernel
@@ -231,7 +246,7 @@ def observe_explicit(cfg: NoiseConfig, user: Any, item: Any, population: Any, ev
     population.z_spoken += ((1.0 if speaks else 0.0) - population.z_spoken) / population.z_centred
     if speaks:
         _learn(user, item, population, row, displeasure(population, row, value))
-        track(population, row, value, 1.0, cfg.memory)
+        track(population, row, value, 1.0, least_rate(cfg))
 
 
 @kernel

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from sie_online.importance.noise import evidence, judge, share, standard
 from sie_online.importance.noise.evidence import gather
-from sie_online.importance.noise.explicit import item_explicit, user_explicit
+from sie_online.importance.noise.explicit import Words, words_of
 from sie_online.importance.noise.judge import mixed, note_opinion, opinion
 from sie_online.importance.noise.population import NoiseConfig
 from sie_online.importance.noise.share import (
@@ -73,7 +73,7 @@ def assess_fitted(
     note_opinion(user, item, own.logit)
     kept.logit, kept.split = own.logit, own.split
     log_ratio = mixed(model, head, user, item, own.logit)
-    odds = _odds(user, item, population, head, log_ratio, kept)
+    odds = _odds(population, head, log_ratio, kept, words_of(user, item, population))
     if head == SAMPLE:
         pair.z_view_odds = odds
     elif head == CONVERSION and step.visits > 0.0:
@@ -95,11 +95,11 @@ def _doubt(user: Any, split: float) -> float:
 
 
 @kernel
-def _odds(user: Any, item: Any, population: Any, head: int, log_ratio: float, kept: Any) -> float:
+def _odds(population: Any, head: int, log_ratio: float, kept: Any, said: Words) -> float:
     """Log odds of noise, how common it is apart."""
     odds = sharpened(population, head, log_ratio)
-    odds += float(kept.log_odds) + user_explicit(user, population)
-    return odds + item_explicit(item, population) if head == SAMPLE else odds
+    odds += float(kept.log_odds) + said.user
+    return odds + said.item if head == SAMPLE else odds
 
 
 @kernel
@@ -111,9 +111,9 @@ def _verdict(cfg: NoiseConfig, model: Any, user: Any, population: Any, head: int
 
 @kernel
 def reassess_fitted(
-    cfg: NoiseConfig, model: Any, user: Any, item: Any, population: Any, kept: Any, label: int
+    cfg: NoiseConfig, model: Any, user: Any, item: Any, population: Any, kept: Any, label: int, said: Words
 ) -> Verdict:
-    """P(noise) of an earlier view with what is known now.
+    """P(noise) of an earlier view with what is known now, and ``said`` of its user and item.
 
     ``label`` 1: the pair has just converted (call after the conversion was assessed): the view is as good as that
     order. ``label`` 0: the window has closed; the view is judged again, by what its user and item did since.
@@ -121,4 +121,4 @@ def reassess_fitted(
     if label == 1:
         return Verdict(user.z_order, user.z_order_cautious)
     log_ratio = mixed(model, SAMPLE, user, item, float(kept.logit))
-    return _verdict(cfg, model, user, population, SAMPLE, _odds(user, item, population, SAMPLE, log_ratio, kept), kept)
+    return _verdict(cfg, model, user, population, SAMPLE, _odds(population, SAMPLE, log_ratio, kept, said), kept)

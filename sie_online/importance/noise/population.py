@@ -59,10 +59,17 @@ def step_rate(n: float, least: float) -> float:
 
 
 @kernel
-def track(population: Any, k: int, x: float, mass: float, memory: float) -> None:
+def least_rate(cfg: NoiseConfig) -> float:
+    """The rate with which `track` moves quantiles once their start is forgotten."""
+    return 1.0 / math.sqrt(cfg.memory) / STEP_GAIN
+
+
+@kernel
+def track(population: Any, k: int, x: float, mass: float, least: float) -> None:
     """Move running median and lower quartile of surprise ``k`` by one observation of weight ``mass`` in (0, 1].
 
-    Stochastic approximation of quantiles (Robbins & Monro 1951) with the step in units of the current scale.
+    Stochastic approximation of quantiles (Robbins & Monro 1951) with the step in units of the current scale;
+    ``least`` is `least_rate`.
     """
     seen = population.z_seen[k] + mass
     population.z_seen[k] = seen
@@ -72,7 +79,7 @@ def track(population: Any, k: int, x: float, mass: float, memory: float) -> None
         return
     mid = population.z_mid[k]
     low = population.z_low[k]
-    rate = step_rate(max(seen, 1.0), 1.0 / math.sqrt(memory) / STEP_GAIN)
+    rate = step_rate(max(seen, 1.0), least)
     step = STEP_GAIN * rate * mass * max(mid - low, MIN_SPREAD)
     if x > mid:
         mid += 0.5 * step

@@ -7,13 +7,12 @@ while the account is young, and standardised over accounts. Nothing here names a
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from sie_online.contracts import VIEW_CODE
 from sie_online.elementary import exp, log, log1p
-from sie_online.importance.noise.explicit import user_explicit
 from sie_online.importance.noise.mixtures.mixture import log_ratio, posterior, standardise_sum
-from sie_online.importance.noise.population import NoiseConfig, standardise, track
+from sie_online.importance.noise.population import NoiseConfig, least_rate, standardise, track
 from sie_online.jit import kernel
 
 STEADINESS, HOUR, RATE, PASSIVE, NEW_ITEM, SWITCH, STRANGE_CATEGORY, RARE_ITEM = range(8)
@@ -35,30 +34,32 @@ CATEGORY_PRIOR_EVENTS = 3.0  # strength of the population's categories in an acc
 CATALOGUE_EVENTS = 1_000.0  # smoothing of the population's categories
 
 
-@kernel
-def gap_seconds(user: Any, event: Any) -> float:
-    """Seconds since the account's last event (0 if out of order), NaN for its first."""
-    if user.last_ms == 0:
-        return math.nan
-    return float(max(0.0, (event.time_ms - user.last_ms) / 1000.0))
+class Tempo(NamedTuple):
+    """How an event follows its account's earlier ones."""
+
+    log_gap: float  # log(1 + seconds) since the last one (0 if out of order), NaN for the first
+    recent: float  # events so far, decayed with a time constant of a day
+    log_recent: float  # log(1 + recent)
 
 
 @kernel
-def recent_events(user: Any, time_ms: int) -> float:
-    """Events of the account, decayed with a time constant of a day."""
-    return float(user.s_rate * exp(-max(0.0, (time_ms - user.last_ms) / DAY_MS)))
+def tempo_of(user: Any, event: Any) -> Tempo:
+    """Read the tempo off the account's record, before ``last_ms`` moves."""
+    passed_ms = max(0.0, float(event.time_ms - user.last_ms))
+    log_gap = log1p(passed_ms / 1000.0) if user.last_ms != 0 else math.nan
+    recent = float(user.s_rate * exp(-(passed_ms / DAY_MS)))
+    return Tempo(log_gap, recent, log1p(recent))
 
 
 @kernel
 def trait_values(
-    user: Any, item: Any, category: Any, pair: Any, interest: Any, population: Any, event: Any, x: Any
+    user: Any, item: Any, category: Any, pair: Any, interest: Any, population: Any, event: Any, tempo: Tempo, x: Any
 ) -> None:
     """This event's contribution to each trait (NaN: nothing to say); ``x`` has N_TRAITS places."""
-    gap = log1p(gap_seconds(user, event))
-    x[STEADINESS] = -abs(gap - user.s_gap) if user.s_gaps > 0 else math.nan
+    x[STEADINESS] = -abs(tempo.log_gap - user.s_gap) if user.s_gaps > 0 else math.nan
     hour = (event.time_ms // HOUR_MS) % 24
     x[HOUR] = -log((population.s_hours[hour] + 1.0) / (population.s_hours_n + 24.0))
-    x[RATE] = log1p(recent_events(user, event.time_ms))
+    x[RATE] = tempo.log_recent
     x[PASSIVE] = 1.0 if event.etype <= LAST_PASSIVE_TYPE else 0.0
     x[NEW_ITEM] = 1.0 if pair.s_n == 0 else 0.0
     x[RARE_ITEM] = -log1p(item.s_n)
@@ -73,22 +74,31 @@ def trait_values(
 
 
 @kernel
-def shrunk(cfg: NoiseConfig, user: Any, population: Any, k: int) -> float:
-    """The account's mean of trait ``k``, drawn to the median so that its spread does not depend on its age."""
+def own_share(cfg: NoiseConfig, user: Any) -> float:
+    """How far an account of its age stands by its own means."""
+    return math.sqrt(user.s_n / (user.s_n + cfg.shrinkage))
+
+
+@kernel
+def shrunk(user: Any, population: Any, k: int, own: float) -> float:
+    """The account's mean of trait ``k``, drawn to the median so that its spread does not depend on its age.
+
+    ``own`` is its `own_share`.
+    """
     mean = user.s_mean[k]
     if k == RATE:
         return float(mean)
     mid = population.z_mid[k]
-    return float(mid + (mean - mid) * math.sqrt(user.s_n / (user.s_n + cfg.shrinkage)))
+    return float(mid + (mean - mid) * own)
 
 
 @kernel
 def summed_surprise(cfg: NoiseConfig, user: Any, population: Any) -> float:
     """Sum of the account's standardised traits."""
-    total = 0.0
+    own, total = own_share(cfg, user), 0.0
     for k in range(N_TRAITS):
         floor = RATE_FLOOR if k == RATE else TRAIT_FLOOR
-        total += standardise(population, k, shrunk(cfg, user, population, k), floor, TRAIT_CAP)
+        total += standardise(population, k, shrunk(user, population, k, own), floor, TRAIT_CAP)
     return total
 
 
@@ -101,10 +111,9 @@ def account_surprise(cfg: NoiseConfig, user: Any, population: Any) -> float:
 
 
 @kernel
-def account_probability(cfg: NoiseConfig, user: Any, population: Any) -> float:
-    """P(the account is no person browsing)."""
-    odds = log_ratio(account_surprise(cfg, user, population), cfg.separation) + user_explicit(user, population)
-    return posterior(cfg, population, ACCOUNT_ROLE, odds)
+def account_probability(cfg: NoiseConfig, population: Any, surprise: float, said: float) -> float:
+    """P(the account is no person browsing), from its `account_surprise` and the log odds that people's words add."""
+    return posterior(cfg, population, ACCOUNT_ROLE, log_ratio(surprise, cfg.separation) + said)
 
 
 @kernel
@@ -112,12 +121,13 @@ def observe_account(cfg: NoiseConfig, user: Any, population: Any, event: Any, x:
     """Move the account's means by the event's ``x`` and its place in the population's tables."""
     mass = HALF_MASS_EVENTS / (HALF_MASS_EVENTS + user.s_n)
     gain = 1.0 / min(user.s_n + 1.0, MEAN_EVENTS)
+    own, least = own_share(cfg, user), least_rate(cfg)
     for k in range(N_TRAITS):
         if user.s_n == 0:
             user.s_mean[k] = population.z_mid[k]
         if x[k] == x[k]:
             user.s_mean[k] = x[k] if k == RATE else user.s_mean[k] + gain * (x[k] - user.s_mean[k])
         if user.s_n >= YOUNG_EVENTS:
-            track(population, k, shrunk(cfg, user, population, k), mass, cfg.memory)
+            track(population, k, shrunk(user, population, k, own), mass, least)
     if user.s_n >= YOUNG_EVENTS:
-        track(population, ACCOUNT_SUM, summed_surprise(cfg, user, population), mass, cfg.memory)
+        track(population, ACCOUNT_SUM, summed_surprise(cfg, user, population), mass, least)

@@ -16,8 +16,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sie_online.elementary import log1p
-from sie_online.importance.noise.explicit import item_explicit
+from sie_online.importance.noise.explicit import Words, item_explicit, user_explicit
 from sie_online.importance.noise.mixtures.account import (
     ACCOUNT_ROLE,
     ACCOUNT_SUM,
@@ -25,10 +24,11 @@ from sie_online.importance.noise.mixtures.account import (
     MEAN_EVENTS,
     N_TRAITS,
     STRANGE_CATEGORY,
+    Tempo,
     account_probability,
-    gap_seconds,
+    account_surprise,
     observe_account,
-    recent_events,
+    tempo_of,
     trait_values,
 )
 from sie_online.importance.noise.mixtures.event import (
@@ -38,7 +38,6 @@ from sie_online.importance.noise.mixtures.event import (
     ON_THE_WAY,
     STRANGENESS_ROW,
     event_log_ratio,
-    haste,
     summed_event,
 )
 from sie_online.importance.noise.mixtures.mixture import learn_share, posterior, trust
@@ -48,7 +47,7 @@ from sie_online.importance.noise.mixtures.order import (
     order_probability,
     order_surprises,
 )
-from sie_online.importance.noise.population import NoiseConfig, track
+from sie_online.importance.noise.population import NoiseConfig, least_rate, track
 from sie_online.jit import kernel
 from sie_online.masks import has
 
@@ -107,9 +106,9 @@ def order_guilt(user: Any) -> float:
 
 
 @kernel
-def slip_probability(cfg: NoiseConfig, item: Any, population: Any, kept: Any) -> float:
-    """P(the view itself is a slip), with the item's explicit signals as they stand now."""
-    odds = event_log_ratio(population, kept.surprise) + kept.log_odds + item_explicit(item, population)
+def slip_probability(cfg: NoiseConfig, population: Any, kept: Any, said: float) -> float:
+    """P(the view itself is a slip), with the log odds that people's words on its item add."""
+    odds = event_log_ratio(population, kept.surprise) + kept.log_odds + said
     return posterior(cfg, population, EVENT_ROLE, odds)
 
 
@@ -131,9 +130,10 @@ def assess_causes(
     for every input, in [0, ``cfg.max_probability``].
     """
     traits, surprises = population.s_traits, population.s_surprises
-    trait_values(user, item, category, pair, interest, population, event, traits)
-    order_surprises(cfg, user, item, pair, population, event, surprises)
-    account = account_probability(cfg, user, population)
+    tempo, odd = tempo_of(user, event), account_surprise(cfg, user, population)
+    trait_values(user, item, category, pair, interest, population, event, tempo, traits)
+    order_surprises(user, item, pair, population, event, tempo, odd, surprises)
+    account = account_probability(cfg, population, odd, user_explicit(user, population))
     order, sample = has(cfg.conversions, event.etype), has(cfg.samples, event.etype)
     kept.surprise = ON_THE_WAY
     if order:
@@ -141,8 +141,8 @@ def assess_causes(
     else:
         slip = 0.0
         if sample:
-            kept.surprise = summed_event(user, population, event, traits)
-            slip = slip_probability(cfg, item, population, kept)
+            kept.surprise = summed_event(population, tempo, traits)
+            slip = slip_probability(cfg, population, kept, item_explicit(item, population))
         found = combined(cfg, account, order_guilt(user), slip)
     learn_share(cfg, population, ACCOUNT_ROLE, account, trust(population, ACCOUNT_SUM))
     ordinary = max(1.0 - account, MIN_MASS)
@@ -150,23 +150,23 @@ def assess_causes(
     if order:
         _count_order(user, item, population, found)
     elif sample:
-        _observe_view(cfg, user, item, population, event, traits, kept, ordinary)
+        _observe_view(cfg, user, item, population, tempo, traits, kept, ordinary)
     observe_account(cfg, user, population, event, traits)
-    _count(user, item, category, pair, interest, population, event)
+    _count(user, item, category, pair, interest, population, event, tempo)
     return found
 
 
 @kernel
-def reassess_causes(cfg: NoiseConfig, user: Any, item: Any, population: Any, kept: Any, label: int) -> float:
-    """P(noise) of an earlier view with what is known now.
+def reassess_causes(cfg: NoiseConfig, user: Any, population: Any, kept: Any, label: int, said: Words) -> float:
+    """P(noise) of an earlier view with what is known now, and ``said`` of its user and item.
 
     ``label`` 1: the pair has just converted (call after the conversion was assessed): the view is as good as that
     order. ``label`` 0: the window has closed; view and account are judged again.
     """
     if label == 1:
         return combined(cfg, 0.0, user.s_last_order, 0.0)
-    account = account_probability(cfg, user, population)
-    return combined(cfg, account, order_guilt(user), slip_probability(cfg, item, population, kept))
+    account = account_probability(cfg, population, account_surprise(cfg, user, population), said.user)
+    return combined(cfg, account, order_guilt(user), slip_probability(cfg, population, kept, said.item))
 
 
 @kernel
@@ -181,7 +181,7 @@ def _count_order(user: Any, item: Any, population: Any, p_noise: float) -> None:
 
 @kernel
 def _observe_view(
-    cfg: NoiseConfig, user: Any, item: Any, population: Any, event: Any, traits: Any, kept: Any, mass: float
+    cfg: NoiseConfig, user: Any, item: Any, population: Any, tempo: Tempo, traits: Any, kept: Any, mass: float
 ) -> None:
     total = float(kept.surprise)
     odds = event_log_ratio(population, total) + kept.log_odds
@@ -189,23 +189,24 @@ def _observe_view(
         cfg, population, EVENT_ROLE, posterior(cfg, population, EVENT_ROLE, odds), mass * trust(population, EVENT_SUM)
     )
     if total > ON_THE_WAY and mass > 0.0:
-        delay = haste(user, event)
-        if delay == delay:
-            track(population, HASTE_ROW, delay, mass, cfg.memory)
-        track(population, STRANGENESS_ROW, traits[STRANGE_CATEGORY], mass, cfg.memory)
-        track(population, EVENT_SUM, total, mass, cfg.memory)
+        least = least_rate(cfg)
+        if tempo.log_gap == tempo.log_gap:
+            track(population, HASTE_ROW, -tempo.log_gap, mass, least)
+        track(population, STRANGENESS_ROW, traits[STRANGE_CATEGORY], mass, least)
+        track(population, EVENT_SUM, total, mass, least)
     user.s_views += 1.0
     item.s_views += 1.0
     population.s_views += 1.0
 
 
 @kernel
-def _count(user: Any, item: Any, category: Any, pair: Any, interest: Any, population: Any, event: Any) -> None:
-    gap = log1p(gap_seconds(user, event))
-    if gap == gap:
+def _count(
+    user: Any, item: Any, category: Any, pair: Any, interest: Any, population: Any, event: Any, tempo: Tempo
+) -> None:
+    if tempo.log_gap == tempo.log_gap:
         user.s_gaps += 1.0
-        user.s_gap += (gap - user.s_gap) / min(user.s_gaps, MEAN_EVENTS)
-    user.s_rate = 1.0 + recent_events(user, event.time_ms)
+        user.s_gap += (tempo.log_gap - user.s_gap) / min(user.s_gaps, MEAN_EVENTS)
+    user.s_rate = 1.0 + tempo.recent
     user.s_n += 1.0
     user.s_category = event.category_key
     item.s_n += 1.0

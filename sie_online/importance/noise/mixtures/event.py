@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sie_online.elementary import log1p
-from sie_online.importance.noise.mixtures.account import STRANGE_CATEGORY, SWITCH, gap_seconds
+from sie_online.importance.noise.mixtures.account import STRANGE_CATEGORY, SWITCH, Tempo
 from sie_online.importance.noise.mixtures.mixture import log_ratio
 from sie_online.importance.noise.mixtures.order import PURCHASE_SUM
 from sie_online.importance.noise.population import standardise
@@ -30,17 +29,11 @@ EVENT_SEPARATION = 2.0  # a slip differs from a view in two or three details onl
 
 
 @kernel
-def haste(user: Any, event: Any) -> float:
-    """Minus log seconds since the account's last event (NaN for its first)."""
-    return -log1p(gap_seconds(user, event))
-
-
-@kernel
-def summed_event(user: Any, population: Any, event: Any, x: Any) -> float:
+def summed_event(population: Any, tempo: Tempo, x: Any) -> float:
     """Sum of the view's standardised surprises; ``x`` are its trait values."""
     if x[SWITCH] != 1.0:
         return ON_THE_WAY
-    return standardise(population, HASTE_ROW, haste(user, event), EVENT_FLOOR, EVENT_CAP) + standardise(
+    return standardise(population, HASTE_ROW, -tempo.log_gap, EVENT_FLOOR, EVENT_CAP) + standardise(
         population, STRANGENESS_ROW, x[STRANGE_CATEGORY], EVENT_FLOOR, EVENT_CAP
     )
 

@@ -10,9 +10,9 @@ import math
 from typing import Any
 
 from sie_online.elementary import asinh, log, log1p
-from sie_online.importance.noise.mixtures.account import ACCOUNT_SUM, account_surprise, recent_events
+from sie_online.importance.noise.mixtures.account import ACCOUNT_SUM, Tempo
 from sie_online.importance.noise.mixtures.mixture import learn_share, log_ratio, posterior, standardise_sum, trust
-from sie_online.importance.noise.population import LOWER_QUARTILE_Z, NoiseConfig, standardise, track
+from sie_online.importance.noise.population import LOWER_QUARTILE_Z, NoiseConfig, least_rate, standardise, track
 from sie_online.jit import kernel
 from sie_online.masks import has
 
@@ -36,8 +36,13 @@ AUDIENCE_PRIOR = 2.0  # the same for its visitors
 
 
 @kernel
-def order_surprises(cfg: NoiseConfig, user: Any, item: Any, pair: Any, population: Any, event: Any, x: Any) -> None:
-    """The purchase's surprises before it is counted; ``x`` has N_ORDER_SURPRISES places."""
+def order_surprises(
+    user: Any, item: Any, pair: Any, population: Any, event: Any, tempo: Tempo, account: float, x: Any
+) -> None:
+    """The purchase's surprises before it is counted; ``x`` has N_ORDER_SURPRISES places.
+
+    ``account`` is its `account_surprise`.
+    """
     x[NEW_ACCOUNT] = -log1p(user.s_n)
     x[UNBROWSED] = log((user.s_buys + 0.5) / (user.s_views + 1.0))
     expected = item.s_views * (population.s_buys + 1.0) / (population.s_views + RATE_PRIOR_VIEWS)
@@ -45,8 +50,8 @@ def order_surprises(cfg: NoiseConfig, user: Any, item: Any, pair: Any, populatio
     x[NEW_BUYERS] = item.s_new_buyers * item.s_buys / (item.s_buys + BUYER_PRIOR)
     x[NEW_AUDIENCE] = item.s_new * math.sqrt(item.s_n / (item.s_n + AUDIENCE_PRIOR))
     x[HURRY] = -log1p(max(0.0, (event.time_ms - pair.last_ms) / 1000.0)) if pair.s_n > 0 else math.nan
-    x[QUIET_DAY] = -log1p(recent_events(user, event.time_ms))
-    x[ODD_ACCOUNT] = max(0.0, account_surprise(cfg, user, population) - ODD)
+    x[QUIET_DAY] = -tempo.log_recent
+    x[ODD_ACCOUNT] = max(0.0, account - ODD)
 
 
 @kernel
@@ -85,12 +90,12 @@ def observe_order(cfg: NoiseConfig, population: Any, event: Any, x: Any, mass: f
     All but the haste of a purchase are compared with what they are at *any* event: purchases are few, and those of a
     polluted log far more polluted than its events (generated streams: AUC of orders .998 against .970).
     """
-    purchase = has(cfg.conversions, event.etype)
+    purchase, least = has(cfg.conversions, event.etype), least_rate(cfg)
     for k in range(N_ORDER_SURPRISES):
         if x[k] == x[k] and (purchase or k != HURRY):
-            track(population, FIRST_ROW + k, x[k], mass, cfg.memory)
+            track(population, FIRST_ROW + k, x[k], mass, least)
     if purchase:
         probability = order_probability(cfg, population, x)
         learn_share(cfg, population, ORDER_ROLE, probability, trust(population, ORDER_SUM))
-        track(population, PURCHASE_SUM, order_surprise(population, x), 1.0 - DOUBT * probability, cfg.memory)
-    track(population, ORDER_SUM, summed_order(population, x), mass, cfg.memory)
+        track(population, PURCHASE_SUM, order_surprise(population, x), 1.0 - DOUBT * probability, least)
+    track(population, ORDER_SUM, summed_order(population, x), mass, least)

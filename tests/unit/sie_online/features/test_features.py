@@ -30,7 +30,7 @@ from sie_online.features import (
     observe,
     schema_hash,
 )
-from sie_online.features.bins import age_bin, bin_of, decayed, slot
+from sie_online.features.bins import age_bin, bin_of, share_left, slot
 
 VIEW, CART, FAVORITE, PURCHASE, RETURN, RATING = (
     TYPE_CODES[name] for name in ("view", "cart", "favorite", "purchase", "return", "rating")
@@ -84,8 +84,8 @@ class Shop:
             rows.append(self.records.setdefault((table, *key), np.zeros(1, dtype)))
         event = FeatureEvent(t, t, etype, np.uint64(item), np.uint64(category), **columns)
         args = [row[0] for row in rows]
-        extract(self.cfg, *args, self.population[0], event, self.idx, self.dense)
-        observe(self.cfg, *args, self.population[0], event)
+        left = extract(self.cfg, *args, self.population[0], event, self.idx, self.dense)
+        observe(self.cfg, *args, self.population[0], event, left)
         for row in rows:
             row["last_ms"] = np.maximum(row["last_ms"], t)
         return self
@@ -245,8 +245,8 @@ def test_bins_count_the_edges_reached() -> None:
 
 
 def test_a_counter_halves_in_its_half_life() -> None:
-    assert decayed(8.0, 1_000, 500.0) == pytest.approx(2.0)
-    assert decayed(8.0, 0, 500.0) == 8.0
+    assert share_left(1_000, 500.0) == pytest.approx(0.25)
+    assert share_left(0, 500.0) == 1.0
 
 
 def test_the_schema_hash_covers_names_and_edges(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from sie_online.recommender import (
     RiverRecommender,
     classifier,
     learn,
+    learn_predicted,
     new_model,
     note_usage,
     predict,
@@ -142,6 +143,17 @@ def test_nothing_ever_becomes_infinite(steps: list[tuple[bool, float, list[int]]
         assert got.feature_score >= 0 and 0 <= got.uncertainty <= 0.5
     assert np.isfinite(model.linear).all() and np.isfinite(model.factors).all() and np.isfinite(model.usage).all()
     assert (model.linear[:, :, 1] >= CFG.curvature - 1e-9).all()
+
+
+@given(steps=st.lists(st.tuples(st.booleans(), NUMBERS, st.permutations(range(COLUMNS))), max_size=20))
+def test_to_learn_what_was_just_predicted_is_to_learn_it(steps: list[tuple[bool, float, list[int]]]) -> None:
+    once, again = make(), make()
+    for y, weight, columns in steps:
+        idx = row(*columns)
+        learn(CFG, once, WEIGHTED, idx, float(y), weight)
+        logits = predict(CFG, again, WEIGHTED, idx).logits
+        learn_predicted(CFG, again, WEIGHTED, idx, logits, float(y), weight)
+        assert same_state(once, again)
 
 
 def test_uncertainty_shrinks_with_what_was_seen() -> None:

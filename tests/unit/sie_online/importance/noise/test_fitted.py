@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sie_online.contracts import CART_CODE, ERASE_CODE, PURCHASE_CODE, VIEW_CODE
 from sie_online.importance.noise import NoiseConfig, assess, reassess, start_from
 from sie_online.importance.noise.detector import KEPT_FIELDS, fields_of
+from sie_online.importance.noise.explicit import words_of
 from sie_online.importance.noise.fitted import Verdict, assess_fitted, reassess_fitted
 from sie_online.importance.noise.model import NoiseArrays, default_noise, neutral_noise
 from sie_online.importance.noise.share import SHARP_CAP
@@ -109,8 +110,9 @@ def test_the_view_of_an_order_shares_its_verdict_and_another_is_judged_anew() ->
     kept = stream.kept.copy()
     order = stream.tell(PURCHASE_CODE, at_ms=NOON_MS + 1_000)
     user, item = stream.record("user", 1), stream.record("item", 1)
+    said = words_of(user, item, stream.population)
     bought, not_bought = (
-        reassess_fitted(CFG, stream.model, user, item, stream.population, kept, label) for label in (1, 0)
+        reassess_fitted(CFG, stream.model, user, item, stream.population, kept, label, said) for label in (1, 0)
     )
     assert bought == order
     assert not_bought.probability == pytest.approx(view.probability, rel=0.05)

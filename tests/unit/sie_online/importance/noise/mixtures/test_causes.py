@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 
 from sie_online.importance.noise import explicit, population
 from sie_online.importance.noise.detector import KEPT_FIELDS, fields_of
-from sie_online.importance.noise.explicit import dwell_log_ratio, observe_explicit
+from sie_online.importance.noise.explicit import Words, dwell_log_ratio, observe_explicit, words_of
 from sie_online.importance.noise.mixtures.causes import assess_causes, reassess_causes
 from sie_online.importance.noise.mixtures.event import EVENT_SUM
 from sie_online.importance.noise.population import NoiseConfig
@@ -63,7 +63,8 @@ def walk(cfg: Any, columns: Any, tables: Any, population: Any, first: Any, last:
         x.last_ms = time_ms[i]
     for i in range(len(time_ms)):
         if etype[i] == VIEW:
-            last[i] = reassess_causes(cfg, users[user[i]], items[item[i]], population, kept[i], 0)
+            u, v = users[user[i]], items[item[i]]
+            last[i] = reassess_causes(cfg, u, population, kept[i], 0, words_of(u, v, population))
 
 
 @dataclass
@@ -182,10 +183,10 @@ def test_the_account_share_is_learned(polluted: tuple[ShopLog, Result]) -> None:
 
 def test_views_that_led_to_a_bought_order_share_its_verdict() -> None:
     users = records("user")
-    items = records("item")
     shared = records("population")
     users[0]["s_last_order"] = 0.75
-    p = reassess_causes(NoiseConfig(), users[0], items[0], shared[0], np.zeros(1, np.dtype(KEPT_FIELDS))[0], 1)
+    kept = np.zeros(1, np.dtype(KEPT_FIELDS))[0]
+    p = reassess_causes(NoiseConfig(), users[0], shared[0], kept, 1, Words(0.0, 0.0))
     assert p == pytest.approx(0.75)
 
 
