@@ -17,6 +17,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
+from llvmlite.binding import parse_assembly
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.registry import CPUDispatcher
@@ -61,6 +62,13 @@ class _Whole(JITCodeLibrary):
                 function.name = f"{function.name}.{suffix}"
         passes, builder = self._codegen._module_pass_manager()
         passes.run(self._final_module, builder)
+
+    def _get_module_for_linking(self) -> Any:
+        """Only names: it is kept beside the machine code, and nobody links it (kernels link the callee)."""
+        self._ensure_finalized()
+        named = [f for f in self._final_module.functions if not f.is_declaration and f.linkage.name != "internal"]
+        stubs = "".join(f'define void @"{function.name}"() {{ ret void }}\n' for function in named)
+        return parse_assembly(str(self._codegen._create_empty_module(self.name)) + stubs)
 
 
 class _WholeCompiler(Compiler):
@@ -109,6 +117,10 @@ class Kernel(CPUDispatcher):
         super().__init__(py_func, locals, targetoptions, pipeline_class)
         self._callee = _Callee(py_func, locals, targetoptions, _CalleeCompiler)
 
+    def keep_in(self, cache: Any) -> None:
+        """Ask ``cache`` before it is compiled, and hand it what was compiled."""
+        self._cache = cache
+
     @property
     def _numba_type_(self) -> Any:
         return Dispatcher(self._callee)
@@ -123,3 +135,9 @@ class Kernel(CPUDispatcher):
         for environment in result._find_referenced_environments():
             result.library.codegen.set_env(environment.env_name, environment)
         super().add_overload(result)
+
+
+def compiled_for() -> tuple[str, str, str]:
+    """What kernels are compiled for: triple, model and features."""
+    described: tuple[str, str, str] = CPUDispatcher.targetdescr.target_context.codegen().magic_tuple()
+    return described
