@@ -173,7 +173,7 @@ class KernelCache(NullCache):
         """
         if data.library.has_dynamic_globals:
             raise TypeError(f"{self._function.__qualname__} holds addresses of this process, so it cannot be kept")
-        self._folders.write(self._name(sig), dumps(data._replace(type_annotation="")._reduce()))
+        self._folders.write(self._name(sig), dumps(data._reduce()))
 
     def _name(self, sig: Any) -> str:
         source = _source_digest(self._function.__code__.co_filename)

@@ -51,6 +51,16 @@ def test_what_a_called_kernel_raises_comes_out_of_its_caller() -> None:
         summed(X, 2)
 
 
+def test_a_callee_is_linked_into_kernels_and_not_into_other_callees() -> None:
+    @_kernel
+    def twice(x: Any) -> float:
+        return summed(x, 1) + scaled(x, 1)
+
+    assert twice(X) == summed(X, 1) + scaled(X, 1)
+    (between,) = summed._callee.overloads.values()
+    assert len([each for each in between.library.get_defined_functions() if "scaled" in each.name]) == 0
+
+
 class _NoPasses:
     def run(self, *_: Any) -> None: ...
 
