@@ -39,6 +39,10 @@ def _loaded(kernel: Kernel) -> tuple[int, int]:
     return sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values())
 
 
+def _not_asked_for(_: KernelFolders) -> Path:
+    raise AssertionError("nothing is to be written")
+
+
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cache, in which the kernel is, compiled for vectors."""
@@ -49,13 +53,15 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def test_a_cache_is_loaded_from_another_place_with_other_times(
+def test_a_cache_is_loaded_from_another_place_with_other_times_and_need_not_be_writable(
     kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moved = shutil.move(kept, tmp_path / "elsewhere")
     for file in moved.rglob("*"):
         os.utime(file, (0, 0))
     monkeypatch.setenv("SIE_CACHE_DIR", str(moved))
+    monkeypatch.setattr(KernelFolders, "room", _not_asked_for)
+    KernelFolders("target", tmp_path / "nothing").require()
     loaded = _kernel(KernelFolders("target", tmp_path / "nothing"))
     assert loaded(X, 3.0) == 9.0
     assert _loaded(loaded) == (1, 0)
