@@ -54,8 +54,13 @@ test: $(VENV)/.dev ## Everything that can fail: lint, schemas, all tests (Apache
 .PHONY: kernels
 kernels: $(VENV)/.dev
 	@echo "Compiling the kernels ..."
-	@SIE_CACHE_DIR=$${SIE_CACHE_DIR:-$(CURDIR)/build/cache} \
-		$(BIN)/python -c 'from sie_online.shard import warm_up; warm_up()'
+	@SIE_CACHE_DIR=$${SIE_CACHE_DIR:-$(CURDIR)/build/cache} $(BIN)/sie kernels
+
+.PHONY: wheel
+wheel: $(VENV)/.dev ## A wheel with compiled kernels, in dist: its first start is quick on this Python and kind of machine
+	@rm -rf build/kernels
+	@SIE_CACHE_DIR=$${SIE_CACHE_DIR:-$(CURDIR)/build/cache} $(BIN)/sie kernels --copy-to build/kernels
+	@WHEEL_KERNELS=build/kernels $(BIN)/uv build $(UV_QUIET) --wheel --python $(BIN)/python --out-dir dist
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff, formatting, types, layers

@@ -13,9 +13,9 @@ below it; all but ``client`` is free of clocks and sockets:
 - ``contracts``: topics in Arrow (``packing``, ``unpacking``, ``ipc``, ``tables``)
 - ``statements``, ``announcements``, ``schemas``: topics in JSON
 - ``settings``: every setting, once (the net's: ``hyperparameters``); ``errors``: every error, with its exit code
-- helpers: ``jit`` and ``linkage`` (how kernels are compiled), and for kernels ``elementary`` (exp, log, …), ``layers``
-  (of small nets), ``prefetch``, ``masks``, ``hashing``; ``metrics``; ``pseudonyms``, ``escape``; ``moments``;
-  ``plugins`` (classes that settings name)
+- helpers: ``jit``, ``linkage`` and ``processor`` (how kernels are compiled, and for what), ``kernel_cache`` (where they
+  are kept), and for kernels ``elementary`` (exp, log, …), ``layers`` (of small nets), ``prefetch``, ``masks``,
+  ``hashing``; ``metrics``; ``pseudonyms``, ``escape``; ``moments``; ``plugins`` (classes that settings name)
 """
 
 from __future__ import annotations

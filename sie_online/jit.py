@@ -1,66 +1,33 @@
 """Compilation of the hot loops: one decorator, one cache that can never serve stale code.
 
 Numba's on-disk cache watches only the file of the outermost function: a changed callee in another module, or a
-changed constant, would go unnoticed. The cache directory is therefore named after a digest of every source file that
-kernels are made of, so an edit anywhere in them is a new cache.
+changed constant, would go unnoticed. Compiled kernels therefore lie in a folder named after a digest of every source
+file that kernels are made of, and of what made machine code of them (`sie_online.kernel_cache`).
 """
+
+# mypy: disallow-untyped-calls=False
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
+import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import llvmlite
 import numba
 
-from sie_online import linkage
-from sie_online.errors import SettingsError
-from sie_online.linkage import Kernel
+from sie_online.kernel_cache import KernelCache, KernelFolders
+from sie_online.linkage import Kernel, compiled_for
+from sie_online.processor import settle_processor
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 PACKAGE = Path(__file__).parent
-CACHE_ADVICE = "set SIE_CACHE_DIR to a folder that can be written, and keep it: compiling takes half a minute"
 OPTIONS = {"nopython": True, "nogil": True, "error_model": "numpy", "_nrt": False}
 OWN_IMPORT = re.compile(r"^(?:from|import) sie_online\.([\w.]+)", re.MULTILINE)
-
-
-def cache_directory() -> Path:
-    """Where compiled kernels of exactly this source are kept (below ``SIE_CACHE_DIR``); it is there and can be written.
-
-    Raises:
-        SettingsError: it cannot be. (Numba would then keep them beside the source, where stale ones may lie, or fail.)
-    """
-    directory = _cache_home() / f"kernels-{_digest()}"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=directory).close()
-    except OSError as error:
-        raise SettingsError(
-            f"compiled kernels cannot be kept in {directory} ({error.strerror}): {CACHE_ADVICE}"
-        ) from None
-    return directory
-
-
-def _cache_home() -> Path:
-    if named := os.environ.get("SIE_CACHE_DIR"):
-        return Path(named).absolute()
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sie"
-    except RuntimeError:  # this user has no home
-        raise SettingsError(f"there is no home folder in which to keep compiled kernels: {CACHE_ADVICE}") from None
-
-
-def _digest() -> str:
-    digest = hashlib.sha256(numba.__version__.encode())
-    for source in sorted({*kernel_sources(), Path(linkage.__file__)}):
-        digest.update(str(source.relative_to(PACKAGE)).encode())
-        digest.update(source.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def kernel_sources() -> Iterator[Path]:
@@ -74,8 +41,19 @@ def kernel_sources() -> Iterator[Path]:
                 yield path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
-config: Any = numba.config
-config.CACHE_DIR = str(cache_directory())
+def target() -> str:
+    """A name for what kernels are made of, and by what and for what."""
+    settle_processor()
+    made_for = (sysconfig.get_config_var("SOABI"), numba.__version__, llvmlite.__version__, *compiled_for())
+    digest = hashlib.sha256(repr(made_for).encode())
+    for source in sorted({*kernel_sources(), PACKAGE / "linkage.py", PACKAGE / "kernel_cache.py"}):
+        digest.update(source.relative_to(PACKAGE).as_posix().encode())
+        digest.update(source.read_bytes())
+    return f"kernels-{digest.hexdigest()[:16]}"
+
+
+folders = KernelFolders(target(), shipped=PACKAGE / "_kernels")
+folders.require()
 
 _kernels: list[Kernel] = []
 
@@ -92,6 +70,6 @@ def kernel(function: Function) -> Function:
     counts (they were 40 % of the loop). Callers keep the arrays alive.
     """
     compiled = Kernel(function, targetoptions=OPTIONS)
-    compiled.enable_caching()
+    compiled.keep_in(KernelCache(function, folders))
     _kernels.append(compiled)
     return cast("Function", compiled)

@@ -3,7 +3,7 @@
 ``Shard`` is the whole public surface; a shard is a pure function of its partition's records. No clock, no socket, no
 file: who owns it, and where its state is kept, is ``streams``' business.
 
-- ``core``: ``Shard``, and in ``figures`` how it stands
+- ``core``: ``Shard``, and in ``figures`` how it stands; ``compilation``: of all that it calls
 - ``loop``: one pass over a batch in event order; ``ahead``: what it asks of memory beforehand; ``estimate``: one event
   in it; ``external``: with a River classifier
 - ``labels``: what becomes of open views; ``erase``: a user forgotten
@@ -17,7 +17,8 @@ file: who owns it, and where its state is kept, is ``streams``' business.
 - ``schedule``: model versions and their offsets; ``pooled``: what the other shards have learned
 """
 
-from sie_online.shard.core import Shard, ShardOutput, warm_up
+from sie_online.shard.compilation import warm_up
+from sie_online.shard.core import Shard, ShardOutput
 from sie_online.shard.figures import RecordCounts, ShardStats
 from sie_online.shard.gathering import Gathered
 from sie_online.shard.layout import Layout

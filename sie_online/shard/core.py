@@ -359,13 +359,3 @@ def _texts(events: EventBatch) -> Texts:
         events.item_id.offsets,
         events.item_id.data,
     )
-
-
-def warm_up() -> None:
-    """Compile the kernels, or load them from the cache, by running a shard over nothing, saving and restoring it."""
-    settings, shard = Settings(), Shard(Settings(), 0)
-    for _ in shard.process(RecordBatch.of([], topic="", partition=0, epoch=0, start=0, end=0)):
-        pass
-    saved = shard.snapshot()
-    Shard.restore(settings, 0, saved.meta, saved.changed, generation=0).close()
-    shard.close()

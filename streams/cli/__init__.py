@@ -3,7 +3,8 @@
 This file imports nothing that a subscriber's install (``pip install sie-online``) lacks, so that ``sie`` can say there
 which extra is missing; and what a command needs is imported when it runs, so that ``sie --help`` is quick.
 
-- processes: ``worker``, ``trainer``, ``heartbeat``, ``demo``; topics: ``topics``, ``tail``, ``replay``
+- processes: ``worker``, ``trainer``, ``heartbeat``, ``demo``, and ahead of them ``kernels``
+- topics: ``topics``, ``tail``, ``replay``
 - without a broker: ``evaluate``, ``fit_noise``, ``sample_events``, ``config``; models: ``model``
 - published rows: ``explain``, ``audit``; people: ``erase``
 - how it is said: ``common``, ``reading`` (shared options), ``progress``, ``findings``, ``views``, ``text``,

@@ -78,6 +78,7 @@ COMMANDS = {
         CommandEntry("model", "List, show, compare, submit and roll back announced models.", "Run it", "app"),
         CommandEntry("config", "Check the settings, or show what is in force.", "Run it", "app"),
         CommandEntry("heartbeat", "Move the clocks of silent partitions.", "Run it"),
+        CommandEntry("kernels", "Compile a worker's kernels ahead of its first start.", "Run it"),
         CommandEntry("erase", "Forget users, or see what still holds them.", "Run it"),
         CommandEntry("replay", "Write a file of events to the input topic, at a chosen rate.", "Work with data"),
         CommandEntry("evaluate", "Weigh a file of events without a broker.", "Work with data"),

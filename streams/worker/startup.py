@@ -69,6 +69,6 @@ def _report_progress(on_stage: Callable[[str], None], done: threading.Event) -> 
         ready, there_are = jit.progress()
         on_stage(f"compiling kernels ({ready} of {there_are})")
         if second % PROGRESS_S == PROGRESS_S // 2:
-            log.info("compiling kernels", extra={"ready": ready, "of": there_are, "cache": jit.config.CACHE_DIR})
+            log.info("compiling kernels", extra={"ready": ready, "of": there_are, "cache": str(jit.folders.kept)})
         if done.wait(1.0):
             return

@@ -51,6 +51,16 @@ def test_what_a_called_kernel_raises_comes_out_of_its_caller() -> None:
         summed(X, 2)
 
 
+def test_a_callee_is_linked_into_kernels_and_not_into_other_callees() -> None:
+    @_kernel
+    def twice(x: Any) -> float:
+        return summed(x, 1) + scaled(x, 1)
+
+    assert twice(X) == summed(X, 1) + scaled(X, 1)
+    (between,) = summed._callee.overloads.values()
+    assert len([each for each in between.library.get_defined_functions() if "scaled" in each.name]) == 0
+
+
 class _NoPasses:
     def run(self, *_: Any) -> None: ...
 
@@ -69,3 +79,14 @@ def test_what_is_inside_a_kernel_is_known_to_no_other_code(monkeypatch: pytest.M
     (inside,) = [each for each in compiled.library.get_defined_functions() if "scaled" in each.name]
     assert inside.linkage.name == "internal"
     assert inside.name != called.fndesc.mangled_name
+
+
+@_kernel
+def added_product(a: float, b: float, c: float) -> float:
+    return a * b + c
+
+
+def test_a_product_is_rounded_before_it_is_added() -> None:
+    """Level 3 of x86-64, and every 64-bit ARM, have an instruction that would not."""
+    tiny = 2.0**-30
+    assert added_product(1 + tiny, 1 + tiny, -(1 + 2 * tiny)) == 0.0

@@ -1,0 +1,31 @@
+"""What a shard calls, compiled or loaded before it has anything to do."""
+
+from __future__ import annotations
+
+from sie_online.ingest.records import LogRecord, RecordBatch
+from sie_online.ingest.wire import heartbeat, maturity_ms
+from sie_online.settings import Settings
+from sie_online.shard.core import Shard
+
+SAMPLE_MS = 1_700_000_000_000
+"""Event time of the sample's views."""
+
+
+def warm_up() -> None:
+    """Compile a shard's kernels, or load them, by having one go through a sample of all that it does."""
+    settings, shard = Settings(), Shard(Settings(), 0)
+    for records in ([], _sample(settings)):
+        for _ in shard.process(RecordBatch.of(records, topic="", partition=0, epoch=0, start=0, end=len(records))):
+            pass
+    shard.stats()
+    saved = shard.snapshot()
+    Shard.restore(settings, 0, saved.meta, saved.changed, generation=0).close()
+    shard.close()
+
+
+def _sample(settings: Settings) -> list[LogRecord]:
+    """Two views (numpy takes a column of one for contiguous, which is a type of its own), and what settles them."""
+    view = b'{"event_id":"%d","user_id":"u","item_id":"i","event_type":"view","timestamp_ms":%d}'
+    end_ms = maturity_ms(settings, SAMPLE_MS)
+    views = [LogRecord(offset, SAMPLE_MS, b"u", view % (offset, SAMPLE_MS)) for offset in range(2)]
+    return [*views, LogRecord(len(views), end_ms, None, heartbeat(end_ms, 0).value)]
