@@ -14,18 +14,27 @@ SAMPLE_MS = 1_700_000_000_000
 def warm_up() -> None:
     """Compile a shard's kernels, or load them, by having one go through a sample of all that it does."""
     settings, shard = Settings(), Shard(Settings(), 0)
-    for records in ([], _sample(settings)):
-        for _ in shard.process(RecordBatch.of(records, topic="", partition=0, epoch=0, start=0, end=len(records))):
-            pass
-    shard.stats()
+    views, ending = _sample(settings)
+    _run(shard, [])
+    _run(shard, views)
     saved = shard.snapshot()
-    Shard.restore(settings, 0, saved.meta, saved.changed, generation=0).close()
+    again = Shard.restore(settings, 0, saved.meta, saved.changed, generation=0)
+    _run(again, ending)
+    again.stats()
+    again.close()
     shard.close()
 
 
-def _sample(settings: Settings) -> list[LogRecord]:
+def _run(shard: Shard, records: list[LogRecord]) -> None:
+    start = shard.next_offset
+    batch = RecordBatch.of(records, topic="", partition=0, epoch=0, start=start, end=start + len(records))
+    for _ in shard.process(batch):
+        pass
+
+
+def _sample(settings: Settings) -> tuple[list[LogRecord], list[LogRecord]]:
     """Two views (numpy takes a column of one for contiguous, which is a type of its own), and what settles them."""
     view = b'{"event_id":"%d","user_id":"u","item_id":"i","event_type":"view","timestamp_ms":%d}'
     end_ms = maturity_ms(settings, SAMPLE_MS)
     views = [LogRecord(offset, SAMPLE_MS, b"u", view % (offset, SAMPLE_MS)) for offset in range(2)]
-    return [*views, LogRecord(len(views), end_ms, None, heartbeat(end_ms, 0).value)]
+    return views, [LogRecord(len(views), end_ms, None, heartbeat(end_ms, 0).value)]

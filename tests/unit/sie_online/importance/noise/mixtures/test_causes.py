@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,6 +19,7 @@ from sie_online.importance.noise.explicit import Words, dwell_log_ratio, observe
 from sie_online.importance.noise.mixtures.causes import assess_causes, reassess_causes
 from sie_online.importance.noise.mixtures.event import EVENT_SUM
 from sie_online.importance.noise.population import NoiseConfig
+from sie_online.jit import kernel
 
 IMPRESSION, VIEW, CART, FAVORITE, PURCHASE, RETURN, RATING = 0, 1, 3, 4, 5, 6, 7
 MINUTE, DAY = 60_000, 86_400_000
@@ -40,12 +40,16 @@ class ShopEvent(NamedTuple):
     rating: float
 
 
-@numba.njit
-def walk(cfg: Any, columns: Any, tables: Any, population: Any, first: Any, last: Any, kept: Any) -> None:
-    """Assess every event, then reassess all views at the end; purchases settle their pair's last view."""
+@kernel
+def walk(
+    cfg: Any, columns: Any, tables: Any, population: Any, first: Any, last: Any, kept: Any, open_view: Any
+) -> None:
+    """Assess every event, then reassess all views at the end; purchases settle their pair's last view.
+
+    ``open_view`` is that by pair, -1 for none.
+    """
     time_ms, etype, user, item, category, pair, interest, dwell, rating = columns
     users, items, categories, pairs, interests = tables
-    open_view = np.full(len(pairs), -1)
     for i in range(len(time_ms)):
         u, v, c = users[user[i]], items[item[i]], categories[category[i]]
         p, x = pairs[pair[i]], interests[interest[i]]
@@ -104,6 +108,7 @@ class ShopLog:
             out.first,
             out.last,
             np.zeros(n, np.dtype(KEPT_FIELDS)),
+            np.full(len(tables[3]), -1),
         )
         return out
 
