@@ -20,8 +20,8 @@ from sie_online.shard.snapshot import slot_tables
 from sie_online.shard.state import State
 from tests.benchmarks import BENCH
 from tests.benchmarks.curves import Curve, Point
-from tests.benchmarks.machine import busy_cores, describe, resident_mb
-from tests.benchmarks.numbered import FIELD, TIME, batch
+from tests.benchmarks.machine import busy_cores, describe, memory
+from tests.benchmarks.numbered import Template
 from tests.benchmarks.options import DOCS
 from tests.benchmarks.pictures import draw
 from tests.benchmarks.running import count, log
@@ -31,10 +31,10 @@ BATCHES_A_SNAPSHOT = 250
 RATE = 1_000  # events a second of event time
 WINDOW_S = 3_600.0
 FIRST_MS = 1_700_000_000_000
-TEMPLATE = (
-    b'{"event_id":"e%(n)s","user_id":"u%(n)s","item_id":"i%(n)s","category_id":"c%(n)s","event_type":"view",'
-    b'"timestamp_ms":%(t)s}'
-) % {b"n": FIELD, b"t": TIME}
+TEMPLATE = Template(
+    '{"event_id":"e<id:10>","user_id":"u<user:10>","item_id":"i<id:10>","category_id":"c<id:10>",'
+    '"event_type":"view","timestamp_ms":<time:13>}'
+)
 
 
 def points(settings: Settings, n_events: int, n_points: int) -> Iterator[Point]:
@@ -43,8 +43,7 @@ def points(settings: Settings, n_events: int, n_points: int) -> Iterator[Point]:
     bound = bound_mb(shard._state)
     for nth, start in enumerate(range(0, n_events, RECORDS), 1):
         number = np.arange(start, min(start + RECORDS, n_events), dtype=np.int64)
-        ids = np.repeat(number[:, None], TEMPLATE.count(FIELD), axis=1)
-        records = batch(TEMPLATE, ids, FIRST_MS + number * 1_000 // RATE, start)
+        records = TEMPLATE.batch(start, id=number, user=number, time=FIRST_MS + number * 1_000 // RATE)
         began = time.thread_time()
         for output in shard.process(records):
             if output.dead_letters:
@@ -67,12 +66,11 @@ def bound_mb(state: State) -> float:
 
 
 def _figures(shard: Shard, bound: float) -> dict[str, float]:
-    anonymous, file = resident_mb()
-    stats = shard.stats()
+    stats, held = shard.stats(), memory()
     return {
-        "resident MB": anonymous,
+        "resident MB": held["RssAnon"] / 1e6,
         "of tables at most MB": bound,
-        "in files MB": file,
+        "in files MB": held["RssFile"] / 1e6,
         "open views": stats.open_views,
         "entities": sum(stats.entities.values()),
     }

@@ -39,11 +39,10 @@ def busy_cores(seconds: float = 1.0) -> float:
     return psutil.cpu_percent(seconds) / 100 * (os.cpu_count() or 1)
 
 
-def resident_mb() -> tuple[float, float]:
-    """Of this process, MB: what no file backs, and what files do, which may be evicted."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    kb = {name: float(told.split()[0]) for name, _, told in (line.partition(":") for line in lines) if "kB" in told}
-    return kb["RssAnon"] / 1e3, kb["RssFile"] / 1e3
+def memory() -> dict[str, int]:
+    """What this process holds, bytes: its own, files it has mapped, page tables, the most of all that it ever had."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return {name: int(status[name].split()[0]) << 10 for name in ("RssAnon", "RssFile", "VmPTE", "VmHWM")}
 
 
 def warning(busy: float) -> str:

@@ -1,50 +1,57 @@
-"""Events made by the hundred thousand a second: one JSON text over and over, but for the numbers in it."""
+"""Events made by the hundred thousand a second: one JSON text over and over, but for what is written into it."""
 
 from __future__ import annotations
+
+import re
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sie_online.ingest.records import RecordBatch
 
-FIELD = b"##########"
-"""Where a number goes, in decimal, with leading zeros."""
-TIME = b"@@@@@@@@@@@@@"
-USER = b'"user_id":"'
+PLACE = re.compile(r"<(\w+):(\d+)>")
+KEY, TIME = "user", "time"
 
 
-def batch(template: bytes, numbers: NDArray[np.int64], times_ms: NDArray[np.int64], start: int) -> RecordBatch:
-    """One record per row of ``numbers``, from offset ``start``: the k-th `FIELD` of ``template`` has the k-th column.
+class Template:
+    """An event as JSON in which ``<name:width>`` stands for a number of so many digits, or a text of that length.
 
-    `TIME` has the event's time, Kafka's too. A record's key is its user's id.
+    One of the places is `KEY`: with the character before it, it is the record's key. One is `TIME`: Kafka's, too.
     """
-    n, length = len(numbers), len(template)
-    text = np.tile(np.frombuffer(template, np.uint8), (n, 1))
-    _write(text, template.index(TIME), len(TIME), times_ms)
-    at = -1
-    for column in numbers.T:
-        at = template.index(FIELD, at + 1)
-        _write(text, at, len(FIELD), column)
-        at += len(FIELD)
-    begin = np.arange(n, dtype=np.int64) * length
-    user = template.index(USER) + len(USER)
-    user_end = template.index(b'"', user)
-    return RecordBatch(
-        topic="sie.events",
-        partition=0,
-        epoch=1,
-        start=start,
-        end=start + n,
-        buffer=text.tobytes(),
-        values=np.stack([begin, begin + length], axis=1),
-        keys=np.stack([begin + user, begin + user_end], axis=1),
-        offsets=start + np.arange(n, dtype=np.int64),
-        timestamps_ms=times_ms,
-    )
+
+    def __init__(self, text: str) -> None:
+        self._places: dict[str, list[slice]] = {}
+        self._row, end = b"", 0
+        for found in PLACE.finditer(text):
+            self._row += text[end : found.start()].encode()
+            width, end = int(found[2]), found.end()
+            self._places.setdefault(found[1], []).append(slice(len(self._row), len(self._row) + width))
+            self._row += b"0" * width
+        self._row += text[end:].encode()
+
+    def batch(self, start: int, **columns: NDArray[Any]) -> RecordBatch:
+        """A record per element of ``columns``: int64 (n,), or text, uint8 (n, width); offsets from ``start``."""
+        times, length = columns[TIME], len(self._row)
+        n = len(times)
+        rows = np.tile(np.frombuffer(self._row, np.uint8), (n, 1))
+        for name, values in columns.items():
+            for place in self._places[name]:
+                rows[:, place] = _digits(values, place.stop - place.start) if values.ndim == 1 else values
+        begin, key = np.arange(n, dtype=np.int64) * length, self._places[KEY][0]
+        return RecordBatch(
+            topic="sie.events",
+            partition=0,
+            epoch=1,
+            start=start,
+            end=start + n,
+            buffer=rows.tobytes(),
+            values=np.stack([begin, begin + length], axis=1),
+            keys=np.stack([begin + key.start - 1, begin + key.stop], axis=1),
+            offsets=start + np.arange(n, dtype=np.int64),
+            timestamps_ms=times,
+        )
 
 
-def _write(text: NDArray[np.uint8], at: int, width: int, numbers: NDArray[np.int64]) -> None:
-    left = numbers.copy()
-    for place in reversed(range(at, at + width)):
-        left, digit = np.divmod(left, 10)
-        text[:, place] = digit + ord("0")
+def _digits(numbers: NDArray[np.int64], width: int) -> NDArray[np.uint8]:
+    return (numbers[:, np.newaxis] // 10 ** np.arange(width - 1, -1, -1) % 10 + ord("0")).astype(np.uint8)

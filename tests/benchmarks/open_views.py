@@ -27,7 +27,8 @@ from sie_online.settings import Settings
 from sie_online.shard import Shard, warm_up
 from streams.checkpoint.store import CheckpointStore
 from tests.benchmarks import BENCH
-from tests.benchmarks.machine import busy_cores, describe, warning
+from tests.benchmarks.machine import busy_cores, describe, memory, warning
+from tests.benchmarks.numbered import Template
 from tests.benchmarks.options import DOCS
 
 NAME = "open-views.json"
@@ -40,8 +41,11 @@ USERS, ITEMS = 100_003, 20_011
 """So that a user meets no item twice in two thousand million views."""
 DAY_MS = 86_400_000
 START_MS = 1_700_000_000_000
-DIGITS = {"event": 12, "user": 8, "item": 8, "kind": 10, "time": 13}
-TEMPLATE = '{"event_id":"e<event>","user_id":"u<user>","item_id":"i<item>","event_type":<kind>,"timestamp_ms":<time>}'
+TEMPLATE = Template(
+    '{"event_id":"e<event:12>","user_id":"u<user:8>","item_id":"i<item:8>","event_type":<kind:10>,'
+    '"timestamp_ms":<time:13>}'
+)
+KINDS = np.frombuffer(b'"view"    "purchase"', np.uint8).reshape(2, -1)
 
 
 class Log:
@@ -51,37 +55,16 @@ class Log:
         self.step_ms = DAY_MS / (views / (1 - share))
         self._every = round(1 / share)
         self._random = np.random.default_rng(1)
-        self._row, self._columns = b"", {}
-        for index, part in enumerate(TEMPLATE.replace(">", "<").split("<")):
-            if index % 2:
-                self._columns[part] = slice(len(self._row), len(self._row) + DIGITS[part])
-            self._row += b"0" * DIGITS[part] if index % 2 else part.encode()
 
     def batch(self, start: int, n: int) -> RecordBatch:
         """``n`` events from offset ``start`` on."""
         at = np.arange(start, start + n)
         is_purchase = at % self._every == self._every - 1
         whose = np.where(is_purchase, self._bought(at), at)
-        rows = np.tile(np.frombuffer(self._row, np.uint8), (n, 1))
         user, item = whose % USERS, (whose // USERS + whose % USERS * 31) % ITEMS
         times = START_MS + (at * self.step_ms).astype(np.int64)
-        for name, numbers in (("event", at), ("user", user), ("item", item), ("time", times)):
-            rows[:, self._columns[name]] = _digits(numbers, DIGITS[name])
-        kinds = np.frombuffer(b'"view"    "purchase"', np.uint8).reshape(2, -1)
-        rows[:, self._columns["kind"]] = kinds[is_purchase.astype(np.intp)]
-        begins = np.arange(n, dtype=np.int64) * len(self._row)
-        key = self._columns["user"]
-        return RecordBatch(
-            topic="sie.events",
-            partition=0,
-            epoch=1,
-            start=start,
-            end=start + n,
-            buffer=rows.tobytes(),
-            values=np.stack([begins, begins + len(self._row)], axis=1),
-            keys=np.stack([begins + key.start - 1, begins + key.stop], axis=1),
-            offsets=at,
-            timestamps_ms=times,
+        return TEMPLATE.batch(
+            start, event=at, user=user, item=item, kind=KINDS[is_purchase.astype(np.intp)], time=times
         )
 
     def _bought(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -89,10 +72,6 @@ class Log:
         oldest = np.maximum(at - int(DAY_MS / self.step_ms) + BATCH, 0)
         views = oldest + (self._random.random(len(at)) * (at - oldest)).astype(np.int64)
         return views - (views % self._every == self._every - 1)
-
-
-def _digits(numbers: NDArray[np.int64], width: int) -> NDArray[np.uint8]:
-    return (numbers[:, np.newaxis] // 10 ** np.arange(width - 1, -1, -1) % 10 + ord("0")).astype(np.uint8)
 
 
 class Run:
@@ -225,12 +204,6 @@ def _slope(curve: list[tuple[int, int, int]]) -> float:
 
 def _p99(values: list[float]) -> float:
     return quantiles(values, n=100)[-1] if len(values) > 1 else values[0]
-
-
-def memory() -> dict[str, int]:
-    """What the process holds, bytes: its own, mapped files, page tables, the most it ever had."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return {name: int(status[name].split()[0]) << 10 for name in ("RssAnon", "RssFile", "VmPTE", "VmHWM")}
 
 
 def phases(given: argparse.Namespace, run: Run) -> Iterator[tuple[str, dict[str, Any]]]:
