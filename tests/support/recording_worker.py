@@ -73,9 +73,9 @@ class RecordingShard:
         shard.nth, shard.digest = json.loads(pieces["state"])
         return shard
 
-    waiting = 0
+    waiting = waiting_samples = 0
 
-    def gathered(self) -> Gathered:
+    def gathered(self, *, statements: bool = True) -> Gathered:
         """Nothing ever waits."""
         return NOTHING_GATHERED
 
