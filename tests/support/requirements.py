@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 PROMETHEUS = "apt-get install --no-install-recommends prometheus"
+CHROMIUM = "apt-get install --no-install-recommends chromium chromium-driver"
 
 
 def need(*tools: str, install: str) -> None:
