@@ -259,7 +259,7 @@ class Metrics:
         )
         self._checkpoint_seconds = families.histogram("checkpoint_seconds", "Time to make one durable.", SECONDS)
         self._checkpoint_bytes = families.counter("checkpoint_bytes", "Bytes written by checkpoints.", "partition")
-        self._plain = (
+        self._plain = (  # counters by partition alone
             *(self._settled_early, self._attributes_dropped, self._consumed_bytes, self._rows, self._checkpoint_bytes),
         )
 
