@@ -43,7 +43,7 @@ PAIRS = _record(
 )  # converted_ms: of the last conversion not returned since; 0: none
 INTERESTS = _record(BASE_FIELDS, USER_KEY_FIELDS, features.INTEREST_FIELDS, fields_of("interest"))
 RECORDS = {"user": USERS, "item": ITEMS, "category": CATEGORIES, "pair": PAIRS, "interest": INTERESTS}
-"""What is kept of either kind of entity."""
+"""What is kept of each kind of entity."""
 POPULATION = _record(
     features.POPULATION_FIELDS, fields_of("population"), guard.POPULATION_FIELDS, weight.POPULATION_FIELDS
 )

@@ -145,7 +145,7 @@ class Metrics:
         self._announced_at.labels(known(model, MODELS)).set(created_at_ms / 1000)
 
     def set_in_force(self, partition: int, model: str, n: int, version: str, announced_at_ms: int) -> None:
-        """What is in force in a shard by announcement ``n``, which was made at ``announced_at_ms``; 0 before any."""
+        """What is in force in a shard by announcement ``n``, which was made at ``announced_at_ms``; 0 if built in."""
         self._shards.set_in_force(partition_label(partition), known(model, MODELS), n, version, announced_at_ms)
 
     def set_lag(self, partition: int, records: int, seconds: float = 0.0) -> None:

@@ -119,7 +119,7 @@ class ShardMetrics:
         )
         self._in_force_since = families.shard_gauge(
             "model_in_force_timestamp_seconds",
-            "When the version in force was announced, s since 1970; 0: none was.",
+            "When the version in force was announced, s since 1970; 0: it is built in.",
             "model",
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mode
 
 from sie_online.announcements import MODELS
+from sie_online.contracts import BUILTIN_MODEL
 from streams.observe.metrics import Metrics
 from streams.worker.adoption import Adoptions
 from streams.worker.leases import ShardLease, ShardLeases
@@ -34,6 +35,6 @@ class ShardReports:
         shard = lease.shard
         self._metrics.observe_shard(lease.partition, shard.stats())
         for model in MODELS:
-            n = shard.announced(model)
-            announced_at_ms = self._adoptions.announced_at_ms(model, n)
-            self._metrics.set_in_force(lease.partition, model, n, shard.version(model), announced_at_ms)
+            n, version = shard.announced(model), shard.version(model)
+            announced_at_ms = 0 if version == BUILTIN_MODEL else self._adoptions.announced_at_ms(model, n)
+            self._metrics.set_in_force(lease.partition, model, n, version, announced_at_ms)

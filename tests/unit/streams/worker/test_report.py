@@ -16,7 +16,7 @@ from streams.worker.report import ShardReports
 from tests.support.metrics import VERSION, stats
 from tests.support.waiting import awaited
 
-ANNOUNCED_MS = {("net", 3): 1_500_000_000_000}
+ANNOUNCED_MS = {("net", 3): 1_500_000_000_000, ("net", 4): 1_600_000_000_000}
 
 
 class Leases(list[Any]):
@@ -60,6 +60,14 @@ def test_a_report_tells_how_a_shard_stands_and_what_is_in_force(metrics: Metrics
     assert value(metrics, "sie_model_in_force_timestamp_seconds", partition="1", model="net") == 1_500_000_000
     assert value(metrics, "sie_model_in_force_info", partition="1", model="noise", version="builtin") == 1
     assert value(metrics, "sie_model_in_force_timestamp_seconds", partition="1", model="noise") == 0
+
+
+def test_after_a_rollback_to_the_built_in_model_no_version_has_an_age(metrics: Metrics) -> None:
+    leased = lease(1, 4)
+    leased.shard.version = lambda model: "builtin"
+    reports(Leases(), metrics).report(leased)
+    assert value(metrics, "sie_model_adopted", partition="1", model="net") == 4
+    assert value(metrics, "sie_model_in_force_timestamp_seconds", partition="1", model="net") == 0
 
 
 def test_how_many_partitions_are_owned_is_asked_at_every_scrape(metrics: Metrics) -> None:
