@@ -56,7 +56,7 @@ def test_quality_and_noise_are_those_of_what_is_published(
     settings: Callable[..., Settings], broker: Broker, tmp_path: Path
 ) -> None:
     """At full strength what is published is what the weighted twin predicts; of both twins see `test_figures`."""
-    began, simulation = time.time(), simulate(Scenario(events=6_000, seed=3))
+    began, simulation = time.time(), simulate(Scenario(events=3_000, seed=3))
     made = settings(
         broker=broker.address,
         checkpoint={"interval_s": 0.5},
@@ -69,7 +69,7 @@ def test_quality_and_noise_are_those_of_what_is_published(
         worker = start()
         worker.wait_ready(600)  # its kernels may have to be compiled
         idle = Scrape(worker)
-        asyncio.run(replay(made, simulation.chunks(), ReplayRate(events_per_s=6_000)))
+        asyncio.run(replay(made, simulation.chunks(), ReplayRate(events_per_s=3_000)))
         wait_until_read(made, worker, 300)
         scrape = worker.until(lambda: _at_rest(Scrape(worker)), "a report without lag", 30)
         assert worker.stop() == 0
