@@ -12,7 +12,7 @@ import pytest
 
 from sie_online.settings import Settings
 from tests.support import topic_io, trainers
-from tests.support.alerts import PROMETHEUS, alerts, document, metrics_behind
+from tests.support.alerts import PROMETHEUS, alerts, document, metrics_behind, runbook_queries
 from tests.support.brokers import embedded_broker
 from tests.support.prometheus import Prometheus, running
 from tests.support.requirements import PROMETHEUS as PROMETHEUS_INSTALL
@@ -62,6 +62,8 @@ async def _nothing_is_said_of_a_fresh_fleet(prometheus: Prometheus) -> None:
     await prometheus.until('up{job="sie-trainer"}', lambda up: up == [1.0], START_WITHIN_S)
     for name in sorted(set[str]().union(*map(metrics_behind, alerts())) - KUBELETS - NOT_YET - NOT_HERE):
         await prometheus.until(f"count({name})", lambda series: series != [])
+    for question in runbook_queries():
+        await prometheus.query(question)  # which Prometheus must understand
     ends = asyncio.get_running_loop().time() + WATCHED_S
     while asyncio.get_running_loop().time() < ends:
         assert await _true(prometheus) == set()

@@ -59,9 +59,14 @@ class Rule:
 
     def selectors(self) -> Iterator[Selector]:
         """All series that it reads."""
-        for found in TEXT_OR_SELECTOR.finditer(CLAUSE.sub(" ", self.expr)):
-            if found[1] and found[1] not in OPERATORS:
-                yield Selector(found[1], tuple(Matcher(*each) for each in MATCHER.findall(found[2] or "")))
+        return selectors(self.expr)
+
+
+def selectors(expr: str) -> Iterator[Selector]:
+    """All series that an expression reads."""
+    for found in TEXT_OR_SELECTOR.finditer(CLAUSE.sub(" ", expr)):
+        if found[1] and found[1] not in OPERATORS:
+            yield Selector(found[1], tuple(Matcher(*each) for each in MATCHER.findall(found[2] or "")))
 
 
 @cache
@@ -87,6 +92,12 @@ def metrics_behind(rule: Rule) -> set[str]:
         seen |= open_names
         names = names.union(*(recorded[name] for name in open_names))
     return names - recorded.keys()
+
+
+def runbook_queries() -> list[str]:
+    """What the runbooks have people ask Prometheus, a line each."""
+    blocks = [re.findall(r"```promql\n(.*?)```", page.read_text("utf-8"), re.DOTALL) for page in RUNBOOKS.glob("*.md")]
+    return sorted({line for page in blocks for block in page for line in block.splitlines() if line})
 
 
 @cache

@@ -14,9 +14,19 @@ from prometheus_client.samples import Sample
 from sie_online.client.availability import Availability
 from sie_online.settings import load
 from streams.observe.broker_metrics import watch_broker
-from streams.observe.metrics import Metrics
+from streams.observe.metrics import STAGES, Metrics
 from streams.trainer.metrics import TrainerMetrics
-from tests.support.alerts import PROMETHEUS, RUNBOOKS, Rule, alerts, document, metrics_behind, rules
+from tests.support.alerts import (
+    PROMETHEUS,
+    RUNBOOKS,
+    Rule,
+    alerts,
+    document,
+    metrics_behind,
+    rules,
+    runbook_queries,
+    selectors,
+)
 from tests.support.metrics import busy
 from tests.support.requirements import PROMETHEUS as PROMETHEUS_INSTALL
 from tests.support.requirements import need
@@ -100,6 +110,8 @@ def _told() -> list[CollectorRegistry]:
     worker, trainer = Metrics(settings), TrainerMetrics()
     busy(worker)
     worker.watch_trainer(lambda: 0)
+    for stage in STAGES:
+        worker.observe_stage(stage, 0.0)
     for metrics in (worker, trainer):
         metrics.count_unreadable_models(lambda: 0)
         watch_broker(metrics.registry, Availability(settings))
@@ -118,10 +130,10 @@ def told() -> dict[str, list[Sample]]:
     return found
 
 
-@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.name)
-def test_a_rule_reads_series_that_worker_or_trainer_tell(rule: Rule, told: dict[str, list[Sample]]) -> None:
-    recorded = {each.name for each in rules() if not each.is_alert}
-    for selector in rule.selectors():
+def _assert_told(expr: str, told: dict[str, list[Sample]]) -> None:
+    """Every series that ``expr`` reads is recorded, told, or from elsewhere."""
+    recorded = {rule.name for rule in rules() if not rule.is_alert}
+    for selector in selectors(expr):
         if selector.metric in recorded | FROM_ELSEWHERE:
             continue
         assert selector.metric in told
@@ -132,6 +144,16 @@ def test_a_rule_reads_series_that_worker_or_trainer_tell(rule: Rule, told: dict[
             if all(matcher.wants(sample.labels.get(matcher.label)) for matcher in matchers)
         ]
         assert fitting or not matchers, f"no series of {selector.metric} has {matchers}"
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.name)
+def test_a_rule_reads_series_that_worker_or_trainer_tell(rule: Rule, told: dict[str, list[Sample]]) -> None:
+    _assert_told(rule.expr, told)
+
+
+def test_runbooks_ask_for_series_that_worker_or_trainer_tell(told: dict[str, list[Sample]]) -> None:
+    for query in runbook_queries():
+        _assert_told(query, told)
 
 
 # -- every alert can be acted on
@@ -163,3 +185,18 @@ def test_each_runbook_has_its_alert_and_the_index_lists_them_by_urgency() -> Non
         listed = re.findall(r"\[(Sie\w+)\]\((Sie\w+)\.md\)", part)
         assert [name for name, target in listed if name != target] == []
         assert {name for name, _ in listed} == {alert.name for alert in ALERTS if alert.labels["severity"] == severity}
+
+
+def test_links_of_runbooks_lead_somewhere() -> None:
+    for page in [*RUNBOOKS.glob("*.md"), PROMETHEUS / "README.md"]:
+        for target, anchor in re.findall(r"\]\(([^)#:]+)(?:#([^)]+))?\)", page.read_text("utf-8")):
+            linked = (page.parent / target).resolve()
+            assert linked.exists(), f"{page.name}: {target}"
+            if anchor:
+                assert anchor in _anchors(linked.read_text("utf-8")), f"{page.name}: {target}#{anchor}"
+
+
+def _anchors(text: str) -> set[str]:
+    """Of a page's headings, as they are linked."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
