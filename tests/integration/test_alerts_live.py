@@ -12,7 +12,7 @@ import pytest
 
 from sie_online.settings import Settings
 from tests.support import topic_io, trainers
-from tests.support.alerts import PROMETHEUS, alerts, document, metrics_behind, runbook_queries
+from tests.support.alerts import PROMETHEUS, alerts, document, metrics_while_idle, runbook_queries
 from tests.support.brokers import embedded_broker
 from tests.support.prometheus import Prometheus, running
 from tests.support.requirements import PROMETHEUS as PROMETHEUS_INSTALL
@@ -26,11 +26,6 @@ PARTITIONS = 2
 START_WITHIN_S = 120
 WATCHED_S = 8
 """As long as nothing must come true; several scrapes, evaluations and checkpoint intervals."""
-KUBELETS = {"container_memory_rss", "container_spec_memory_limit_bytes"}
-NOT_YET = {"sie_arrival_to_publish_seconds_count", "sie_arrival_to_publish_seconds_bucket"}
-"""Without series before the first row."""
-NOT_HERE = {"sie_trainer_restarts_total"}
-"""Only of a worker that has its own trainer."""
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +55,7 @@ async def _holds(prometheus: Prometheus, *names: str) -> None:
 async def _nothing_is_said_of_a_fresh_fleet(prometheus: Prometheus) -> None:
     await prometheus.until("sum(sie_assigned_partitions)", lambda owned: owned == [PARTITIONS], START_WITHIN_S)
     await prometheus.until('up{job="sie-trainer"}', lambda up: up == [1.0], START_WITHIN_S)
-    for name in sorted(set[str]().union(*map(metrics_behind, alerts())) - KUBELETS - NOT_YET - NOT_HERE):
+    for name in sorted(metrics_while_idle()):
         await prometheus.until(f"count({name})", lambda series: series != [])
     for question in runbook_queries():
         await prometheus.query(question)  # which Prometheus must understand

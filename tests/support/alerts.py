@@ -16,6 +16,14 @@ from tests.support.brokers import ROOT
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 RUNBOOKS = ROOT / "docs" / "runbooks"
 
+FROM_KUBELET = {"container_memory_rss", "container_spec_memory_limit_bytes"}
+FROM_ELSEWHERE = {"up"} | FROM_KUBELET
+"""What neither worker nor trainer tells."""
+NOT_WHILE_IDLE = {"sie_arrival_to_publish_seconds_count", "sie_arrival_to_publish_seconds_bucket"}
+"""Without series before the first row."""
+NOT_IN_EVERY_FLEET = {"sie_trainer_restarts_total"}
+"""Only of a worker that has its own trainer."""
+
 CLAUSE = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)|\boffset\s+\w+|\[[^\]]*\]")
 TEXT_OR_SELECTOR = re.compile(r'"[^"]*"|([a-z_][\w:]*)(?:\{([^}]*)\}|(?![\w:]|\s*\())')
 MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
@@ -60,6 +68,12 @@ class Rule:
     def selectors(self) -> Iterator[Selector]:
         """All series that it reads."""
         return selectors(self.expr)
+
+
+def metrics_while_idle() -> set[str]:
+    """What alerts go by, and an idle fleet of worker and trainer has series of."""
+    used = set[str]().union(*map(metrics_behind, alerts()))
+    return used - FROM_KUBELET - NOT_WHILE_IDLE - NOT_IN_EVERY_FLEET
 
 
 def selectors(expr: str) -> Iterator[Selector]:

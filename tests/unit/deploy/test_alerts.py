@@ -17,12 +17,14 @@ from streams.observe.broker_metrics import watch_broker
 from streams.observe.metrics import STAGES, Metrics
 from streams.trainer.metrics import TrainerMetrics
 from tests.support.alerts import (
+    FROM_ELSEWHERE,
     PROMETHEUS,
     RUNBOOKS,
     Rule,
     alerts,
     document,
     metrics_behind,
+    metrics_while_idle,
     rules,
     runbook_queries,
     selectors,
@@ -34,12 +36,6 @@ from tests.support.requirements import need
 TESTS = sorted(PROMETHEUS.glob("tests/*.yml"))
 ALERTS = alerts()
 NAMES = [alert.name for alert in ALERTS]
-FROM_ELSEWHERE = {"up", "container_memory_rss", "container_spec_memory_limit_bytes"}
-"""Prometheus's own, and the kubelet's."""
-NOT_WHILE_IDLE = {"sie_arrival_to_publish_seconds_count", "sie_arrival_to_publish_seconds_bucket"}
-"""Without series before the first row."""
-NOT_IN_EVERY_FLEET = {"sie_trainer_restarts_total"}
-"""Only of a worker that has its own trainer."""
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
 SECTIONS = ["What it means", "First look", "What to do", "How to tell it is over"]
 
@@ -96,9 +92,8 @@ def test_an_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not(aler
 
 
 def test_the_idle_fleet_tells_all_that_alerts_go_by() -> None:
-    used = set[str]().union(*map(metrics_behind, ALERTS)) - NOT_WHILE_IDLE - NOT_IN_EVERY_FLEET
     (scene,) = document(PROMETHEUS / "tests" / "idle.yml")["tests"]
-    assert used - {name for name in FROM_ELSEWHERE if name != "up"} <= _series(scene)
+    assert metrics_while_idle() <= _series(scene)
 
 
 # -- every alert goes by what is told
