@@ -40,12 +40,8 @@ SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
 SECTIONS = ["What it means", "First look", "What to do", "How to tell it is over"]
 
 
-@pytest.fixture(autouse=True)
-def _needs_promtool() -> None:
-    need("promtool", install=PROMETHEUS_INSTALL)
-
-
 def _promtool(*arguments: str) -> None:
+    need("promtool", install=PROMETHEUS_INSTALL)
     done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
 
