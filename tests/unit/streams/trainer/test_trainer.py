@@ -185,7 +185,9 @@ def raising(error: BaseException) -> Callable[..., Attempt]:
 def judged(verdict: Verdict) -> Callable[..., Attempt]:
     def attempt(_view: Any, _current: Any, _settings: Any, _gate: Any, version: str, **_: Any) -> Attempt:
         contents = made_contents(made_weights())
-        return Attempt(Contents(contents.data, contents.sha256, ()), made_version(version, gate=verdict)[1], 1.0, 0.5)
+        return Attempt(
+            Contents(contents.data, contents.sha256, ()), made_version(version, gate=verdict)[1], 1.0, 0.5, "cpu"
+        )
 
     return attempt
 

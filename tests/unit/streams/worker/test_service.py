@@ -49,7 +49,7 @@ class FakeShard:
             last = at + 1 == batch.end
             if last:
                 self.next_offset = batch.end
-            yield SimpleNamespace(weights=ROWS, counts=None, dead_letters=[], last=last)
+            yield SimpleNamespace(weights=ROWS, counts=None, judged=None, noise=None, dead_letters=[], last=last)
 
     def gathered(self) -> str:
         return f"gathered up to {self.next_offset}"
