@@ -1,4 +1,4 @@
-"""The worker's image, made by the script that its Dockerfile runs, and run as that says: as nobody, on a read-only root."""
+"""The worker's image, made by its own script and run as its Dockerfile says: as nobody, on a read-only root."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def test_a_worker_of_the_image_weighs_as_nobody_on_a_read_only_root_and_compiles
     image = Dockerfile("worker")
     copy_context(tmp_path / "context")
     port = free_ports()[0]
-    made = settings(broker=broker.address, store="file:///var/lib/sie", web={"port": port}, checkpoint={"interval_s": 1})
+    made = settings(
+        broker=broker.address, store="file:///var/lib/sie", web={"port": port}, checkpoint={"interval_s": 1}
+    )
     topic_io.make_topics(made)
     environment = image.environment(BASE) | {
         name: value for name, value in as_environment(made).items() if name.startswith("SIE_") and "CACHE" not in name

@@ -40,9 +40,7 @@ class Container:
     def __init__(self, holder: int) -> None:
         self._enter = ("nsenter", f"--target={holder}", "--mount")
 
-    def run(
-        self, command: Sequence[str], folder: str | Path = "/", environment: Mapping[str, str] = os.environ
-    ) -> str:
+    def run(self, command: Sequence[str], folder: str | Path = "/", environment: Mapping[str, str] = os.environ) -> str:
         """Run a command as root in ``folder``, to its end; what it says on stdout. Fails where it does."""
         inside = [*self._enter, "env", f"--chdir={folder}", *command]
         done = subprocess.run(inside, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=dict(environment))

@@ -20,7 +20,9 @@ class Dockerfile:
         self.path = FOLDER / f"{name}.Dockerfile"
         lines = re.sub(r"(?m)^#.*\n", "", self.path.read_text("utf-8")).replace("\\\n", "")
         stage = re.split(r"(?m)^(?=FROM )", lines)[-1]
-        self.instructions = [(line.split()[0], line.split(maxsplit=1)[1]) for line in stage.splitlines() if line.strip()]
+        self.instructions = [
+            (line.split()[0], line.split(maxsplit=1)[1]) for line in stage.splitlines() if line.strip()
+        ]
 
     def all(self, keyword: str) -> list[str]:
         """The rest of each instruction called ``keyword``."""
