@@ -5,6 +5,7 @@ fleet    is it well, does it keep up, is anything lost
 shard    one partition: where it stands, what it holds, what it says
 quality  do the weights help, is noise found
 models   what is in force, and what the trainer makes of it
+__main__ writes their files, or checks them
 
 ``dashboards/`` holds what is written, ``provisioning/`` what makes a Grafana load it.
 """

@@ -58,8 +58,8 @@ IN_FORCE = Row(
         ),
         Panel(
             "Announced and not in force",
-            "Announcements that the slowest shard has yet to adopt. Above 0 for long: it stands still, or the version"
-            " cannot be loaded.",
+            "Announcements that the slowest shard has yet to adopt: it comes to the offset that they name, ahead of"
+            " the log's end. Above 0 for long: the shard stands still, or the version cannot be loaded.",
             [
                 Query(
                     f"max by (model) (sie_model_announced{{{OF_WORKERS}}})"

@@ -51,7 +51,8 @@ HELPS = Row(
         stat(
             "Log loss saved by the weights",
             "How much lower the mean log loss of the twin that learns with the weights is, as a share of the other's."
-            " Below 0 for hours: the weights harm here, and the guard should be taking them back.",
+            " On all samples even perfect weights lose a little: the twin that learns from bots predicts bots best."
+            " What counts is a fall against yesterday; the guard judges on people alone.",
             f"1 - ({log_loss('weighted')}) / ({log_loss('uniform')})",
             SHARE,
             width=6,

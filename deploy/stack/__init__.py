@@ -5,4 +5,5 @@ load        a shop's events, for ever
 prometheus  its configuration on this machine, and its answers
 answers     every query of the dashboards, asked as Grafana would
 stage       what is started in which order, and stopped
+__main__    the command
 """
