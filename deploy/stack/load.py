@@ -23,22 +23,30 @@ CHUNK_S = 10.0
 
 async def send_forever(settings: Settings, rate: float) -> None:
     """Write about ``rate`` events per second to the input topic; ends only by what ``replay`` raises."""
-    shop = Scenario(events=round(rate * HOURS * 3_600), hours=HOURS)
-    size = max(1, round(rate * CHUNK_S))
-    past = replace(shop, start_ms=_now_ms() - shop.span_ms)
-    await replay(settings, _chunks(past, "past", size), ReplayRate(), flush=False)
-    await replay(settings, _laps(shop, size), ReplayRate(speedup=1.0), flush=False)
+    await replay(settings, past(rate), ReplayRate(), flush=False)
+    await replay(settings, present(rate), ReplayRate(speedup=1.0), flush=False)
 
 
-def _laps(shop: Scenario, size: int) -> Iterator[Chunk]:
-    start_ms = _now_ms()
+def past(rate: float) -> Iterator[Chunk]:
+    """The events of the two hours before now."""
+    shop = _shop(rate)
+    return _chunks(replace(shop, start_ms=_now_ms() - shop.span_ms), "past", rate)
+
+
+def present(rate: float) -> Iterator[Chunk]:
+    """The events from now on, without end."""
+    shop, start_ms = _shop(rate), _now_ms()
     for lap in count():
-        yield from _chunks(replace(shop, start_ms=start_ms + lap * shop.span_ms), f"lap{lap}", size)
+        yield from _chunks(replace(shop, start_ms=start_ms + lap * shop.span_ms), f"lap{lap}", rate)
 
 
-def _chunks(scenario: Scenario, lap: str, size: int) -> Iterator[Chunk]:
+def _shop(rate: float) -> Scenario:
+    return Scenario(events=round(rate * HOURS * 3_600), hours=HOURS)
+
+
+def _chunks(scenario: Scenario, lap: str, rate: float) -> Iterator[Chunk]:
     """The records of one lap, under event ids of its own."""
-    simulation = simulate(scenario)
+    simulation, size = simulate(scenario), max(1, round(rate * CHUNK_S))
     records = (_renamed(record, lap) for record in simulation.records())
     sent = 0
     while part := list(islice(records, size)):
