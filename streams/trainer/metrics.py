@@ -227,6 +227,8 @@ class TrainerMetrics:
             self._verdicts.labels(reason)
         for kind in ("new", "repeated", "outdated"):
             self._samples.labels(kind)
+        for kind in ("recent", "older_positive"):
+            self._window.labels(kind)
         build = Gauge("sie_build_info", "The code that runs; always 1.", ["version"], registry=self.registry)
         build.labels(CODE_VERSION).set(1)
         ProcessCollector(registry=self.registry)

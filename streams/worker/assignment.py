@@ -127,6 +127,7 @@ class Assignment:
                 self._reports.report(lease)
             else:
                 lease.shard.close()  # lost again meanwhile
+                self._metrics.revoke(lease.partition)
         return {lease.partition: lease.claim() for lease in taken if self._leases.holds(lease)}
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:

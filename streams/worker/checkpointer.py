@@ -97,7 +97,7 @@ class Checkpointer:
                 started = time.perf_counter()
                 snapshot = await in_thread(self._pool, lease.shard.snapshot)
                 taken = time.perf_counter()
-                lease.taken()
+                lease.snapshot_taken()
                 epoch, outstanding = lease.epoch, lease.deliveries.open()
             self._metrics.observe_stage("stall", time.perf_counter() - stopped)
             await self._publisher.flush(lease.partition, outstanding)

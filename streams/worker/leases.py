@@ -11,6 +11,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sie_online.announcements import Adoption
 from sie_online.shard import Shard
 from sie_online.shard.schedule import Artifact
@@ -60,18 +63,23 @@ class ShardLease:
         """Whether something was processed that no durable checkpoint covers."""
         return self.shard.next_offset != (self.begin if self.saved is None else self.saved.offset)
 
-    def worked(self) -> None:
-        """Something was processed."""
+    def reaches(self, timestamp_ms: NDArray[np.int64]) -> None:
+        """The record with this timestamp (1,) has been reached; (0,): none was."""
+        for milliseconds in timestamp_ms.tolist():
+            self.reached_s = milliseconds / 1000
+
+    def works(self) -> None:
+        """Something is being processed, of which no snapshot is taken before it is done."""
         now = time.monotonic()
         self.unsaved_since = now if self.unsaved_since is None else self.unsaved_since
         self.untaken_since = now if self.untaken_since is None else self.untaken_since
 
-    def taken(self) -> None:
+    def snapshot_taken(self) -> None:
         """A snapshot covers all that was processed."""
         self.untaken_since = None
 
     def made_durable(self, saved: Position) -> None:
-        """The snapshot taken last is a checkpoint now."""
+        """The snapshot taken last is the checkpoint ``saved`` now."""
         self.saved, self.unsaved_since = saved, self.untaken_since
 
     def unsaved_s(self) -> float:

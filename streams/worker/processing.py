@@ -98,15 +98,13 @@ class Processing:
             raise RuntimeError(f"the batch begins at {batch.start}, the shard expects {shard.next_offset}")
         await self._stop_if_superseded(lease)
         seconds = _seconds_before(batch) | {"process": 0.0, "publish": 0.0}
-        if len(batch):
-            lease.reached_s = int(batch.timestamps_ms[0]) / 1000
+        lease.works()
+        lease.reaches(batch.timestamps_ms[:1])
         if not await self._pump(lease, batch, seconds):
             return
         if shard.next_offset != batch.end:
             raise RuntimeError(f"the shard stands at {shard.next_offset} after a batch that ends at {batch.end}")
-        if len(batch):
-            lease.reached_s = int(batch.timestamps_ms[-1]) / 1000
-        lease.worked()
+        lease.reaches(batch.timestamps_ms[-1:])
         self._metrics.observe_batch(batch.partition, len(batch), len(batch.buffer), seconds)
 
     async def _pump(self, lease: ShardLease, batch: RecordBatch, seconds: dict[str, float]) -> bool:

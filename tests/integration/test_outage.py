@@ -91,6 +91,7 @@ def _assert_told(site: WorkerPages, settings: Settings, killed: float) -> None:
     metrics = site.get("/metrics")[1]
     assert "sie_broker_up 0.0" in metrics
     assert "sie_lag_records{" not in metrics
+    assert "sie_lag_seconds{" not in metrics
     (since,) = re.findall(r"^sie_broker_last_answer_timestamp_seconds (\S+)", metrics, re.MULTILINE)
     assert killed - 10 < float(since) < killed + 5
 
