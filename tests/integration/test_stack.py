@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from deploy.stack.answers import pages
-from tests.support.brokers import ROOT
+from tests.support.brokers import ROOT, fetch_kafka
 from tests.support.requirements import PROMETHEUS, need
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -34,6 +34,7 @@ def about(folder: Path) -> list[str]:
 @pytest.mark.timeout(LIMIT_S + 60)
 def test_every_query_of_every_panel_is_answered_and_nothing_is_left_running(tmp_path: Path) -> None:
     need("prometheus", install=PROMETHEUS)
+    fetch_kafka()
     folder = tmp_path / "stack"
     done = subprocess.run(
         [*STACK, "--check", "--out", str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S
