@@ -32,6 +32,10 @@ ARGS ?=
 demo: $(VENV)/.demo$(if $(NO_TRAINER),,-trainer) ## Events in, weights out, on this machine: live view, report (TRAINER=0: without torch)
 	@$(BIN)/sie demo $(if $(NO_TRAINER),--no-trainer) $(ARGS)
 
+.PHONY: stack
+stack: $(VENV)/.demo-trainer ## Kafka, worker, trainer, Prometheus and steady events until Ctrl-C (needs Java, Maven, prometheus; ARGS="--help")
+	@$(BIN)/python -m deploy.stack $(ARGS)
+
 .PHONY: kafka
 kafka: ## Apache Kafka on 127.0.0.1:9092 until Ctrl-C, data in build/kafka/data (needs Java and Maven)
 	@deploy/kafka/run.sh build/kafka/data 9092 || [ $$? -ge 128 ]
@@ -46,7 +50,7 @@ check: $(VENV)/.dev ## The inner loop, some 90 s: lint, unit and contract tests 
 .PHONY: test
 test: $(VENV)/.dev ## Everything that can fail: lint, schemas, all tests (Apache Kafka's need Java and Maven)
 	@$(MAKE) -j2 lint kernels
-	@$(MAKE) schemas-check
+	@$(MAKE) schemas-check dashboards-check
 	@$(BIN)/python -m tests.support.brokers
 	@$(PYTEST) $(ARGS)
 
@@ -75,6 +79,12 @@ schemas: $(VENV)/.dev ## Write the JSON Schemas of the topics anew from the code
 	@$(BIN)/python -m sie_online.schemas
 schemas-check: $(VENV)/.dev
 	@$(BIN)/python -m sie_online.schemas --check
+
+.PHONY: dashboards dashboards-check
+dashboards: $(VENV)/.dev ## Write Grafana's dashboards anew from the code
+	@$(BIN)/python -m deploy.grafana
+dashboards-check: $(VENV)/.dev
+	@$(BIN)/python -m deploy.grafana --check
 
 .PHONY: bench
 bench: $(VENV)/.dev ## Throughput on Apache Kafka beside stock Faust, an empty fetch and peers (ARGS="--help": others)

@@ -1,6 +1,7 @@
 """``sie demo``: the whole line on this machine, on a generated stream whose truth is known.
 
 plan        what is asked for, and the settings it runs under
+folder      what it writes, one run at a time
 children    broker and worker as processes of ours, each with its log
 background  threads and tasks beside each other
 broker_side what Kafka says: lag and dead letters

@@ -62,6 +62,8 @@ class Children:
         self._running: list[Child] = []
 
     def __enter__(self) -> Self:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what runs in its background
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         for name in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(name, _as_ctrl_c)
         return self

@@ -27,12 +27,12 @@ class SiteClient:
     """The worker's site on loopback."""
 
     def __init__(self, settings: Settings) -> None:
-        self._address = f"http://{settings.web.host}:{settings.web.port}"
+        self.address = f"http://{settings.web.host}:{settings.web.port}"
 
     async def ready(self) -> bool:
         """Whether partitions are assigned and recovered."""
         try:
-            async with aiohttp.ClientSession(timeout=TIMEOUT) as client, client.get(f"{self._address}/readyz") as reply:
+            async with aiohttp.ClientSession(timeout=TIMEOUT) as client, client.get(f"{self.address}/readyz") as reply:
                 return reply.status == 200
         except (aiohttp.ClientError, TimeoutError):
             return False
@@ -41,7 +41,7 @@ class SiteClient:
         """What the worker has counted."""
         outcomes: Counter[str] = Counter()
         lag = 0
-        for sample in await samples_of(self._address):
+        for sample in await samples_of(self.address):
             if sample.name == "sie_events_total":
                 outcomes[sample.labels["outcome"]] += int(sample.value)
             elif sample.name == "sie_lag_records":

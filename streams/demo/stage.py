@@ -6,19 +6,15 @@ The processes end with the demo, whatever happens, and everything it writes lies
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from rich.console import Console
 
 from sie_online.client.subscriber import WeightSubscriber
-from sie_online.errors import UnreachableError, UsageError
+from sie_online.errors import UnreachableError
 from sie_online.ingest.partitioner import Placer
 from sie_online.ingest.wire import Chunk
 from sie_online.metrics import quantiles
@@ -27,6 +23,7 @@ from sie_online.simulator import Simulation, simulate
 from streams.demo.background import in_background, while_well
 from streams.demo.broker_side import BrokerSide, open_log
 from streams.demo.children import ChildError, Children, broker_command, free_port, listens, sie_command
+from streams.demo.folder import held_folder
 from streams.demo.learners import compare, warm_up
 from streams.demo.observer import HEADLINE, Observer
 from streams.demo.picture import draw
@@ -42,6 +39,9 @@ from streams.topics import create_topics
 BROKER_READY_S = 30.0
 WORKER_READY_S = 600.0  # the first start compiles the kernels
 STALLED_S = 60.0  # after the last record, without any progress
+WRITTEN = (
+    "broker", "store", "report.json", "report.png", "broker.log", "worker.log", "poisoned.safetensors",
+)  # fmt: skip
 FIRST_SHARE = (
     0.75  # of the stream, by then a part of its samples has settled; the rest is weighed under a net that passed
 )
@@ -56,7 +56,7 @@ def run_demo(plan: DemoPlan, own: Settings, console: Console) -> DemoReport:
         ChildError: broker or worker ended by itself, or stopped working; the message carries the end of its log.
         UsageError: another demo runs in the same folder, or the embedded broker is not installed.
     """
-    with _folder(plan.directory), Children() as children:
+    with held_folder(plan.directory, "demo", WRITTEN), Children() as children:
         stage = _Stage(plan, own, children, console)
         return asyncio.run(stage.play())
 
@@ -77,6 +77,7 @@ class _Stage:
 
     async def play(self) -> DemoReport:
         """From nothing to the report."""
+        self._view.say(f"Status page: {self._site.address}/ (answers as soon as the worker is up)")
         with self._view.shown():
             return await while_well(self._act(), self._watch_children())
 
@@ -268,19 +269,3 @@ def _up_to(share: float, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         yield chunk
         if chunk.progress >= share:
             return
-
-
-@contextmanager
-def _folder(directory: Path) -> Iterator[None]:
-    """An empty folder for one demo at a time; what an earlier one left there goes."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"another demo runs in {directory}: end it, or name another folder with --out") from None
-        for name in ("broker", "store"):
-            shutil.rmtree(directory / name, ignore_errors=True)
-        for name in ("report.json", "report.png", "broker.log", "worker.log", "poisoned.safetensors"):
-            (directory / name).unlink(missing_ok=True)
-        yield

@@ -70,6 +70,10 @@ class DemoDisplay:
         ):
             yield
 
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        self._console.print(line, soft_wrap=True)
+
     def tick(self) -> None:
         """Where nothing moves: a line at every new phase, and one every few seconds."""
         if self._console.is_terminal:

@@ -84,6 +84,7 @@ def report(tmp_path: Path) -> dict[str, Any]:
 def test_it_ends_by_itself_and_its_books_balance(demo: Callable[..., Demo], tmp_path: Path) -> None:
     run = demo("--events", "3000", "--seconds", "4", "--seed", "5", "--no-trainer")
     run.until("Training")
+    assert run.said.startswith("Status page: http://127.0.0.1:"), "what to look at while it runs"
     assert run.end() == 0, run.said
     found = report(tmp_path)
     outcomes = ("events_weighted", "duplicates", "heartbeats", "dead_letters")

@@ -11,7 +11,7 @@ import pytest
 from tests.support.brokers import ROOT
 
 ROOMS = sorted(
-    init.parent for root in ("models", "sie_online", "streams") for init in (ROOT / root).rglob("__init__.py")
+    init.parent for root in ("deploy", "models", "sie_online", "streams") for init in (ROOT / root).rglob("__init__.py")
 )
 
 
