@@ -23,7 +23,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import from_url
 
 from sie_online.errors import UnreachableError, UsageError
-from streams.store.failures import OUT_OF_RANGE, in_short, is_missing_bucket, may_have_happened, sentence
+from streams.store.failures import in_short, is_missing_bucket, is_out_of_range, may_have_happened, sentence
 from streams.store.port import Part, Store
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ READ_BYTES = 1 << 20
 
 ATTEMPT = "attempt"
 """Metadata of a created object: whose it is. Letters alone, as Azure's must be."""
+
+PROVIDERS = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
+"""By scheme: how the names of what they take from the environment begin."""
 
 BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 HOW_TO_WRITE = "s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
@@ -103,7 +106,7 @@ class BucketStore(Store):
         try:
             return bytes(obstore.get(self._bucket, name, options=options).bytes())[: None if most < 0 else most]
         except (BaseError, OSError) as error:
-            if OUT_OF_RANGE in str(error):
+            if is_out_of_range(error):
                 return b""
             if isinstance(error, FileNotFoundError) and not is_missing_bucket(error):
                 raise FileNotFoundError(f"{self._url}/{name} is not there") from None
@@ -184,7 +187,7 @@ def _connected(scheme: str, url: str) -> ObjectStore:
         url,
         config=config,
         client_options={
-            "allow_http": os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true", "yes"),
+            "allow_http": os.environ.get(f"{PROVIDERS[scheme]}_ALLOW_HTTP", "").lower() in ("1", "true", "yes"),
             "connect_timeout": timedelta(seconds=CONNECT_S),
             "read_timeout": timedelta(seconds=STALLED_S),
             "timeout": timedelta(seconds=REQUEST_S),

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import re
 
-NOTHING_BUT_BLANKS = re.compile(r"\s+")
+BLANKS = re.compile(r"\s+")
 QUERY = re.compile(r"(https?://[^\s?]+)\?\S*")
 ANSWER = re.compile(r"<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", re.DOTALL)
 MOST_CHARACTERS = 300
 
 NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "specified bucket does not exist", "container does not exist")
-OUT_OF_RANGE = "416 Range Not Satisfiable"
+OUT_OF_RANGE = ("416 Range Not Satisfiable", "Wanted range starting at")
 
 ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     (NO_BUCKET, "there is no such bucket: create it, or mend SIE_STORE"),
@@ -35,7 +35,7 @@ ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
         " AZURE_STORAGE_ACCOUNT_KEY, or give the machine or pod a role (profiles of ~/.aws are not read)",
     ),
     (
-        ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraint", "301 Moved"),
+        ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraint", "redirect without LOCATION"),
         "the bucket is in another region: set AWS_REGION to it",
     ),
     (
@@ -64,6 +64,11 @@ def is_missing_bucket(error: BaseException) -> bool:
     return any(sign in str(error) for sign in NO_BUCKET)
 
 
+def is_out_of_range(error: BaseException) -> bool:
+    """Whether the object is there and ends before what was asked for."""
+    return any(sign in str(error) for sign in OUT_OF_RANGE)
+
+
 def may_have_happened(error: BaseException) -> bool:
     """Whether no answer arrived: what was asked for may have been done."""
     return "HTTP error" in str(error) and "BadScheme" not in str(error)
@@ -80,6 +85,7 @@ def in_short(error: BaseException) -> str:
     """The server's code and message, or the first words of what the client says; no query of a URL, which may sign."""
     text = str(error)
     if answer := ANSWER.search(text):
-        return ": ".join(filter(None, answer.groups()))[:MOST_CHARACTERS]
-    said = QUERY.sub(r"\1", text.partition("\n\nDebug source")[0])
-    return NOTHING_BUT_BLANKS.sub(" ", said).strip()[:MOST_CHARACTERS]
+        said = ": ".join(filter(None, answer.groups()))
+    else:
+        said = QUERY.sub(r"\1", text.partition("\n\nDebug source")[0])
+    return BLANKS.sub(" ", said).strip()[:MOST_CHARACTERS]
