@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import pytest
 
 from sie_online.errors import UnreachableError
+from sie_online.ingest.wire import WireRecord
+from streams.checkpoint import CheckpointStore
+from streams.model_registry import artifacts
 from streams.store import Part, Store, bucket, open_store
 from streams.store.probe import check_store
 from tests.conftest import SettingsFactory
+from tests.support import topic_io
+from tests.support.brokers import Broker
 from tests.support.buckets import (
     LOST_ANSWER,
     LOST_REQUEST,
@@ -29,6 +36,11 @@ from tests.support.buckets import (
     refused,
     slow,
 )
+from tests.support.checkpoints import FakeState
+from tests.support.claims import claimed_by_one
+from tests.support.recorded import assert_every_record_once_and_in_order, assert_no_commit_ahead_of_a_checkpoint
+from tests.support.versions import made_version
+from tests.support.workers import RECORDING_WORKER, wait_until_read, worker_pool
 
 RIVALS = 6
 
@@ -101,15 +113,10 @@ def test_of_rivals_whose_answers_get_lost_exactly_one_claims(store: Store, netwo
             assert store.read(f"epochs/{turn}") == b"%d" % won.index(True)
 
 
-def _claims(url: str, names: list[str]) -> list[str]:
-    store = open_store(url)
-    return [name for name in names if store.create(name, b"x")]
-
-
 def test_of_rival_processes_exactly_one_claims(bucket: str) -> None:
     names = [f"epochs/{turn}" for turn in range(40)]
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        won = [name for claimed in pool.map(_claims, [bucket] * 2, [names] * 2) for name in claimed]
+        won = [name for claimed in pool.map(claimed_by_one, [bucket] * 2, [names] * 2) for name in claimed]
     assert sorted(won) == sorted(names)
 
 
@@ -220,3 +227,81 @@ def test_a_slow_listing_is_waited_for(store: Store, network: Network) -> None:
     store.put("packs/a", [Part.of(b"x")])
     with network.befallen(always(slow(0.5), "LIST")):
         assert list(store.list("packs")) == ["a"]
+
+
+# -- what lies in it
+
+
+def test_no_two_owners_ever_claim_one_epoch_though_answers_get_lost(
+    bucket: str, network: Network, settings: SettingsFactory
+) -> None:
+    made = settings(store=f"{bucket}/sie")
+    rng = random.Random(3)
+
+    def unlucky(asked: Asked) -> Fault:
+        return LOST_ANSWER if asked.kind == "CREATE" and rng.random() < 0.3 else NONE
+
+    def claim(_: int) -> int:
+        return CheckpointStore(made, made.topics.events).claim(0, 1)
+
+    with network.befallen(unlucky), ThreadPoolExecutor(4) as pool:
+        epochs = list(pool.map(claim, range(12)))
+    assert len(set(epochs)) == len(epochs)
+
+
+def test_a_checkpoint_asks_the_bucket_for_little(bucket: str, network: Network, settings: SettingsFactory) -> None:
+    made = settings(store=f"{bucket}/sie")
+    store, state = CheckpointStore(made, made.topics.events, input_partitions=1), FakeState()
+    epoch = store.claim(0, 1)
+    for _ in range(6):  # the newest, two before it, and one to be swept
+        state.step()
+        store.write(0, epoch, state.snapshot())
+    network.asked.clear()
+    store.check_current(0, epoch)
+    assert network.counts() == {"LIST": 1}
+    state.step()
+    store.write(0, epoch, state.snapshot())
+    counts = network.counts()
+    assert counts["LIST"] == 1 + 4, "epochs twice, manifests, packs"
+    assert counts["PUT"] == 2, "a pack and a manifest"
+    assert counts["GET"] <= 6, "both read back, and what manifests stand before"
+
+
+def test_a_model_kept_in_a_bucket_is_listed_verified_and_removed(bucket: str) -> None:
+    trainers, workers = open_store(f"{bucket}/sie"), open_store(f"{bucket}/sie")
+    data, manifest = made_version(seed=1)
+    artifacts.keep(trainers, data, manifest)
+    assert artifacts.stored(workers) == [manifest.version]
+    assert artifacts.read_manifest(workers, manifest.version) == manifest
+    artifacts.verify(workers, manifest)
+    artifacts.delete(trainers, manifest.version)
+    assert artifacts.stored(workers) == []
+
+
+@pytest.mark.embedded
+@pytest.mark.slow
+def test_a_worker_killed_under_load_goes_on_from_its_checkpoint_in_the_bucket(
+    bucket: str, settings: SettingsFactory, broker: Broker, tmp_path: Path
+) -> None:
+    made = settings(
+        broker=broker.address,
+        store=f"{bucket}/sie",
+        checkpoint={"interval_s": 0.5},
+        topics={"partitions": 2},
+        kafka={"max_poll_records": 300},
+    )
+    topic_io.make_topics(made)
+    inputs = (WireRecord(None, f"record {n}".encode(), n % 2) for n in itertools.count())
+    with worker_pool(made, tmp_path, RECORDING_WORKER) as start, topic_io.writing(made, inputs, 1_000) as writer:
+        for _ in range(2):
+            worker, before = start(), topic_io.committed(made)
+            worker.until(lambda: topic_io.committed(made) != before, "commits of this worker", 60)  # noqa: B023
+            assert_no_commit_ahead_of_a_checkpoint(made)
+            worker.kill()
+        assert writer.writing, "it was killed under load"
+        writer.finish()
+        last = start()
+        wait_until_read(made, last)
+        assert last.stop() == 0
+    rows = assert_every_record_once_and_in_order(made)
+    assert len(set(rows["generation"].to_pylist())) == 3
