@@ -15,6 +15,7 @@ import pytest
 
 from sie_online.errors import UnreachableError
 from sie_online.ingest.wire import WireRecord
+from sie_online.settings import Settings
 from streams.checkpoint import CheckpointStore
 from streams.model_registry import artifacts
 from streams.store import Part, Store, bucket, open_store
@@ -40,7 +41,7 @@ from tests.support.checkpoints import FakeState
 from tests.support.claims import claimed_by_one
 from tests.support.recorded import assert_every_record_once_and_in_order, assert_no_commit_ahead_of_a_checkpoint
 from tests.support.versions import made_version
-from tests.support.workers import RECORDING_WORKER, wait_until_read, worker_pool
+from tests.support.workers import RECORDING_WORKER, WorkerProcess, wait_until_read, worker_pool
 
 RIVALS = 6
 
@@ -278,6 +279,11 @@ def test_a_model_kept_in_a_bucket_is_listed_verified_and_removed(bucket: str) ->
     assert artifacts.stored(workers) == []
 
 
+def _wait_for_a_commit(settings: Settings, worker: WorkerProcess) -> None:
+    before = topic_io.committed(settings)
+    worker.until(lambda: topic_io.committed(settings) != before, "commit of this worker", 60)
+
+
 @pytest.mark.embedded
 @pytest.mark.slow
 def test_a_worker_killed_under_load_goes_on_from_its_checkpoint_in_the_bucket(
@@ -289,13 +295,15 @@ def test_a_worker_killed_under_load_goes_on_from_its_checkpoint_in_the_bucket(
         checkpoint={"interval_s": 0.5},
         topics={"partitions": 2},
         kafka={"max_poll_records": 300},
+        instance_id="one",  # the embedded broker does not forget a dynamic member that was killed
     )
     topic_io.make_topics(made)
     inputs = (WireRecord(None, f"record {n}".encode(), n % 2) for n in itertools.count())
     with worker_pool(made, tmp_path, RECORDING_WORKER) as start, topic_io.writing(made, inputs, 1_000) as writer:
         for _ in range(2):
-            worker, before = start(), topic_io.committed(made)
-            worker.until(lambda: topic_io.committed(made) != before, "commits of this worker", 60)  # noqa: B023
+            worker = start()
+            worker.wait_ready()
+            _wait_for_a_commit(made, worker)
             assert_no_commit_ahead_of_a_checkpoint(made)
             worker.kill()
         assert writer.writing, "it was killed under load"
