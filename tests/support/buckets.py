@@ -175,8 +175,7 @@ def _answers(port: int) -> bool:
 def network_to(upstream: int) -> Iterator[Network]:
     """A way to ``upstream`` through this process."""
     network = Network(upstream, 0)
-    server = ThreadingHTTPServer((HOST, 0), type("_Handler", (_Handler,), {"network": network}))
-    server.daemon_threads = True
+    server = _Server((HOST, 0), type("_Handler", (_Handler,), {"network": network}))
     network.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
@@ -186,6 +185,15 @@ def network_to(upstream: int) -> Iterator[Network]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients are killed while they wait, and servers are: both is meant."""
+        if not isinstance(sys.exc_info()[1], OSError | http.client.HTTPException):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 class _Handler(BaseHTTPRequestHandler):
