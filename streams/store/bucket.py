@@ -55,8 +55,8 @@ HOW_TO_WRITE = "s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
 class BucketStore(Store):
     """Objects below ``url``, whose credentials and endpoint are the environment's.
 
-    Every operation ends within ``RETRIED_S`` + ``REQUEST_S`` for each request it is made of: one, as a rule; for
-    ``put`` one for every ``PART_BYTES``, and one to read back.
+    Every operation ends within ``RETRIED_S`` + ``REQUEST_S`` for each request it is made of: one, as a rule; of ``put``
+    one for every ``PART_BYTES`` and one to read back; of ``create``, where no answer came, one more to look.
     """
 
     def __init__(self, bucket: ObjectStore, url: str) -> None:

@@ -15,7 +15,7 @@ NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "specified bucket does not exi
 OUT_OF_RANGE = ("416 Range Not Satisfiable", "Wanted range starting at")
 
 ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
-    (NO_BUCKET, "there is no such bucket: create it, or mend SIE_STORE"),
+    (NO_BUCKET, "there is no such bucket: create it, or mend the URL"),
     (
         ("ExpiredToken", "InvalidToken", "token has expired", "TokenRefreshRequired"),
         "the credentials have expired: renew them, or run under a role, which renews its own",

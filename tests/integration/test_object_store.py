@@ -72,8 +72,14 @@ OPERATIONS: dict[str, Callable[[Store], object]] = {
 
 @pytest.mark.parametrize(
     "fault",
-    [LOST_ANSWER, LOST_REQUEST, Fault(status=500, code="InternalError"), refused(500, "InternalError")],
-    ids=["answer-lost", "request-lost", "error-though-made", "error"],
+    [
+        LOST_ANSWER,
+        LOST_REQUEST,
+        Fault(status=500, code="InternalError"),
+        refused(500, "InternalError"),
+        refused(409, "ConditionalRequestConflict"),
+    ],
+    ids=["answer-lost", "request-lost", "error-though-made", "error", "conflict"],
 )
 def test_a_claim_is_its_callers_whatever_became_of_the_answer(store: Store, network: Network, fault: Fault) -> None:
     with network.befallen(once("CREATE", fault)):
@@ -196,7 +202,7 @@ def test_a_bucket_that_is_gone_is_a_failure_and_no_missing_object(
     store: Store, network: Network, operation: str
 ) -> None:
     network.drop_everything()
-    with pytest.raises(UnreachableError, match="there is no such bucket: create it, or mend SIE_STORE"):
+    with pytest.raises(UnreachableError, match="there is no such bucket: create it, or mend the URL"):
         OPERATIONS[operation](store)
 
 

@@ -21,8 +21,8 @@ def _answer(status: str, code: str) -> Exception:
 @pytest.mark.parametrize(
     ("status", "code", "advice"),
     [
-        ("404 Not Found", "NoSuchBucket", "create it, or mend SIE_STORE"),
-        ("404 Not Found", "ContainerNotFound", "create it, or mend SIE_STORE"),
+        ("404 Not Found", "NoSuchBucket", "create it, or mend the URL"),
+        ("404 Not Found", "ContainerNotFound", "create it, or mend the URL"),
         ("400 Bad Request", "ExpiredToken", "renew them"),
         ("403 Forbidden", "RequestTimeTooSkewed", "clock"),
         ("403 Forbidden", "SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY"),
