@@ -37,7 +37,7 @@ from tests.support.buckets import (
     refused,
     slow,
 )
-from tests.support.checkpoints import FakeState
+from tests.support.checkpoints import FakeState, whole
 from tests.support.claims import claimed_by_one
 from tests.support.recorded import assert_every_record_once_and_in_order, assert_no_commit_ahead_of_a_checkpoint
 from tests.support.versions import made_version
@@ -272,6 +272,23 @@ def test_a_checkpoint_asks_the_bucket_for_little(bucket: str, network: Network, 
     assert counts["LIST"] == 1 + 4, "epochs twice, manifests, packs"
     assert counts["PUT"] == 2, "a pack and a manifest"
     assert counts["GET"] <= 6, "both read back, and what manifests stand before"
+
+
+def test_a_folder_that_was_copied_into_a_bucket_goes_on_there(
+    bucket: str, settings: SettingsFactory, tmp_path: Path
+) -> None:
+    state, folder = FakeState(), settings(group="../a b%2F")
+    before = CheckpointStore(folder, folder.topics.events, input_partitions=1)
+    before.write(0, before.claim(0, 1), state.snapshot())
+    files = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    copy = open_store(f"{bucket}/sie")
+    for file in files:
+        copy.put(str(file.relative_to(tmp_path / "store")), [Part.of(file.read_bytes())])
+
+    moved = settings(group="../a b%2F", store=f"{bucket}/sie")
+    after = CheckpointStore(moved, moved.topics.events, input_partitions=1)
+    assert whole(after.load(0)) == state.whole()
+    assert after.claim(0, 1) == 2
 
 
 def test_a_model_kept_in_a_bucket_is_listed_verified_and_removed(bucket: str) -> None:
