@@ -323,16 +323,15 @@ def test_a_worker_killed_under_load_goes_on_from_its_checkpoint_in_the_bucket(
     topic_io.make_topics(made)
     inputs = (WireRecord(None, f"record {n}".encode(), n % 2) for n in itertools.count())
     with worker_pool(made, tmp_path, RECORDING_WORKER) as start, topic_io.writing(made, inputs, 1_000) as writer:
-        for _ in range(2):
-            worker = start()
-            worker.wait_ready()
-            _wait_for_a_commit(made, worker)
-            assert_no_commit_ahead_of_a_checkpoint(made)
-            worker.kill()
+        worker = start()
+        worker.wait_ready()
+        _wait_for_a_commit(made, worker)
+        assert_no_commit_ahead_of_a_checkpoint(made)
+        worker.kill()
         assert writer.writing, "it was killed under load"
         writer.finish()
         last = start()
         wait_until_read(made, last)
         assert last.stop() == 0
     rows = assert_every_record_once_and_in_order(made)
-    assert len(set(rows["generation"].to_pylist())) == 3
+    assert len(set(rows["generation"].to_pylist())) == 2
