@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from tests.support.brokers import ROOT, Broker, apache_kafka, embedded_broker, requirements
+from tests.support.buckets import Network, network_to, s3_server
 from tests.support.requirements import end
 
 # Before anything imports numba: compiled kernels are kept from one run to the next.
@@ -77,6 +78,28 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """Real Apache Kafka, shared. A test that kills or stops it makes its own with ``apache_kafka()``."""
     with apache_kafka(tmp_path_factory.mktemp("kafka")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def s3_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """An S3 on this machine, shared; ``network`` and ``bucket`` lead to it."""
+    with s3_server(tmp_path_factory.mktemp("s3") / "moto.log") as port:
+        yield port
+
+
+@pytest.fixture
+def network(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
+    """The way to the S3, on which faults may happen; this process and its children take it for ``s3://``."""
+    with network_to(s3_port) as way:
+        for name, value in way.environment().items():
+            monkeypatch.setenv(name, value)
+        yield way
+
+
+@pytest.fixture
+def bucket(network: Network) -> str:
+    """URL of a bucket of the test's own."""
+    return network.make_bucket(f"test-{uuid.uuid4().hex[:8]}")
 
 
 @pytest.fixture

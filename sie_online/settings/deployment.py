@@ -41,7 +41,11 @@ class Settings(BaseSettings):
     broker: str = Field("127.0.0.1:9092", description="Bootstrap servers, host:port, comma-separated.")
     group: str = Field("sie", description="Consumer group of the workers.")
     instance_id: str = Field("", description="Static group membership: a stable name of this worker; empty: dynamic.")
-    store: str = Field("file:///var/lib/sie", description="URL of the place of checkpoints and models.")
+    store: str = Field(
+        "file:///var/lib/sie",
+        description="Place of checkpoints and models, shared by workers and trainer: file:///absolute/path, "
+        "s3://bucket/prefix, gs://bucket/prefix or az://container/prefix.",
+    )
     sinks: tuple[str, ...] = Field(
         (), description="Where weights and samples go beside Kafka: parquet=URL, or package.module:Class=ARGUMENT."
     )
@@ -78,7 +82,7 @@ class Settings(BaseSettings):
     def _store_url(cls, value: str) -> str:
         scheme, colon, rest = value.partition("://")
         if not (scheme and colon and rest) or (scheme == "file" and not rest.startswith("/")):
-            raise ValueError(f"{value!r} is no URL of a store: write file:///absolute/path")
+            raise ValueError(f"{value!r} is no URL of a store: write file:///absolute/path or s3://bucket/prefix")
         return value  # which kinds there are is the store's to say: it refuses the others when it is opened
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sie_online.errors import CheckpointError, DecisionError, StaleEpochError, UnreachableError
-from streams.checkpoint.folder import ShardFolder, pack_epoch
+from streams.checkpoint.folder import Listing, ShardFolder, pack_epoch
 from streams.checkpoint.manifest import CheckpointManifest, Piece
 from streams.checkpoint.space import pieces_to_move
 from streams.store import Part
@@ -29,15 +29,17 @@ KEPT_CLAIMS = 16
 to create one of them again and believe it new."""
 
 
-def check_current(folder: ShardFolder, epoch: int) -> None:
-    """Prove that ``epoch`` is still the newest claim.
+def check_current(folder: ShardFolder, epoch: int, listing: Listing | None = None) -> None:
+    """Prove that ``epoch`` is still the newest claim, by ``listing`` where one was just made.
+
+    One question to the store: every checkpoint's epoch was claimed before, and the newest claim is never forgotten.
 
     Raises:
         StaleEpochError: a newer one exists.
         UnreachableError: not even our own exists: the store was emptied under us.
     """
-    claims = folder.claims()
-    newest = max([0, *claims, *(position.epoch for position in folder.positions())])
+    claims = folder.claims() if listing is None else listing.claims
+    newest = max(claims, default=0) if listing is None else listing.newest_epoch
     if newest > epoch:
         raise StaleEpochError(f"{folder.path}: epoch {newest} has been claimed; this owner, epoch {epoch}, must stop")
     if epoch not in claims:
@@ -47,10 +49,12 @@ def check_current(folder: ShardFolder, epoch: int) -> None:
 @dataclass
 class Commit:
     """Makes one snapshot durable under ``epoch``. ``draft`` is its manifest without packs and pieces; ``base`` the
-    manifest whose unchanged pieces it takes over, None for a full snapshot. Call ``run`` once.
+    manifest whose unchanged pieces it takes over, None for a full snapshot; ``found`` what lay in ``folder`` just now:
+    whatever comes there later is this commit's, or of a later epoch and not ours to touch. Call ``run`` once.
     """
 
     folder: ShardFolder
+    found: Listing
     draft: CheckpointManifest
     snapshot: Snapshot
     base: CheckpointManifest | None
@@ -63,10 +67,10 @@ class Commit:
         or the new one if the manifest was already durable.
         """
         # 1. Nothing is written by an owner who knows of a newer one. Dying here: the old checkpoint stands.
-        check_current(self.folder, self.draft.epoch)
+        check_current(self.folder, self.draft.epoch, self.found)
         # 2. Changed pieces, and live ones that are due to be written anew. Dying here: a pack that nobody names, or
         #    half of one; the next commit of whoever owns the shard then deletes it.
-        older = whole_before(self.folder, self.draft)
+        older = whole_before(self.folder, self.found, self.draft)
         packs, pieces = self._write_pack(older)
         # 3. The manifest: from its rename on, a restart loads the new state. Dying before: as after 2. Dying here:
         #    the new checkpoint stands, and one superseded manifest too many, which the next commit deletes.
@@ -125,15 +129,15 @@ class Commit:
 
     def _sweep(self, kept: Sequence[CheckpointManifest]) -> None:
         try:
-            sweep(self.folder, kept)
+            sweep(self.folder, self.found, kept)
         except UnreachableError as error:  # what could not be deleted goes with a later commit; the checkpoint stands
             log.warning("%s: superseded checkpoint files stay for now: %s", self.folder.path, error)
 
 
-def whole_before(folder: ShardFolder, draft: CheckpointManifest) -> list[CheckpointManifest]:
+def whole_before(folder: ShardFolder, listing: Listing, draft: CheckpointManifest) -> list[CheckpointManifest]:
     """Manifests below ``draft``, about the same log, that can be loaded, as far as names tell; newest first."""
-    found, present = [], folder.packs()
-    for each in folder.positions():
+    found = []
+    for each in listing.positions:
         if each >= draft.position:
             continue
         try:
@@ -142,7 +146,7 @@ def whole_before(folder: ShardFolder, draft: CheckpointManifest) -> list[Checkpo
             log.warning("%s: manifest %d-%d is of no use and goes: %s", folder.path, *each, error)
             continue
         is_of_another_log = "" not in (ids := {manifest.topic_id, draft.topic_id}) and len(ids) > 1
-        if manifest.packs.keys() <= present and not is_of_another_log:
+        if manifest.packs.keys() <= listing.packs and not is_of_another_log:
             found.append(manifest)
     return found
 
@@ -159,23 +163,23 @@ def kept(newest: CheckpointManifest, older: Sequence[CheckpointManifest]) -> lis
     return [newest, *(older[place] for place in sorted(places))]
 
 
-def sweep(folder: ShardFolder, kept: Sequence[CheckpointManifest]) -> None:
-    """Delete what none of ``kept`` (newest first) needs. Nothing of a later epoch is ever touched, so that even an
-    owner who was superseded a moment ago cannot harm its successor, whose first checkpoint is full.
+def sweep(folder: ShardFolder, found: Listing, kept: Sequence[CheckpointManifest]) -> None:
+    """Delete what was ``found`` and none of ``kept`` (newest first) needs. Nothing of a later epoch is ever touched, so
+    that even an owner who was superseded a moment ago cannot harm its successor, whose first checkpoint is full.
     """
     newest = kept[0].position
     positions = {manifest.position for manifest in kept}
-    for position in folder.positions():
+    for position in found.positions:
         if position < newest and position not in positions:
             folder.delete_manifest(position)
     named = {pack for manifest in kept for pack in manifest.packs}
-    for pack in sorted(folder.packs() - named):
+    for pack in sorted(found.packs - named):
         if pack_epoch(pack) <= newest.epoch:
             folder.delete_pack(pack)
-    for epoch, name in list(folder.litter()):
+    for epoch, name in found.litter:
         if epoch <= newest.epoch:
             folder.store.delete(name)
-    for epoch in folder.claims():
+    for epoch in found.claims:
         if epoch <= newest.epoch - KEPT_CLAIMS:
             folder.delete_claim(epoch)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from sie_online.contracts import INT64_MAX
 from sie_online.errors import CheckpointError, DecisionError
@@ -28,12 +29,40 @@ MAX_EPOCH = 10**10 - 1
 """The largest that a name has room for: three centuries of one claim a second."""
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What lay in a shard's folder at one moment: claimed epochs; positions of manifests, valid or not, newest first;
+    names of packs; epoch and full name of every file that a crash left half written.
+    """
+
+    claims: frozenset[int]
+    positions: tuple[Position, ...]
+    packs: frozenset[str]
+    litter: tuple[tuple[int, str], ...]
+
+    @property
+    def newest_epoch(self) -> int:
+        """Highest epoch that was ever claimed or checkpointed here, 0 if none."""
+        return max([0, *self.claims, *(position.epoch for position in self.positions)])
+
+
 class ShardFolder:
     """``<path>/{epochs/<epoch>, manifests/<epoch>-<offset>.json, packs/<epoch>-<n>-<sha>.pack}``."""
 
     def __init__(self, store: Store, path: str) -> None:
         self.store = store
         self.path = path
+
+    def listing(self) -> Listing:
+        """All that is there, in three questions to the store: a bucket charges for each."""
+        manifests, packs = self._names("manifests"), self._names("packs")
+        litter = [*self._litter("manifests", manifests), *self._litter("packs", packs)]
+        return Listing(
+            frozenset(self.claims()),
+            tuple(_positions(manifests)),
+            frozenset(filter(PACK.fullmatch, packs)),
+            tuple(litter),
+        )
 
     def claims(self) -> list[int]:
         """Epochs that were claimed and not forgotten, unordered."""
@@ -54,13 +83,11 @@ class ShardFolder:
 
     def newest_epoch(self) -> int:
         """Highest epoch that was ever claimed or checkpointed here, 0 if none."""
-        return max([0, *self.claims(), *(position.epoch for position in self.positions())])
+        return self.listing().newest_epoch
 
     def positions(self) -> list[Position]:
         """Positions of the manifests there are, valid or not, newest first."""
-        names = map(MANIFEST.fullmatch, self._names("manifests"))
-        found = [Position(*map(int, name.groups())) for name in names if name]
-        return sorted((position for position in found if position.offset <= INT64_MAX), reverse=True)
+        return _positions(self._names("manifests"))
 
     def read_manifest(self, position: Position) -> CheckpointManifest:
         """Raises ``CheckpointError`` where it is torn, ``FileNotFoundError`` where it is gone."""
@@ -71,10 +98,6 @@ class ShardFolder:
         data = manifests.encode(manifest)
         self.store.put(self._manifest(manifest.position), [Part.of(data)])
         return len(data)
-
-    def packs(self) -> set[str]:
-        """Names of the packs there are, named by a manifest or not."""
-        return set(filter(PACK.fullmatch, self._names("packs")))
 
     def put_pack(self, epoch: int, number: int, parts: Sequence[Part]) -> str:
         """Write ``parts`` as one immutable pack; returns its name."""
@@ -99,13 +122,6 @@ class ShardFolder:
                 found[name] = part if in_memory <= MOST_IN_MEMORY else _spooled(spool, part)
         return found
 
-    def litter(self) -> Iterator[tuple[int, str]]:
-        """Epoch and full name of every file that a crash left half written."""
-        for folder in ("manifests", "packs"):
-            for name in self._names(folder):
-                if ours := LITTER.fullmatch(name):
-                    yield int(ours[1]), f"{self.path}/{folder}/{name}"
-
     def delete_manifest(self, position: Position) -> None:
         self.store.delete(self._manifest(position))
 
@@ -121,6 +137,11 @@ class ShardFolder:
     def _names(self, folder: str) -> Collection[str]:
         return self.store.list(f"{self.path}/{folder}")
 
+    def _litter(self, folder: str, names: Collection[str]) -> Iterator[tuple[int, str]]:
+        for name in names:
+            if ours := LITTER.fullmatch(name):
+                yield int(ours[1]), f"{self.path}/{folder}/{name}"
+
     def _slices(self, pack: str, pieces: Mapping[str, Piece]) -> Iterator[tuple[str, bytes]]:
         if not PACK.fullmatch(pack):
             raise CheckpointError(f"{pack!r} is no name of a pack")
@@ -135,6 +156,12 @@ class ShardFolder:
             if hashlib.sha256(part).hexdigest() != piece.sha256:
                 raise CheckpointError(f"piece {name!r} of pack {pack} is cut short or altered")
             yield name, part
+
+
+def _positions(names: Collection[str]) -> list[Position]:
+    ours = filter(None, map(MANIFEST.fullmatch, names))
+    found = (Position(*map(int, name.groups())) for name in ours)
+    return sorted((position for position in found if position.offset <= INT64_MAX), reverse=True)
 
 
 def _spans(pieces: Mapping[str, Piece]) -> Iterator[tuple[str, dict[str, Piece]]]:

@@ -22,7 +22,7 @@ from sie_online.errors import CheckpointError, DecisionError, UnreachableError
 from sie_online.settings import Settings
 from streams.checkpoint import manifest as manifests
 from streams.checkpoint.commit import KEPT_CLAIMS, Commit, check_current
-from streams.checkpoint.folder import ShardFolder
+from streams.checkpoint.folder import Listing, ShardFolder
 from streams.checkpoint.manifest import CheckpointManifest, Position
 from streams.store import Store, open_store
 
@@ -164,7 +164,8 @@ class CheckpointStore:
             last, shard.last = shard.last, None  # a failure loses what only this snapshot said: the next must be full
             draft = self._draft(partition, epoch, snapshot)
             try:
-                commit = Commit(shard.folder, draft, snapshot, _base(shard.folder, last, snapshot), shard.packs_written)
+                found = shard.folder.listing()
+                commit = Commit(shard.folder, found, draft, snapshot, _base(found, last, snapshot), shard.packs_written)
                 shard.last = commit.run()
             except (UnreachableError, CheckpointError) as error:
                 with suppress(UnreachableError):  # a successor may have swept away what we were writing
@@ -247,9 +248,9 @@ def _as_folder(name: str) -> str:
     return quote(name, safe="").replace(".", "%2E") if name.strip(".") == "" else quote(name, safe="")
 
 
-def _base(folder: ShardFolder, last: CheckpointManifest | None, snapshot: Snapshot) -> CheckpointManifest | None:
+def _base(found: Listing, last: CheckpointManifest | None, snapshot: Snapshot) -> CheckpointManifest | None:
     """The manifest to take unchanged pieces from: our own last one, if the store still has it whole as its newest."""
     if last is None or snapshot.changed.keys() == snapshot.live:
         return None
-    newest = next(iter(folder.positions()), None)
-    return last if newest == last.position and last.packs.keys() <= folder.packs() else None
+    newest = next(iter(found.positions), None)
+    return last if newest == last.position and last.packs.keys() <= found.packs else None

@@ -8,15 +8,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
+from urllib.parse import unquote, urlsplit
 
-from fsspec.implementations.local import LocalFileSystem
-
-from sie_online.errors import UnreachableError
+from sie_online.errors import UnreachableError, UsageError
 from streams.store.port import TEMPORARY, Part, Store
 
 FILE_MODE, FOLDER_MODE = 0o600, 0o700
 VERIFIED_AT_ONCE = 1 << 18
 """Bytes: stays in the processor's cache between reading and digesting."""
+
+
+HOW_TO_WRITE = "file:///absolute/path"
 
 
 class LocalStore(Store):
@@ -143,5 +145,12 @@ def _failure(target: Path, error: OSError) -> UnreachableError:
 
 
 def open_local(url: str) -> LocalStore:
-    """The store of ``file:///absolute/path``."""
-    return LocalStore(Path(LocalFileSystem._strip_protocol(url)))
+    """The store of ``file:///absolute/path``, in which ``%20`` is a blank, as in every URL.
+
+    Raises:
+        UsageError: it is written otherwise.
+    """
+    given = urlsplit(url)
+    if given.netloc not in ("", "localhost") or not given.path.startswith("/") or given.query or given.fragment:
+        raise UsageError(f"store {url!r} is none of the form {HOW_TO_WRITE} ('?' is written %3F there, '#' %23)")
+    return LocalStore(Path(unquote(given.path)))

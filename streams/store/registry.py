@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sie_online.errors import UsageError
+from streams.store import bucket, local
+from streams.store.bucket import open_bucket
 from streams.store.local import open_local
 from streams.store.port import Store
 
 STORES: dict[str, Callable[[str], Store]] = {
     "file": open_local,
+    "s3": open_bucket,
+    "gs": open_bucket,
+    "az": open_bucket,
 }
 """What opens the store of a URL, by its scheme. Opening touches nothing yet; it may raise ``UsageError``."""
 
@@ -27,4 +32,4 @@ def open_store(url: str) -> Store:
     return STORES[scheme](url)
 
 
-HOW_TO_WRITE = "file:///absolute/path"
+HOW_TO_WRITE = f"{local.HOW_TO_WRITE}, {bucket.HOW_TO_WRITE}"

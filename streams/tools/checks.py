@@ -59,7 +59,7 @@ async def _rights(settings: Settings) -> str:
 
 async def _store(settings: Settings) -> str:
     await asyncio.to_thread(check_store, settings)
-    return f"{settings.store}: an object was written, read back and deleted"
+    return f"{settings.store}: an object was written, read back, not created a second time, and deleted"
 
 
 CHECKS = (

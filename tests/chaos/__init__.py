@@ -4,6 +4,7 @@ Whatever happens, the published rows must be those of an undisturbed run, no com
 dead worker's partitions must be served again soon. ``verdict`` says whether; ``broken_worker`` proves that it would say
 so if it were not.
 
+    places     where checkpoints and models lie: a folder, or a bucket behind a network that fails now and then
     scene      the topics, the load, the workers and the broker of one run
     fleet      workers under a supervisor that restarts what ends
     monitors   what is watched while it runs: commits, and who publishes what since when

@@ -27,6 +27,7 @@ from streams.observe.metrics import Metrics
 from streams.store import open_store
 from tests.chaos.faults import Fault, long_plan, short_plan
 from tests.chaos.fleet import HopelessError
+from tests.chaos.places import PLACES
 from tests.chaos.scene import TRAINER, Scene, chaos_settings, opened
 from tests.chaos.verdict import PublishedRows, compare, compare_tables, last_revisions, undisturbed
 from tests.support import topic_io
@@ -63,11 +64,27 @@ class ChaosReport:
 
 
 def run(
-    broker: Broker, folder: Path, seed: int, plan: Sequence[Fault], command: Sequence[str] = SIE_WORKER
+    broker: Broker,
+    folder: Path,
+    seed: int,
+    plan: Sequence[Fault],
+    command: Sequence[str] = SIE_WORKER,
+    *,
+    store: str = "file",
 ) -> ChaosReport:
-    """Do ``plan`` to two workers and a trainer under load, let them finish, and judge what they published."""
+    """Do ``plan`` to two workers and a trainer under load, let them finish, and judge what they published.
+
+    ``store`` is one of ``PLACES``: where their checkpoints and models lie meanwhile.
+    """
+    with PLACES[store](folder, seed) as url:
+        return _run(broker, folder, url, seed, plan, command)
+
+
+def _run(
+    broker: Broker, folder: Path, store: str, seed: int, plan: Sequence[Fault], command: Sequence[str]
+) -> ChaosReport:
     began = time.monotonic()
-    settings = chaos_settings(broker, folder, f"chaos-{seed}-{int(time.time())}")
+    settings = chaos_settings(broker, store, f"chaos-{seed}-{int(time.time())}")
     with opened(settings, broker, folder, command, seed) as scene:
         try:
             _play(scene, plan)
@@ -139,6 +156,7 @@ def main() -> int:
     """Run every seed, one after the other, each on a broker of its own."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.run", description=__doc__)
     parser.add_argument("--seeds", type=_seeds, default=[1], help="One seed, or a range as in 1-10.")
+    parser.add_argument("--store", choices=PLACES, default="file", help="Where checkpoints and models lie.")
     parser.add_argument("--short", action="store_true", help="The short plan that the tests run.")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a terminated run still stops its brokers and workers
@@ -147,7 +165,8 @@ def main() -> int:
     for seed in given.seeds:
         rng = random.Random(seed)
         with tempfile.TemporaryDirectory(prefix="sie-chaos-") as folder, apache_kafka() as broker:
-            report = run(broker, Path(folder), seed, (short_plan if given.short else long_plan)(rng))
+            plan = (short_plan if given.short else long_plan)(rng)
+            report = run(broker, Path(folder), seed, plan, store=given.store)
         print(json.dumps(asdict(report)), flush=True)
         if slow := [s for s in report.served_s if s > SERVED_WITHIN_S]:
             print(f"served again after more than {SERVED_WITHIN_S:g} s: {slow}", flush=True)

@@ -31,14 +31,14 @@ TRAINER = "trainer"
 """Name of the trainer among the processes."""
 
 
-def chaos_settings(broker: Broker, folder: Path, name: str) -> Settings:
+def chaos_settings(broker: Broker, store: str, name: str) -> Settings:
     """Small tables, short windows, a checkpoint every second and a net every few: much happens in little time."""
     topics = {topic: f"{name}.{topic.replace('_', '-')}" for topic in ("events", "weights", "samples", "entities")}
     return load(
         {
             "broker": broker.address,
             "group": name,
-            "store": (folder / "store").as_uri(),
+            "store": store,
             "web": {"port": 0},
             "checkpoint": {"interval_s": 1.0},
             "kafka": {"max_poll_records": 500},

@@ -11,8 +11,9 @@ import pytest
 from sie_online.errors import UnreachableError, UsageError
 from streams.store import STORES, LocalStore, Part, Store, open_store
 from tests.contract.store_contract import CHECKS, Place
+from tests.support.buckets import Network, always, refused
 
-Make = Callable[[Path], Place]
+Make = Callable[[pytest.FixtureRequest], Place]
 
 
 class MemoryStore(Store):
@@ -55,13 +56,17 @@ class MemoryStore(Store):
         return self.objects
 
 
-def _memory(_: Path) -> Place:
+def _memory(_: pytest.FixtureRequest) -> Place:
     store = MemoryStore()
     return Place(lambda: store, lambda: setattr(store, "away", True))
 
 
-def _file(folder: Path) -> Place:
-    root = folder / "store"
+def _file(request: pytest.FixtureRequest) -> Place:
+    return _folder(request.getfixturevalue("tmp_path"))
+
+
+def _folder(folder: Path) -> Place:
+    root = folder / "a store, 100%"
 
     def fail() -> None:
         root.rename(folder / "away")
@@ -70,17 +75,30 @@ def _file(folder: Path) -> Place:
     return Place(lambda: open_store(root.as_uri()), fail)
 
 
-PLACES: dict[str, Make] = {"file": _file, "memory": _memory}
+def _bucket(request: pytest.FixtureRequest) -> Place:
+    url: str = request.getfixturevalue("bucket")
+    network: Network = request.getfixturevalue("network")
+
+    def fail() -> None:
+        network.faults = always(refused(403, "AccessDenied"))
+
+    return Place(lambda: open_store(f"{url}/pre%20fix/of it"), fail)
+
+
+PLACES: dict[str, Make] = {"file": _file, "s3": _bucket, "memory": _memory}
+ALIKE = {"gs", "az"}
+"""Opened by the same code as ``s3``; there is no server for them in CI (docs/stores.md says what was tried)."""
 
 
 def test_every_registered_store_is_held_to_the_contract() -> None:
-    assert PLACES.keys() >= STORES.keys(), "give the new store a place here"
+    assert PLACES.keys() | ALIKE >= STORES.keys(), "give the new store a place here"
+    assert {STORES[kind] for kind in ALIKE} == {STORES["s3"]}
 
 
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("kind", PLACES)
-def test_a_store_keeps_its_promise(kind: str, check: str, tmp_path: Path) -> None:
-    CHECKS[check](PLACES[kind](tmp_path))
+def test_a_store_keeps_its_promise(kind: str, check: str, request: pytest.FixtureRequest) -> None:
+    CHECKS[check](PLACES[kind](request))
 
 
 class Overwriting(LocalStore):
@@ -125,12 +143,12 @@ BROKEN = {
 
 @pytest.mark.parametrize("broken", BROKEN)
 def test_a_store_that_breaks_a_promise_is_found_out(broken: type[LocalStore], tmp_path: Path) -> None:
-    place = _file(tmp_path)
+    place = _folder(tmp_path)
     with pytest.raises((AssertionError, OSError, pytest.fail.Exception)):
         CHECKS[BROKEN[broken]](place._replace(open=lambda: broken(tmp_path / "store")))
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/sie", "/var/lib/sie", "FILE:///tmp"])
+@pytest.mark.parametrize("url", ["ftp://host/sie", "/var/lib/sie", "FILE:///tmp"])
 def test_a_kind_of_store_that_there_is_not_is_refused(url: str) -> None:
-    with pytest.raises(UsageError, match="not supported: there are file://"):
+    with pytest.raises(UsageError, match="not supported: there are az://, file://, gs://, s3://"):
         open_store(url)

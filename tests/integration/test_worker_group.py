@@ -8,14 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
-from streams.checkpoint import CheckpointStore
 from tests.support import topic_io
 from tests.support.brokers import Broker, apache_kafka
+from tests.support.recorded import assert_every_record_once_and_in_order, assert_no_commit_ahead_of_a_checkpoint
 from tests.support.workers import READY, RECORDING_WORKER, WorkerProcess, wait_until_read, worker_pool
 
 PARTITIONS = 4
@@ -39,35 +38,6 @@ def quick(settings: Callable[..., Settings], kafka: Broker) -> Settings:
 def _inputs() -> Iterator[WireRecord]:
     """Records for all partitions, without end."""
     return (WireRecord(None, f"record {n}".encode(), n * 7 % PARTITIONS) for n in itertools.count())
-
-
-def _rows(settings: Settings) -> pa.Table:
-    return topic_io.read_rows(settings, settings.topics.weights)
-
-
-def assert_every_record_once_and_in_order(settings: Settings) -> pa.Table:
-    """Each record has its rows, all of them equal but for the generation, and each owner kept the order."""
-    rows = _rows(settings)
-    ends = topic_io.ends(settings, settings.topics.events)
-    for partition, end in ends.items():
-        mine = [row for row in rows.to_pylist() if row["partition"] == partition]
-        said = {(row["offset"], row["nth"], row["digest"]) for row in mine}
-        assert sorted(offset for offset, _, _ in said) == list(range(end)), f"partition {partition}"
-        assert all(nth == offset + 1 for offset, nth, _ in said)
-        for generation in {row["generation"] for row in mine}:
-            offsets = [row["offset"] for row in mine if row["generation"] == generation]
-            assert offsets == list(range(offsets[0], offsets[0] + len(offsets))), f"{partition}, epoch {generation}"
-    return rows
-
-
-def assert_no_commit_ahead_of_a_checkpoint(settings: Settings) -> None:
-    """What the group committed is covered by checkpoints."""
-    committed = topic_io.committed(settings)
-    store = CheckpointStore(settings, settings.topics.events)
-    for partition, offset in committed.items():
-        newest = store.newest(partition)
-        assert newest is not None
-        assert offset <= newest.offset, f"partition {partition}"
 
 
 def test_a_worker_that_joins_and_leaves_under_load_costs_no_record(quick: Settings, tmp_path: Path) -> None:
