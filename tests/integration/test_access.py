@@ -52,7 +52,7 @@ Sie = Callable[..., tuple[int, str]]
 
 NOBODY = "sie-nobody"
 TOKEN_USERS = ("sie-worker", "sie-trainer", "sie-reader", "sie-replay")
-PORTIONS, PAUSE_S = 7, 0.7
+PORTIONS, PAUSE_S = 8, 0.8
 USERS = sorted({acl.principal.removeprefix("User:") for acl in documented()} | {NOBODY})
 
 
@@ -393,11 +393,11 @@ def test_a_token_from_a_command_is_another_way_in(secure: SecureKafka) -> None:
 def test_tokens_of_seconds_and_an_endpoint_that_goes_away_lose_and_double_nothing(
     secure: SecureKafka, as_user: As, tmp_path: Path
 ) -> None:
-    """Tokens live for 3 s, and the broker ends every connection after ``SESSION_MS``."""
+    """Tokens live for 6 s, and the broker ends every connection after ``SESSION_MS``."""
     admin, secret = as_user(ADMIN), tmp_path / "secret"
     secret.write_text("x")
     before = topic_io.ends(admin, admin.topics.events)
-    with token_endpoint(secure.issuer, dict.fromkeys(TOKEN_USERS, "x"), life_s=3) as endpoint:
+    with token_endpoint(secure.issuer, dict.fromkeys(TOKEN_USERS, "x"), life_s=6) as endpoint:
 
         def by_token(user: str) -> Settings:
             asking = {"oauth_token_url": endpoint.url, "oauth_client_id": user, "oauth_client_secret_file": secret}

@@ -18,7 +18,7 @@ from tests.support.tokens import AUDIENCE, Issuer, new_issuer
 
 ADMIN = "admin"
 PASSWORD = "correct-horse"
-SESSION_MS = 2_000
+SESSION_MS = 5_000
 """Connections by token are ended when they are older, or their token is."""
 
 PROPERTIES = """
