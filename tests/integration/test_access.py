@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from aiokafka.admin import NewPartitions
+from aiokafka.errors import GroupAuthorizationFailedError
 
 from sie_online import contracts
 from sie_online.client.access import Needs, missing
@@ -235,6 +236,15 @@ def test_another_systems_group_reads_and_commits_with_a_sinks_rights(as_user: As
             await consumer.stop()
 
     asyncio.run(read())
+
+
+@pytest.mark.kafka
+def test_a_lag_exporter_learns_ends_and_commits_with_its_rights_and_not_without(as_user: As) -> None:
+    exporter, nobody = as_user("sie-lag"), as_user(NOBODY)
+    assert set(topic_io.ends(exporter, exporter.topics.events)) == {0, 1}
+    assert isinstance(topic_io.committed(exporter), dict)
+    with pytest.raises(GroupAuthorizationFailedError):
+        topic_io.committed(nobody)
 
 
 @pytest.mark.kafka
