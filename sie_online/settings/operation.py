@@ -82,6 +82,11 @@ class Kafka(Section):
         """Largest request to a broker: one message, and what is wrapped around it."""
         return self.max_message_bytes + 100_000
 
+    @property
+    def wants_tokens(self) -> bool:
+        """Whether clients log in with tokens."""
+        return self.security_protocol.startswith("SASL") and self.sasl_mechanism == "OAUTHBEARER"
+
     @model_validator(mode="after")
     def _check(self) -> Kafka:
         if self.heartbeat_interval_s * 3 > self.session_timeout_s:
@@ -89,16 +94,13 @@ class Kafka(Section):
                 "heartbeat_interval_s must be at most a third of session_timeout_s, "
                 "or one lost heartbeat ends the session"
             )
-        if self.security_protocol.startswith("SASL"):
-            self._check_tokens() if self.sasl_mechanism == "OAUTHBEARER" else self._check_login()
+        if self.wants_tokens:
+            self._check_tokens()
+        elif self.security_protocol.startswith("SASL"):
+            self._check_password()
         return self
 
-    @property
-    def wants_tokens(self) -> bool:
-        """Whether clients log in with tokens."""
-        return self.security_protocol.startswith("SASL") and self.sasl_mechanism == "OAUTHBEARER"
-
-    def _check_login(self) -> None:
+    def _check_password(self) -> None:
         if not self.sasl_username:
             raise ValueError(
                 f"security_protocol {self.security_protocol} needs sasl_username "
@@ -119,7 +121,7 @@ class Kafka(Section):
         try:
             shlex.split(command)
         except ValueError as error:
-            raise ValueError(f"{command!r} is no command: {error}") from None
+            raise ValueError(f"is no command: {error}") from None
         return command
 
     @field_validator("oauth_token_url")
@@ -129,8 +131,8 @@ class Kafka(Section):
         safe = where.scheme == "https" or (where.scheme == "http" and where.hostname in LOOPBACK)
         if url and not (safe and where.hostname and where.username is None):
             raise ValueError(
-                f"{url!r} cannot be asked for a token: write https://… (http:// only of this machine, "
-                "since the client secret goes there)"
+                "cannot be asked for a token: write https://host/path (http:// of this machine only, since the client "
+                "secret goes there), and no login in it"
             )
         return url
 
