@@ -8,9 +8,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from sie_online.client import tokens
@@ -20,6 +22,7 @@ from sie_online.client.connection import connection
 from sie_online.client.tokens import NoTokenError, Token, TokenProvider, from_command, from_endpoint, parsed
 from sie_online.errors import SettingsError, SieError, UnreachableError
 from tests.support.tokens import Endpoint, Issuer, new_issuer, token_endpoint
+from tests.support.waiting import until
 
 SettingsFactory = Callable[..., Any]
 SECRET = "s3cr&t: ü"
@@ -211,8 +214,14 @@ def test_a_command_that_hangs_is_ended_with_its_children(
     child = tmp_path / "child"
     with pytest.raises(UnreachableError, match=r"sh did not end within 0\.3 s"):
         from_command(by_command(settings, f"sh -c 'sleep 60 & echo $! > {child}; wait'").kafka)
-    state = Path(f"/proc/{child.read_text().strip()}/stat")
-    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+    number = int(child.read_text())
+    until(lambda: _is_dead(number), "end of the child")
+
+
+def _is_dead(number: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(number).status() == psutil.STATUS_ZOMBIE)
+    return True
 
 
 # -- the endpoint
