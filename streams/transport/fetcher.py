@@ -180,7 +180,7 @@ class FetchThread(AIOKafkaConsumerThread):
             await asyncio.wait([self._committing])
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        """Commit nothing ahead of a durable checkpoint. A refusal costs nothing: the next commit, or term, repeats it."""
+        """Commit nothing ahead of a durable checkpoint. A refusal costs nothing: the next commit or term repeats it."""
         consumer = self._ensure_consumer()
         topic = self.consumer.topic
         capped = self.consumer.positions.committable({tp.partition: offset for tp, offset in offsets.items()})
