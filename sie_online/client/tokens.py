@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import http.client
 import json
 import os
 import re
@@ -71,7 +72,10 @@ class Token:
 
 
 class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
-    """The tokens of one identity, for every connection of this process, whatever its thread and event loop."""
+    """The tokens of one identity, for every connection of this process, whatever its thread and event loop.
+
+    ``problem``: why the last try brought no token; empty where it brought one.
+    """
 
     def __init__(self, fetch: Callable[[], Token], extensions: Mapping[str, str], clock: Clock = time.time) -> None:
         self._fetch = fetch
@@ -79,13 +83,9 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
         self._clock = clock
         self._lock = threading.Lock()
         self._token: Token | None = None
-        self._failure: SieError | None = None
+        self._wrong: type[SieError] = SettingsError
         self._ask_at = 0.0
-
-    @property
-    def problem(self) -> str:
-        """Why the last try brought no token; empty where it brought one."""
-        return str(self._failure or "")
+        self.problem = ""
 
     @property
     def subject(self) -> str:
@@ -114,7 +114,7 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
             if self._clock() >= self._ask_at:
                 self._ask()
             if self._token is None:
-                raise self._failure or SettingsError("no token")
+                raise self._wrong(self.problem)
             if self._clock() >= self._token.expires_at:
                 raise NoTokenError(self.problem)
             return self._token
@@ -122,10 +122,10 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
     def _ask(self) -> None:
         try:
             self._token = self._fetch()
-        except SieError as failure:
-            self._failure, self._ask_at = failure, self._clock() + RETRY_S
+        except SieError as error:
+            self.problem, self._wrong, self._ask_at = str(error), type(error), self._clock() + RETRY_S
         else:
-            self._failure, self._ask_at = None, self._token.renew_at
+            self.problem, self._ask_at = "", self._token.renew_at
 
 
 _providers: dict[str, TokenProvider] = {}
@@ -133,8 +133,8 @@ _providers_lock = threading.Lock()
 
 
 class _Authenticator(OAuthAuthenticator):  # type: ignore[misc]
-    """aiokafka's, but for a refusal, which it takes for a welcome: the broker says why in its first answer, and counts
-    the login as failed once it is answered (RFC 7628, section 3.2.3).
+    """aiokafka's, but for a refusal, which it (0.14) takes for a welcome: the broker says why in its first answer, and
+    counts the login as failed once that is answered (RFC 7628, section 3.2.3).
     """
 
     async def step(self, payload: bytes | None) -> tuple[bytes, bool] | None:
@@ -211,8 +211,8 @@ def from_endpoint(kafka: Kafka) -> Token:
             _raise_refused(error, named, kafka.oauth_client_id)
     except OSError as error:  # URLError and ssl.SSLError among them
         _raise_away(error, named)
-    except ValueError as error:  # http.client's InvalidURL among them
-        raise SettingsError(f"{named} cannot be asked: {error}") from None
+    except http.client.HTTPException as error:
+        raise UnreachableError(f"{named} answers with no HTTP: {error!r}") from None
     return parsed(body, f"{named} answers with", began)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -268,6 +269,23 @@ def test_an_endpoint_that_is_not_there_is_away(settings: SettingsFactory, tmp_pa
     made = settings(kafka=OAUTHBEARER | asking | {"oauth_client_secret_file": tmp_path / "secret"})
     with pytest.raises(UnreachableError, match=r"http://127\.0\.0\.1:1/t does not answer: Connection refused"):
         from_endpoint(made.kafka)
+
+
+def _greet(server: socket.socket) -> None:
+    """As a mail server does, whatever it is asked."""
+    with server.accept()[0] as opened:
+        opened.recv(1 << 16)
+        opened.sendall(b"220 mail\r\n\r\n")
+
+
+def test_what_speaks_no_http_is_away(settings: SettingsFactory, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("x")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=_greet, args=(server,), daemon=True).start()
+        asking = {"oauth_token_url": f"http://127.0.0.1:{server.getsockname()[1]}/t", "oauth_client_id": "sie"}
+        made = settings(kafka=OAUTHBEARER | asking | {"oauth_client_secret_file": tmp_path / "secret"})
+        with pytest.raises(UnreachableError, match="answers with no HTTP"):
+            from_endpoint(made.kafka)
 
 
 def test_a_missing_secret_file_is_named(by_url: SettingsFactory) -> None:
