@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.brokers import Broker, apache_kafka, free_ports
-from tests.support.tokens import AUDIENCE, Issuer, new_issuer
+from tests.support.tokens import AUDIENCE, ISSUER, Issuer, new_issuer
 
 ADMIN = "admin"
 PASSWORD = "correct-horse"
@@ -34,6 +34,7 @@ listener.name.token.oauthbearer.sasl.jaas.config={bearer}LoginModule required;
 listener.name.token.oauthbearer.sasl.server.callback.handler.class={bearer}ValidatorCallbackHandler
 listener.name.token.oauthbearer.connections.max.reauth.ms={session_ms}
 sasl.oauthbearer.jwks.endpoint.url={keys}
+sasl.oauthbearer.expected.issuer={issuer}
 sasl.oauthbearer.expected.audience={audience}
 listener.name.mtls.ssl.client.auth=required
 ssl.principal.mapping.rules=RULE:^CN=([^,]+).*$/$1/,DEFAULT
@@ -103,6 +104,7 @@ def secure_kafka(folder: Path, users: Sequence[str]) -> Iterator[SecureKafka]:
             listeners=",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items()),
             session_ms=SESSION_MS,
             keys=issuer.keys.as_uri(),
+            issuer=ISSUER,
             audience=AUDIENCE,
         )
     )

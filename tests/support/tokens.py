@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, unquote
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-KEY_ID, AUDIENCE = "tests", "kafka"
+KEY_ID, ISSUER, AUDIENCE = "tests", "https://issuer.test", "kafka"
 
 
 def _encoded(raw: bytes) -> str:
@@ -50,7 +50,7 @@ class Issuer:
     def token(self, subject: str, life_s: float = 60, **claims: Any) -> str:
         """A token for ``subject``."""
         now = time.time()
-        claims = {"sub": subject, "aud": AUDIENCE, "iat": now, "exp": now + life_s, **claims}
+        claims = {"iss": ISSUER, "sub": subject, "aud": AUDIENCE, "iat": now, "exp": now + life_s, **claims}
         signed = f"{_part({'alg': 'RS256', 'typ': 'JWT', 'kid': KEY_ID})}.{_part(claims)}"
         return f"{signed}.{_encoded(self._key().sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
 
