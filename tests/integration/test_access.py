@@ -5,6 +5,7 @@ page lists suffices, and what is missing is named before anything depends on it.
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import json
 import re
@@ -367,6 +368,7 @@ def test_a_certificate_lets_in_whom_it_is_for(secure: SecureKafka) -> None:
 
 
 @pytest.mark.kafka
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # aiokafka waits for no connection that it gives up to be closed
 def test_whoever_is_not_let_in_is_told_why(secure: SecureKafka, tmp_path: Path) -> None:
     password, certificate = secure.login("sie-worker"), secure.by_certificate("sie-worker")
     ours = ("ssl_cert_file", "ssl_key_file")
@@ -388,6 +390,7 @@ def test_whoever_is_not_let_in_is_told_why(secure: SecureKafka, tmp_path: Path) 
             asyncio.run(count_brokers(settings))
         with pytest.raises(SettingsError, match=why):
             asyncio.run(_read(settings, settings.topics.weights))
+    gc.collect()
 
 
 @pytest.mark.kafka
