@@ -248,6 +248,8 @@ def serve(settings: Settings, overrides: Overrides, trainer_restarts: Callable[[
     except SystemExit as ended:
         if ended.code:
             die(FAULT, "Faust's worker failed; the lines above say where")
+        if app.vitals.stopping_since is None:  # a cancellation that nobody meant passes for an end as wished
+            die(FAULT, "Faust's worker ended without being told to")
 
 
 _app: App | None = None

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
+    BrokerResponseError,
     ClusterAuthorizationFailedError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
@@ -269,12 +270,13 @@ async def _create(admin: AIOKafkaAdminClient, settings: Settings, missing: list[
 
 
 async def _grow(admin: AIOKafkaAdminClient, settings: Settings, small: list[TopicSpec]) -> None:
-    if not small:
-        return
-    response = await admin.create_partitions({spec.name: NewPartitions(spec.partitions) for spec in small})
-    _raise_for_access(settings, "Alter", response.topic_errors)
-    for name, code, message in response.topic_errors:
-        _raise_for(code, name, message)
+    for spec in small:
+        try:
+            await admin.create_partitions({spec.name: NewPartitions(spec.partitions)})
+        except TopicAuthorizationFailedError:
+            raise refusal(settings, "topic", spec.name, "Alter") from None
+        except BrokerResponseError as error:
+            raise TopicError(f"topic {spec.name}: the broker refuses: {error}") from None
 
 
 async def _until_visible(

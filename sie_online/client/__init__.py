@@ -6,7 +6,9 @@ Reads what was published and computes no weight. The public names are also at ``
 - ``entities``: ``EntityReader``, the sums over all shards; ``beta``: their intervals
 - ``rows``: messages to typed rows; ``revisions``: which of them are news; ``unreadable``: what cannot be read
 - ``reader``: one topic without a consumer group; ``share``: one of several readers
-- ``connection``: how any client reaches the brokers; ``access``: what they allow; ``availability``: whether they answer
+- ``connection``: how any client reaches the brokers; ``tokens``: what it logs in with where that is OAUTHBEARER;
+  ``files``: passwords and certificates; ``login``: why they do not let us in; ``access``: what they allow;
+  ``availability``: whether they answer
 - below: ``consumer``, ``batches``, ``backoff``: aiokafka made patient; ``folding``: what its log repeats;
   ``metadata``: a request of Kafka's that it lacks
 """

@@ -23,6 +23,7 @@ from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.protocol.transaction import EndTxnRequest, InitProducerIdRequest
 
 from sie_online.client.metadata import RIGHTS, Metadata
+from sie_online.client.tokens import token_provider
 from sie_online.errors import AccessError, SieError, UnreachableError
 from sie_online.settings import Settings
 
@@ -100,7 +101,7 @@ def refusal(settings: Settings, kind: Kind, name: str, *operations: str) -> Acce
 
 
 def _sentence(settings: Settings, kind: Kind, name: str, operations: Sequence[str]) -> str:
-    principal = _principal(settings)
+    principal = principal_of(settings)
     rights = " and ".join(filter(None, (", ".join(operations[:-1]), operations[-1])))
     line = ["kafka-acls.sh", "--bootstrap-server", settings.broker]
     if settings.kafka.security_protocol != "PLAINTEXT":
@@ -111,9 +112,11 @@ def _sentence(settings: Settings, kind: Kind, name: str, operations: Sequence[st
     return f"principal {principal} lacks {rights} on {kind} {name}".rstrip() + f": run {shlex.join(line)}"
 
 
-def _principal(settings: Settings) -> str:
-    """Who we are to the brokers, as far as we know: a certificate's name is theirs to derive."""
+def principal_of(settings: Settings) -> str:
+    """Who we are to the brokers, as far as we know: a certificate's or a token's name is theirs to derive."""
     kafka = settings.kafka
+    if (tokens := token_provider(kafka)) is not None:
+        return f"User:{tokens.subject or '<subject of the token>'}"
     if kafka.security_protocol.startswith("SASL"):
         return f"User:{kafka.sasl_username}"
     return "User:<name of the client certificate>" if kafka.ssl_cert_file else "User:ANONYMOUS"

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from aiokafka.errors import KafkaConnectionError
 
+from sie_online.client.tokens import token_provider
 from sie_online.errors import UnreachableError
 from sie_online.settings import Settings
 
@@ -41,6 +42,7 @@ class Availability:
     ) -> None:
         self._broker = settings.broker
         self._limit_s = settings.kafka.outage_limit_s
+        self._tokens = token_provider(settings.kafka)
         self._clock = clock
         self._wall_clock = wall_clock
         self._answered_at, self.last_answer = clock(), wall_clock()
@@ -82,7 +84,7 @@ class Availability:
             UnreachableError: the brokers are away for longer than ``kafka.outage_limit_s``.
         """
         now = self._clock()
-        self._cause = _cause(error)
+        self._cause = (self._tokens.problem if self._tokens else "") or _cause(error)
         if self._failing_since is None:
             self._failing_since = now
         if self._limit_s and now - self._failing_since > self._limit_s:

@@ -22,6 +22,7 @@ from aiokafka.errors import (
 from sie_online.client.access import Needs, Operation, failure, refusal, require
 from sie_online.client.availability import ANSWER_S, ASK_EVERY_S, Availability
 from sie_online.client.consumer import PatientConsumer
+from sie_online.client.login import require_login
 from sie_online.errors import DecisionError, TopicError, UnreachableError, UsageError
 from sie_online.settings import Settings
 
@@ -61,7 +62,8 @@ class TopicReader:
     are away is told to ``availability``, for readers that follow each other the same one.
 
     Raises, on start:
-        UnreachableError: no broker answers, or it refuses the login.
+        SettingsError: the brokers refuse the login.
+        UnreachableError: no broker answers.
         AccessError: the topic may not be read.
         TopicError: there is no such topic.
         UsageError: ``start`` is no position of this topic.
@@ -108,6 +110,7 @@ class TopicReader:
             self._seek(await self._first_positions())
         except KafkaError as error:
             await self.stop()
+            await require_login(self._settings)
             address = self._settings.broker
             raise UnreachableError(
                 f"no broker at {address} lets us in: check SIE_BROKER and the SIE_KAFKA__… settings ({error!r})"

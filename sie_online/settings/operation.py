@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from sie_online.settings.section import OptionalFile, Section
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class Kafka(Section):
@@ -15,12 +19,29 @@ class Kafka(Section):
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="Protocol spoken to the brokers."
     )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
         "SCRAM-SHA-512", description="SASL mechanism, where the protocol has SASL."
     )
     sasl_username: str = Field("", description="SASL user name.")
     sasl_password: SecretStr = Field(SecretStr(""), description="SASL password (never printed).")
     sasl_password_file: OptionalFile = Field(None, description="File that holds the SASL password instead.")
+    oauth_token_command: str = Field(
+        "",
+        description="OAUTHBEARER: command (no shell) that prints a token, or JSON with access_token and expires_in; "
+        "keep secrets out of it.",
+    )
+    oauth_token_url: str = Field(
+        "", description="OAUTHBEARER: token endpoint instead, for the OAuth 2 client credentials grant."
+    )
+    oauth_client_id: str = Field("", description="Client id at the token endpoint.")
+    oauth_client_secret_file: OptionalFile = Field(None, description="File that holds the client secret.")
+    oauth_scope: str = Field("", description="Scope asked for at the token endpoint, where it wants one.")
+    oauth_ca_file: OptionalFile = Field(
+        None, description="CA certificates (PEM) of the token endpoint; the system's where unset."
+    )
+    oauth_extensions: dict[str, str] = Field(
+        default_factory=dict, description="SASL extensions sent with the token, where the brokers want some."
+    )
     ssl_ca_file: OptionalFile = Field(None, description="CA certificates (PEM); the system's where unset.")
     ssl_cert_file: OptionalFile = Field(None, description="Client certificate (PEM).")
     ssl_key_file: OptionalFile = Field(None, description="Client key (PEM).")
@@ -61,6 +82,11 @@ class Kafka(Section):
         """Largest request to a broker: one message, and what is wrapped around it."""
         return self.max_message_bytes + 100_000
 
+    @property
+    def wants_tokens(self) -> bool:
+        """Whether clients log in with tokens."""
+        return self.security_protocol.startswith("SASL") and self.sasl_mechanism == "OAUTHBEARER"
+
     @model_validator(mode="after")
     def _check(self) -> Kafka:
         if self.heartbeat_interval_s * 3 > self.session_timeout_s:
@@ -68,12 +94,55 @@ class Kafka(Section):
                 "heartbeat_interval_s must be at most a third of session_timeout_s, "
                 "or one lost heartbeat ends the session"
             )
-        if self.security_protocol.startswith("SASL") and not self.sasl_username:
+        if self.wants_tokens:
+            self._check_tokens()
+        elif self.security_protocol.startswith("SASL"):
+            self._check_password()
+        return self
+
+    def _check_password(self) -> None:
+        if not self.sasl_username:
             raise ValueError(
                 f"security_protocol {self.security_protocol} needs sasl_username "
                 "(and sasl_password or sasl_password_file)"
             )
-        return self
+        if self.oauth_token_command or self.oauth_token_url:
+            raise ValueError("oauth_token_command and oauth_token_url need sasl_mechanism = OAUTHBEARER")
+
+    def _check_tokens(self) -> None:
+        if bool(self.oauth_token_command.strip()) == bool(self.oauth_token_url):
+            raise ValueError("sasl_mechanism OAUTHBEARER needs either oauth_token_command or oauth_token_url")
+        if self.oauth_token_url and not (self.oauth_client_id and self.oauth_client_secret_file):
+            raise ValueError("oauth_token_url needs oauth_client_id and oauth_client_secret_file")
+
+    @field_validator("oauth_token_command")
+    @classmethod
+    def _command(cls, command: str) -> str:
+        try:
+            shlex.split(command)
+        except ValueError as error:
+            raise ValueError(f"is no command: {error}") from None
+        return command
+
+    @field_validator("oauth_token_url")
+    @classmethod
+    def _private(cls, url: str) -> str:
+        where = urlsplit(url)
+        safe = where.scheme == "https" or (where.scheme == "http" and where.hostname in LOOPBACK)
+        if url and not (safe and where.hostname and where.username is None):
+            raise ValueError(
+                "cannot be asked for a token: write https://host/path (http:// of this machine only, since the client "
+                "secret goes there), and no login in it"
+            )
+        return url
+
+    @field_validator("oauth_extensions")
+    @classmethod
+    def _sendable(cls, extensions: dict[str, str]) -> dict[str, str]:
+        for name, value in extensions.items():
+            if not (name.isascii() and name.isalpha() and name != "auth" and value.isascii() and value.isprintable()):
+                raise ValueError(f"{name!r} is no SASL extension: letters for a name, plain text for a value")
+        return extensions
 
 
 def _named(name: str, description: str) -> Any:

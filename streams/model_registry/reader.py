@@ -78,13 +78,8 @@ class RegistryReader:
     async def stop(self) -> None:
         """Disconnect; a second call does nothing."""
         consumer, self._consumer = self._consumer, None
-        if consumer is None:
-            return
-        try:
+        if consumer is not None:
             await consumer.stop()
-        except asyncio.CancelledError:  # of a fetch of its own, while the broker is away; not of whoever waits here
-            if (task := asyncio.current_task()) is None or task.cancelling():
-                raise
 
     async def catch_up(self, *, pending: bool = False) -> None:
         """Read to the topic's present end: of what is committed, or with ``pending`` of all that was written.

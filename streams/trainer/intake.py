@@ -21,7 +21,7 @@ from sie_online.client.availability import Availability
 from sie_online.client.reader import Message, TopicReader
 from sie_online.client.rows import SAMPLES, place, read_batch
 from sie_online.client.unreadable import Unreadable
-from sie_online.errors import DecisionError, MessageError, SieError, UnreachableError
+from sie_online.errors import DecisionError, MessageError, SettingsError, SieError, UnreachableError
 from sie_online.settings import Settings
 from streams.trainer.metrics import TrainerMetrics
 from streams.trainer.plan import reach_ms, window_of
@@ -77,7 +77,7 @@ class Intake:
             try:
                 await self._read(only_to_the_end=False)
             except SieError as error:
-                if isinstance(error, UnreachableError):
+                if isinstance(error, UnreachableError | SettingsError):  # no answer, or no login any more
                     self.availability.failed(error)
                 log.warning("samples cannot be read; trying again: %s", error)
                 self._metrics.intake_failed()

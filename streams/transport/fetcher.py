@@ -152,6 +152,8 @@ class FetchThread(AIOKafkaConsumerThread):
         if self.consumer.positions.begin(term, claims):
             for partition, claim in claims.items():
                 consumer.seek(TopicPartition(topic, partition), claim.offset)
+            # the last commit before may have been refused, as after a session that has ended in an outage
+            self._enqueue_commit({partition: claim.durable for partition, claim in claims.items()})
 
     # -- commits: for lag tools only, we never read them to find our place
 
@@ -178,7 +180,7 @@ class FetchThread(AIOKafkaConsumerThread):
             await asyncio.wait([self._committing])
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        """Commit nothing ahead of a durable checkpoint. A refusal costs nothing: the next commit repeats it."""
+        """Commit nothing ahead of a durable checkpoint. A refusal costs nothing: the next commit or term repeats it."""
         consumer = self._ensure_consumer()
         topic = self.consumer.topic
         capped = self.consumer.positions.committable({tp.partition: offset for tp, offset in offsets.items()})

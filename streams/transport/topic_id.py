@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiokafka.errors import NodeNotReadyError
+from aiokafka.errors import KafkaConnectionError, NodeNotReadyError
 
 from sie_online.client.metadata import IDS, NO_ID, Metadata
 
@@ -20,14 +20,22 @@ async def topic_id(client: Any, topic: str) -> str:
     Raises:
         KafkaError: no broker answers.
     """
-    node = client.get_random_node()
-    if node is None:
-        raise NodeNotReadyError("no broker is known")
     try:
-        response = await client.send(node, Metadata(IDS, [topic]))
+        response = await _asked(client, Metadata(IDS, [topic]))
     except NotImplementedError:  # how aiokafka says that the broker does not speak this version
         return UNKNOWN
     for _error, name, found, *_rest in response.topics:
         if name == topic and found != NO_ID:
             return str(found)
     return UNKNOWN
+
+
+async def _asked(client: Any, request: Any) -> Any:
+    """The answer to ``request``, on a second connection where the first ends: as one does whose login has expired."""
+    node = client.get_random_node()
+    if node is None:
+        raise NodeNotReadyError("no broker is known")
+    try:
+        return await client.send(node, request)
+    except KafkaConnectionError:
+        return await client.send(node, request)

@@ -14,10 +14,12 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     GroupCoordinatorNotAvailableError,
     GroupLoadInProgressError,
+    KafkaError,
     NotCoordinatorForGroupError,
     for_code,
 )
 
+from sie_online.client.access import failure
 from sie_online.client.reader import TopicReader
 from sie_online.errors import DecisionError
 from sie_online.settings import Settings
@@ -66,9 +68,17 @@ class InputLog(TopicReader):
     """The input topic: what its log holds, and which topic it is; reads no record."""
 
     async def places(self) -> dict[int, LogPlace]:
-        """What the log, and the group's commits, say of every partition."""
+        """What the log, and the group's commits, say of every partition.
+
+        Raises:
+            UnreachableError: the broker does not answer.
+        """
         settings = self._settings
-        spans, known_as = await self.spans(), await topic_id(self._connected._client, self.topic)
+        spans = await self.spans()
+        try:
+            known_as = await topic_id(self._connected._client, self.topic)
+        except KafkaError as error:
+            raise failure(error, f"{self.topic}: the broker at {settings.broker} says {error!r}") from error
         commits = await _ask_coordinator(settings, lambda admin: admin.list_consumer_group_offsets(settings.group))
         committed = {at.partition: one.offset for at, one in commits.items() if at.topic == self.topic}
         return {p: LogPlace(*span, _offset(committed.get(p)), len(spans), known_as) for p, span in spans.items()}

@@ -211,6 +211,8 @@ class Publisher(mode.Service):
             except KafkaTimeoutError:
                 # the partition's queue is full and the broker away; nothing was taken, so trying again is safe
                 log.warning("broker takes no messages", extra={"topic": topic})
+            except REFUSALS:  # the topic's metadata, where a right was taken away, say so before the delivery does
+                raise refusal(self._settings, "topic", topic, "Write") from None
         if not self._unacked:
             self._confirmed_at = time.monotonic()
         self._unacked += size

@@ -210,12 +210,13 @@ def apache_kafka(
     *,
     properties: Path | None = None,
     formatting: Sequence[str] = (),
+    java: str = "",
     client: Mapping[str, Any] = ANYONE,
 ) -> Iterator[Broker]:
     """One node of real Apache Kafka. Without ``data_dir`` the data go at the end.
 
-    ``properties`` come after ``server.properties`` and win, ``formatting`` are arguments for formatting its disk, and
-    ``client`` is how an aiokafka client gets in.
+    ``properties`` come after ``server.properties`` and win, ``formatting`` are arguments for formatting its disk,
+    ``java`` is for its virtual machine, and ``client`` is how an aiokafka client gets in.
 
     Raises:
         RuntimeError: Java or Maven is missing (see ``requirements``), or it does not start.
@@ -227,8 +228,8 @@ def apache_kafka(
     data.mkdir(parents=True, exist_ok=True)
     ports = [port, free_ports()[0]] if port else free_ports(2)
     command = [str(RUN_KAFKA), str(data / "kafka"), *map(str, ports), *formatting]
-    if properties is not None:
-        command = ["env", f"KAFKA_PROPERTIES={properties}", *command]
+    variables = {"KAFKA_PROPERTIES": properties, "JDK_JAVA_OPTIONS": java}
+    command = ["env", *(f"{name}={value}" for name, value in variables.items() if value), *command]
     with _running(Broker(command, ports[0], data / "broker.log", client), data, keep=data_dir is not None) as broker:
         yield broker
 

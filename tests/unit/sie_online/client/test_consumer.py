@@ -107,3 +107,43 @@ def test_an_assignment_that_ends_meanwhile_brought_nothing(monkeypatch: pytest.M
 
     monkeypatch.setattr(consumer.asyncio, "sleep", cancelled)
     assert fetch() is False
+
+
+class Stopping:
+    """A consumer whose stop waits for ``cancelled``, a fetch of its own that it has cancelled, or for ever."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, cancelled: bool) -> None:
+        self.closed = False
+
+        async def stop(_: AIOKafkaConsumer) -> None:
+            waiting = asyncio.get_running_loop().create_future()
+            if cancelled:
+                waiting.cancel()
+            await waiting
+
+        async def close() -> None:
+            self.closed = True
+
+        monkeypatch.setattr(AIOKafkaConsumer, "stop", stop)
+        self.consumer = PatientConsumer.__new__(PatientConsumer)
+        self.consumer._closed = True
+        self.consumer._client = SimpleNamespace(close=close)
+
+
+def test_a_fetch_that_is_cancelled_by_stopping_ends_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopping = Stopping(monkeypatch, cancelled=True)
+    asyncio.run(stopping.consumer.stop())
+    assert stopping.closed
+
+
+def test_whoever_is_cancelled_while_stopping_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopping = Stopping(monkeypatch, cancelled=False)
+
+    async def cancel() -> None:
+        task = asyncio.create_task(stopping.consumer.stop())
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancel())
