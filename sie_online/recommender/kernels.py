@@ -42,6 +42,7 @@ Array = npt.NDArray[np.float64]
 
 TWINS = 2
 UNIFORM, WEIGHTED = 0, 1
+TWIN_NAMES = ("uniform", "weighted")
 VALUE_CAP = 1e6  # larger values of a column are cut by the classifier
 WEIGHT_CAP = 1e6  # no sample is worth more
 USAGE_MEMORY = 100_000.0  # predictions that a column's running mean contribution looks back

@@ -28,7 +28,16 @@ from sie_online.shard import snapshot
 from sie_online.shard.buffers import output_buffers
 from sie_online.shard.clock import end_ms, now_ms
 from sie_online.shard.external import External
-from sie_online.shard.figures import RecordCounts, ShardStats, counts_between
+from sie_online.shard.figures import (
+    JudgedSamples,
+    NoiseByType,
+    RecordCounts,
+    ShardStats,
+    counts_between,
+    judged_samples,
+    noise_by_type,
+    tables_by_kind,
+)
 from sie_online.shard.gathering import Gathered, Gathering
 from sie_online.shard.layout import layout_of
 from sie_online.shard.loop import Texts, run
@@ -37,6 +46,7 @@ from sie_online.shard.patches import Piece
 from sie_online.shard.pooled import PooledCoefficients
 from sie_online.shard.render import Renderer
 from sie_online.shard.schedule import NAMED, Artifact, Schedule
+from sie_online.shard.slots import bytes_in_use
 from sie_online.shard.snapshot import Snapshot, SnapshotDiff
 from sie_online.shard.state import COUNTERS, config_of, new_state, new_views
 from sie_online.shard.stated import NO_STATEMENTS
@@ -57,6 +67,8 @@ class ShardOutput:
     gathered: Gathered
     dead_letters: list[DeadLetter]
     counts: RecordCounts
+    judged: JudgedSamples
+    noise: NoiseByType
     last: bool
     """Whether the record batch ends with it."""
 
@@ -278,11 +290,13 @@ class Shard:
     def stats(self) -> ShardStats:
         """Figures for metrics."""
         state, counters = self._state, self._state.counters[0]
-        tables = {"user": state.users, "item": state.items, "category": state.categories, "pair": state.pairs}
+        tables = tables_by_kind(state)
         return ShardStats(
             clock_ms=self.clock_ms,
             open_views=int(counters["tail"] - counters["head"]),
-            entities={name: int(table.used[0]) for name, table in tables.items()},
+            entities={kind: int(table.used[0]) for kind, table in tables.items()},
+            evictions={kind: int(table.evicted[0]) for kind, table in tables.items()},
+            table_bytes=sum(map(bytes_in_use, tables.values())),
             weight_counts=tuple(counters["weight_bins"].tolist()),
             effective_share=float(effective_share(state.population[0])),
             strength=float(strength(self._config.weight.guard, state.population[0])),
@@ -341,6 +355,8 @@ class Shard:
             ),
             dead_letters=dead,
             counts=counts_between(before, self._state.counters[0], len(dead), dropped),
+            judged=judged_samples(out),
+            noise=noise_by_type(out),
             last=last,
         )
 

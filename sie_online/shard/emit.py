@@ -9,6 +9,7 @@ import numpy as np
 from sie_online.importance.factor import UNKNOWN, Learned, Moment
 from sie_online.importance.weight import weigh
 from sie_online.jit import kernel
+from sie_online.recommender.kernels import UNIFORM, WEIGHTED
 from sie_online.shard.views import load_text
 
 
@@ -86,6 +87,7 @@ def write_settled(out: Any, cold: Any) -> None:
     settled.item_key = cold.item_key
     settled.category_key = cold.category_key
     settled.row = control.rows - 1
+    out.predicted[control.settled, UNIFORM], out.predicted[control.settled, WEIGHTED] = cold.p_uniform, cold.p_weighted
     for which in range(out.features.shape[1]):
         out.features[control.settled, which] = cold.features[which]
     for which in range(out.dense.shape[1]):

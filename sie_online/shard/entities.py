@@ -42,6 +42,8 @@ PAIRS = _record(
     BASE_FIELDS, USER_KEY_FIELDS, [("converted_ms", "i8")], features.PAIR_FIELDS, fields_of("pair")
 )  # converted_ms: of the last conversion not returned since; 0: none
 INTERESTS = _record(BASE_FIELDS, USER_KEY_FIELDS, features.INTEREST_FIELDS, fields_of("interest"))
+RECORDS = {"user": USERS, "item": ITEMS, "category": CATEGORIES, "pair": PAIRS, "interest": INTERESTS}
+"""What is kept of either kind of entity."""
 POPULATION = _record(
     features.POPULATION_FIELDS, fields_of("population"), guard.POPULATION_FIELDS, weight.POPULATION_FIELDS
 )

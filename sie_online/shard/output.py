@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sie_online.contracts import FACTORS
 from sie_online.features import N_DENSE, N_FEATURES
 from sie_online.jit import kernel
+from sie_online.recommender.kernels import TWINS
 
 MAX_ROWS = 8_192
 """Rows per output, unless one event alone needs more: those of the 4,000 records that a worker is handed at a time."""
@@ -64,6 +65,7 @@ class Out(NamedTuple):
     user_at: NDArray[np.int32]
     item_at: NDArray[np.int32]
     settled: NDArray[np.void]
+    predicted: NDArray[np.float64]  # by either twin, at the event, of what settled
     features: NDArray[np.uint32]
     dense: NDArray[np.float32]
     entities: NDArray[np.void]
@@ -81,6 +83,7 @@ def new_out(rows: int, id_bytes: int) -> Out:
         user_at=np.zeros(rows + 1, np.int32),
         item_at=np.zeros(rows + 1, np.int32),
         settled=np.zeros(rows, SETTLED_KEYS),
+        predicted=np.zeros((rows, TWINS), np.float64),
         features=np.zeros((rows, N_FEATURES), np.uint32),
         dense=np.zeros((rows, N_DENSE), np.float32),
         entities=np.zeros(MAX_ENTITIES, STATED_ENTITY),

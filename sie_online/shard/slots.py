@@ -35,7 +35,8 @@ class SlotTable(NamedTuple):
     """``rows`` has a record per slot, and at the end one that stays zero. Slots are handed out in order, so that the
     records in use lie together; ``used`` (1,) says how many. ``sets`` (n, 3, WAYS), of which ``spread`` (1,), a power
     of two, are in use, finds them: both are derived. In each the ways in use come first, by slot. ``changed`` marks the
-    records that may have been written to since a snapshot took the marks off.
+    records that may have been written to since a snapshot took the marks off. ``evicted`` (1,) counts those that made
+    room since the table was made or restored, and is no part of what is saved.
     """
 
     sets: NDArray[np.int64]
@@ -43,18 +44,35 @@ class SlotTable(NamedTuple):
     rows: NDArray[np.void]
     used: NDArray[np.int64]
     changed: NDArray[np.uint8]
+    evicted: NDArray[np.int64]
 
 
 def new_table(slots: int, dtype: np.dtype[Any]) -> SlotTable:
     """An empty table of at least ``slots`` slots of ``dtype`` (with `BASE_FIELDS`); slots claim memory when used."""
-    n = max(WAYS, 1 << (slots - 1).bit_length())
+    n = slots_for(slots)
     return SlotTable(
         sets=unclaimed((n // WAYS, 3, WAYS), np.int64),
         spread=np.array([min(n // WAYS, FIRST_SETS)], np.int64),
         rows=unclaimed(n + 1, dtype),
         used=np.zeros(1, np.int64),
         changed=unclaimed(n + 1, np.uint8),
+        evicted=np.zeros(1, np.int64),
     )
+
+
+def slots_for(slots: int) -> int:
+    """How many slots a table of at least ``slots`` has."""
+    return max(WAYS, 1 << (slots - 1).bit_length())
+
+
+def bytes_for(slots: int, sets: int, dtype: np.dtype[Any]) -> int:
+    """Memory that ``slots`` records of ``dtype`` take with their marks, and ``sets`` sets in use to find them."""
+    return slots * (dtype.itemsize + 1) + sets * 3 * WAYS * np.dtype(np.int64).itemsize
+
+
+def bytes_in_use(table: SlotTable) -> int:
+    """Memory that ``table`` takes by now."""
+    return bytes_for(int(table.used[0]), int(table.spread[0]), table.rows.dtype)
 
 
 @kernel
@@ -93,6 +111,7 @@ def slot_of(table: Any, key: Any, ordinal: int) -> int:
     else:
         slot = ways[SLOT, oldest]
         table.rows[slot] = table.rows[table.rows.shape[0] - 1]
+        table.evicted[0] += 1
     table.rows[slot].key, table.rows[slot].touched = key, ordinal
     table.changed[slot] = 1
     ways[KEY, oldest], ways[TOUCHED, oldest], ways[SLOT, oldest] = np.int64(key), ordinal, slot

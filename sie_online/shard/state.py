@@ -124,9 +124,14 @@ def config_of(settings: Settings) -> Config:
     )
 
 
+def most_open_views(settings: Settings) -> int:
+    """How many open views a shard has room for: as many as ``settings`` allow, rounded down to a power of two."""
+    return 1 << (settings.labels.max_open_views.bit_length() - 1)
+
+
 def new_views(settings: Settings, scratch: Path | None = None) -> ViewsFile:
-    """A file below ``scratch`` for as many open views as ``settings`` allow, rounded down to a power of two."""
-    return ViewsFile(1 << (settings.labels.max_open_views.bit_length() - 1), scratch)
+    """A file below ``scratch`` for the open views of a shard under ``settings``."""
+    return ViewsFile(most_open_views(settings), scratch)
 
 
 def new_state(settings: Settings, views: Views) -> State:

@@ -47,12 +47,13 @@ class Current(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """A judged candidate; seconds of the fine-tune and of the gate."""
+    """A judged candidate; seconds of the fine-tune and of the gate; what it ran on, by torch's name."""
 
     contents: Contents
     manifest: Manifest
     seconds: float
     gate_seconds: float
+    device: str
 
 
 def current_of(store: Store, registered: RegisteredModel, n: int, version: str) -> Current:
@@ -94,7 +95,7 @@ def attempt(
     trained = time.perf_counter()
     origin = origin_of(version, current.version if parent is not None else None, view.schema_hash)
     contents, manifest = judged(candidate, ordered(view.samples), net, gate, origin)
-    return Attempt(contents, manifest, trained - begin, time.perf_counter() - trained)
+    return Attempt(contents, manifest, trained - begin, time.perf_counter() - trained, candidate.device)
 
 
 def origin_of(version: str, parent: str | None, schema_hash: str) -> Provenance:

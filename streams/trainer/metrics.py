@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from models.manifest import Verdict
 from sie_online.announcements import Announcement
 from sie_online.contracts import BUILTIN_MODEL, CODE_VERSION
 from streams.observe.metrics import UNREADABLE_MODELS, ReadCounter
@@ -52,6 +53,15 @@ REASONS = {
 }
 """Label of a gate's reason by how its sentence begins."""
 OTHER = "other"
+GATE_FIGURES = {
+    **{
+        f"{kind}_{figure}": (kind, figure)
+        for kind in ("candidate", "current", "uniform")
+        for figure in ("nll", "auc", "gauc", "calibration", "effective_share")
+    },
+    **{f"gain_over_{name}": ("gain", name) for name in ("uniform", "uniform_lower", "current", "current_lower")},
+}
+"""Where the figures of a verdict stand in its report."""
 NOISE_FIGURES = ("worst_auc", "median_auc", "innocent", "clean", "gain", "kept")
 
 
@@ -80,6 +90,12 @@ class TrainerMetrics:
         self._noise_figures = self._gauge("noise_validation", "Figures of the latest noise model's gate.", "figure")
         self._verdicts = self._counter("gate_verdicts", "The gate's verdicts: passed, or why not.", "reason")
         self._withdrawals = self._counter("withdrawals", "Nets in force that fell behind uniform importance.")
+        self._gate_figures = self._gauge("gate_figures", "Figures of the gate's newest verdict.", "figure")
+        self._ended_at = self._gauge(
+            "last_fine_tune_timestamp_seconds",
+            "When the latest fine-tune ended, whatever became of it, s since 1970; 0 before the first.",
+        )
+        self._device = self._gauge("device_info", "What fine-tunes run on; always 1.", "device")
         self._seconds = self._histogram("fine_tune_seconds", "Time of a fine-tune, without the gate.")
         self._gate_seconds = self._histogram("gate_seconds", "Time of the gate.")
         self._running = self._gauge("fine_tune_running", "1 while a fine-tune runs.")
@@ -134,16 +150,16 @@ class TrainerMetrics:
         self._loss.set(loss)
         self._speed.set(samples_per_s)
 
-    def judged(self, seconds: float, gate_seconds: float, reasons: tuple[str, ...]) -> None:
-        """A candidate got its verdict."""
+    def judged(self, seconds: float, gate_seconds: float, verdict: Verdict) -> None:
+        """A candidate got its verdict; figures that the gate did not come to, or that are undefined, have no series."""
         self._seconds.observe(seconds)
         self._gate_seconds.observe(gate_seconds)
-        self.verdict(reasons)
-
-    def verdict(self, reasons: tuple[str, ...]) -> None:
-        """What the gate said."""
-        for label in {reason_label(reason) for reason in reasons} or {"passed"}:
+        for label in {reason_label(reason) for reason in verdict.reasons} or {"passed"}:
             self._verdicts.labels(label).inc()
+        self._gate_figures.clear()
+        for figure, (kind, name) in GATE_FIGURES.items():
+            if (value := verdict.report.get(kind, {}).get(name)) is not None:
+                self._gate_figures.labels(figure).set(value)
 
     def withdrawn(self) -> None:
         """The net in force was taken back."""
@@ -155,9 +171,15 @@ class TrainerMetrics:
             if (value := figures.get(name)) is not None:
                 self._figures.labels(name).set(value)
 
-    def ended(self, outcome: TrainingOutcome) -> None:
-        """A fine-tune ended."""
+    def ended(self, outcome: TrainingOutcome, at_s: float) -> None:
+        """A fine-tune ended at ``at_s`` (s since 1970)."""
         self._fine_tunes.labels(outcome).inc()
+        self._ended_at.set(at_s)
+
+    def runs_on(self, device: str) -> None:
+        """Fine-tunes run on ``device``, one of torch's names."""
+        self._device.clear()
+        self._device.labels("cuda" if device.startswith("cuda") else "cpu").set(1)
 
     def priors_ended(self, outcome: TrainingOutcome) -> None:
         """Priors were due, and this became of them."""
@@ -205,6 +227,8 @@ class TrainerMetrics:
             self._verdicts.labels(reason)
         for kind in ("new", "repeated", "outdated"):
             self._samples.labels(kind)
+        for kind in ("recent", "older_positive"):
+            self._window.labels(kind)
         build = Gauge("sie_build_info", "The code that runs; always 1.", ["version"], registry=self.registry)
         build.labels(CODE_VERSION).set(1)
         ProcessCollector(registry=self.registry)

@@ -7,9 +7,11 @@ import logging
 import secrets
 import threading
 import time
+from contextlib import suppress
 
-from models.errors import ModelError, StoppedError
+from models.errors import ModelError, StoppedError, TrainingError
 from models.manifest import Verdict
+from models.net import pick_device
 from models.tune import Progress
 from models.ulid import ulid
 from sie_online.announcements import NET
@@ -58,6 +60,8 @@ class Rounds:
 
     async def run(self) -> None:
         """Raises SupersededError where another trainer has begun; nothing else ends it."""
+        with suppress(TrainingError):  # a GPU is demanded and there is none: every fine-tune will say so
+            self._metrics.runs_on(pick_device(fine_tune_of(self._settings).device).type)
         await self._intake.caught_up.wait()
         while True:
             await self._until_due()
@@ -103,7 +107,7 @@ class Rounds:
             self._metrics.set_running(False)
             self.began_at, self._ended_at = None, time.monotonic()
         self.latest = outcome
-        self._metrics.ended(outcome)
+        self._metrics.ended(outcome, time.time())
         scalars.add({str(outcome): 1.0, "samples": float(len(view.samples))}, "round")
         log.info("fine-tune ended", extra={"version": version, "outcome": outcome})
         await self._tidy(scalars)
@@ -172,7 +176,8 @@ class Rounds:
 
     def _tell(self, found: Attempt, verdict: Verdict, scalars: Scalars) -> None:
         manifest = found.manifest
-        self._metrics.judged(found.seconds, found.gate_seconds, verdict.reasons)
+        self._metrics.runs_on(found.device)
+        self._metrics.judged(found.seconds, found.gate_seconds, verdict)
         self._metrics.set_validation(manifest.metrics)
         scalars.add(manifest.metrics, "validation")
         scalars.add(manifest.baseline_metrics, "baseline")

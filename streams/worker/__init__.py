@@ -7,5 +7,6 @@ Owns neither what a row says (``sie_online.shard``) nor how a checkpoint lies in
 - ``assignment``: what the group gives and takes; ``restore``: one shard taken over; ``checkpointer``: when it is saved
 - ``adoption``: announced models on their way to the shards; ``topic_identity``: is the input still the same topic
 - ``startup``, ``preflight``: what must hold before the group is joined
-- ``lag``: how far behind the log; ``watchdog``: what may take how long, or the process ends
+- ``lag``: how far behind the log, and with ``written`` for how long; ``report``: how the shards stand
+- ``watchdog``: what may take how long, or the process ends
 """

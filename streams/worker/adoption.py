@@ -81,6 +81,11 @@ class Adoptions:
         again, self._incomplete = self._incomplete, False
         return news or again
 
+    def announced_at_ms(self, model: str, n: int) -> int:
+        """When announcement ``n`` of ``model`` was made, ms since 1970; 0 if that is not known, or ``n`` is 0."""
+        announcement = self._reader.registry[model].announcements.get(n)
+        return announcement.created_at_ms if announcement else 0
+
     async def offer(self, lease: ShardLease) -> None:
         """Tell the shard of ``lease`` what it does not know yet. Its batches wait while it is told, not longer."""
         for adoption in [

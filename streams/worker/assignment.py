@@ -26,6 +26,7 @@ from streams.transport import Claim, ConsumerHandle
 from streams.worker.adoption import Adoptions
 from streams.worker.checkpointer import Checkpointer
 from streams.worker.leases import ShardLease, ShardLeases
+from streams.worker.report import ShardReports
 from streams.worker.restore import LogPlace, Ownership
 from streams.worker.topic_identity import TopicIdentity
 from streams.worker.watchdog import Vitals
@@ -51,6 +52,7 @@ class Assignment:
         checkpointer: Checkpointer,
         adoptions: Adoptions,
         identity: TopicIdentity,
+        reports: ShardReports,
         metrics: Metrics,
         vitals: Vitals,
     ) -> None:
@@ -62,6 +64,7 @@ class Assignment:
         self._checkpointer = checkpointer
         self._adoptions = adoptions
         self._identity = identity
+        self._reports = reports
         self._metrics = metrics
         self._vitals = vitals
         self._assigned: set[int] | None = None
@@ -121,8 +124,10 @@ class Assignment:
         for lease in taken:
             if term == self._consumer.positions.term:
                 self._leases.add(lease)
+                self._reports.report(lease)
             else:
                 lease.shard.close()  # lost again meanwhile
+                self._metrics.revoke(lease.partition)
         return {lease.partition: lease.claim() for lease in taken if self._leases.holds(lease)}
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:

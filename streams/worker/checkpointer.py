@@ -14,7 +14,6 @@ from concurrent.futures import Executor
 
 import mode
 
-from sie_online.announcements import MODELS
 from sie_online.errors import SieError
 from sie_online.settings import Settings
 from sie_online.shard import Snapshot
@@ -98,6 +97,7 @@ class Checkpointer:
                 started = time.perf_counter()
                 snapshot = await in_thread(self._pool, lease.shard.snapshot)
                 taken = time.perf_counter()
+                lease.taken()
                 epoch, outstanding = lease.epoch, lease.deliveries.open()
             self._metrics.observe_stage("stall", time.perf_counter() - stopped)
             await self._publisher.flush(lease.partition, outstanding)
@@ -106,7 +106,7 @@ class Checkpointer:
             written = await self._write(lease, epoch, snapshot)
             if written is None:
                 return
-            lease.saved = Position(epoch, snapshot.next_offset)
+            lease.made_durable(Position(epoch, snapshot.next_offset))
             lease.checked_at = time.monotonic()
         self._report(lease, snapshot.next_offset, written)
 
@@ -129,9 +129,5 @@ class Checkpointer:
     def _report(self, lease: ShardLease, offset: int, written: Written) -> None:
         self._consumer.checkpointed(lease.partition, offset)
         self._vitals.saved(lease.partition, everything=not lease.unsaved)
-        if not self._leases.holds(lease):
-            return
-        self._metrics.observe_checkpoint(lease.partition, written.seconds, written.bytes)
-        self._metrics.observe_shard(lease.partition, lease.shard.stats())
-        for model in MODELS:
-            self._metrics.set_adopted(lease.partition, model, lease.shard.announced(model))
+        if self._leases.holds(lease):
+            self._metrics.observe_checkpoint(lease.partition, written.seconds, written.bytes)

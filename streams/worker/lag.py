@@ -7,6 +7,7 @@ knows no broker's address any more must not pass for an outage.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -18,9 +19,10 @@ from sie_online.client.availability import ANSWER_S, ASK_EVERY_S, AWAY_AFTER_S, 
 from sie_online.client.consumer import PatientConsumer
 from sie_online.settings import Settings
 from streams.observe.metrics import Metrics
-from streams.worker.leases import ShardLeases
+from streams.worker.leases import ShardLease, ShardLeases
 from streams.worker.publisher import Publisher
 from streams.worker.watchdog import Vitals
+from streams.worker.written import WrittenTimes
 
 
 class LogEnds:
@@ -85,6 +87,7 @@ class LogWatch(mode.Service):
         self._publisher = publisher
         self._availability = availability
         self._log_ends = LogEnds(settings)
+        self._written = WrittenTimes()
 
     async def on_start(self) -> None:
         """Begin to look."""
@@ -109,12 +112,19 @@ class LogWatch(mode.Service):
                 self._availability.failed(error)
 
     def _note(self, ends: dict[int, int]) -> None:
+        self._written.keep(ends.keys())
         for lease in self._leases:
             if lease.partition in ends:
                 lag = max(0, ends[lease.partition] - lease.shard.next_offset)
                 self._vitals.lags(lease.partition, lag)
-                self._metrics.set_lag(lease.partition, lag)
+                self._metrics.set_lag(lease.partition, lag, self._waited_s(lease, ends[lease.partition]))
         if self._publisher.unconfirmed_s > AWAY_AFTER_S:
             self._availability.failed(TimeoutError("it does not confirm what is published"))
         else:
             self._availability.answered()
+
+    def _waited_s(self, lease: ShardLease, end: int) -> float:
+        """For how long the first record that waits has been in the log, as near as is known; 0 where none waits."""
+        offset, now = lease.shard.next_offset, time.time()
+        self._written.saw_end(lease.partition, end, now)
+        return max(0.0, now - self._written.of(lease.partition, offset, lease.reached_s)) if end > offset else 0.0

@@ -7,6 +7,7 @@ Who owns which truth: a shard its state and next offset; the store who may write
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -42,6 +43,13 @@ class ShardLease:
     late: list[tuple[Adoption, Artifact | None]] = field(default_factory=list)
     """Models heard of too late for their offset; adopted at the next checkpoint."""
     checked_at: float = 0.0
+    reached_s: float = 0.0
+    """Kafka's timestamp, s since 1970, of the record at which it stands or, between batches, of the one before; 0
+    before the first."""
+    unsaved_since: float | None = None
+    """When the oldest work was done that no durable checkpoint covers; None where all is covered. Monotonic, as ..."""
+    untaken_since: float | None = None
+    """... when that was which not even a snapshot covers."""
 
     @property
     def partition(self) -> int:
@@ -51,6 +59,24 @@ class ShardLease:
     def unsaved(self) -> bool:
         """Whether something was processed that no durable checkpoint covers."""
         return self.shard.next_offset != (self.begin if self.saved is None else self.saved.offset)
+
+    def worked(self) -> None:
+        """Something was processed."""
+        now = time.monotonic()
+        self.unsaved_since = now if self.unsaved_since is None else self.unsaved_since
+        self.untaken_since = now if self.untaken_since is None else self.untaken_since
+
+    def taken(self) -> None:
+        """A snapshot covers all that was processed."""
+        self.untaken_since = None
+
+    def made_durable(self, saved: Position) -> None:
+        """The snapshot taken last is a checkpoint now."""
+        self.saved, self.unsaved_since = saved, self.untaken_since
+
+    def unsaved_s(self) -> float:
+        """How long ago the oldest work was done that no durable checkpoint covers, seconds; 0 where all is covered."""
+        return 0.0 if self.unsaved_since is None else time.monotonic() - self.unsaved_since
 
     @property
     def busy(self) -> bool:
@@ -104,6 +130,7 @@ class ShardLeases:
         self._leases[lease.partition] = lease
         self._vitals.owned(lease.partition)
         self._metrics.set_epoch(lease.partition, lease.epoch)
+        self._metrics.watch_unsaved(lease.partition, lease.unsaved_s)
 
     def take_out(self, partition: int) -> ShardLease | None:
         """The shard of ``partition``, no longer listed: whoever asks adds it again, or lets go of it."""

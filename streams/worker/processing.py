@@ -101,10 +101,15 @@ class Processing:
             raise RuntimeError(f"the batch begins at {batch.start}, the shard expects {shard.next_offset}")
         await self._stop_if_superseded(lease)
         seconds = _seconds_before(batch) | {"process": 0.0, "publish": 0.0}
+        if len(batch):
+            lease.reached_s = int(batch.timestamps_ms[0]) / 1000
         if not await self._pump(lease, batch, seconds):
             return
         if shard.next_offset != batch.end:
             raise RuntimeError(f"the shard stands at {shard.next_offset} after a batch that ends at {batch.end}")
+        if len(batch):
+            lease.reached_s = int(batch.timestamps_ms[-1]) / 1000
+        lease.worked()
         self._metrics.observe_batch(batch.partition, len(batch), len(batch.buffer), seconds)
 
     async def _pump(self, lease: ShardLease, batch: RecordBatch, seconds: dict[str, float]) -> bool:
@@ -141,6 +146,7 @@ class Processing:
             delivery.add_done_callback(partial(self._measure, lease.partition, output, fetched_at, time.time()))
         self._vitals.progressed(lease.partition)
         self._metrics.observe_counts(lease.partition, output.counts)
+        self._metrics.observe_quality(lease.partition, output.judged, output.noise)
         for letter in output.dead_letters:
             self._metrics.dead_letter(letter.reason)
 
@@ -157,6 +163,8 @@ class Processing:
             return
         now = time.time()
         self._metrics.observe_output(partition, len(output.framed), now - output.known_ms / 1000, now - fetched_at)
+        if len(output.judged.positive) and self._leases.get(partition) is not None:
+            self._metrics.final_rows_confirmed(partition, now)
         self._metrics.observe_stage("deliver", now - published_at)
 
     async def _stop_if_superseded(self, lease: ShardLease) -> None:

@@ -35,6 +35,7 @@ from streams.worker.checkpointer import Checkpointer
 from streams.worker.leases import ShardLeases
 from streams.worker.processing import Processing
 from streams.worker.publisher import Publisher
+from streams.worker.report import ShardReports
 from streams.worker.restore import Ownership
 from streams.worker.topic_identity import TopicIdentity
 from streams.worker.watchdog import Vitals
@@ -78,6 +79,7 @@ class Worker(mode.Service):
         self._pool = ThreadPoolExecutor(_cores(), thread_name_prefix="shards")
         self.consumer = ConsumerHandle()
         self.leases = ShardLeases(self.consumer, metrics, vitals)
+        self._reports = ShardReports(self.leases, adoptions, metrics)
         self._identity = TopicIdentity(settings, self.leases, self.consumer, store)
         self.checkpointer = Checkpointer(
             settings,
@@ -110,6 +112,7 @@ class Worker(mode.Service):
             checkpointer=self.checkpointer,
             adoptions=adoptions,
             identity=self._identity,
+            reports=self._reports,
             metrics=metrics,
             vitals=vitals,
         )
@@ -120,6 +123,7 @@ class Worker(mode.Service):
         self._vitals.unassigned_since = self._vitals.now
         self.add_future(self.checkpointer.run(self))
         self.add_future(self._listen())
+        self.add_future(self._reports.run(self))
         self.add_future(self._identity.watch(self))
         self.add_future(self._turn())
         self.add_future(self._publish_gathered())

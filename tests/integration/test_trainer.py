@@ -60,6 +60,8 @@ def test_settled_samples_become_an_announced_net(at: SettingsFactory, tmp_path: 
         assert set(manifest.train_offsets) == {"0", "1"}
         metrics = page(trainer, "/metrics")
         assert 'sie_trainer_fine_tunes_total{outcome="accepted"} 1.0' in metrics
+        assert 'sie_trainer_device_info{device="' in metrics
+        assert 'sie_trainer_gate_figures{figure="gain_over_uniform"}' in metrics
         assert 'sie_trainer_announcement{model="net"} 1.0' in metrics
         assert 'sie_trainer_samples_total{kind="new"} 1200.0' in metrics
         assert json.loads(page(trainer, "/readyz"))["ready"]

@@ -17,13 +17,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import numpy as np
 import pyarrow as pa
 
 from sie_online.contracts import BUILTIN_MODEL, EVENT_TYPES
 from sie_online.errors import SieError
 from sie_online.ingest.records import RecordBatch
+from sie_online.recommender.kernels import TWIN_NAMES
 from sie_online.settings import Settings, load
 from sie_online.shard import Gathered, Layout, RecordCounts, ShardOutput, ShardStats, Snapshot
+from sie_online.shard.figures import JudgedSamples, NoiseByType
 from sie_online.shard.state import WEIGHT_EDGES
 from sie_online.unpacking import FramedRows
 from streams import app
@@ -45,6 +48,8 @@ SCHEMA = pa.schema(
         pa.field("digest", pa.int64()),
     ]
 )
+NOTHING_JUDGED = JudgedSamples(np.zeros(0, np.bool_), np.zeros((len(TWIN_NAMES), 0)))
+NO_NOISE = NoiseByType((0,) * len(EVENT_TYPES), (0.0,) * len(EVENT_TYPES), (0,) * len(EVENT_TYPES))
 NOTHING_GATHERED = Gathered(FramedRows.of(pa.RecordBatch.from_pylist([], SCHEMA)), [])
 
 
@@ -90,13 +95,17 @@ class RecordingShard:
                 self.next_offset = batch.end
             framed = FramedRows.of(pa.RecordBatch.from_pylist(rows, SCHEMA))
             known_ms = rows[-1]["published_ms"] if rows else 0
-            yield ShardOutput(framed, known_ms, NOTHING_GATHERED, [], counts, last)
+            yield ShardOutput(framed, known_ms, NOTHING_GATHERED, [], counts, NOTHING_JUDGED, NO_NOISE, last)
 
     def announced(self, model: str) -> int:
         """Nothing is ever announced to it."""
         return 0
 
     latest_known = announced
+
+    def version(self, model: str) -> str:
+        """Likewise."""
+        return BUILTIN_MODEL
 
     def _row(self, batch: RecordBatch, index: int) -> dict[str, int]:
         if batch.offsets[index] == self.fail_at:
@@ -129,7 +138,7 @@ class RecordingShard:
         """Figures for metrics: none."""
         zeros = (0,) * len(EVENT_TYPES)
         counts = RecordCounts(zeros, zeros, 0, 0, 0, 0, 0)
-        return ShardStats(0, 0, {}, (0,) * (len(WEIGHT_EDGES) + 1), 1.0, 1.0, 0, {}, counts)
+        return ShardStats(0, 0, {}, {}, 0, (0,) * (len(WEIGHT_EDGES) + 1), 1.0, 1.0, 0, {}, counts)
 
     def close(self) -> None:
         """Nothing to free."""

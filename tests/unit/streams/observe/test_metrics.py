@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 from collections.abc import Callable
 
@@ -9,10 +10,11 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from sie_online.ingest.events import Reason
-from sie_online.settings import Settings
+from sie_online.settings import Settings, load
+from sie_online.shard import Shard
 from streams.observe.histograms import BulkHistogram
 from streams.observe.metrics import Metrics
-from tests.support.metrics import busy, stats
+from tests.support.metrics import VERSION, busy, judged, noise, stats
 from tests.support.requirements import PROMETHEUS, need
 
 
@@ -47,6 +49,10 @@ def test_every_figure_told_is_there_to_be_scraped(metrics: Metrics) -> None:
     busy(metrics)
     told = {
         "sie_lag_records": 17,
+        "sie_lag_seconds": 2.5,
+        "sie_checkpoint_age_seconds": 1.5,
+        "sie_final_row_timestamp_seconds": 1_700_000_000,
+        "sie_table_bytes": 1_024,
         "sie_epoch": 3,
         "sie_open_views": 7,
         "sie_event_time_seconds": 5,
@@ -66,6 +72,7 @@ def test_every_figure_told_is_there_to_be_scraped(metrics: Metrics) -> None:
     assert value(metrics, "sie_dead_letters_total", reason="bad_json") == 1
     assert value(metrics, "sie_dead_letters_total", reason="bad_id") == 0
     assert value(metrics, "sie_unacked_bytes") == 99
+    assert value(metrics, "sie_assigned_partitions") == 1
     assert value(metrics, "sie_event_to_publish_seconds_bucket", le="0.25") == 0
     assert value(metrics, "sie_event_to_publish_seconds_bucket", le="0.5") == 96
     assert value(metrics, "sie_weight_bucket", partition="0", le="1.0") == 96
@@ -73,15 +80,120 @@ def test_every_figure_told_is_there_to_be_scraped(metrics: Metrics) -> None:
     assert (value(metrics, "process_resident_memory_bytes") or 0) > 1e6
 
 
-def test_a_checkpoint_ages_from_the_takeover_and_from_each_write(settings: Callable[..., Settings]) -> None:
-    now = 100.0
-    metrics = Metrics(settings(), clock=lambda: now)
+def test_unsaved_work_ages_between_two_scrapes(metrics: Metrics) -> None:
+    seconds = 0.0
     metrics.set_epoch(1, 1)
-    now = 103.0
+    assert value(metrics, "sie_checkpoint_age_seconds", partition="1") == 0
+    metrics.watch_unsaved(1, lambda: seconds)
+    seconds = 3.0
     assert value(metrics, "sie_checkpoint_age_seconds", partition="1") == 3
-    metrics.observe_checkpoint(1, 0.1, 1)
-    now = 104.5
-    assert value(metrics, "sie_checkpoint_age_seconds", partition="1") == 1.5
+
+
+def test_all_series_of_a_partition_are_there_from_its_assignment_on(metrics: Metrics) -> None:
+    metrics.set_epoch(0, 3)
+    metrics.observe_shard(0, stats())
+    before = series(metrics)
+    busy(metrics)
+    appeared = {name for name, labels in series(metrics) - before if ("partition", "0") in labels}
+    unknown_until_asked = {"sie_lag_records", "sie_lag_seconds"}
+    undefined_until_both_labels_were_seen = {"sie_recommender_auc"}
+    of_another_version = {"sie_model_in_force_info"}
+    assert appeared == unknown_until_asked | undefined_until_both_labels_were_seen | of_another_version
+
+
+def test_a_partition_that_is_kept_through_a_rebalance_keeps_its_figures(metrics: Metrics) -> None:
+    busy(metrics)
+    before = {(s.name, *s.labels.items()): s.value for f in metrics.registry.collect() for s in f.samples}
+    metrics.set_epoch(0, 4)
+    after = {(s.name, *s.labels.items()): s.value for f in metrics.registry.collect() for s in f.samples}
+    moved = {key[0] for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+    assert {name for name in moved if name.startswith("sie_")} - {"sie_thread_cpu_seconds_total"} == {"sie_epoch"}
+
+
+def test_both_twins_are_judged_by_the_same_samples(metrics: Metrics) -> None:
+    metrics.set_epoch(0, 1)
+    metrics.observe_quality(0, judged([0, 1, 0], [0.5, 0.5, 0.0], [0.25, 1.0, 0.25]), noise(0, 0.0, 0))
+
+    def of(name: str, **labels: str) -> float | None:
+        return value(metrics, f"sie_recommender_{name}", partition="0", **labels)
+
+    assert (of("samples_total", label="negative"), of("samples_total", label="positive")) == (2, 1)
+    assert of("log_loss_total", twin="uniform") == pytest.approx(2 * math.log(2) + 1e-6)
+    assert of("log_loss_total", twin="weighted") == pytest.approx(-2 * math.log(0.75) + 1e-6)
+    assert (of("predicted_total", twin="uniform"), of("predicted_total", twin="weighted")) == (1.0, 1.5)
+    assert of("auc", twin="uniform") == pytest.approx(0.75, abs=1e-3), "it says .5 of one negative as of the positive"
+    assert of("auc", twin="weighted") == 1.0
+
+
+def test_there_is_no_auc_of_one_label(metrics: Metrics) -> None:
+    metrics.set_epoch(0, 1)
+    metrics.observe_quality(0, judged([0, 0], [0.5, 0.4], [0.5, 0.4]), noise(0, 0.0, 0))
+    assert value(metrics, "sie_recommender_auc", partition="0", twin="uniform") is None
+    metrics.observe_quality(0, judged([1], [0.45], [0.45]), noise(0, 0.0, 0))
+    assert value(metrics, "sie_recommender_auc", partition="0", twin="uniform") == pytest.approx(0.5, abs=1e-3)
+
+
+def test_what_is_confirmed_after_the_revocation_brings_no_gauge_back(metrics: Metrics) -> None:
+    busy(metrics)
+    metrics.revoke(0)
+    metrics.observe_quality(0, judged([0, 1], [0.1, 0.2], [0.1, 0.2]), noise(2, 0.5, 0))
+    assert value(metrics, "sie_recommender_auc", partition="0", twin="uniform") is None
+    assert value(metrics, "sie_recommender_samples_total", partition="0", label="positive") == 2
+
+
+def test_noise_is_counted_by_event_type(metrics: Metrics) -> None:
+    metrics.set_epoch(0, 1)
+    for _ in range(2):
+        metrics.observe_quality(0, judged([], [], []), noise(10, 1.5, 1))
+    figures = ("sie_noise_judged_events_total", "sie_noise_probability_total", "sie_noisy_events_total")
+    assert [value(metrics, name, partition="0", type="view") for name in figures] == [20, 3.0, 2]
+    assert [value(metrics, name, partition="0", type="purchase") for name in figures] == [0, 0, 0]
+
+
+def test_a_model_has_one_version_in_force(metrics: Metrics) -> None:
+    metrics.set_epoch(0, 1)
+
+    def versions() -> dict[str, float]:
+        found = [s for f in metrics.registry.collect() for s in f.samples if s.name == "sie_model_in_force_info"]
+        return {s.labels["version"]: s.value for s in found if s.labels["model"] == "net"}
+
+    assert versions() == {"builtin": 1}
+    metrics.set_in_force(0, "net", 3, VERSION, 1_500_000_000_000)
+    assert versions() == {VERSION: 1}
+    assert value(metrics, "sie_model_in_force_timestamp_seconds", partition="0", model="net") == 1_500_000_000
+    assert value(metrics, "sie_model_adopted", partition="0", model="net") == 3
+    metrics.revoke(0)
+    assert versions() == {}
+    metrics.set_epoch(0, 2)
+    assert versions() == {"builtin": 1}
+
+
+def test_evictions_count_on_when_a_shard_is_put_up_anew(metrics: Metrics) -> None:
+    metrics.set_epoch(0, 1)
+    for evictions in (0, 5, 5, 9, 2, 3):  # from the store again after the 9
+        metrics.observe_shard(0, stats(evictions=evictions))
+    assert value(metrics, "sie_evictions_total", partition="0", kind="user") == 9 + 3
+    metrics.revoke(0)
+    metrics.set_epoch(0, 2)
+    metrics.observe_shard(0, stats(evictions=4))
+    assert value(metrics, "sie_evictions_total", partition="0", kind="user") == 9 + 3 + 4
+
+
+def test_a_lag_that_nobody_knows_has_no_series(metrics: Metrics) -> None:
+    busy(metrics)
+    metrics.forget_lag()
+    assert value(metrics, "sie_lag_records", partition="0") is None
+    assert value(metrics, "sie_lag_seconds", partition="0") is None
+
+
+def test_limits_are_those_of_the_tables() -> None:
+    limited = load({"entities": {"users": 100}, "labels": {"max_open_views": 1 << 12}})
+    metrics, shard = Metrics(limited), Shard(limited, 0)
+    assert value(metrics, "sie_entity_slots_limit", kind="user") == 128, "tables are rounded up"
+    assert value(metrics, "sie_open_views_limit") == 1 << 12
+    limit = value(metrics, "sie_table_bytes_limit") or 0
+    assert shard.stats().table_bytes < limit / 100
+    shard.close()
 
 
 def test_a_revoked_partition_leaves_no_gauge_behind_and_keeps_its_counts(metrics: Metrics) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -185,7 +186,9 @@ def raising(error: BaseException) -> Callable[..., Attempt]:
 def judged(verdict: Verdict) -> Callable[..., Attempt]:
     def attempt(_view: Any, _current: Any, _settings: Any, _gate: Any, version: str, **_: Any) -> Attempt:
         contents = made_contents(made_weights())
-        return Attempt(Contents(contents.data, contents.sha256, ()), made_version(version, gate=verdict)[1], 1.0, 0.5)
+        return Attempt(
+            Contents(contents.data, contents.sha256, ()), made_version(version, gate=verdict)[1], 1.0, 0.5, "cpu"
+        )
 
     return attempt
 
@@ -262,6 +265,39 @@ def test_a_net_in_force_that_falls_behind_uniform_importance_is_withdrawn(
     assert figure(scene.metrics, "withdrawals_total") == len(said)
 
 
+def test_the_newest_verdict_is_told_in_figures(scene: TrainerScene) -> None:
+    gain = {"uniform": 1e-3, "uniform_lower": -2e-4, "current": None, "users": 90.0}
+    scene.round(judged(Verdict(False, ("no evidence of gain over uniform weights",), _report(0.45) | {"gain": gain})))
+
+    def told() -> dict[str, float]:
+        families = scene.metrics.registry.collect()
+        found = [s for family in families for s in family.samples if s.name == "sie_trainer_gate_figures"]
+        return {sample.labels["figure"]: sample.value for sample in found}
+
+    assert told() == {
+        **{f"{whose}_{what}": 0.5 for whose in ("uniform", "current") for what in ("auc", "gauc", "calibration")},
+        **{"uniform_effective_share": 0.5, "current_effective_share": 0.5, "uniform_nll": 0.4, "current_nll": 0.45},
+        **{"gain_over_uniform": 1e-3, "gain_over_uniform_lower": -2e-4},
+    }
+    scene.round(judged(Verdict(False, ("the scored part has 3 positives of 90: a verdict needs 20",))))
+    assert told() == {}, "this one came to no figures"
+
+
+def test_whatever_became_of_it_a_fine_tune_ended_at_some_time(scene: TrainerScene) -> None:
+    assert figure(scene.metrics, "last_fine_tune_timestamp_seconds") == 0
+    began = time.time()
+    scene.round(raising(TrainingError("no positive")))
+    assert began <= (figure(scene.metrics, "last_fine_tune_timestamp_seconds") or 0) <= time.time()
+
+
+def test_the_device_is_the_one_that_the_fine_tune_ran_on(scene: TrainerScene) -> None:
+    scene.metrics.runs_on("cuda:0")
+    assert figure(scene.metrics, "device_info", device="cuda") == 1
+    scene.round(judged(Verdict(True)))
+    assert figure(scene.metrics, "device_info", device="cpu") == 1
+    assert figure(scene.metrics, "device_info", device="cuda") is None
+
+
 def test_without_a_net_there_is_nothing_to_withdraw(scene: TrainerScene) -> None:
     assert scene.round(judged(Verdict(False, ("NLL 0.5 is worse",), _report(0.9)))) == "refused"
     assert scene.announcer.announced == []
@@ -272,6 +308,7 @@ def test_a_real_fine_tune_passes_through(scene: TrainerScene) -> None:
 
     assert scene.round(attempt) in ("accepted", "refused")
     assert (figure(scene.metrics, "fine_tune_pass") or 0) >= 1
+    assert (figure(scene.metrics, "gate_figures", figure="candidate_nll") or 0) > 0
     (run,) = scene.store.list(scalars.RUNS)
     assert run.startswith("events.out.tfevents.")
 

@@ -49,7 +49,9 @@ class FakeShard:
             last = at + 1 == batch.end
             if last:
                 self.next_offset = batch.end
-            yield SimpleNamespace(weights=ROWS, counts=None, dead_letters=[], last=last)
+            judged = SimpleNamespace(positive=())
+            figures = SimpleNamespace(known_ms=0, counts=None, judged=judged, noise=None)
+            yield SimpleNamespace(framed=ROWS, dead_letters=[], last=last, **vars(figures))
 
     def gathered(self) -> str:
         return f"gathered up to {self.next_offset}"
@@ -302,6 +304,30 @@ async def test_processing_goes_on_while_a_checkpoint_waits_and_is_not_part_of_it
 
     assert bench.store.written == [(EPOCH, 110)]
     assert bench.lease.unsaved
+
+
+@in_loop
+async def test_only_work_that_no_checkpoint_covers_has_an_age(bench: Bench) -> None:
+    lease = bench.lease
+    assert lease.unsaved_s() == 0
+    await bench.worker.processing.process(_batch(100, 110))
+    first = lease.unsaved_since
+    await bench.worker.processing.process(_batch(110, 120))
+    assert lease.unsaved_since == first, "the oldest counts"
+    saving = asyncio.create_task(bench.checkpoint())
+    await bench.snapshot_taken()
+    await bench.worker.processing.process(_batch(120, 130))
+    assert lease.unsaved_since == first, "a snapshot is no checkpoint yet"
+    bench.publisher.confirm()
+    await saving
+    assert first is not None
+    assert lease.unsaved_since is not None
+    assert lease.unsaved_since > first, "what came after the snapshot is still open"
+
+    await bench.checkpoint()
+    assert lease.unsaved_s() == 0
+    await bench.checkpoint()
+    assert lease.unsaved_s() == 0, "a checkpoint with nothing to do changes nothing"
 
 
 @in_loop
