@@ -89,7 +89,8 @@ class WorkerSite(mode.Service):
     """Serves on ``settings.web`` while it runs; ``url`` says where.
 
     Beside the metrics the page tells of published statements (``showcase``, which the line feeds), of ``models`` and of
-    the trainer beside this worker (``trainer``). Whatever goes wrong in that is logged and ends nothing.
+    the trainer beside this worker (``trainer``), and its curves of ``history``. Whatever goes wrong in that is logged
+    and ends nothing.
     """
 
     def __init__(
@@ -105,10 +106,10 @@ class WorkerSite(mode.Service):
         self.trainer: TrainerWatch | None = None
         self._broker = settings.broker
         self._limit_s = settings.watchdog.progress_s
-        self._registry = registry
+        self.registry = registry
         self._health = health
         self._models = models
-        self._history = History()
+        self.history = History()
         self._failed: set[str] = set()
         routes = {
             **page_routes("worker"),
@@ -152,7 +153,7 @@ class WorkerSite(mode.Service):
             await self.sleep(seconds)
 
     async def _take_sample(self) -> None:
-        self._history.take(MetricSamples(self._registry), time.time())
+        self.history.take(MetricSamples(self.registry), time.time())
 
     async def _read_published(self) -> None:
         if taken := self.showcase.taken():
@@ -168,9 +169,9 @@ class WorkerSite(mode.Service):
         return readiness_page(self._health.checks(), self._health.reason())
 
     async def _status(self, _: web.Request) -> web.Response:
-        health, samples = self._health, MetricSamples(self._registry)
+        health, samples = self._health, MetricSamples(self.registry)
         beside = Beside(
-            history=self._history,
+            history=self.history,
             published=self.showcase.shown,
             broker=self._broker,
             of_topic=health.input_partitions(),
