@@ -63,7 +63,7 @@ def trainer_status(settings: Settings, samples: MetricSamples, parts: TrainerPar
             older_positives=int(samples.total("sie_trainer_window_samples", kind="older_positive")),
             span_s=samples.total("sie_trainer_window_seconds"),
         ),
-        figures=samples.by("sie_trainer_gate_figures", "figure") or samples.by("sie_trainer_validation", "figure"),
+        figures=samples.by("sie_trainer_gate_figures", "figure"),
         noise=_noise(samples, parts),
         outcomes={name: samples.by(f"sie_trainer_{name}_total", "outcome") for name in ROUNDS},
         models=parts.models,

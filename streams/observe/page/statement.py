@@ -33,6 +33,7 @@ RAISES = {
 """Why a factor of the weight is below 1, or above; one that is not known here is called by its name."""
 
 LABELS = {None: "not known yet", 0: "did not convert", 1: "converted"}
+NO_LABEL = "none: it is no sample"
 LEAST_LOG = 0.005
 """A factor nearer to 1 than this moves nothing that a person would see."""
 LONGEST_ID = 64
@@ -82,7 +83,7 @@ def explained(row: WeightRow) -> Statement:
         offset=row.offset,
         revision=row.revision,
         final=row.final,
-        label=LABELS[row.label],
+        label=NO_LABEL if row.final and row.label is None else LABELS[row.label],
         probability=row.probability,
         noise_probability=row.noise_probability,
         weight=row.weight,

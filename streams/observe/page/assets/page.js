@@ -136,8 +136,10 @@ function tips() {
   addEventListener("scroll", hide, {passive: true});
   addEventListener("keydown", event => { if (event.key === "Escape") hide(); });
 }
+// The terms that this page uses, in the order of `TERMS`; filled in when it is opened.
 function glossary() {
-  $("terms").replaceChildren(...Object.entries(TERMS).flatMap(([term, meaning]) => [el("dt", {}, term), el("dd", {}, meaning)]));
+  $("terms").parentElement.addEventListener("toggle", () => $("terms").replaceChildren(...Object.entries(TERMS)
+    .filter(([term]) => described.has(term)).flatMap(([term, meaning]) => [el("dt", {}, term), el("dd", {}, meaning)])));
 }
 
 // -- asking

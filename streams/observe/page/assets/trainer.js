@@ -4,8 +4,6 @@ import {models} from "/page/models.js";
 import {$, changed, count, figure, follow, pill, say, span, table, words} from "/page/page.js";
 
 const FIGURES = {
-  nll: "log loss on the validation part", auc: "AUC on the validation part",
-  target_correlation_unknown: "f(x) against its target, label unknown", target_correlation_known: "f(x) against its target, label known",
   worst_auc: "AUC of detection, worst family", median_auc: "AUC of detection, median family", innocent: "mean P(noise) of innocent behaviours",
   clean: "mean P(noise) of what is not suspected now", kept: "AUC of detection, what is taken for noise now", gain: "gain of its weights",
 };
@@ -16,7 +14,7 @@ function tiles(s) {
   say("window", count(s.window.recent + s.window.older_positives), "samples");
   $("span").textContent = s.window.recent ? `over ${span(s.window.span_s)}, and ${count(s.window.older_positives)} older positives` : "not looked at yet";
   say("fresh", count(s.fresh_samples));
-  $("due").textContent = `a fine-tune comes at ${count(s.every_samples)}, or in time`;
+  $("due").textContent = `since the last fine-tune; ${count(s.every_samples)} bring on the next`;
   say("passes", s.passes.done || s.fine_tuning ? `${s.passes.done} of ${s.passes.of}` : "–");
   $("loss").textContent = s.passes.loss && s.passes.done ? `training loss ${figure(s.passes.loss, 4)}` : "";
   say("outcome", s.latest_outcome ? words(s.latest_outcome) : "none yet");
@@ -24,8 +22,20 @@ function tiles(s) {
     : s.noise.latest_outcome ? `noise model: ${words(s.noise.latest_outcome)}` : "noise model: not fitted yet";
 }
 
-const figures = (id, told, nothing) => table(id, ["figure", "value"],
-  Object.entries(told).map(([name, value]) => [FIGURES[name] ?? words(name), figure(value, 4)]), nothing);
+const noiseFigures = told => table("noise-figures", ["figure", "value"],
+  Object.entries(told).map(([name, value]) => [FIGURES[name] ?? words(name), figure(value, 4)]), "None was fitted since this process began.");
+
+// What the gate's learner did with the weights of the candidate, of what is in force, and with uniform importance.
+function gate(told) {
+  const whose = ["candidate", "current", "uniform"], names = [["nll", "log loss"], ["auc", "AUC"], ["gauc", "AUC by user"], ["calibration", "calibration"],
+    ["effective_share", "effective sample size"]];
+  table("figures", ["of a learner", "with the candidate", "with what serves", ["with uniform importance"]],
+    names.filter(([name]) => `candidate_${name}` in told).map(([name, title]) => [title, ...whose.map(who => figure(told[`${who}_${name}`], 4))]),
+    "No candidate was judged since this process began.");
+  const gains = ["current", "uniform"].filter(against => `gain_over_${against}` in told).map(against =>
+    `Log loss is ${figure(told[`gain_over_${against}`], 2)} lower than ${against === "uniform" ? "with uniform importance" : "with what serves"}, at least ${figure(told[`gain_over_${against}_lower`], 2)} by its confidence bound.`);
+  $("gains").textContent = gains.join(" ");
+}
 
 function outcomes(s) {
   const kinds = [["fine_tunes", "fine-tunes"], ["noise_fits", "noise fits"], ["priors", "priors"]];
@@ -41,8 +51,8 @@ follow("trainer", s => {
   $("uptime").textContent = "up " + span(s.uptime_s);
   tiles(s);
   if (changed("models", s.models)) models($("models"), s.models, false);
-  if (changed("figures", s.figures)) figures("figures", s.figures, "No candidate was judged since this process began.");
+  if (changed("figures", s.figures)) gate(s.figures);
   $("noise-events").textContent = s.noise.events ? `Fitted on ${count(s.noise.events)} events.` : "";
-  if (changed("noise", s.noise.figures)) figures("noise-figures", s.noise.figures, "None was fitted since this process began.");
+  if (changed("noise", s.noise.figures)) noiseFigures(s.noise.figures);
   if (changed("outcomes", s.outcomes)) outcomes(s);
 });

@@ -113,7 +113,7 @@ function example(s) {
       ...(e.parts.length ? e.parts : [{factor: "nothing", times: 1}]).flatMap((part, at) => [...(at ? [el("i", {}, "×")] : []), el("span", {}, figure(part.times, 3), " ", el("i", {}, part.factor))])),
     el("ul", {}, ...e.parts.map(part => el("li", {}, el("b", {}, part.factor), ` × ${figure(part.times, 3)}: ${part.why}`))),
     el("p", {class: "facts"}, fact("event", id(e.event_id)), fact("user", id(e.user_id)), fact("item", id(e.item_id)),
-      fact("at", moment(e.event_time_ms) + " UTC"), fact("label", e.label + (e.final ? ", final" : "")), fact("probability", figure(e.probability)),
+      fact("at", moment(e.event_time_ms) + " UTC"), fact("label", e.label + (e.final && e.revision ? ", final" : "")), fact("probability", figure(e.probability)),
       fact("P(noise)", chance(e.noise_probability)), fact("uncertainty", "± " + figure(e.uncertainty, 2)),
       fact("place", `partition ${e.partition}, offset ${e.offset}, revision ${e.revision}`)),
     el("p", {class: "soft note"}, "More of it, and of any other event: ", el("code", {}, s.published.ids ? "sie explain " + e.event_id : "sie explain EVENT_ID")));

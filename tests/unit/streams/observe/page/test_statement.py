@@ -35,6 +35,7 @@ def test_a_plain_event_has_nothing_for_or_against_it() -> None:
     told = explained(row(weight=1.0, label=1, final=True))
     assert (told.parts, told.label, told.final) == ([], "converted", True)
     assert told.sentence.endswith("nothing speaks for or against it.")
+    assert explained(row(final=True)).label == "none: it is no sample"
 
 
 def test_every_factor_has_words_and_an_unknown_one_its_name() -> None:
