@@ -2,6 +2,8 @@
 
 import {clock, count, el, explained, moment, span} from "/page/page.js";
 
+const LATE_MS = 300000; // an announcement applies within seconds of the log's end
+
 const when = ms => [el("time", {datetime: new Date(ms).toISOString()}, moment(ms) + " UTC"), ` (${span(Math.max(0, Date.now() - ms) / 1000)} ago)`];
 const version = name => el("code", {}, name);
 const list = (items) => el("ul", {}, ...items.map(item => el("li", {}, ...item)));
@@ -27,7 +29,8 @@ function force({newest}) {
 function adoption({newest, places}, partitions) {
   const there = places.filter(place => place.n === newest.n);
   if (there.length >= partitions) return el("p", {class: "good"}, `In force in ${partitions === 1 ? "the partition" : `all ${partitions} partitions`} here.`);
-  return el("p", {class: "busy"}, `In force in ${there.length} of ${partitions} partitions here; the others take it up at their offset.`);
+  const late = Date.now() - newest.at_ms > LATE_MS;
+  return el("p", {class: late ? "busy" : "soft"}, `In force in ${there.length} of ${partitions} partitions here so far; each takes it up at its offset.`);
 }
 function places({places: all}) {
   return el("details", {}, el("summary", {}, "Since which offset"), list(all.map(({partition, n, offset, late}) => [

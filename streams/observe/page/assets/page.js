@@ -146,6 +146,7 @@ function glossary() {
 
 function state(told) {
   if (!changed("state", told)) return;
+  if (changed("state name", told.name)) $("announced").textContent = told.sentence; // read aloud: not at every second more
   $("state").className = "card state " + told.tone;
   $("state").dataset.name = told.name;
   $("sentence").textContent = told.sentence;

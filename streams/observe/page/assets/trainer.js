@@ -32,8 +32,12 @@ function gate(told) {
   table("figures", ["of a learner", "with the candidate", "with what serves", ["with uniform importance"]],
     names.filter(([name]) => `candidate_${name}` in told).map(([name, title]) => [title, ...whose.map(who => figure(told[`${who}_${name}`], 4))]),
     "No candidate was judged since this process began.");
-  const gains = ["current", "uniform"].filter(against => `gain_over_${against}` in told).map(against =>
-    `Log loss is ${figure(told[`gain_over_${against}`], 2)} lower than ${against === "uniform" ? "with uniform importance" : "with what serves"}, at least ${figure(told[`gain_over_${against}_lower`], 2)} by its confidence bound.`);
+  const gains = ["current", "uniform"].filter(against => `gain_over_${against}` in told).map(against => {
+    const gain = told[`gain_over_${against}`], bound = told[`gain_over_${against}_lower`];
+    const than = `${gain < 0 ? "higher" : "lower"} than ${against === "uniform" ? "with uniform importance" : "with what serves"}`;
+    const sure = gain < 0 || bound === undefined ? "" : bound > 0 ? `, at least ${figure(bound, 2)} by its confidence bound` : ", which is not sure";
+    return `Log loss is ${figure(Math.abs(gain), 2)} ${than}${sure}.`;
+  });
   $("gains").textContent = gains.join(" ");
 }
 

@@ -95,7 +95,7 @@ function lowest(s) {
   if (!changed("lowest", s.published)) return;
   const titles = kind => [[kind, "id"], "events", ["weight", "", "weight"], "P(noise)", ["mainly because", "wrap"]];
   const lines = all => all.map(w => [ids ? w.id : "(not shown)", count(w.events), figure(w.weight, 2), chance(w.noise_probability),
-    w.why ? `${w.why} (× ${figure(w.times, 2)})` : "several factors together"]);
+    w.why ? `${w.why} (×\u00a0${figure(w.times, 2)})` : "several factors together"]);
   table("users", titles("user"), lines(users), "None weighed less than half an average event.");
   table("items", titles("item"), lines(items), "None weighed less than half an average event.");
   const hidden = ids ? "" : " Ids are not shown: this site listens beyond this machine and users have no pseudonyms (web.ids).";
