@@ -64,10 +64,11 @@ class Showcase:
 
     def offer(self, rows: FramedRows) -> None:
         """An output was published: its weights. Keeps a reference, or does nothing."""
-        self._offered_rows += rows.n
-        if rows.n and self._waiting_rows < WAITING_ROWS and (self._share >= 1.0 or self._lots.random() < self._share):
+        n = len(rows)
+        self._offered_rows += n
+        if n and self._waiting_rows < WAITING_ROWS and (self._share >= 1.0 or self._lots.random() < self._share):
             self._waiting.append(rows)
-            self._waiting_rows += rows.n
+            self._waiting_rows += n
 
     def taken(self) -> Sequence[FramedRows]:
         """What was kept of the offers since the last time, to be read; the next second's share follows from it."""
@@ -75,7 +76,7 @@ class Showcase:
         self._waiting, self._waiting_rows, self._offered_rows = [], 0, 0
         self._share = min(1.0, LOOK_ROWS / offered) if offered else 1.0
         self._offered = MEMORY * self._offered + offered
-        self._read = MEMORY * self._read + sum(rows.n for rows in taken)
+        self._read = MEMORY * self._read + sum(len(rows) for rows in taken)
         return taken
 
     def read(self, taken: Sequence[FramedRows], at: float) -> None:
