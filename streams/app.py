@@ -24,10 +24,13 @@ from streams.checkpoint import CheckpointStore
 from streams.checkpoint.decisions import Overrides
 from streams.exits import FAULT, before_death, code_of, die
 from streams.extensions import check_extensions
+from streams.model_registry.board import ModelBoard
 from streams.observe import logs
 from streams.observe.broker_metrics import watch_broker
 from streams.observe.metrics import Metrics
+from streams.observe.trainer_watch import TrainerWatch
 from streams.observe.web import WorkerHealth, WorkerSite
+from streams.store import open_store
 from streams.transport import SCHEME, Consumer, RebalanceListener
 from streams.transport.schema import BatchSchema
 from streams.worker.adoption import Adoptions
@@ -89,6 +92,8 @@ class App(faust.App):
         watch_broker(self.metrics.registry, self.availability)
         self.publisher = Publisher(settings)
         adoptions = Adoptions(settings, self.publisher, self.metrics)
+        board = ModelBoard(adoptions.registry, open_store(settings.store))
+        self.site = WorkerSite(settings, self.metrics.registry, self._health(), board)
         self.ownership = Ownership(settings, self.store, overrides, adoptions.loaded.version)
         self.worker = Worker(
             settings,
@@ -98,6 +103,7 @@ class App(faust.App):
             adoptions=adoptions,
             metrics=self.metrics,
             vitals=self.vitals,
+            showcase=self.site.showcase,
         )
         self.rebalance_listener: RebalanceListener = self.worker.assignment
         self.log_watch = LogWatch(
@@ -109,7 +115,6 @@ class App(faust.App):
             availability=self.availability,
         )
         self.metrics.watch_unacked_bytes(lambda: self.publisher.unacked_bytes)
-        self.site = WorkerSite(settings, self.metrics.registry, self._health())
         self._starting = "starting"
         self.on_before_shutdown.connect(self._finish)
 
@@ -127,6 +132,7 @@ class App(faust.App):
             recovered=lambda: self.worker.assignment.recovered,
             agents_running=lambda: self.worker.processing.running,
             reason=lambda: self._starting or self.availability.reason,
+            input_partitions=lambda: self.store.input_partitions,
         )
 
     async def start(self) -> None:
@@ -240,6 +246,7 @@ def serve(settings: Settings, overrides: Overrides, trainer_restarts: Callable[[
     app = create_app(settings, overrides)
     if trainer_restarts is not None:
         app.metrics.watch_trainer(trainer_restarts)
+        app.site.trainer = TrainerWatch(settings.trainer.web, trainer_restarts)
     app.finalize()
     app.worker_init()
     worker = FaustWorker(app, loglevel=settings.log_level)

@@ -208,10 +208,15 @@ class Watchdog(Section):
 
 
 class Web(Section):
-    """The worker's own site: /healthz, /readyz, /metrics."""
+    """The worker's own site: the status page, /healthz, /readyz, /metrics."""
 
     host: str = Field("127.0.0.1", description="Address to listen on; loopback unless told otherwise.")
     port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0 picks a free one.")
     allowed_hosts: tuple[str, ...] = Field(
         (), description="Names, beside addresses and this machine's own, under which a browser may ask for it."
+    )
+    ids: bool | None = Field(
+        None,
+        description="Whether the status page names users, items and events; by default on loopback, or with"
+        " privacy.hmac_key_file.",
     )

@@ -82,7 +82,7 @@ class NoiseRounds(Section):
 
 
 class TrainerWeb(Section):
-    """The trainer's own site: /healthz, /readyz, /metrics."""
+    """The trainer's own site: its page, /healthz, /readyz, /metrics."""
 
     host: str = Field("127.0.0.1", description="Address to listen on; loopback unless told otherwise.")
     port: int = Field(8081, ge=0, le=65_535, description="Port to listen on; 0 picks a free one.")

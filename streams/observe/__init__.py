@@ -3,6 +3,8 @@
 - ``metrics``: ``Metrics``, all of a worker's: ``quality_metrics``, with a ``running_auc``, and ``shard_metrics``;
   ``families`` they are made of, ``histograms``: fed many values at once; ``thread_times``: busy threads;
   ``broker_metrics``: the brokers
-- ``web``: ``Site``, a worker's own; ``status``: its status page's figures; ``http``: what all sites have in common
+- ``web``: ``WorkerSite``, a worker's own; ``http``: what all sites have in common
+- ``status``: a worker's document, read off its metrics (``samples``)
+- ``page``: the status pages of worker and trainer; ``trainer_watch``: what a worker repeats of the trainer beside it
 - ``logs``: one line per message on stderr
 """

@@ -13,19 +13,20 @@ import socket
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Protocol
 
+import msgspec
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from sie_online.errors import UsageError
-from streams.observe.status import as_json
 
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; img-src data:;"
-        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self';"
+        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
     ),
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "Server": "sie-online",  # aiohttp would name itself and Python with their versions
     "X-Content-Type-Options": "nosniff",
@@ -162,6 +163,11 @@ def is_known_host(header: str | None, names: Collection[str]) -> bool:
     return name in own or name.endswith(f".{LOOPBACK_NAME}") or _is_address(name)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether who listens on ``host`` is heard on this machine alone."""
+    return host == LOOPBACK_NAME or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
 def _without_port(header: str) -> str:
     if header.startswith("["):
         return header[1:].partition("]")[0]
@@ -181,8 +187,8 @@ async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
 
 
 def json_page(document: Any, *, ok: bool = True) -> web.Response:
-    """``document`` as JSON, with status 200 or 503."""
-    return web.Response(body=as_json(document), status=200 if ok else 503, content_type="application/json")
+    """``document`` as JSON, with status 200 or 503; what is not finite becomes null."""
+    return web.Response(body=msgspec.json.encode(document), status=200 if ok else 503, content_type="application/json")
 
 
 def readiness_page(checks: Mapping[str, bool], reason: str) -> web.Response:

@@ -1,16 +1,21 @@
-"""The figures of the status page: what the metrics say, summed up for a person. Pure function of a registry."""
+"""The worker's ``/status.json``: what the metrics say, summed up for a person. Pure function of a registry."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import msgspec
 from prometheus_client import CollectorRegistry
-from prometheus_client.samples import Sample
+
+from streams.observe.page.history import Curves, History
+from streams.observe.page.models import ModelStory
+from streams.observe.page.showcase import Shown
+from streams.observe.page.state import State, WorkerFacts, worker_state
+from streams.observe.page.trainer import TrainerBeside
+from streams.observe.samples import Buckets, MetricSamples, quantile, ratio, whole
 
 
 class PartitionStatus(msgspec.Struct, frozen=True):
@@ -19,7 +24,9 @@ class PartitionStatus(msgspec.Struct, frozen=True):
     partition: int
     epoch: int | None
     lag: int | None
+    lag_s: float | None
     event_time_ms: float | None
+    final_row_ms: float | None
     open_views: int | None
     effective_ratio: float | None
     strength: float | None
@@ -36,16 +43,27 @@ class Latency(msgspec.Struct, frozen=True):
     p99_s: float | None
 
 
-class WeightHistogram(msgspec.Struct, frozen=True):
-    """How published weights are distributed: ``counts[i]`` lie below ``edges[i]``, the last are above all."""
+class NoiseOfType(msgspec.Struct, frozen=True):
+    """Of the events of one type that were judged: the share taken for noise (P above .5), and the mean P(noise)."""
 
-    edges: list[float]
-    counts: list[float]
+    type: str
+    judged: float
+    share: float
+    probability: float
+
+
+class Bounded(msgspec.Struct, frozen=True):
+    """How much there is of something, and the most there can be; None where that is not told."""
+
+    used: float
+    limit: float | None
 
 
 class Status(msgspec.Struct, frozen=True):
     """``/status.json``."""
 
+    now: float
+    state: State
     version: str
     uptime_s: float
     alive: bool
@@ -59,58 +77,56 @@ class Status(msgspec.Struct, frozen=True):
     lag: float | None
     unacked_bytes: float
     memory_bytes: float
+    tables: Bounded
+    open_views: Bounded
+    evictions: Mapping[str, float]
     strength: float | None
     effective_ratio: float | None
     since_known: Latency
     since_arrival: Latency
-    weights: WeightHistogram
+    weights: Buckets
+    noise: list[NoiseOfType]
     partitions: list[PartitionStatus]
+    curves: Curves
+    models: list[ModelStory]
+    published: Shown
+    trainer: TrainerBeside | None
 
 
-class MetricSamples:
-    """All samples of a registry by name."""
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """What a status has that is not in the metrics; ``settled``: what the first sentence follows from beside them."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._by_name: defaultdict[str, list[Sample]] = defaultdict(list)
-        for family in registry.collect():
-            for sample in family.samples:
-                self._by_name[sample.name].append(sample)
-
-    def __getitem__(self, name: str) -> list[Sample]:
-        return self._by_name.get(name, [])
-
-    def total(self, name: str) -> float:
-        """Sum over all series."""
-        return math.fsum(sample.value for sample in self[name])
-
-    def by(self, name: str, label: str) -> dict[str, float]:
-        """Sums by the values of one label, without those that are nought."""
-        sums: defaultdict[str, float] = defaultdict(float)
-        for sample in self[name]:
-            sums[sample.labels[label]] += sample.value
-        return {key: value for key, value in sums.items() if value}
-
-    def mean(self, name: str) -> float | None:
-        """Mean over all series, None where there are none."""
-        return _finite(self.total(name) / len(self[name])) if self[name] else None
-
-    def buckets(self, name: str) -> WeightHistogram:
-        """A histogram's buckets, summed over all series, not cumulated."""
-        sums: defaultdict[float, float] = defaultdict(float)
-        for sample in self[f"{name}_bucket"]:
-            sums[float(sample.labels["le"])] += sample.value
-        edges = sorted(sums)
-        counts = [sums[edge] - (sums[edges[at - 1]] if at else 0.0) for at, edge in enumerate(edges)]
-        return WeightHistogram([edge for edge in edges if math.isfinite(edge)], counts)
+    history: History
+    published: Shown
+    broker: str = ""
+    of_topic: int = 0
+    stalled_s: float = 0.0
+    models: list[ModelStory] = field(default_factory=list)
+    trainer: TrainerBeside | None = None
 
 
-def status(registry: CollectorRegistry, *, alive: bool, checks: Mapping[str, bool], reason: str) -> Status:
+NOTHING_BESIDE = Beside(history=History(), published=Shown(ids=False))
+
+
+def status(
+    registry: CollectorRegistry | MetricSamples,
+    *,
+    alive: bool,
+    checks: Mapping[str, bool],
+    reason: str,
+    beside: Beside = NOTHING_BESIDE,
+) -> Status:
     """Sum up ``registry``; ``checks`` and ``reason`` are those of readiness."""
-    samples = MetricSamples(registry)
-    started = samples.total("process_start_time_seconds")
+    samples = registry if isinstance(registry, MetricSamples) else MetricSamples(registry)
+    started, now = samples.total("process_start_time_seconds"), time.time()
+    partitions = _shards(samples)
+    facts = _facts(samples, beside, now, alive=alive, checks=checks, reason=reason, partitions=len(partitions))
     return Status(
-        version=next((sample.labels["version"] for sample in samples["sie_build_info"]), "?"),
-        uptime_s=time.time() - started if started else 0.0,
+        now=now,
+        state=worker_state(facts),
+        version=samples.label("sie_build_info", "version") or "?",
+        uptime_s=now - started if started else 0.0,
         alive=alive,
         ready=all(checks.values()) and not reason,
         checks=checks,
@@ -119,34 +135,85 @@ def status(registry: CollectorRegistry, *, alive: bool, checks: Mapping[str, boo
         types=samples.by("sie_events_total", "type"),
         dead_letters=samples.by("sie_dead_letters_total", "reason"),
         rows=samples.total("sie_published_rows_total"),
-        lag=samples.total("sie_lag_records") if samples["sie_lag_records"] else None,
+        lag=_lag(samples),
         unacked_bytes=samples.total("sie_unacked_bytes"),
         memory_bytes=samples.total("process_resident_memory_bytes"),
+        tables=Bounded(samples.total("sie_table_bytes"), samples.value("sie_table_bytes_limit")),
+        open_views=Bounded(samples.total("sie_open_views"), samples.value("sie_open_views_limit")),
+        evictions=samples.by("sie_evictions_total", "kind"),
         strength=samples.mean("sie_guard_strength"),
         effective_ratio=samples.mean("sie_effective_sample_ratio"),
         since_known=_latency(samples.buckets("sie_event_to_publish_seconds")),
         since_arrival=_latency(samples.buckets("sie_arrival_to_publish_seconds")),
         weights=samples.buckets("sie_weight"),
-        partitions=_shards(samples),
+        noise=_noise(samples),
+        partitions=partitions,
+        curves=beside.history.curves(),
+        models=beside.models,
+        published=beside.published,
+        trainer=beside.trainer,
     )
 
 
-def quantile(share: float, edges: list[float], counts: list[float]) -> float | None:
-    """Linear within its bucket, as Prometheus's ``histogram_quantile``; the open bucket's is its lower bound."""
-    total = math.fsum(counts)
-    if not total:
-        return None
-    rank, below, lower = share * total, 0.0, 0.0
-    for edge, count in zip(edges, counts, strict=False):
-        if count and below + count >= rank:
-            return lower + (edge - lower) * (rank - below) / count
-        below, lower = below + count, edge
-    return edges[-1]
+def adopted(samples: MetricSamples) -> dict[str, dict[int, int]]:
+    """Number of the announcement in force in each partition of this worker, by model."""
+    found: defaultdict[str, dict[int, int]] = defaultdict(dict)
+    for sample in samples["sie_model_adopted"]:
+        if (partition := sample.labels["partition"]).isdecimal():
+            found[sample.labels["model"]][int(partition)] = int(sample.value)
+    return found
 
 
-def _latency(histogram: WeightHistogram) -> Latency:
-    edges, counts = histogram.edges, histogram.counts
-    return Latency(quantile(0.5, edges, counts), quantile(0.99, edges, counts))
+def _facts(
+    samples: MetricSamples,
+    beside: Beside,
+    now: float,
+    *,
+    alive: bool,
+    checks: Mapping[str, bool],
+    reason: str,
+    partitions: int,
+) -> WorkerFacts:
+    broker_up = samples.value("sie_broker_up") != 0
+    newest = beside.history.newest
+    lag = _lag(samples)
+    return WorkerFacts(
+        now=now,
+        broker=beside.broker,
+        broker_up=broker_up,
+        last_answer=samples.value("sie_broker_last_answer_timestamp_seconds") or now,
+        starting=reason if broker_up else "",
+        alive=alive,
+        stalled_s=beside.stalled_s,
+        checks=checks,
+        partitions=partitions,
+        assigned=whole(samples.value("sie_assigned_partitions")),
+        of_topic=beside.of_topic,
+        lag=whole(lag),
+        lag_s=samples.largest("sie_lag_seconds"),
+        lag_before=beside.history.lag_before,
+        rate=newest.rate if newest else None,
+        quiet_since=beside.history.quiet_since,
+    )
+
+
+def _lag(samples: MetricSamples) -> float | None:
+    return samples.total("sie_lag_records") if samples["sie_lag_records"] else None
+
+
+def _latency(histogram: Buckets) -> Latency:
+    return Latency(quantile(0.5, histogram), quantile(0.99, histogram))
+
+
+def _noise(samples: MetricSamples) -> list[NoiseOfType]:
+    """By type of event, since this process began; the commonest first."""
+    judged = samples.by("sie_noise_judged_events_total", "type")
+    noisy, sums = (samples.by(f"sie_{name}_total", "type") for name in ("noisy_events", "noise_probability"))
+    found = [
+        NoiseOfType(name, n, ratio(noisy.get(name, 0.0), n) or 0.0, ratio(sums.get(name, 0.0), n) or 0.0)
+        for name, n in judged.items()
+    ]
+    return sorted(found, key=lambda each: -each.judged)
 
 
 def _shards(samples: MetricSamples) -> list[PartitionStatus]:
@@ -156,37 +223,25 @@ def _shards(samples: MetricSamples) -> list[PartitionStatus]:
 
 def _shard(samples: MetricSamples, number: int) -> PartitionStatus:
     def of(name: str, **labels: str) -> float | None:
-        return _value(samples[name], {"partition": str(number), **labels})
+        return samples.value(name, partition=str(number), **labels)
 
-    time_s = of("sie_event_time_seconds")
     return PartitionStatus(
         partition=number,
-        epoch=_whole(of("sie_epoch")),
-        lag=_whole(of("sie_lag_records")),
-        event_time_ms=None if time_s is None else time_s * 1000,
-        open_views=_whole(of("sie_open_views")),
+        epoch=whole(of("sie_epoch")),
+        lag=whole(of("sie_lag_records")),
+        lag_s=of("sie_lag_seconds"),
+        event_time_ms=_ms(of("sie_event_time_seconds")),
+        final_row_ms=_ms(of("sie_final_row_timestamp_seconds")),
+        open_views=whole(of("sie_open_views")),
         effective_ratio=of("sie_effective_sample_ratio"),
         strength=of("sie_guard_strength"),
-        judged_views=_whole(of("sie_guard_judged_views")),
+        judged_views=whole(of("sie_guard_judged_views")),
         log_harm=of("sie_guard_log_evidence", side="harm"),
         log_help=of("sie_guard_log_evidence", side="help"),
         checkpoint_age_s=of("sie_checkpoint_age_seconds"),
     )
 
 
-def _value(samples: Iterable[Sample], labels: Mapping[str, str]) -> float | None:
-    """Of the first sample that has these ``labels``."""
-    return next((_finite(sample.value) for sample in samples if labels.items() <= sample.labels.items()), None)
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def as_json(document: Any) -> bytes:
-    """``document`` as JSON; msgspec writes what is not finite as null."""
-    return msgspec.json.encode(document)
+def _ms(seconds: float | None) -> float | None:
+    """None also for 0: before the first."""
+    return seconds * 1000 if seconds else None

@@ -11,5 +11,6 @@ How a net is trained and judged is ``models``' business; what was announced, ``s
 - ``default_noise``: the noise model that is part of the package, from random shops
 - ``offline``, ``offline_noise``, ``offline_priors``, ``offline_announcer``: the same beside an evaluation, in step
 - ``submission``: a candidate from a file through the same gate
-- ``metrics``, ``site``, ``scalars``: what it tells; ``child``: a worker's own trainer, started anew when it dies
+- ``metrics``, ``site``, ``status``, ``scalars``: what it tells
+- ``child``: a worker's own trainer, started anew when it dies
 """

@@ -143,6 +143,8 @@ class TrainerMetrics:
     def set_running(self, running: bool) -> None:
         """A fine-tune began or ended."""
         self._running.set(running)
+        if running:
+            self._epoch.set(0)
 
     def progress(self, epoch: int, loss: float, samples_per_s: float) -> None:
         """A pass was done."""

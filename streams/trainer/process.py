@@ -20,13 +20,15 @@ from contextlib import suppress
 from typing import Any
 
 from models.ulid import ulid
-from sie_online.announcements import NOISE
 from sie_online.errors import UnreachableError, UsageError
 from sie_online.settings import Settings
 from streams import access
 from streams.model_registry.announcer import Announcer
+from streams.model_registry.board import ModelBoard
 from streams.observe import logs
 from streams.observe.broker_metrics import watch_broker
+from streams.observe.page.trainer import TrainerStatus
+from streams.observe.samples import MetricSamples
 from streams.store import Store, open_store
 from streams.store.probe import check_store
 from streams.topics import check_topics
@@ -35,12 +37,14 @@ from streams.trainer.metrics import TrainerMetrics
 from streams.trainer.prior_rounds import PriorRounds
 from streams.trainer.priors import pools
 from streams.trainer.site import TrainerHealth, TrainerSite
+from streams.trainer.status import TrainerParts, trainer_status
 
 log = logging.getLogger(__name__)
 
 END_S = 4.0
 """Supervisors wait longer; a person does not like to."""
 FOLLOW_S = 1.0
+LOOK_S = 10.0
 SILENT_S = 60.0
 """A topic that was not even asked for so long: the process is stuck."""
 NEEDS_TORCH = "the trainer needs torch: pip install 'sie-online[worker,trainer]'"
@@ -61,6 +65,7 @@ class TrainerProcess:
         self._rounds = Rounds(settings, self._intake, self._announcer, store, self._metrics)
         self._noise = NoiseRounds(settings, self._announcer, store, self._metrics)
         self._priors = PriorRounds(settings, self._intake, self._announcer, store, self._metrics)
+        self._board = ModelBoard(self._announcer.registry, store)
         self._ready = False
         watch_broker(self._metrics.registry, self._intake.availability)
         health = TrainerHealth(self._alive, self._checks, self._status, self._reason)
@@ -94,6 +99,7 @@ class TrainerProcess:
             parts.append(self._priors.run())
         if self._settings.trainer.noise.enabled:
             parts.append(self._noise.run())
+        parts.append(self._look())
         tasks = [asyncio.create_task(part) for part in parts]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -116,6 +122,12 @@ class TrainerProcess:
                 log.warning("the model registry cannot be read; trying again: %s", error)
                 await asyncio.sleep(RETRY_S)
 
+    async def _look(self) -> None:
+        """See what the store holds of refused versions, for the page."""
+        while True:
+            await self._board.look()
+            await asyncio.sleep(LOOK_S)
+
     def _report_announced(self) -> None:
         for model, registered in self._announcer.registry.items():
             self._metrics.set_announced(model, registered.announcements.get(registered.newest))
@@ -137,22 +149,24 @@ class TrainerProcess:
     def _reason(self) -> str:
         return self._intake.availability.reason
 
-    def _status(self) -> Mapping[str, Any]:
-        return {
-            "announcement": self._announcer.registered_net.newest,
-            "version": self._announcer.in_force,
-            "fresh_samples": self._intake.fresh,
-            "fine_tuning": self._rounds.began_at is not None,
-            "latest_outcome": self._rounds.latest,
-            "noise": {
-                "announcement": self._announcer.registry[NOISE].newest,
-                "version": self._announcer.registry[NOISE].in_force(self._announcer.registry[NOISE].newest),
-                "fitting": self._noise.began_at is not None,
-                "latest_outcome": self._noise.latest,
-            },
-            "reason": self._reason(),
+    def _status(self) -> TrainerStatus:
+        now = time.monotonic()
+        parts = TrainerParts(
+            announced=self._announcer.registry,
+            models=self._board.stories(),
+            fresh=self._intake.fresh,
+            fine_tune_s=_running_s(self._rounds.began_at, now),
+            fine_tuned=self._rounds.latest,
+            noise_s=_running_s(self._noise.began_at, now),
+            noise_fitted=self._noise.latest,
+            reason=self._reason(),
             **self._checks(),
-        }
+        )
+        return trainer_status(self._settings, MetricSamples(self._metrics.registry), parts)
+
+
+def _running_s(began_at: float | None, now: float) -> float | None:
+    return None if began_at is None else now - began_at
 
 
 def require_torch() -> None:

@@ -1,4 +1,6 @@
-"""The trainer's own site: ``/healthz``, ``/readyz``, ``/metrics``, ``/status.json``. Read-only; loopback by default."""
+"""The trainer's own site: its page, ``/healthz``, ``/readyz``, ``/metrics``, ``/status.json``. Read-only; loopback by
+default.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from sie_online.settings import TrainerWeb
 from streams.observe.http import HttpServer, json_page, metrics_page, readiness_page
+from streams.observe.page.files import page_routes
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +23,7 @@ class TrainerHealth(NamedTuple):
 
     alive: Callable[[], bool]
     checks: Callable[[], Mapping[str, bool]]
-    status: Callable[[], Mapping[str, Any]]
+    status: Callable[[], Any]
     reason: Callable[[], str] = str
 
 
@@ -30,7 +33,7 @@ class TrainerSite:
     def __init__(self, address: TrainerWeb, registry: CollectorRegistry, health: TrainerHealth) -> None:
         self._health = health
         routes = {
-            "/": self._status,
+            **page_routes("trainer"),
             "/healthz": self._healthz,
             "/readyz": self._readyz,
             "/metrics": metrics_page(registry),
@@ -60,4 +63,4 @@ class TrainerSite:
         return readiness_page(self._health.checks(), self._health.reason())
 
     async def _status(self, _: web.Request) -> web.Response:
-        return json_page(dict(self._health.status()))
+        return json_page(self._health.status())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sie_online.announcements import Adopted, Adoption, RegisteredModel, adopted_key, encode
 from sie_online.errors import UnreachableError
@@ -39,6 +39,11 @@ class Adoptions:
         metrics.count_unreadable_models(lambda: self._reader.unreadable.count)
         self._incomplete = False  # a version could not be loaded; it is to be offered again
         self.loaded = LoadedModels(settings, open_store(settings.store), self._reader.registry, metrics)
+
+    @property
+    def registry(self) -> Mapping[str, RegisteredModel]:
+        """What has been announced so far, by model."""
+        return self._reader.registry
 
     async def start(self) -> None:
         """Connect and read what has been announced.

@@ -21,6 +21,7 @@ from sie_online.shard import ShardOutput
 from streams.checkpoint import CheckpointStore
 from streams.exits import code_of, die
 from streams.observe.metrics import Metrics
+from streams.observe.page.showcase import Showcase
 from streams.threads import in_thread
 from streams.transport import ConsumerHandle
 from streams.worker.leases import ShardLease, ShardLeases
@@ -48,6 +49,7 @@ class Processing:
         metrics: Metrics,
         vitals: Vitals,
         pool: Executor,
+        showcase: Showcase,
     ) -> None:
         self._settings = settings
         self._leases = leases
@@ -57,6 +59,7 @@ class Processing:
         self._metrics = metrics
         self._vitals = vitals
         self._pool = pool
+        self._showcase = showcase
         self._running = False
         self._under_way: set[asyncio.Task[None]] = set()
 
@@ -136,6 +139,7 @@ class Processing:
     async def _publish(self, lease: ShardLease, output: ShardOutput, fetched_at: float) -> None:
         """Publish ``output`` of records that were fetched at ``fetched_at`` (s since 1970)."""
         delivery = await self._publisher.publish(lease.partition, output, lease.deliveries)
+        self._showcase.offer(output.framed)
         if delivery is not None:
             delivery.add_done_callback(partial(self._measure, lease.partition, output, fetched_at, time.time()))
         self._vitals.progressed(lease.partition)

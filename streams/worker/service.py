@@ -26,6 +26,7 @@ from aiokafka.errors import KafkaError
 from sie_online.settings import Settings
 from streams.checkpoint import CheckpointStore
 from streams.observe.metrics import Metrics
+from streams.observe.page.showcase import Showcase
 from streams.threads import in_thread
 from streams.transport import ConsumerHandle
 from streams.worker.adoption import Adoptions
@@ -67,6 +68,7 @@ class Worker(mode.Service):
         adoptions: Adoptions,
         metrics: Metrics,
         vitals: Vitals,
+        showcase: Showcase,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -99,6 +101,7 @@ class Worker(mode.Service):
             metrics=metrics,
             vitals=vitals,
             pool=self._pool,
+            showcase=showcase,
         )
         self.assignment = Assignment(
             settings,

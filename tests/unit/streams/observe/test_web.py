@@ -17,14 +17,16 @@ from prometheus_client import CollectorRegistry, generate_latest
 from sie_online.client.availability import Availability
 from sie_online.errors import UsageError
 from sie_online.settings import Settings
-from streams.observe import http
+from streams.observe import http, web
 from streams.observe.broker_metrics import watch_broker
 from streams.observe.metrics import Metrics
-from streams.observe.status import quantile, status
-from streams.observe.web import WorkerHealth, WorkerSite
+from streams.observe.status import status
+from streams.observe.web import WorkerHealth, WorkerSite, shows_ids
 from tests.support.metrics import busy
+from tests.support.waiting import awaited
 
 SettingsFactory = Callable[..., Settings]
+ANYWHERE = "0.0.0.0"  # noqa: S104 - not listened on here
 WELL = WorkerHealth(stalled_s=lambda: 0.0, assigned=lambda: True, recovered=lambda: True, agents_running=lambda: True)
 
 
@@ -154,37 +156,100 @@ def test_a_worker_that_has_just_started_has_a_status_too(settings: SettingsFacto
     assert status["since_arrival"] == {"p50_s": None, "p99_s": None}
 
 
-def test_the_page_is_whole_in_itself(settings: SettingsFactory) -> None:
+def test_everything_that_the_page_names_is_served_here_under_its_type(settings: SettingsFactory) -> None:
     code, headers, page = serving(settings(), get("/"))
-    assert code == 200
-    assert headers["Content-Type"] == "text/html; charset=utf-8"
-    assert re.findall(r"""(?:src|href)=["'](?!/|data:)""", page) == []
-    assert "http://" not in page
-    assert "https://" not in page
-    assert "innerHTML" not in page  # what the worker was fed must never become markup
+    assert (code, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    waiting, types = set(re.findall(r'(?:src|href)="([^"]+)"', page)), {}
+    assert all(address.startswith("/") and not address.startswith("//") for address in waiting)
+    while waiting:
+        address = waiting.pop()
+        code, headers, text = serving(settings(), get(address))
+        assert code == 200, address
+        types[address] = headers["Content-Type"]
+        waiting |= set(re.findall(r'from "([^"]+)"', text)) - types.keys()
+    assert types["/page/page.css"] == "text/css; charset=utf-8"
+    assert types["/page/icon.svg"] == "image/svg+xml; charset=utf-8"
+    assert {types[each] for each in types if each.endswith(".js")} == {"text/javascript; charset=utf-8"}
+    assert {"/page/worker.js", "/page/page.js", "/page/curves.js", "/page/models.js"} <= types.keys()
 
 
 def test_the_page_reads_only_fields_that_the_status_has(settings: SettingsFactory) -> None:
-    page = serving(settings(), get("/"))[2]
+    script = serving(settings(), get("/page/worker.js"))[2]
     status = json.loads(serving(settings(), get("/status.json"))[2])
-    read = set(re.findall(r"\bs\.([a-z_0-9]+)", page))
-    assert "partitions" in read
+    read = set(re.findall(r"\bs\.([a-z_0-9]+)", script))
+    assert {"partitions", "curves", "models", "published"} <= read
     assert read <= status.keys()
-    assert set(re.findall(r"\bp\.([a-z_0-9]+)", page)) <= status["partitions"][0].keys()
+    assert set(re.findall(r"\bp\.([a-z_0-9]+)", script)) <= status["partitions"][0].keys()
+    assert set(re.findall(r"\bs\.published\.([a-z_0-9]+)", script)) <= status["published"].keys()
+
+
+def test_scripts_and_styles_come_from_here_alone_and_nothing_inline_is_run(settings: SettingsFactory) -> None:
+    _, headers, page = serving(settings(), get("/"))
+    policy = dict(part.strip().partition(" ")[::2] for part in headers["Content-Security-Policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert {policy[each] for each in ("script-src", "style-src", "connect-src", "img-src")} == {"'self'"}
+    assert policy["require-trusted-types-for"] == "'script'"  # text never becomes markup: the browser sees to it
+    assert {policy[each] for each in ("base-uri", "form-action", "frame-ancestors")} == {"'none'"}
+    assert re.findall(r"<style|<script(?![^>]*\bsrc=)| on[a-z]+=| style=", page) == []
 
 
 def test_answers_tell_nothing_of_what_runs_here_and_may_not_be_framed(settings: SettingsFactory) -> None:
-    for path in ("/", "/metrics", "/healthz", "/nothing-here"):
+    for path in ("/", "/page/page.js", "/metrics", "/healthz", "/nothing-here"):
         _, headers, _ = serving(settings(), get(path))
         assert headers["Server"] == "sie-online"
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
         assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ({}, True),
+        ({"web": {"host": ANYWHERE}}, False),
+        ({"web": {"host": ANYWHERE, "ids": True}}, True),
+        ({"web": {"ids": False}}, False),
+        ({"web": {"host": "::1"}}, True),
+        ({"web": {"host": "localhost"}}, True),
+        ({"web": {"host": "10.1.2.3"}}, False),
+        ({"web": {"host": "10.1.2.3"}, "privacy": {"hmac_key_file": "/key"}}, True),
+    ],
+)
+def test_ids_are_shown_where_only_this_machine_listens_or_users_have_pseudonyms(
+    settings: SettingsFactory, values: dict[str, Any], shown: bool
+) -> None:
+    assert shows_ids(settings(**values)) is shown
+
+
+def test_what_the_page_cannot_learn_is_logged_once_and_ends_nothing(
+    settings: SettingsFactory, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        def stories(self, adopted: object) -> list[Any]:
+            return []
+
+        async def look(self) -> None:
+            looks.append(1)
+            raise RuntimeError("a fault in the page")
+
+    looks: list[int] = []
+    monkeypatch.setattr(web, "MODELS_S", 0.01)
+
+    async def run() -> int:
+        registry = Metrics(settings()).registry
+        async with WorkerSite(settings(), registry, WELL, Broken()) as site, aiohttp.ClientSession(site.url) as session:
+            await awaited(lambda: len(looks) > 3, "looks")
+            async with session.get("/status.json") as answer:
+                return answer.status
+
+    assert asyncio.run(run()) == 200
+    assert sum("a fault in the page" in (record.exc_text or "") for record in caplog.records) == 1
 
 
 def test_nothing_can_be_changed_through_the_site(settings: SettingsFactory) -> None:
     async def ask(session: aiohttp.ClientSession, _: WorkerSite) -> set[int]:
         codes = set()
-        for path in ("/", "/metrics", "/healthz", "/readyz", "/status.json"):
+        for path in ("/", "/page/page.js", "/metrics", "/healthz", "/readyz", "/status.json"):
             for method in ("POST", "PUT", "DELETE", "PATCH"):
                 async with session.request(method, path) as answer:
                     codes.add(answer.status)
@@ -316,18 +381,3 @@ async def end_of(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         return b""
     finally:
         writer.close()
-
-
-@pytest.mark.parametrize(
-    ("share", "counts", "expected"),
-    [
-        (0.5, [0, 0, 0], None),
-        (0.5, [4, 0, 0], 0.5),
-        (0.5, [0, 10, 0], 1.5),
-        (0.99, [50, 50, 0], 1.98),
-        (0.99, [0, 0, 9], 2.0),
-        (0.75, [50, 0, 50], 2.0),
-    ],
-)
-def test_quantiles_are_those_of_prometheus(share: float, counts: list[float], expected: float | None) -> None:
-    assert quantile(share, [1.0, 2.0], counts) == (None if expected is None else pytest.approx(expected))

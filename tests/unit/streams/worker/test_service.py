@@ -15,6 +15,7 @@ from sie_online.ingest.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import Snapshot
 from streams.checkpoint import Written
+from streams.observe.page.showcase import Showcase
 from streams.sinks.topic import confirmed
 from streams.transport import Claim, Positions
 from streams.worker import assignment, checkpointer, processing
@@ -169,6 +170,7 @@ class Bench:
             publisher=cast(Any, self.publisher),
             adoptions=cast(Any, NoAdoptions()),
             metrics=cast(Any, self.metrics),
+            showcase=Showcase(ids=True),
             vitals=Vitals(),
         )
         self.worker.consumer.attach(cast(Any, self.consumer))
