@@ -15,6 +15,7 @@ import pytest
 import typer
 
 from sie_online import errors
+from streams import extras
 from streams.cli import root as cli
 from streams.cli.common import get_settings, parse_overrides
 
@@ -142,17 +143,16 @@ def test_every_command_exists_and_explains_itself(name: str, capsys: pytest.Capt
     assert f"sie {name}" in capsys.readouterr().out
 
 
-def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.delitem(sys.modules, "streams.cli.demo", raising=False)
-    monkeypatch.setitem(sys.modules, "streams.cli.demo", None)  # importing it fails
-    entry = cli.COMMANDS["demo"]
-
+def test_a_package_missing_from_a_worker_install_is_told_with_the_line_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def fails(_: str) -> ModuleType:
-        raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib.pyplot")
+        raise ModuleNotFoundError("No module named 'numba'", name="numba.core")
 
     monkeypatch.setattr(cli.importlib, "import_module", fails)
-    with pytest.raises(errors.UsageError, match=r"'sie demo' needs the package matplotlib.*sie-online\[demo\]"):
-        entry.load()
+    with pytest.raises(errors.UsageError) as refused:
+        cli.COMMANDS["kernels"].load()
+    assert str(refused.value) == f"'sie kernels' needs the package numba: {extras.install_line('worker')}"
 
 
 def test_settings_reach_the_command(
