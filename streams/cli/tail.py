@@ -46,7 +46,9 @@ def command(
         From | None,
         typer.Option("--from", help="Where to begin: earliest where the command ends by itself, else latest."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="End after N rows.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="End after N rows: lines, or rows of the table.")
+    ] = None,
     strict: Strict = False,
 ) -> None:
     """Follow a topic: one line per row, as published (a replay's repeats included). Ctrl-C ends it.
