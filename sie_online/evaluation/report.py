@@ -20,7 +20,7 @@ QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 
 @dataclass(frozen=True)
 class Scores:
-    """How well some settled samples were predicted; AUC and log loss are None where there is none, or only one class."""
+    """How well some settled samples were predicted; figures are None where there are none, AUC also with one class."""
 
     samples: int = 0
     positive: int = 0

@@ -123,14 +123,16 @@ def _net(net: Trained) -> Table:
 
 
 def _models(report: DemoReport) -> Table:
-    from streams.demo.picture import MEASURES, NAMES
+    from streams.demo.picture import MEASURES, NAMES, UNIFORM
 
     names = NAMES | {"weighted": "with the weights"}
     views = next(iter(report.models.values())).views
-    caption = f"scored on {views:,} clean held-out views"
+    caption = f"scored on {views:,} clean held-out views; ±: 95 % interval, by users"
     table = Table("A small recommender", box=None, header_style="bold", pad_edge=False, caption=caption)
-    for measure in MEASURES.values():
-        table.add_column(measure, justify="right")
+    for title in (*MEASURES.values(), "AUC − without"):
+        table.add_column(title, justify="right")
     for name, score in report.models.items():
-        table.add_row(names[name], *(f"{getattr(score, measure):.4f}" for measure in MEASURES))
+        gain = f"{score.auc_gain:+.4f} ± {score.auc_gain_half:.4f}"
+        figures = (f"{getattr(score, measure):.4f}" for measure in MEASURES)
+        table.add_row(names[name], *figures, "" if name == UNIFORM else gain)
     return table
