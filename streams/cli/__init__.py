@@ -9,7 +9,8 @@ and what a command needs is imported when it runs, so that ``sie --help`` is qui
 - published rows: ``explain``, ``audit``; people: ``erase``
 - how it is said: ``common``, ``reading`` (shared options), ``progress``, ``findings``, ``views``, ``text``,
   ``evaluate_text``, ``examination``, ``examination_text``, ``given_models``,
-  ``explain_text``, ``explain_noise``, ``model_text``, ``noise_text``; ``terminal``: where all of it is printed
+  ``explain_text``, ``explain_noise``, ``model_text``, ``noise_text``, ``sizing_text``;
+  ``terminal``: where all of it is printed
 """
 
 from __future__ import annotations

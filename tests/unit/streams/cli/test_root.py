@@ -15,6 +15,7 @@ import pytest
 import typer
 
 from sie_online import errors
+from sie_online.contracts import CODE_VERSION
 from streams import extras
 from streams.cli import root as cli
 from streams.cli.common import get_settings, parse_overrides
@@ -134,7 +135,7 @@ def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["--version"]) == 0
-    assert capsys.readouterr().out == "sie-online 0.1.0\n"
+    assert capsys.readouterr().out == f"sie-online {CODE_VERSION}\n"
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
