@@ -30,7 +30,7 @@ class Kafka(Section):
     )
     session_timeout_s: float = Field(6.0, gt=0, description="A dead worker's partitions move after this many seconds.")
     heartbeat_interval_s: float = Field(
-        1.5, gt=0, description="Between group heartbeats; at most a third of the session timeout."
+        1.5, gt=0, description="Between heartbeats; a third of session_timeout_s at most."
     )
     rebalance_timeout_s: float = Field(15.0, gt=0, description="How long a rebalance waits for slow members.")
     request_timeout_s: float = Field(20.0, gt=0, description="Longest wait for one broker request.")
@@ -135,7 +135,7 @@ class Watchdog(Section):
     """
 
     progress_s: float = Field(
-        60.0, gt=0, description="It ends when no record was processed for this long while there is lag."
+        60.0, gt=0, description="It ends when there is lag and no record is processed for this long."
     )
     checkpoint_s: float = Field(60.0, gt=0, description="It ends when work waits for a checkpoint for this long.")
     restore_s: float = Field(120.0, gt=0, description="It ends when a shard's restore takes longer than this.")
