@@ -46,10 +46,7 @@ def summary(report: EvaluationReport, document: Mapping[str, Any], training: Off
         ("  log loss of what was predicted", report.log_loss),
         ("  AUC", report.auc),
         ("  mean probability / positive rate", report.calibration),
-        ("settled samples, without first and last window", report.scored.samples),
-        ("  positive", report.scored.positive),
-        ("  log loss of what was predicted", report.scored.log_loss),
-        ("  AUC", report.scored.auc),
+        *_scored_rows(report),
         ("mean weight", report.weight_mean),
         *((f"  quantile {q}", value) for q, value in report.weight_quantiles.items()),
         ("seconds", document["seconds"]),
@@ -58,6 +55,19 @@ def summary(report: EvaluationReport, document: Mapping[str, Any], training: Off
     for name, value in rows:
         table.add_row(name, "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4f}")
     return table
+
+
+def _scored_rows(report: EvaluationReport) -> list[tuple[str, int | float | None]]:
+    """None where the log is no longer than two windows."""
+    scored = report.scored
+    if not scored.samples:
+        return []
+    return [
+        ("settled samples, without first and last window", scored.samples),
+        ("  positive", scored.positive),
+        ("  log loss of what was predicted", scored.log_loss),
+        ("  AUC", scored.auc),
+    ]
 
 
 def _training_rows(training: OfflineTrainer | None) -> list[tuple[str, int]]:
