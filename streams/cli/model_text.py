@@ -96,7 +96,7 @@ def page(entry: VersionEntry, artifact: str | None) -> Iterator[RenderableType]:
     manifest = entry.manifest
     style = "bold green" if entry.state == "in force" else "bold"
     model = f"{safe(manifest.model)} " if manifest else ""
-    yield Text.assemble((model, "bold"), (safe(entry.version), style), f"  {entry.state}")
+    yield Text.assemble((model, "bold"), (safe(entry.version), style), f"  {safe(entry.state)}")
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column(overflow="fold")
