@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, get_args
 
 import pyarrow as pa
 
-CODE_VERSION = "0.1.0"
+CODE_VERSION = "0.2.0"
 
 EventType = Literal["impression", "view", "click", "cart", "favorite", "purchase", "return", "rating"]
 EVENT_TYPES: tuple[str, ...] = get_args(EventType)

@@ -72,8 +72,13 @@ class KernelFolders:
         Raises:
             SettingsError: neither.
         """
-        if not any(os.access(folder, os.R_OK) for folder in self._folders()):
+        if not self.there:
             self.room()
+
+    @property
+    def there(self) -> bool:
+        """Whether any kernels of this target can be read: compiled before, or brought along."""
+        return any(os.access(folder, os.R_OK) for folder in self._folders())
 
     def room(self) -> Path:
         """The cache's folder, which is there now and can be written.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -69,10 +69,11 @@ class TopicSpec:
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """What a topic is; ``change`` says what ``create_topics`` did to it."""
+    """What a topic is; ``replicas`` are the fewest of a partition, ``change`` says what ``create_topics`` did to it."""
 
     name: str
     partitions: int
+    replicas: int
     cleanup: str
     retention_ms: int
     message_bytes: int
@@ -81,11 +82,15 @@ class TopicState:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All topics that exist, what forbids to start, and what merely deserves a look; full sentences."""
+    """All topics that exist, what forbids to start, and what merely deserves a look; full sentences.
+
+    ``unmet`` is what somebody asked for that topics which exist do not have; a worker can run on them all the same.
+    """
 
     topics: dict[str, TopicState]
     problems: list[str]
     notes: list[str]
+    unmet: list[str]
 
 
 def specs(settings: Settings, n_partitions: int | None = None) -> dict[str, TopicSpec]:
@@ -119,7 +124,32 @@ def examine(settings: Settings, found: Mapping[str, TopicState], names: Collecti
     for name in (name for name in wanted if name in found):
         problems += _problems(settings, wanted[name], found[name])
         notes += _notes(wanted[name], found[name])
-    return Findings({name: found[name] for name in wanted if name in found}, problems, notes)
+    there = {name: found[name] for name in wanted if name in found}
+    return Findings(there, problems, notes, list(_unmet(settings, there)))
+
+
+def _unmet(settings: Settings, found: Mapping[str, TopicState]) -> Iterator[str]:
+    """Of the shape that the settings name, and do not merely have by default, what ``found`` does not have."""
+    asked, at = settings.topics, f"--bootstrap-server {settings.broker}"
+    events = found.get(asked.events)
+    if "partitions" in asked.model_fields_set and events and events.partitions != asked.partitions:
+        yield (
+            f"topic {events.name} has {events.partitions} partitions, not {asked.partitions}, and stays as it is: "
+            + (
+                f"to have {asked.partitions}, run kafka-topics.sh {at} --alter --topic {events.name} --partitions"
+                f" {asked.partitions} and {create_line(settings)}, then start the workers with --accept-repartition, as"
+                " users change partitions"
+                if events.partitions < asked.partitions
+                else "Kafka takes no partitions away"
+            )
+        )
+    other = [state for state in found.values() if state.replicas != asked.replication]
+    if "replication" in asked.model_fields_set and other:
+        have = ", ".join(f"{state.name} {state.replicas}" for state in other)
+        yield (
+            f"of replicas, not {asked.replication} each but as before have: {have}; kafka-reassign-partitions.sh {at}"
+            " changes that"
+        )
 
 
 def create_line(settings: Settings) -> str:
@@ -209,7 +239,7 @@ async def check_topics(settings: Settings, needs: Needs) -> dict[str, TopicState
         findings = examine(settings, await _describe(admin, settings, needs.topics), needs.topics)
     if findings.problems:
         raise TopicError("\n".join(findings.problems))
-    for note in findings.notes:
+    for note in (*findings.notes, *findings.unmet):
         log.warning(note)
     return findings.topics
 
@@ -233,7 +263,7 @@ def _to_look(settings: Settings) -> Needs:
 
 async def _describe(admin: AIOKafkaAdminClient, settings: Settings, names: Collection[str]) -> dict[str, TopicState]:
     """Those of ``names`` that exist. Asks for all topics: asking for one by name may create it."""
-    partitions = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics() if t["topic"] in names}
+    partitions = {t["topic"]: t["partitions"] for t in await admin.describe_topics() if t["topic"] in names}
     if not partitions:
         return {}
     keys = dict.fromkeys(("cleanup.policy", "max.message.bytes", "retention.ms"), "")
@@ -246,10 +276,11 @@ async def _describe(admin: AIOKafkaAdminClient, settings: Settings, names: Colle
     return found
 
 
-def _state(name: str, partitions: int, config: Mapping[str, Any]) -> TopicState:
+def _state(name: str, partitions: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> TopicState:
     return TopicState(
         name=name,
-        partitions=partitions,
+        partitions=len(partitions),
+        replicas=min((len(partition["replicas"]) for partition in partitions), default=0),
         cleanup=",".join(sorted(str(config["cleanup.policy"]).replace(" ", "").split(","))),
         retention_ms=int(config["retention.ms"]),
         message_bytes=int(config["max.message.bytes"]),

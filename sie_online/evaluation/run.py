@@ -99,7 +99,7 @@ def evaluate(
             accounted = _inspected(chunks, inspector, dead_letters, started_ms)
             _feed(lines, accounted, settings, report, on_progress or (lambda _records, _share: None), model_source)
         open_lines.close()
-        _write_tables(lines, Path(spill), out, report)
+        _write_tables(lines, Path(spill), out, report, settings.labels.window_ms)
     return report
 
 
@@ -212,7 +212,7 @@ def _partition(record: WireRecord, place: Placer) -> int:
     return 0 if record.key is None else place(record.key)
 
 
-def _write_tables(lines: list[_Line], spill: Path, out: Path, report: EvaluationReport) -> None:
+def _write_tables(lines: list[_Line], spill: Path, out: Path, report: EvaluationReport, window_ms: int) -> None:
     found: list[Progressive] = []
     versions: Counter[str] = Counter()
     with ExitStack() as open_files:
@@ -230,4 +230,4 @@ def _write_tables(lines: list[_Line], spill: Path, out: Path, report: Evaluation
     for name in (WEIGHTS_FILE, PREDICTIONS_FILE, DEAD_LETTERS_FILE):  # whole or not there
         (spill / name).replace(out / name)
     report.rows_by_model = dict(sorted(versions.items()))
-    report.conclude(found)
+    report.conclude(found, window_ms)

@@ -50,7 +50,9 @@ class Kafka(Section):
         description="What is read: records of committed transactions only (and all outside any), or all.",
     )
     session_timeout_s: float = Field(6.0, gt=0, description="A dead worker's partitions move after this many seconds.")
-    heartbeat_interval_s: float = Field(1.5, gt=0, description="Group heartbeats; a quarter of the session timeout.")
+    heartbeat_interval_s: float = Field(
+        1.5, gt=0, description="Between heartbeats; a third of session_timeout_s at most."
+    )
     rebalance_timeout_s: float = Field(15.0, gt=0, description="How long a rebalance waits for slow members.")
     request_timeout_s: float = Field(20.0, gt=0, description="Longest wait for one broker request.")
     outage_limit_s: float = Field(
@@ -59,7 +61,7 @@ class Kafka(Section):
         description="End (exit 3) when the brokers, once reached, are away for this long; 0: wait for them for ever.",
     )
     metadata_max_age_s: float = Field(5.0, gt=0, description="New partitions are noticed within this many seconds.")
-    fetch_max_bytes: int = Field(4 << 20, ge=1 << 10, description="Bytes per partition and fetch.")
+    fetch_max_bytes: int = Field(4 << 20, ge=1 << 10, description="Bytes of one partition that a fetch brings at most.")
     batch_max_bytes: int = Field(
         32 << 20,
         ge=1 << 20,
@@ -154,15 +156,15 @@ class Topics(Section):
     """Names of the topics, and the shape ``sie topics create`` gives them."""
 
     prefix: str = Field("", description="Before the names of all topics but the input's: gives a group its own.")
-    events: str = Field("sie.events", description="Input: events as JSON, key = user_id.")
+    events: str = Field("sie.events", description="Input: events (events.format), key = user_id.")
     weights: str = _named("sie.weights.v1", description="Output: weights as Arrow IPC streams.")
     samples: str = _named("sie.samples.v1", description="Output: settled samples as Arrow IPC streams.")
     entities: str = _named("sie.entities.v1", description="Output, compacted: state of users, items and categories.")
     models: str = _named("sie.models.v1", description="Model manifests and announcements, compacted.")
     dead_letters: str = _named("sie.dead-letters.v1", description="Records that could not be read, with the reason.")
-    partitions: int = Field(4, ge=1, le=4096, description="Partitions of events, weights and samples on creation.")
-    replication: int = Field(1, ge=1, description="Replication factor on creation; 3 in production.")
-    events_retention_h: float = Field(168.0, gt=0, description="Retention of the input on creation, hours.")
+    partitions: int = Field(4, ge=1, le=4096, description="Partitions of all topics but models when they are made.")
+    replication: int = Field(1, ge=1, description="Replicas of a topic when it is made; 3 in production.")
+    events_retention_h: float = Field(168.0, gt=0, description="How long a new input topic keeps events, hours.")
 
     @field_validator("prefix")
     @classmethod
@@ -184,8 +186,8 @@ class Output(Section):
         2,
         ge=1,
         le=2,
-        description="Layout of the messages of weights and samples: 2, or 1 (three times the bytes) for subscribers of "
-        "the release before.",
+        description="Layout of the messages of weights and samples: 2, or 1 (three times the bytes) for subscribers "
+        "of 0.1.",
     )
 
 
@@ -201,10 +203,12 @@ class Watchdog(Section):
     Time in which the brokers are away counts for none of these but the shutdown's.
     """
 
-    progress_s: float = Field(60.0, gt=0, description="No record processed for this long while there is lag.")
-    checkpoint_s: float = Field(60.0, gt=0, description="No checkpoint for this long.")
-    restore_s: float = Field(120.0, gt=0, description="A shard's restore takes longer than this.")
-    shutdown_s: float = Field(20.0, gt=0, description="A shutdown takes longer than this.")
+    progress_s: float = Field(
+        60.0, gt=0, description="It ends when there is lag and no record is processed for this long."
+    )
+    checkpoint_s: float = Field(60.0, gt=0, description="It ends when work waits for a checkpoint for this long.")
+    restore_s: float = Field(120.0, gt=0, description="It ends when a shard's restore takes longer than this.")
+    shutdown_s: float = Field(20.0, gt=0, description="It ends at once when a shutdown takes longer than this.")
 
 
 class Web(Section):

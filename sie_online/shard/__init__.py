@@ -13,6 +13,7 @@ file: who owns it, and where its state is kept, is ``streams``' business.
   ``scratch`` files
 - ``snapshot``: the state as pieces; ``patches``: of tables, rows that changed; ``ranges``: of open views; ``layout``:
   what their bytes mean
+- ``sizing``: what all of it takes at most
 - ``trace``: the evidence of a log, for a fit of the noise model
 - ``schedule``: model versions and their offsets; ``pooled``: what the other shards have learned
 """

@@ -14,8 +14,8 @@ import typer
 from sie_online.errors import DecisionError, UnreachableError, UsageError
 from sie_online.settings import Settings
 from sie_online.shard import warm_up
-from streams.cli.common import Json, Strict, err, get_settings, out, print_json
-from streams.cli.progress import progress
+from streams.cli.common import Json, Strict, get_settings, out, print_json
+from streams.cli.progress import compiling, progress
 from streams.model_registry.history import read_registry
 from streams.model_registry.loaded import LoadedModels
 from streams.observe.metrics import Metrics
@@ -43,7 +43,7 @@ def command(
         rows = pq.read_table(file)
     except (OSError, pa.ArrowInvalid) as error:
         raise UsageError(f"{file} cannot be read as Parquet: {error}") from None
-    with err.status("Compiling the kernels (kept for the next time) ..."):
+    with compiling():
         warm_up()
     finding = asyncio.run(_audit(rows, settings, strict))
     if as_json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,10 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from sie_online.errors import SieError, UsageError
+from streams import extras
 from streams.cli.common import Json, err, get_settings, out, print_json
-from streams.demo import DemoPlan, DemoReport, run_demo
-from streams.demo.picture import MEASURES, NAMES
-from streams.demo.training import Trained
+
+if TYPE_CHECKING:
+    from streams.demo import DemoReport
+    from streams.demo.training import Trained
 
 NEXT = """What to try next
   sie demo --rate 10000                 the same stream, faster
@@ -43,8 +45,9 @@ def command(
       sie demo
       sie demo --rate 5000 --seed 7
     """
-    if trainer:
-        _require_torch()
+    _require_extras(trainer)
+    from streams.demo import DemoPlan, run_demo
+
     plan = DemoPlan.of(rate, seconds, events, seed, directory, trainer)
     report = run_demo(plan, get_settings(ctx), err)
     if as_json:
@@ -55,13 +58,15 @@ def command(
         raise SieError("the demo's books do not balance: " + "; ".join(report.problems))
 
 
-def _require_torch() -> None:
-    from streams.trainer.process import require_torch
-
-    try:
-        require_torch()
-    except UsageError as error:
-        raise UsageError(f"{error} (or leave the trainer out: --no-trainer)") from None
+def _require_extras(trainer: bool) -> None:
+    """Raises UsageError with the line that installs what is missing."""
+    wanted = ("demo", "trainer") if trainer else ("demo",)
+    extras.require("the demo", ("matplotlib", "noida_db"), *wanted)
+    if trainer:
+        try:
+            extras.require("the demo's trainer", ("torch",), *wanted)
+        except UsageError as error:
+            raise UsageError(f"{error} (or leave the trainer out: --no-trainer)") from None
 
 
 def _print_report(report: DemoReport, directory: Path, console: Console) -> None:
@@ -118,12 +123,16 @@ def _net(net: Trained) -> Table:
 
 
 def _models(report: DemoReport) -> Table:
+    from streams.demo.picture import MEASURES, NAMES, UNIFORM
+
     names = NAMES | {"weighted": "with the weights"}
     views = next(iter(report.models.values())).views
-    caption = f"scored on {views:,} clean held-out views"
+    caption = f"scored on {views:,} clean held-out views; ±: 95 % interval, by users"
     table = Table("A small recommender", box=None, header_style="bold", pad_edge=False, caption=caption)
-    for measure in MEASURES.values():
-        table.add_column(measure, justify="right")
+    for title in (*MEASURES.values(), "AUC − without"):
+        table.add_column(title, justify="right")
     for name, score in report.models.items():
-        table.add_row(names[name], *(f"{getattr(score, measure):.4f}" for measure in MEASURES))
+        gain = f"{score.auc_gain:+.4f} ± {score.auc_gain_half:.4f}"
+        figures = (f"{getattr(score, measure):.4f}" for measure in MEASURES)
+        table.add_row(names[name], *figures, "" if name == UNIFORM else gain)
     return table

@@ -22,7 +22,7 @@ from streams.cli.common import Json, err, get_settings, out, print_json, require
 from streams.cli.evaluate_text import summary, why_none
 from streams.cli.examination import Examination
 from streams.cli.given_models import LIVE, beginning, repeated
-from streams.cli.progress import progress
+from streams.cli.progress import compiling, progress
 
 if TYPE_CHECKING:
     from models.manifest import Manifest
@@ -137,7 +137,7 @@ def command(
     elif training is None and begin_with is not None:
         model_source = beginning(settings, directory, begin_with)
     chunks = read_events(files, reading, limit=given.limit, note=read.print_note)
-    with err.status("Compiling the kernels (kept for the next time) ..."):
+    with compiling():
         warm_up()
     begin, started_ms = time.monotonic(), int(time.time() * 1_000)
     with progress("Evaluate") as advance:

@@ -41,11 +41,12 @@ def summary(report: EvaluationReport, document: Mapping[str, Any], training: Off
         *_training_rows(training),
         ("rows", report.rows),
         *((f"  under {version}", count) for version, count in report.rows_by_model.items()),
-        ("samples matured", report.samples_matured),
+        ("settled samples, all", report.samples_matured),
         ("  positive", report.samples_positive),
-        ("log loss", report.log_loss),
-        ("AUC", report.auc),
-        ("mean probability / positive rate", report.calibration),
+        ("  log loss of what was predicted", report.log_loss),
+        ("  AUC", report.auc),
+        ("  mean probability / positive rate", report.calibration),
+        *_scored_rows(report),
         ("mean weight", report.weight_mean),
         *((f"  quantile {q}", value) for q, value in report.weight_quantiles.items()),
         ("seconds", document["seconds"]),
@@ -54,6 +55,19 @@ def summary(report: EvaluationReport, document: Mapping[str, Any], training: Off
     for name, value in rows:
         table.add_row(name, "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4f}")
     return table
+
+
+def _scored_rows(report: EvaluationReport) -> list[tuple[str, int | float | None]]:
+    """None where the log is no longer than two windows."""
+    scored = report.scored
+    if not scored.samples:
+        return []
+    return [
+        ("settled samples, without first and last window", scored.samples),
+        ("  positive", scored.positive),
+        ("  log loss of what was predicted", scored.log_loss),
+        ("  AUC", scored.auc),
+    ]
 
 
 def _training_rows(training: OfflineTrainer | None) -> list[tuple[str, int]]:

@@ -114,9 +114,9 @@ def bar(part: float, largest: float) -> Text:
 
 
 def _history(revisions: Sequence[WeightRow]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))  # fits 80 columns
     table.add_column("revision", justify="right")
-    table.add_column("known since (UTC)")
+    table.add_column("known since (UTC)", no_wrap=True)
     for title in ("label", "probability", "noise", "weight", "generation"):
         table.add_column(title, justify="right")
     table.add_column("")

@@ -16,7 +16,7 @@ from sie_online.shard import warm_up
 from streams.cli import noise_text
 from streams.cli import reading as read
 from streams.cli.common import Json, err, get_settings, out, print_json, require_writable
-from streams.cli.progress import progress, steps
+from streams.cli.progress import compiling, progress, steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -117,7 +117,7 @@ def _fitted(window: EventWindow, settings: Settings) -> NoiseAttempt:
     from sie_online.importance.noise.model import default_noise
     from streams.trainer.noise_attempt import attempt_noise, version_of
 
-    with err.status("Compiling the kernels (kept for the next time) ..."):
+    with compiling():
         warm_up()
     columns = window.columns()
     version = version_of(columns, int(columns["time_ms"].max()), 1, settings)

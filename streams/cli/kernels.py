@@ -11,6 +11,7 @@ import typer
 from sie_online import jit
 from sie_online.errors import UsageError
 from streams.cli.common import Json, out, print_json
+from streams.cli.progress import compiling
 from streams.worker.startup import compile_kernels
 
 
@@ -33,7 +34,8 @@ def command(
       sie kernels --copy-to build/kernels    for a wheel: see make wheel
     """
     started = time.process_time()
-    compile_kernels(lambda stage: None)
+    with compiling():
+        compile_kernels(lambda stage: None)
     seconds = round(time.process_time() - started, 1)
     folder = jit.folders.kept if copy_to is None else _copy(copy_to)
     kernels = sorted(jit.folders.used)

@@ -6,27 +6,23 @@ import asyncio
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.table import Table
 
 from models.manifest import Manifest
 from sie_online.announcements import NET, NOISE, PRIORS, Announcement
 from sie_online.contracts import BUILTIN_MODEL
 from sie_online.errors import DecisionError, UsageError
-from sie_online.moments import moment
 from sie_online.settings import Settings
+from streams.cli import model_text
 from streams.cli.common import Json, err, get_settings, out, print_json
-from streams.cli.text import figure
 from streams.model_registry.history import VersionEntry, checked, difference, entries, named, read_registered
 from streams.store import Store, open_store
 
 REFUSED = 1
 """Exit code where the gate refuses; 2, 3 and 78 mean what they mean everywhere."""
-
-SHOWN_REASONS = 1
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="rich", help="List, show, compare, submit and roll back announced models."
@@ -46,21 +42,6 @@ Which = Annotated[
 ]
 
 
-class Shown(NamedTuple):
-    """Of a gate's report the figure that lists show: whose it is, whose it is held against, its name and title."""
-
-    of: str
-    against: str
-    figure: str
-    title: str
-
-
-SHOWN = {
-    ModelName.NET: Shown("candidate", "uniform", "nll", "NLL"),
-    ModelName.PRIORS: Shown("pooled", "published", "nll", "NLL"),
-    ModelName.NOISE: Shown("candidate", "current", "worst_auc", "worst AUC"),
-}
-
 Version = Annotated[
     str, typer.Argument(metavar="VERSION", help="A version, enough of its first or last letters, or 'current'.")
 ]
@@ -77,8 +58,9 @@ def list_(ctx: typer.Context, model: Which = ModelName.NET, as_json: Json = Fals
     _, found = _look(get_settings(ctx), model)
     if as_json:
         print_json([_document(entry) for entry in found])
-    else:
-        out.print(_table(found, model))
+        return
+    for part in model_text.listing(found, model):
+        out.print(part)
 
 
 @app.command()
@@ -90,14 +72,13 @@ def show(ctx: typer.Context, version: Version, model: Which = ModelName.NET, as_
     """
     store, found = _look(get_settings(ctx), model)
     entry = named(found, version)
-    document = _document(entry) | {
-        "manifest": json.loads(entry.manifest.to_json()) if entry.manifest else None,
-        "artifact": checked(store, entry.manifest) if entry.manifest else None,
-    }
+    artifact = checked(store, entry.manifest) if entry.manifest else None
     if as_json:
-        print_json(document)
-    else:
-        out.print_json(data=document, ensure_ascii=True)
+        manifest = json.loads(entry.manifest.to_json()) if entry.manifest else None
+        print_json(_document(entry) | {"manifest": manifest, "artifact": artifact})
+        return
+    for part in model_text.page(entry, artifact):
+        out.print(part)
 
 
 @app.command()
@@ -112,8 +93,10 @@ def diff(ctx: typer.Context, a: Version, b: Version, model: Which = ModelName.NE
     document = difference(store, named(found, a), named(found, b))
     if as_json:
         print_json(document)
-    else:
-        out.print(_difference(document))
+        return
+    out.print(model_text.difference(document))
+    if reason := document["tensors"].get("not_compared"):
+        err.print(f"Tensors are not compared: {reason}", soft_wrap=True)
 
 
 @app.command()
@@ -143,7 +126,7 @@ def rollback(
     if as_json:
         print_json(_announcement(announcement))
     else:
-        when = "at each shard's next checkpoint" if now else _from(announcement)
+        when = "at each shard's next checkpoint" if now else model_text.applies(announcement)
         out.print(f"announcement {announcement.n}: {announcement.version} applies {when}")
 
 
@@ -215,7 +198,7 @@ def _look(settings: Settings, model: ModelName) -> tuple[Store, list[VersionEntr
     return store, entries(registered, store)
 
 
-# -- documents and tables
+# -- documents
 
 
 def _document(entry: VersionEntry) -> dict[str, Any]:
@@ -247,58 +230,3 @@ def _verdict(manifest: Manifest, announcement: Announcement | None) -> dict[str,
         "report": json.loads(manifest.to_json())["gate"]["report"] if gate else {},
         "announcement": _announcement(announcement) if announcement else None,
     }
-
-
-def _from(announcement: Announcement) -> str:
-    places = ", ".join(
-        f"{offset} in partition {partition}" for partition, offset in sorted(announcement.offsets.items())
-    )
-    return f"from offset {places}" if places else "from the start of every partition"
-
-
-def _table(found: list[VersionEntry], model: ModelName) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("version", overflow="fold")
-    figures = SHOWN[model].title, f"{SHOWN[model].against}'s"
-    for title in ("state", "announced as", "made", *figures, "late", "artifact"):
-        table.add_column(title, justify="right" if title in (*figures, "late") else "left")
-    table.add_column("reason", overflow="fold")
-    for entry in found:
-        table.add_row(*_row(entry, model), style="bold green" if entry.state == "in force" else "")
-    return table
-
-
-def _row(entry: VersionEntry, model: ModelName) -> tuple[str, ...]:
-    manifest, gate = entry.manifest, entry.manifest.gate if entry.manifest else None
-    shown = SHOWN[model]
-    reports = [gate.report.get(kind, {}) for kind in (shown.of, shown.against)] if gate else [{}, {}]
-    return (
-        entry.version,
-        entry.state,
-        " ".join(
-            f"{announcement.n}{'r' if announcement.reason == 'rollback' else ''}"
-            for announcement in entry.announcements
-        ),
-        moment(manifest.created_at_ms) if manifest else "",
-        *(figure(report.get(shown.figure)) if manifest else "" for report in reports),
-        str(entry.late or ""),
-        "" if entry.version == BUILTIN_MODEL else "kept" if entry.stored else "gone",
-        "; ".join(gate.reasons[:SHOWN_REASONS]) if gate else "",
-    )
-
-
-def _difference(document: dict[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for title in ("", *document["versions"]):
-        table.add_column(title, justify="left" if not title else "right", overflow="fold")
-    groups = {"metrics": document["metrics"]} | {f"gate {kind}": found for kind, found in document["gate"].items()}
-    table.add_row("mean f", *(figure(value) for value in document["mean_f"]))
-    for group, figures in groups.items():
-        for name, values in figures.items():
-            table.add_row(f"{group} {name}", *(figure(value) for value in values))
-    for name, apart in document["tensors"].items():
-        if isinstance(apart, dict):
-            table.add_row(f"tensor {name}", str(apart["shapes"][0]), f"moved by {figure(apart['relative_distance'])}")
-        else:
-            err.print(f"Tensors are not compared: {apart}", soft_wrap=True)
-    return table

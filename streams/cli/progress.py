@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,10 @@ from rich.text import Text
 from streams.cli.common import err
 
 PLAIN_EVERY_S = 5.0
+LOADING_S = 3.0
+"""Kernels that were compiled before are loaded in less; then nothing is said."""
+LOOK_EVERY_S = 0.2
+COMPILING = "Compiling the kernels, kept for the next time"
 
 
 class _Pace(ProgressColumn):
@@ -47,8 +52,35 @@ def steps(what: str) -> Iterator[Callable[[str, float], None]]:
         yield lambda step, share: bars.update(task, description=f"{what}: {step}", completed=share)
 
 
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Tell how many kernels are there, while the body has them compiled; where it only loads them, nothing."""
+    done = threading.Event()
+    teller = threading.Thread(target=_tell_kernels, args=(done,), daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        done.set()
+        teller.join()
+
+
+def _tell_kernels(done: threading.Event) -> None:
+    from sie_online import jit  # with it comes numba
+
+    if jit.folders.there and done.wait(LOADING_S):
+        return
+    with steps(COMPILING) as report:
+        while True:
+            ready, of = jit.progress()
+            report(f"{ready} of {of} functions", ready / of)
+            if done.wait(LOOK_EVERY_S):
+                return
+
+
 def _plain_steps(what: str) -> Callable[[str, float], None]:
-    begin = last = time.monotonic()
+    begin = time.monotonic()
+    last = begin - PLAIN_EVERY_S  # the first step is told at once
 
     def report(step: str, share: float) -> None:
         nonlocal last

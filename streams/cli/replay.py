@@ -14,7 +14,7 @@ from sie_online.settings import Settings
 from streams.cli import findings
 from streams.cli import reading as read
 from streams.cli.common import Json, err, get_settings, out, print_json
-from streams.cli.progress import progress
+from streams.cli.progress import compiling, progress
 from streams.tools.pacing import ReplayRate
 from streams.tools.replay import Replayed, replay
 
@@ -55,7 +55,7 @@ def command(
     pace = ReplayRate.parse(rate)
     reading = given.reading(settings.limits.earliest_ms)
     chunks = read_events(files, reading, limit=given.limit, note=read.print_note)
-    with err.status("Compiling the kernels (kept for the next time) ..."):
+    with compiling():
         Inspector(settings)
     with progress("Replay") as report:
         writing = replay(

@@ -19,6 +19,7 @@ from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
 from sie_online.errors import SieError, UsageError
+from streams import extras
 from streams.cli.common import err, parse_overrides
 from streams.observe import logs
 
@@ -31,13 +32,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CommandEntry:
-    """One command: where it lives, what its line in ``sie --help`` says, and which extra brings what it imports."""
+    """One command: where it lives, and what its line in ``sie --help`` says.
+
+    Its module imports what the extra 'worker' brings. What other extras bring it requires when it runs (``extras``), so
+    that ``--help`` always teaches.
+    """
 
     name: str
     summary: str
     panel: str
     attribute: str = "command"
-    extra: str = "worker"
 
     def load(self) -> Any:
         """The command itself.
@@ -48,10 +52,10 @@ class CommandEntry:
         try:
             found = getattr(importlib.import_module(f"streams.cli.{self.name.replace('-', '_')}"), self.attribute)
         except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] in {"sie_online", "streams", "models"}:
+            package = (error.name or "").partition(".")[0]
+            if package in {"sie_online", "streams", "models"}:
                 raise
-            needs = f"'sie {self.name}' needs the package {error.name}"
-            raise UsageError(f"{needs}: pip install 'sie-online[{self.extra}]'") from None
+            raise UsageError(extras.missing(f"'sie {self.name}'", package, "worker")) from None
         if isinstance(found, typer.Typer):
             group = typer.main.get_group(found)
             group.name = self.name
@@ -68,13 +72,11 @@ class CommandEntry:
 COMMANDS = {
     entry.name: entry
     for entry in (
-        CommandEntry(
-            "demo", "A generated event stream through broker and worker on this machine.", "Try it", extra="demo"
-        ),
+        CommandEntry("demo", "A generated event stream through broker and worker on this machine.", "Try it"),
         CommandEntry("sample-events", "Write a file of generated events, and the truth about them.", "Try it"),
         CommandEntry("topics", "Create the topics, or check them.", "Run it", "app"),
         CommandEntry("worker", "Weigh events as they come, until told to stop.", "Run it"),
-        CommandEntry("trainer", "Fit noise model and net; announce what passes.", "Run it", extra="trainer"),
+        CommandEntry("trainer", "Fit noise model and net; announce what passes.", "Run it"),
         CommandEntry("model", "List, show, compare, submit and roll back announced models.", "Run it", "app"),
         CommandEntry("config", "Check the settings, or show what is in force.", "Run it", "app"),
         CommandEntry("heartbeat", "Move the clocks of silent partitions.", "Run it"),
@@ -82,12 +84,7 @@ COMMANDS = {
         CommandEntry("erase", "Forget users, or see what still holds them.", "Run it"),
         CommandEntry("replay", "Write a file of events to the input topic, at a chosen rate.", "Work with data"),
         CommandEntry("evaluate", "Weigh a file of events without a broker.", "Work with data"),
-        CommandEntry(
-            "fit-noise",
-            "Fit the noise model on a file of a shop's own events.",
-            "Work with data",
-            extra="worker,trainer",
-        ),
+        CommandEntry("fit-noise", "Fit the noise model on a file of a shop's own events.", "Work with data"),
         CommandEntry("tail", "Follow weights, samples, entities or dead letters.", "Work with data"),
         CommandEntry("explain", "Why an event has its weight.", "Work with data"),
         CommandEntry("audit", "Recompute published weights from the log, bit for bit.", "Work with data"),

@@ -46,7 +46,9 @@ def command(
         From | None,
         typer.Option("--from", help="Where to begin: earliest where the command ends by itself, else latest."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="End after N rows.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="End after N rows: lines, or rows of the table.")
+    ] = None,
     strict: Strict = False,
 ) -> None:
     """Follow a topic: one line per row, as published (a replay's repeats included). Ctrl-C ends it.
@@ -70,7 +72,7 @@ def command(
     else:
         table = TableFile(parquet, view.merge)
         with progress(view.topic, "rows") as report:
-            read = asyncio.run(_tail(view, table, begin, until_idle, limit, unreadable, report))
+            read = asyncio.run(_tail(view, table, begin, until_idle, limit, unreadable, report, table.count))
         err.print(f"{parquet}: {table.written:,} rows of {read:,} read")
     warn_unreadable(unreadable, view.topic)
 
@@ -97,18 +99,26 @@ async def _tail(
     limit: int | None,
     unreadable: Unreadable,
     report: Report = lambda _rows, _share: None,
+    count: Callable[[], int] | None = None,
 ) -> int:
-    """Read rows into ``sink`` until the end; how many there were."""
-    taken = 0
+    """Read rows into ``sink`` until the end; how many there were.
+
+    ``count`` says how many rows ``sink`` has made of them, where repeats make none; it is these that ``limit`` is of.
+    """
+    taken, end = 0, limit
     async with TopicReader(view.settings, view.topic, begin.value) as reader:
         if begin is From.LATEST:
             err.print(f"Waiting for new records on {view.topic}; --from earliest shows those there are.", style="dim")
         begins, spans = reader.positions, await reader.spans()
-        while taken != limit and (records := await reader.read_on(until_idle)):
+        while taken != end and (records := await reader.read_on(until_idle)):
             for batch in view.read(records, unreadable):
-                rows = batch if limit is None else batch.slice(0, limit - taken)
-                taken += len(rows)
-                await sink.add(Rows(view.topic, None, rows))
+                while len(batch) and taken != end:
+                    rows = batch if end is None else batch.slice(0, end - taken)
+                    batch = batch.slice(len(rows))
+                    taken += len(rows)
+                    await sink.add(Rows(view.topic, None, rows))
+                    if limit is not None and taken == end and count is not None:
+                        end += limit - count()
             report(taken, share_read(begins, reader.positions, spans))
     await sink.flush()
     await sink.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,6 +11,9 @@ from rich.segment import Segment
 from rich.text import Text
 
 from sie_online.escape import harmless, safe
+
+PIPE_CELLS = 1_000
+"""A pipe or a file has no width: no line is broken, and no name cut, for the sake of one."""
 
 
 class Terminal(Console):
@@ -21,6 +25,8 @@ class Terminal(Console):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
+        if not self.is_terminal and "COLUMNS" not in os.environ and "width" not in options:
+            self.width = PIPE_CELLS
 
     def render_str(self, text: str, **options: Any) -> Text:
         """What a string becomes, printed by itself or in a table."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import typer
@@ -31,12 +31,16 @@ def create(
 
     Weights and samples get as many partitions as the input topic has, also where that has grown.
 
+    A topic that exists stays as it is. Where it has not what --partitions or --replication asks for, that is exit 2
+    with the command that changes it; where only settings ask for it (SIE_TOPICS__PARTITIONS), it is a note.
+
     [bold]Examples[/bold]
       sie topics create
       SIE_BROKER=kafka-1:9092 sie topics create --partitions 16 --replication 3
     """
     given = {name: n for name, n in (("partitions", partitions), ("replication", replication)) if n is not None}
-    _report(asyncio.run(create_topics(get_settings(ctx, topics=given))), as_json)
+    findings = asyncio.run(create_topics(get_settings(ctx, topics=given)))
+    _report(replace(findings, problems=findings.problems + findings.unmet, unmet=[]) if given else findings, as_json)
 
 
 @app.command()
@@ -54,7 +58,7 @@ def _report(findings: Findings, as_json: bool) -> None:
         print_json(_document(findings))
     elif findings.topics:
         out.print(_table(findings))
-    for note in () if as_json else findings.notes:
+    for note in () if as_json else (*findings.notes, *findings.unmet):
         err.print(Text.assemble(("Note:", "yellow"), f" {note}"), soft_wrap=True)
     if findings.problems:
         raise TopicError("\n".join(findings.problems))
@@ -65,15 +69,15 @@ def _document(findings: Findings) -> dict[str, Any]:
         "ok": not findings.problems,
         "topics": [asdict(state) for state in findings.topics.values()],
         "problems": findings.problems,
-        "notes": findings.notes,
+        "notes": findings.notes + findings.unmet,
     }
 
 
 def _table(findings: Findings) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("topic", overflow="fold")  # a name that was cut short is of no use
-    for title in ("partitions", "cleanup", "retention", "largest message", ""):
-        table.add_column(title, justify="right" if title in ("partitions", "retention", "largest message") else "left")
+    for title in ("partitions", "replicas", "cleanup", "kept", "largest", ""):
+        table.add_column(title, justify="left" if title in ("cleanup", "") else "right")
     for state in findings.topics.values():
         kept = (
             "for ever"
@@ -81,5 +85,6 @@ def _table(findings: Findings) -> Table:
             else f"{state.retention_ms / HOUR_MS:g} h"
         )
         change = Text(state.change, style="green") if state.change else Text("exists", style="dim")
-        table.add_row(state.name, str(state.partitions), state.cleanup, kept, f"{state.message_bytes:,} B", change)
+        largest = f"{state.message_bytes / 1e6:.1f} MB"
+        table.add_row(state.name, str(state.partitions), str(state.replicas), state.cleanup, kept, largest, change)
     return table

@@ -22,6 +22,8 @@ def command(
     weights and that net (trainer.gate), and announces on sie.models.v1 from which offset of each partition it
     applies. A refused candidate is kept in the store. Workers adopt what is announced; none has to be told.
 
+    It needs torch, the extra 'trainer': where that is missing, it says what to type.
+
     One trainer is enough: a second one ends the first. Its site is 127.0.0.1:8081 (trainer.web): /metrics, /healthz,
     /readyz. Figures for TensorBoard lie in the store's folder models/net/runs.
 
@@ -29,7 +31,6 @@ def command(
     answer at the start, 78 when another trainer has begun. A fine-tune that fails ends nothing.
 
     [bold]Examples[/bold]
-      pip install 'sie-online\\[worker,trainer]'
       SIE_BROKER=kafka-1:9092 SIE_STORE=file:///var/lib/sie sie trainer
       sie --set trainer.every_samples=20000 --set trainer.fine_tune.threads=4 trainer
       sie worker --with-trainer        on one machine, as the worker's child

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sie_online.errors import SieError, UsageError
+from sie_online.errors import SieError
 
 STOP_S = 15.0
 TAIL_LINES = 15
@@ -115,15 +115,8 @@ def listens(port: int) -> bool:
 
 
 def broker_command(port: int, data: Path) -> list[str]:
-    """The embedded broker (the binary itself: a wrapper's child would outlive it).
-
-    Raises:
-        UsageError: it is not installed.
-    """
-    try:
-        binary = Path(str(files("noida_db"))) / "noida-db"
-    except ModuleNotFoundError:
-        raise UsageError("the demo needs an embedded broker: pip install 'sie-online[demo]'") from None
+    """The embedded broker (the binary itself: a wrapper's child would outlive it)."""
+    binary = Path(str(files("noida_db"))) / "noida-db"
     binary.chmod(binary.stat().st_mode | 0o111)
     return [str(binary), "start", "--only", "kafka", "--kafka-port", str(port), "--data-dir", str(data)]
 

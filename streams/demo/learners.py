@@ -8,13 +8,14 @@ scored are clean views of the last part of the stream, predicted before they are
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sie_online.contracts import CART_CODE, PURCHASE_CODE, VIEW_CODE
+from sie_online.evaluation.compare.scores import METRICS, scores
 from sie_online.metrics import auc
 from sie_online.recommender import CurvatureLogisticRegression
 from sie_online.simulator import Simulation
@@ -36,6 +37,10 @@ class Score:
     auc: float
     views: int
     positives: int
+    auc_gain: float = 0.0
+    """AUC less that of training without weights, on the same views ..."""
+    auc_gain_half: float = 0.0
+    """... and half the width of its 95 % interval, users drawn with replacement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,27 @@ def compare(
     }
     if log_influence is not None:
         weights["without_net"] = weights["weighted"] * np.exp(-np.nan_to_num(log_influence))
-    return {name: _score(lessons, _one_pass(lessons, w), label, clean) for name, w in weights.items()}
+    predicted = {name: _one_pass(lessons, w) for name, w in weights.items()}
+    scored = {name: _score(lessons, each, label, clean) for name, each in predicted.items()}
+    users = simulation.columns.user[lessons.view_event]
+    return _with_gains(scored, predicted, label[lessons.view_event], users, _held_out(lessons, label, clean))
+
+
+def _with_gains(
+    scored: dict[str, Score],
+    predicted: dict[str, NDArray[np.float64]],
+    label: NDArray[np.float64],
+    user: NDArray[Any],
+    held_out: NDArray[np.bool_],
+) -> dict[str, Score]:
+    """``scored`` with their gains over ``uniform``, all on the same draws of users."""
+    stacked = np.stack([predicted[name][held_out] for name in scored])
+    found = scores(label[held_out].astype(np.int8), stacked, user[held_out])
+    without = np.array([list(scored).index("uniform")])
+    for index, (name, score) in enumerate(scored.items()):
+        gain = found.gain(np.array([index]), without)[METRICS.index("auc")]
+        scored[name] = replace(score, auc_gain=gain.value, auc_gain_half=gain.interval()[1] - gain.value)
+    return scored
 
 
 def warm_up() -> None:
@@ -97,11 +122,8 @@ def _one_pass(lessons: _Lessons, weight: NDArray[np.float64]) -> NDArray[np.floa
 def _score(
     lessons: _Lessons, predicted: NDArray[np.float64], label: NDArray[np.float64], clean: NDArray[np.bool_]
 ) -> Score:
-    n = len(label)
-    y = label[lessons.view_event]
-    usable = clean[lessons.view_event] & ~np.isnan(y)
-    held_out = usable & (lessons.view_event >= n * (1 - HELD_OUT))
-    before = usable & ~held_out & (lessons.view_event >= n * (1 - HELD_OUT - CALIBRATION))
+    y, held_out = label[lessons.view_event], _held_out(lessons, label, clean)
+    before = _usable(lessons, label, clean, 1 - HELD_OUT - CALIBRATION) & ~held_out
     threshold = np.quantile(predicted[before], 1 - y[before].mean()) if before.any() else 0.5
     named, truly = predicted[held_out] > threshold, y[held_out] == 1
     hits = float((named & truly).sum())
@@ -113,6 +135,17 @@ def _score(
         views=int(held_out.sum()),
         positives=int(truly.sum()),
     )
+
+
+def _held_out(lessons: _Lessons, label: NDArray[np.float64], clean: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which views are scored."""
+    return _usable(lessons, label, clean, 1 - HELD_OUT)
+
+
+def _usable(lessons: _Lessons, label: NDArray[np.float64], clean: NDArray[np.bool_], begin: float) -> NDArray[np.bool_]:
+    """Which views are clean, have a label, and lie behind the share ``begin`` of the stream."""
+    event = lessons.view_event
+    return clean[event] & ~np.isnan(label[event]) & (event >= len(label) * begin)
 
 
 def _lessons(simulation: Simulation) -> _Lessons:

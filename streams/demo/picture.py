@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from streams.demo.observer import HISTOGRAM_LABELS, Observer, in_words
 from streams.demo.report import DemoReport
 
-MEASURES = {"accuracy": "accuracy", "precision": "precision", "recall": "recall", "auc": "AUC"}
+MEASURES = {"precision": "precision", "recall": "recall", "auc": "AUC"}
 """Figures of a ``Score`` with their titles."""
-COLOURS = {"uniform": "#9aa5b1", "weighted": "#1f77b4", "oracle": "#d9c08c", "without_net": "#a6cbe3"}
+UNIFORM = "uniform"
+COLOURS = {UNIFORM: "#9aa5b1", "weighted": "#1f77b4", "oracle": "#b58a2e", "without_net": "#4f93bd"}
 NAMES = {
-    "uniform": "without weights",
+    UNIFORM: "without weights",
     "weighted": "with the published weights",
     "oracle": "all noise left out (truth)",
     "without_net": "with the weights, less the net's factor",
@@ -42,12 +42,17 @@ def _weights(axes: Any, observer: Observer) -> None:
 
 
 def _models(axes: Any, report: DemoReport) -> None:
-    width = 0.8 / len(report.models)
-    for nth, (name, score) in enumerate(report.models.items()):
-        values = [getattr(score, measure) for measure in MEASURES]
-        bars = axes.bar(np.arange(len(MEASURES)) + nth * width, values, width, color=COLOURS[name], label=NAMES[name])
-        axes.bar_label(bars, fmt="%.3f", fontsize=7, rotation=90, padding=3)
-    axes.set_xticks(np.arange(len(MEASURES)) + width, MEASURES.values())
-    views = next(iter(report.models.values())).views
-    axes.set(title=f"A small recommender on {views:,} clean held-out views", ylim=(0, 1.25))
-    axes.legend(loc="upper center", fontsize=8, ncols=1)
+    """How much better the recommender ranks with weights than without: differences, which a bar from 0 would hide."""
+    without = report.models[UNIFORM]
+    others = {name: score for name, score in report.models.items() if name != UNIFORM}
+    for place, (name, score) in enumerate(others.items()):
+        axes.errorbar(score.auc_gain, place, xerr=score.auc_gain_half, fmt="o", color=COLOURS[name], capsize=4)
+        at, gain = (score.auc_gain, place), f"{score.auc_gain:+.4f}"
+        axes.annotate(gain, at, (0, 8), textcoords="offset points", ha="center", fontsize=8)
+    axes.axvline(0, color=COLOURS[UNIFORM], linewidth=1)
+    axes.set_yticks(range(len(others)), [NAMES[name] for name in others])
+    axes.set(
+        title=f"A small recommender, on {without.views:,} clean held-out views",
+        xlabel=f"AUC − that without weights ({without.auc:.4f}), with its 95 % interval",
+        ylim=(len(others) - 0.5, -0.5),
+    )

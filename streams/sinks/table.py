@@ -26,6 +26,10 @@ class TableFile(Sink):
         """Keep ``rows``."""
         self._batches.append(rows.batch)
 
+    def count(self) -> int:
+        """Rows that the file would have now."""
+        return len(self._merge(self._batches))
+
     async def flush(self, partition: int | None = None) -> None:
         """Merge and write."""
         table = self._merge(self._batches)

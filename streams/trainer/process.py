@@ -7,7 +7,6 @@ then is cut off. Nothing half-written stays: files get their name when they are 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import logging
 import os
 import secrets
@@ -20,9 +19,9 @@ from contextlib import suppress
 from typing import Any
 
 from models.ulid import ulid
-from sie_online.errors import UnreachableError, UsageError
+from sie_online.errors import UnreachableError
 from sie_online.settings import Settings
-from streams import access
+from streams import access, extras
 from streams.model_registry.announcer import Announcer
 from streams.model_registry.board import ModelBoard
 from streams.observe import logs
@@ -47,7 +46,6 @@ FOLLOW_S = 1.0
 LOOK_S = 10.0
 SILENT_S = 60.0
 """A topic that was not even asked for so long: the process is stuck."""
-NEEDS_TORCH = "the trainer needs torch: pip install 'sie-online[worker,trainer]'"
 
 
 class TrainerProcess:
@@ -171,8 +169,7 @@ def _running_s(began_at: float | None, now: float) -> float | None:
 
 def require_torch() -> None:
     """Raises UsageError, with the line that installs it, where torch is missing."""
-    if importlib.util.find_spec("torch") is None:
-        raise UsageError(NEEDS_TORCH)
+    extras.require("the trainer", ("torch",), "worker", "trainer")
 
 
 def serve(settings: Settings, *, child: bool) -> None:

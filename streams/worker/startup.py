@@ -68,7 +68,7 @@ def _report_progress(on_stage: Callable[[str], None], done: threading.Event) -> 
     for second in itertools.count():
         ready, there_are = jit.progress()
         on_stage(f"compiling kernels ({ready} of {there_are})")
-        if second % PROGRESS_S == PROGRESS_S // 2:
+        if second % PROGRESS_S == 1:  # kernels that were compiled before are loaded by then
             log.info("compiling kernels", extra={"ready": ready, "of": there_are, "cache": str(jit.folders.kept)})
         if done.wait(1.0):
             return

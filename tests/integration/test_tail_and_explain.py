@@ -135,6 +135,15 @@ def test_tail_shows_each_topic_as_lines_json_and_parquet(sie: Callable[..., Done
     assert len(pq.read_table(path)) >= 1
 
 
+def test_a_limit_counts_the_rows_that_are_written(sie: Callable[..., Done], tmp_path: Path) -> None:
+    path = tmp_path / "weights.parquet"
+    for limit in (1, 2, 3, 4):  # of five statements of which one is a repeat
+        done = sie("tail", "weights", "--parquet", str(path), "--limit", str(limit), "--until-idle", "5")
+        assert done.code == 0, done.err
+        assert len(pq.read_table(path)) == limit
+    assert len(sie("tail", "weights", "--json", "--limit", "3").documents()) == 3
+
+
 def test_tail_shows_of_a_dead_letter_why_whence_and_a_harmless_excerpt(sie: Callable[..., Done]) -> None:
     (letter,) = sie("tail", "dead-letters", "--json", "--until-idle", "0.5").documents()
     assert (letter["reason"], letter["source_partition"], letter["source_offset"]) == ("bad_json", 1, 9)

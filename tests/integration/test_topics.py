@@ -153,6 +153,13 @@ def test_the_command_creates_checks_and_speaks_json(broker: Broker, settings: Se
     shown = _sie(ours, "check")
     assert shown.returncode == 0
     assert ours.topics.weights in shown.stdout
+    again = _sie(ours, "create", "--partitions", "3")
+    assert again.returncode == 2  # a script that goes on would count on three
+    assert f"{ours.topics.events} has 2 partitions, not 3" in again.stderr
+    refused = _sie(ours, "create", "--partitions", "3", "--json")
+    assert (refused.returncode, json.loads(refused.stdout)["ok"]) == (2, False)
+    noted = _sie(settings(broker=broker.address, topics={"partitions": 3}), "create")
+    assert (noted.returncode, f"Note: topic {ours.topics.events} has 2 partitions, not 3" in noted.stderr) == (0, True)
 
 
 def test_the_command_says_that_nobody_is_there(settings: SettingsFactory) -> None:

@@ -7,7 +7,8 @@ import re
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import packages_distributions, requires
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from importlib.resources import files
 
 import numpy as np
@@ -15,22 +16,25 @@ import pytest
 
 import sie_online
 from sie_online.importance.noise.model import TENSORS
+from streams.cli import WITHOUT_IT
+from streams.cli.root import COMMANDS
+from streams.extras import install_line
 from tests.support.brokers import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 HEAVY = {"faust", "river", "numba", "scipy", "pandas", "sklearn", "matplotlib", "rich", "typer", "torch", "aiohttp"}
 
-BASE_INSTALL = """
+PARTIAL_INSTALL = """
 import sys
 from importlib.machinery import PathFinder
 
-class BaseInstall(PathFinder):
-    # Finds what `pip install sie-online` would have brought, and nothing else.
+class PartialInstall(PathFinder):
+    # Finds what such an install would have brought, and nothing else.
     @classmethod
     def find_spec(cls, name, path=None, target=None):
         return None if name.partition(".")[0] in BLOCKED else super().find_spec(name, path, target)
 
-sys.meta_path[:] = [BaseInstall if finder is PathFinder else finder for finder in sys.meta_path]
+sys.meta_path[:] = [PartialInstall if finder is PathFinder else finder for finder in sys.meta_path]
 """
 
 
@@ -46,17 +50,19 @@ def closure(requirements: list[str]) -> set[str]:
     while waiting:
         if (name := waiting.pop()) not in found:
             found.add(name)
-            waiting += [distribution(more) for more in requires(name) or [] if "extra ==" not in more]
+            with suppress(PackageNotFoundError):  # of another system, or of the one extra that is not installed
+                waiting += [distribution(more) for more in requires(name) or [] if "extra ==" not in more]
     return found
 
 
-def in_base_install(code: str) -> subprocess.CompletedProcess[str]:
-    """Run ``code`` where only the base dependencies can be imported."""
-    allowed = closure(PROJECT["dependencies"]) | {"sie-online"}
+def in_install(code: str, *extras: str) -> subprocess.CompletedProcess[str]:
+    """Run ``code`` where only what the base dependencies and those of ``extras`` bring can be imported."""
+    brought = [each for extra in extras for each in PROJECT["optional-dependencies"][extra]]
+    allowed = closure([*PROJECT["dependencies"], *brought]) | {"sie-online", "pip"}
     owners = packages_distributions()
     blocked = {name for name, owned in owners.items() if not {distribution(owner) for owner in owned} & allowed}
-    assert HEAVY - {"torch"} <= blocked
-    script = f"BLOCKED = {blocked!r}\n{BASE_INSTALL}\n{code}"
+    assert blocked
+    script = f"BLOCKED = {blocked!r}\n{PARTIAL_INSTALL}\n{code}"
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
 
 
@@ -69,21 +75,53 @@ def loaded_by(code: str) -> set[str]:
 
 
 def test_base_install_is_enough_to_subscribe() -> None:
-    done = in_base_install("from sie_online import *; from sie_online import WeightSubscriber; print(WeightSubscriber)")
+    done = in_install("from sie_online import *; from sie_online import WeightSubscriber; print(WeightSubscriber)")
     assert done.returncode == 0, done.stderr
     assert "WeightSubscriber" in done.stdout
 
 
 def test_base_install_lacks_the_worker() -> None:
-    done = in_base_install("import faust")
+    done = in_install("import faust")
     assert "No module named 'faust'" in done.stderr
 
 
-def test_sie_without_the_worker_extra_names_it_and_exits_2() -> None:
-    done = in_base_install("sys.argv = ['sie', 'worker']\nfrom streams.cli import main\nmain()")
+def test_sie_without_the_worker_extra_says_what_to_type_and_exits_2() -> None:
+    done = in_install("sys.argv = ['sie', 'worker', '--help']\nfrom streams.cli import main\nmain()")
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == "sie: the command needs the extra 'worker': pip install 'sie-online[worker]'\n"
+    assert done.stderr == f"sie: the command needs the package typer: {install_line('worker')}\n{WITHOUT_IT}\n"
+
+
+EACH = """
+from streams.cli import root
+for arguments in EACH:
+    print(*arguments, root.run(arguments))
+"""
+
+
+def test_every_help_teaches_in_a_worker_install_that_lacks_all_other_extras() -> None:
+    done = in_install(f"EACH = {[[name, '--help'] for name in COMMANDS]}{EACH}", "worker")
+    assert done.returncode == 0, done.stderr
+    for name in COMMANDS:
+        assert f"Usage: sie {name} " in done.stdout
+        assert f"\n{name} --help 0\n" in done.stdout
+
+
+def test_a_missing_extra_is_told_with_the_line_to_type() -> None:
+    demo = "the demo needs the package matplotlib"
+    torch = "the trainer needs the package torch"
+    said = {
+        "demo": f"{demo}: {install_line('demo', 'trainer')}",
+        "demo --no-trainer": f"{demo}: {install_line('demo')}",
+        "trainer": f"{torch}: {install_line('worker', 'trainer')}",
+        "worker --with-trainer": f"{torch}: {install_line('worker', 'trainer')}",
+        "model submit x.safetensors": f"{torch}: {install_line('worker', 'trainer')}",
+        "fit-noise x.csv --out x": f"{torch}: {install_line('worker', 'trainer')}",
+        "evaluate x.csv --out x --trainer": f"{torch}: {install_line('worker', 'trainer')}",
+    }
+    done = in_install(f"EACH = {[arguments.split() for arguments in said]}{EACH}", "worker")
+    assert done.stdout.splitlines() == [f"{arguments} 2" for arguments in said]
+    assert done.stderr.splitlines() == [f"sie: {sentence}" for sentence in said.values()]
 
 
 def test_importing_the_package_loads_only_itself() -> None:

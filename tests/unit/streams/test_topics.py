@@ -26,6 +26,7 @@ def perfect(settings: Settings) -> dict[str, TopicState]:
         spec.name: TopicState(
             spec.name,
             spec.partitions,
+            settings.topics.replication,
             spec.cleanup,
             spec.retention_ms or -1,
             int(spec.config(1)["max.message.bytes"]),
@@ -44,6 +45,25 @@ def test_topics_as_they_are_made_have_no_fault(settings: Callable[..., Settings]
     findings = examine(settings(), perfect(settings()))
     assert (findings.problems, findings.notes) == ([], [])
     assert list(findings.topics) == list(specs(settings()))
+
+
+def test_what_is_asked_for_and_not_there_is_told_with_the_way_to_it(settings: Callable[..., Settings]) -> None:
+    there, name = perfect(settings()), settings().topics.events
+    more = examine(settings(topics={"partitions": 8}), there)
+    assert more.problems == []
+    (told,) = more.unmet
+    assert f"{name} has 4 partitions, not 8, and stays as it is" in told
+    assert f"--alter --topic {name} --partitions 8" in told
+    assert "--accept-repartition" in told
+    (told,) = examine(settings(topics={"partitions": 2}), there).unmet
+    assert told.endswith("Kafka takes no partitions away")
+    (told,) = examine(settings(topics={"replication": 3}), there).unmet
+    assert f"{name} 1, {settings().topics.weights} 1" in told
+
+
+def test_a_default_asks_for_nothing(settings: Callable[..., Settings]) -> None:
+    grown = {name: replace(state, partitions=7, replicas=3) for name, state in perfect(settings()).items()}
+    assert examine(settings(), grown).unmet == []
 
 
 def test_statements_outlive_the_attribution_window_by_a_week(settings: Callable[..., Settings]) -> None:

@@ -17,7 +17,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from sie_online import contracts
 from sie_online.errors import UsageError
 from sie_online.evaluation import run as evaluation
-from sie_online.evaluation.report import EvaluationReport
+from sie_online.evaluation.report import EvaluationReport, Progressive
 from sie_online.evaluation.run import evaluate
 from sie_online.ingest.partitioner import partition_of
 from sie_online.ingest.records import RecordBatch
@@ -88,6 +88,23 @@ def test_every_sample_ends_with_a_final_label(evaluated: tuple[Path, EvaluationR
     assert last["final"].all()
     assert last.loc[last["event_type"] == "view", "label"].isin([0, 1]).all()
     assert rows.groupby(["partition", "offset"])["final"].sum().eq(1).all()
+
+
+def test_scored_are_the_samples_between_the_first_and_the_last_window(
+    evaluated: tuple[Path, EvaluationReport],
+) -> None:
+    table, hour_ms = weights(evaluated[0]), 3_600_000
+    parts = [table.filter(pc.field("partition") == number) for number in range(PARTITIONS)]
+    report = EvaluationReport(partitions=PARTITIONS, settings_fingerprint="")
+    report.conclude([Progressive.of(part) for part in parts], hour_ms)
+    rows = table.to_pandas().set_index(["partition", "offset"])
+    times, first = rows["event_time_ms"], rows[rows["revision"] == 0]["probability"]
+    between = times.between(times.min() + hour_ms, times.max() - hour_ms, inclusive="left")
+    label = rows[rows["final"] & rows["label"].notna() & between]["label"].astype(int)
+    assert 0 < len(label) < report.samples_matured == evaluated[1].samples_matured
+    assert (report.scored.samples, report.scored.positive) == (len(label), label.sum())
+    assert report.scored.auc == pytest.approx(roc_auc_score(label, first.loc[label.index]), abs=1e-12)
+    assert report.scored.log_loss == pytest.approx(log_loss(label, first.loc[label.index]), rel=1e-9)
 
 
 def test_predictions_are_the_first_stated_probabilities(evaluated: tuple[Path, EvaluationReport]) -> None:

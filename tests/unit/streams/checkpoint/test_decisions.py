@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from sie_online.contracts import CODE_VERSION
 from sie_online.errors import DecisionError
 from sie_online.settings import Settings
 from sie_online.shard import Layout
@@ -147,7 +148,7 @@ def test_no_flag_makes_a_state_be_read_that_would_be_misread(check: Check, found
     with pytest.raises(DecisionError, match=names) as refusal:
         check(everything, **says)
     assert refusal.value.exit_code == 78
-    assert "this version, 0.1.0" in str(refusal.value)
+    assert f"this version, {CODE_VERSION}" in str(refusal.value)
     assert "SIE_GROUP" in str(refusal.value)
 
 

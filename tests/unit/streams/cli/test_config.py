@@ -55,7 +55,34 @@ def test_show_as_json_carries_values_defaults_and_meanings(capsys: pytest.Captur
         "default": 8080,
         "environment": "SIE_WEB__PORT",
         "description": "Port to listen on; 0 picks a free one.",
+        "choices": [],
     }
+    assert settings["kafka.compression"]["choices"] == ["none", "gzip", "lz4", "zstd"]
+
+
+def test_show_says_of_a_section_what_it_is_for_and_which_values_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["config", "show", "trainer.fine_tune", "web.port"]) == 0
+    printed = capsys.readouterr().out
+    assert "\n[trainer.fine_tune] " in printed
+    assert "One of: influence, " in printed
+    assert "web.port = 8080" in printed
+    assert "web.host" not in printed
+    assert run(["config", "show", "trainer.fine"]) == 2
+    assert "there is no such setting or section" in capsys.readouterr().err
+
+
+def test_sizing_adds_up_and_follows_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--set", "topics.partitions=3", "config", "sizing", "--json"]) == 0
+    three = json.loads(capsys.readouterr().out)
+    shard = sum(part["memory"] for part in three["shard"])
+    assert three["partitions"] == 3
+    assert three["memory"] == three["process"] + 3 * shard + sum(three["waiting"].values())
+    assert run(["config", "sizing", "--partitions", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["memory"] == three["memory"] - 2 * shard
+    assert run(["--set", "entities.users=1000000", "config", "sizing"]) == 0
+    shown = capsys.readouterr().out
+    assert "1,048,576" in shown
+    assert "worker, at most" in shown
 
 
 def test_show_keeps_secrets(capsys: pytest.CaptureFixture[str]) -> None:

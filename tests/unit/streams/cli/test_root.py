@@ -15,6 +15,8 @@ import pytest
 import typer
 
 from sie_online import errors
+from sie_online.contracts import CODE_VERSION
+from streams import extras
 from streams.cli import root as cli
 from streams.cli.common import get_settings, parse_overrides
 
@@ -133,7 +135,7 @@ def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["--version"]) == 0
-    assert capsys.readouterr().out == "sie-online 0.1.0\n"
+    assert capsys.readouterr().out == f"sie-online {CODE_VERSION}\n"
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
@@ -142,17 +144,16 @@ def test_every_command_exists_and_explains_itself(name: str, capsys: pytest.Capt
     assert f"sie {name}" in capsys.readouterr().out
 
 
-def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.delitem(sys.modules, "streams.cli.demo", raising=False)
-    monkeypatch.setitem(sys.modules, "streams.cli.demo", None)  # importing it fails
-    entry = cli.COMMANDS["demo"]
-
+def test_a_package_missing_from_a_worker_install_is_told_with_the_line_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def fails(_: str) -> ModuleType:
-        raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib.pyplot")
+        raise ModuleNotFoundError("No module named 'numba'", name="numba.core")
 
     monkeypatch.setattr(cli.importlib, "import_module", fails)
-    with pytest.raises(errors.UsageError, match=r"'sie demo' needs the package matplotlib.*sie-online\[demo\]"):
-        entry.load()
+    with pytest.raises(errors.UsageError) as refused:
+        cli.COMMANDS["kernels"].load()
+    assert str(refused.value) == f"'sie kernels' needs the package numba: {extras.install_line('worker')}"
 
 
 def test_settings_reach_the_command(

@@ -119,7 +119,10 @@ def test_uniform_weights_change_nothing_and_perfect_ones_equal_the_oracle() -> N
     label[views] = np.random.default_rng(0).random(len(views)) < 0.1
     same = compare(simulation, np.full(simulation.events, np.nan), label)
     assert same["uniform"] == same["weighted"]
+    assert (same["weighted"].auc_gain, same["weighted"].auc_gain_half) == (0.0, 0.0)
     perfect = compare(simulation, (simulation.columns.kind == 0).astype(float), label)
+    assert perfect["weighted"].auc_gain == pytest.approx(perfect["weighted"].auc - perfect["uniform"].auc, abs=1e-9)
+    assert perfect["weighted"].auc_gain_half > 0
     assert perfect["weighted"] == perfect["oracle"] != perfect["uniform"]
     assert 0 < same["uniform"].positives < same["uniform"].views < simulation.events
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from sie_online.contracts import CODE_VERSION
 from sie_online.ingest.events import Reason
 from sie_online.settings import Settings, load
 from sie_online.shard import Shard
@@ -76,7 +77,7 @@ def test_every_figure_told_is_there_to_be_scraped(metrics: Metrics) -> None:
     assert value(metrics, "sie_event_to_publish_seconds_bucket", le="0.25") == 0
     assert value(metrics, "sie_event_to_publish_seconds_bucket", le="0.5") == 96
     assert value(metrics, "sie_weight_bucket", partition="0", le="1.0") == 96
-    assert value(metrics, "sie_build_info", version="0.1.0") == 1
+    assert value(metrics, "sie_build_info", version=CODE_VERSION) == 1
     assert (value(metrics, "process_resident_memory_bytes") or 0) > 1e6
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +22,7 @@ from sie_online.evaluation.report import EvaluationReport
 from sie_online.evaluation.run import ModelSource, evaluate
 from sie_online.settings import Settings, load
 from sie_online.simulator import Scenario, Simulation, simulate
+from streams import extras
 from streams.cli.root import run
 from streams.model_registry import artifacts
 from streams.model_registry.loaded import LoadedModels
@@ -304,10 +304,10 @@ def test_the_command_says_why_nothing_was_trained(
 def test_without_torch_the_command_names_the_extra(
     events: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "torch" else find(name, *rest))
+    find = extras.find_spec
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "torch" else find(name))
     assert run(["evaluate", str(events), "--out", str(tmp_path / "out"), "--trainer"]) == 2
-    assert "pip install 'sie-online[worker,trainer]'" in capsys.readouterr().err
+    assert extras.install_line("worker", "trainer") in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from sie_online.errors import UsageError
 from sie_online.settings import TrainerWeb
+from streams import extras
 from streams.store import LocalStore
-from streams.trainer import process
 from streams.trainer.metrics import TrainerMetrics, reason_label
 from streams.trainer.scalars import Scalars
 from streams.trainer.site import TrainerHealth, TrainerSite
@@ -90,7 +90,8 @@ def test_without_torch_the_pip_line_is_told(
 ) -> None:
     from streams.cli import root as cli
 
-    monkeypatch.setattr(process.importlib.util, "find_spec", lambda _name: None)  # type: ignore[attr-defined]
+    find = extras.find_spec
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "torch" else find(name))
     for arguments in (["trainer"], ["worker", "--with-trainer"], ["model", "submit", "x.safetensors"]):
         assert cli.run(arguments) == 2
-        assert "pip install 'sie-online[worker,trainer]'" in capsys.readouterr().err
+        assert extras.install_line("worker", "trainer") in capsys.readouterr().err
