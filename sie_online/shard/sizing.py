@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sie_online.settings import Settings
-from sie_online.shard.state import new_state, new_views
+from sie_online.shard.state import most_open_views, new_state, new_views
 from sie_online.shard.views import COLD, HOT, ID_BYTES_PER_VIEW, LOAD, OVERLAY
 
 VIEW_BYTES = HOT.itemsize + COLD.itemsize + OVERLAY.itemsize
@@ -44,7 +44,7 @@ def _parts(settings: Settings) -> Iterator[PartSize]:
         table = getattr(state, name)
         yield PartSize(name, f"entities.{name}", len(table.rows) - 1, _bytes(table))
     yield PartSize("event ids", "dedupe.events", len(state.dedupe.ring), _bytes(state.dedupe))
-    views = 1 << (settings.labels.max_open_views.bit_length() - 1)  # as `new_views` has it
+    views = most_open_views(settings)
     yield PartSize(
         "open views",
         "labels.max_open_views",

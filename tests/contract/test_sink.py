@@ -212,7 +212,7 @@ def test_anybodys_sink_is_named_by_its_dotted_path() -> None:
     [
         ("orc=x", "sinks: 'orc' is unknown: there are parquet"),
         ("parquet", "sinks: parquet needs a place"),
-        ("parquet=s3://bucket", "of a kind that is not supported"),
+        ("parquet=ftp://bucket", "of a kind that is not supported"),
         ("streams.sinks:TopicSink=x", "cannot be made of one text"),
         ("streams.sinks:Rows=x", "is no Sink"),
     ],

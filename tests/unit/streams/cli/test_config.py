@@ -104,7 +104,7 @@ def test_every_variable_of_show_is_accepted(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("assignment", "said"),
     [
-        ("store=s3://bucket/sie", "'s3://bucket/sie' is of a kind that is not supported"),
+        ("store=ftp://bucket/sie", "'ftp://bucket/sie' is of a kind that is not supported"),
         ("events.format=avro", "events.format: 'avro' is unknown: there are json, or write package.module:Class"),
         ('sinks=["orc=file:///rows"]', "sinks: 'orc' is unknown: there are parquet, or write package.module:Class"),
         ('sinks=["parquet"]', "sinks: parquet needs a place, as in parquet=file:///data/rows, not ''"),
