@@ -48,6 +48,16 @@ def install_line(*extras: str) -> str:
     return f"{_pip()}{held} {shlex.quote(_from_here(source) + chosen)}"
 
 
+def activate_line() -> str:
+    """What has to be typed before the shell finds this very ``sie``; empty where it finds it."""
+    here = Path(sys.executable).parent
+    found, script = shutil.which("sie"), here / "activate"
+    if (found and Path(found).parent == here) or not script.exists():
+        return ""
+    named = script.relative_to(Path.cwd()) if script.is_relative_to(Path.cwd()) else script
+    return f". {shlex.quote(str(named))}"
+
+
 def _pip() -> str:
     """The pip of this Python, by the shortest name under which the shell finds it."""
     here = Path(sys.executable).parent

@@ -16,6 +16,7 @@ from deploy.stack.plan import RATE, StackPlan
 from deploy.stack.prometheus import Prometheus
 from deploy.stack.stage import run_stack
 from sie_online.errors import SieError
+from streams import extras
 from streams.cli.terminal import Terminal
 
 ANSWERED_WITHIN_S = 240.0  # of a busy machine: torch alone takes a minute to import there
@@ -57,14 +58,15 @@ def _arguments() -> argparse.Namespace:
 
 async def _shown(plan: StackPlan) -> None:
     """Say where everything is, and let it run."""
-    ports = plan.ports
+    ports, activate = plan.ports, extras.activate_line()
+    tail = f"SIE_BROKER=127.0.0.1:{ports.kafka} sie tail weights" + (f" (after {activate})" if activate else "")
     out.print(
         Text(f"""
   Status page   http://127.0.0.1:{ports.worker}/
   Trainer       http://127.0.0.1:{ports.trainer}/
   Prometheus    http://127.0.0.1:{ports.prometheus}/alerts
   Dashboards    import {DASHBOARDS}/*.json into a Grafana that has this Prometheus as a data source
-  Kafka         127.0.0.1:{ports.kafka}, as in: SIE_BROKER=127.0.0.1:{ports.kafka} sie tail weights
+  Kafka         127.0.0.1:{ports.kafka}, as in: {tail}
   Logs, data    {plan.directory}
 
 {plan.rate:g} events/s come until Ctrl-C ends everything.

@@ -5,26 +5,38 @@ The two hours before now come at once, so that there are labels to learn from; t
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count, islice
 
+from sie_online.errors import UnreachableError
 from sie_online.ingest.wire import Chunk, WireRecord
 from sie_online.settings import Settings
 from sie_online.simulator import Scenario, simulate
 from streams.tools.pacing import ReplayRate
 from streams.tools.replay import replay
 
+log = logging.getLogger(__name__)
+
 HOURS = 2.0
 CHUNK_S = 10.0
 """Event time of a chunk, about: it is looked through before its first event is due."""
+RETRY_S = 2.0
 
 
 async def send_forever(settings: Settings, rate: float) -> None:
-    """Write about ``rate`` events per second to the input topic; ends only by what ``replay`` raises."""
+    """Write about ``rate`` events per second to the input topic, whatever becomes of the brokers meanwhile; ends only
+    by what else ``replay`` raises."""
     await replay(settings, past(rate), ReplayRate(), flush=False)
-    await replay(settings, present(rate), ReplayRate(speedup=1.0), flush=False)
+    while True:
+        try:
+            await replay(settings, present(rate), ReplayRate(speedup=1.0), flush=False)
+        except UnreachableError as error:  # somebody tries out what an outage looks like
+            log.warning("events wait: %s", error)
+            await asyncio.sleep(RETRY_S)
 
 
 def past(rate: float) -> Iterator[Chunk]:
@@ -34,10 +46,10 @@ def past(rate: float) -> Iterator[Chunk]:
 
 
 def present(rate: float) -> Iterator[Chunk]:
-    """The events from now on, without end."""
+    """The events from now on, without end; of another now they have other ids."""
     shop, start_ms = _shop(rate), _now_ms()
     for lap in count():
-        yield from _chunks(replace(shop, start_ms=start_ms + lap * shop.span_ms), f"lap{lap}", rate)
+        yield from _chunks(replace(shop, start_ms=start_ms + lap * shop.span_ms), f"lap{lap}-{start_ms}", rate)
 
 
 def _shop(rate: float) -> Scenario:

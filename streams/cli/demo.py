@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from streams.demo import DemoReport
     from streams.demo.training import Trained
 
-NEXT = """What to try next
+NEXT = """What to try next{first}
   sie demo --rate 10000                 the same stream, faster
   sie demo --seed 7                     other people, other noise
   sie --set guard.strength=0 demo       uniform weights: what weighting is worth
@@ -81,7 +81,8 @@ def _print_report(report: DemoReport, directory: Path, console: Console) -> None
     console.print()
     console.print(f"Picture and figures: report.png and report.json in {directory}", soft_wrap=True)
     console.print()
-    console.print(Text(NEXT), soft_wrap=True)
+    activate = extras.activate_line()
+    console.print(Text(NEXT.format(first=f" (after {activate})" if activate else "")), soft_wrap=True)
 
 
 def _books(report: DemoReport) -> Table:

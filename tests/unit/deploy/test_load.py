@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterable, Iterator
@@ -9,8 +10,13 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from deploy.stack.load import HOURS, past, present
+import pytest
+
+from deploy.stack import load
+from deploy.stack.load import HOURS, past, present, send_forever
+from sie_online.errors import TopicError, UnreachableError
 from sie_online.ingest.wire import Chunk
+from sie_online.settings import Settings
 
 RATE = 0.2
 SPAN_MS = HOURS * 3_600_000
@@ -50,3 +56,21 @@ def test_then_they_come_without_end_as_they_happen_and_under_ids_of_their_own() 
     assert len(set(ids)) > 0.97 * len(ids), "but for what is sent twice on purpose"
     users = {lap: {e["user_id"] for e in found if e["event_id"].startswith(lap)} for lap in ("lap0", "lap1")}
     assert users["lap0"] == users["lap1"], "the same people"
+
+
+def test_brokers_that_are_away_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: list[Exception | None] = [None, UnreachableError("away"), UnreachableError("still"), TopicError("gone")]
+    seen: list[set[str]] = []
+
+    async def replay(_settings: Settings, chunks: Iterator[Chunk], *_: Any, **__: Any) -> None:
+        seen.append({event["event_id"] for event in events(islice(chunks, 3)) if "event_id" in event})
+        if (end := ends[len(seen) - 1]) is not None:
+            raise end
+
+    monkeypatch.setattr(load, "replay", replay)
+    monkeypatch.setattr(load, "RETRY_S", 0.01)
+    with pytest.raises(TopicError, match="gone"):
+        asyncio.run(send_forever(Settings(), rate=20.0))
+    assert len(seen) == len(ends)
+    assert all(ids for ids in seen)
+    assert not any(one & other for one in seen for other in seen if one is not other), "never an event twice"

@@ -96,3 +96,18 @@ def test_what_is_missing_is_refused_with_the_line(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(UsageError) as refused:
         extras.require("this", ("numpy", "torch"), "trainer")
     assert str(refused.value) == f"this needs the package torch: {extras.install_line('trainer')}"
+
+
+def test_an_environment_that_the_shell_does_not_know_is_to_be_activated(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (bin_folder := tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (bin_folder / "activate").touch()
+    monkeypatch.setattr(extras.sys, "executable", str(bin_folder / "python"))
+    monkeypatch.setattr(extras.shutil, "which", lambda _name: "/usr/local/bin/sie")  # another one
+    monkeypatch.chdir(tmp_path)
+    assert extras.activate_line() == ". .venv/bin/activate"
+    monkeypatch.chdir(tmp_path.parent)
+    assert extras.activate_line() == f". {tmp_path.name}/.venv/bin/activate"
+    monkeypatch.setattr(extras.shutil, "which", lambda _name: str(bin_folder / "sie"))
+    assert extras.activate_line() == ""
