@@ -46,7 +46,8 @@ def run_stack(plan: StackPlan, console: Console, act: Callable[[], Awaitable[T]]
 
 def _fetch_kafka() -> None:
     """Have its jars here before anything starts: they are downloaded once."""
-    if subprocess.run([RUN_KAFKA, "--fetch"], stdin=subprocess.DEVNULL, check=False).returncode:  # noqa: S603
+    fetched = subprocess.run([RUN_KAFKA, "--fetch"], stdin=subprocess.DEVNULL, check=False)  # noqa: S603 - our script
+    if fetched.returncode:
         raise UsageError("Apache Kafka could not be fetched: Maven's words are above")
 
 
