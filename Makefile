@@ -102,7 +102,7 @@ chaos: $(VENV)/.dev ## Kills, pauses and broker failures on Apache Kafka, long (
 constraints: $(VENV)/.uv ## Resolve every dependency anew into constraints.txt (then test, then commit)
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --strip-extras --no-annotate \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make constraints" \
-		--extra worker --extra trainer --extra demo --extra dev --output-file constraints.txt pyproject.toml
+		--extra worker --extra trainer --extra lake --extra demo --extra dev --output-file constraints.txt pyproject.toml
 	@git --no-pager diff --stat -- constraints.txt
 
 .PHONY: clean
