@@ -1,0 +1,5 @@
+"""The docs as a site: ``make docs``. What it shows lies in ``docs/``, how it is ordered in ``zensical.toml``.
+
+pages   the pages of the site, gathered in ``build/docs``: those of docs, and files outside it that they link to
+faults  what is wrong with a site that was built: dead links, pages that the navigation does not name
+"""

@@ -1,0 +1,70 @@
+"""Builds the docs' site into build/site, strictly: a dead link, or a page that the navigation does not name, is a fault."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from deploy.site.faults import faults
+from deploy.site.pages import UnlinkableError, gather, navigation
+
+ROOT = Path(__file__).parents[2]
+LOOKED_AT_EVERY_S = 0.5
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code: 0, or 2 where something is wrong with the docs."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.site", description=__doc__)
+    parser.add_argument("command", nargs="?", choices=["build", "serve"], default="build", help="default: build")
+    parser.add_argument("--address", default="127.0.0.1:8000", metavar="HOST:PORT", help="where serve listens")
+    parser.add_argument("--quiet", action="store_true", help="say only what is wrong")
+    given = parser.parse_args(arguments)
+    try:
+        gather(ROOT, ROOT / "build" / "docs")
+        if given.command == "serve":
+            return serve(ROOT, given.address)
+        wrong = build(ROOT)
+    except UnlinkableError as error:
+        wrong = [str(error)]
+    except KeyboardInterrupt:
+        return 0
+    sys.stderr.writelines(f"{fault}\n" for fault in wrong)
+    if not wrong and not given.quiet:
+        sys.stdout.write(f"The site is in {ROOT / 'build' / 'site'}; open index.html, or run 'make docs ARGS=serve'\n")
+    return 2 if wrong else 0
+
+
+def build(root: Path) -> list[str]:
+    """Build the site of ``root`` from its gathered pages; what is wrong with it, nothing where all is well."""
+    done = subprocess.run(zensical("build", "--strict", "--clean"), cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = COLOUR.sub("", done.stdout + done.stderr.partition("Traceback")[0])
+        return [said.strip() or done.stderr]
+    return faults(root / "build" / "docs", root / "build" / "site", navigation(root / "zensical.toml"))
+
+
+def serve(root: Path, address: str) -> int:
+    """Serve the site until Ctrl-C, and show what changes in the docs meanwhile."""
+    with subprocess.Popen(zensical("serve", "--dev-addr", address), cwd=root) as server:
+        try:
+            while server.poll() is None:
+                time.sleep(LOOKED_AT_EVERY_S)
+                gather(root, root / "build" / "docs")
+        finally:
+            server.terminate()
+    return server.returncode
+
+
+def zensical(*words: str) -> list[str]:
+    """Its command line, in this environment."""
+    return [sys.executable, "-m", "zensical", *words]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
