@@ -67,12 +67,17 @@ wheel: $(VENV)/.dev ## A wheel with compiled kernels, in dist: its first start i
 	@WHEEL_KERNELS=build/kernels $(BIN)/uv build $(UV_QUIET) --wheel --python $(BIN)/python --out-dir dist
 
 .PHONY: lint
-lint: $(VENV)/.dev ## ruff, formatting, types, layers
+lint: $(VENV)/.dev ## ruff, formatting, types, layers, the docs' links
 	@mkdir -p build; echo "Linting ..."
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted: run $(BIN)/ruff format ." >&2; exit 1; }
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo > build/lint-imports.txt || { cat build/lint-imports.txt; exit 1; }
+	@$(BIN)/python -m deploy.site --quiet
+
+.PHONY: docs
+docs: $(VENV)/.dev ## The docs as a site, in build/site (ARGS=serve: on 127.0.0.1:8000 until Ctrl-C, with search)
+	@$(BIN)/python -m deploy.site $(ARGS)
 
 .PHONY: schemas schemas-check
 schemas: $(VENV)/.dev ## Write the JSON Schemas of the topics anew from the code
@@ -107,7 +112,7 @@ constraints: $(VENV)/.uv ## Resolve every dependency anew into constraints.txt (
 
 .PHONY: clean
 clean: ## Remove what was built and measured, caches and the environment
-	@rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf build dist $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help

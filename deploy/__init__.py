@@ -7,4 +7,5 @@ prometheus  what is scraped, and the rules of its alerts
 grafana     dashboards, generated
 stack       Kafka, worker, trainer and Prometheus on this machine: ``make stack``
 schemas     JSON Schemas of the topics, generated
+site        builds the docs as a site: ``make docs``
 """

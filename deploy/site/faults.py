@@ -1,16 +1,18 @@
 """What is wrong with a site that was built, as far as zensical's strict mode does not say.
 
-That one finds links from page to page that lead to no page or no heading. Not found by it are: pictures and files that are
-not there, pages that the navigation does not name, names in the navigation that are no page, and what a page would
-load from elsewhere; nor lists that begin without a blank line, or are indented by less than four blanks below another, which
-hosts of repositories show as lists and a site as running text.
+That one finds links from page to page that lead to no page or no heading. Not found by it are:
+
+- pictures and files that are not there, and what a page would load from elsewhere;
+- pages that the navigation does not name, and names in it that are no page;
+- lists that hosts of repositories show as such and a site does not: without a blank line before them, or below another
+  list's item and indented by less than four blanks.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,13 +23,16 @@ from deploy.site.pages import TAKEN_ALONG
 LOADED = {"script": "src", "img": "src", "link": "href"}
 """Elements that a browser loads, and the attribute that says whence."""
 TEXT = {"p", "li", "pre", "code"}
+FENCES = ("```", "~~~")
+SHALLOW_ITEM = re.compile(r" {1,3}(?:[-*]|\d+\.) ")
 LIST_AS_TEXT = re.compile(r"\n *((?:[-*]|\d+\.) .{,40})")
 UNRELATED = {"404.html"}  # is shown under any address: its links begin with a slash
 
 
 def faults(pages: Path, site: Path, nav: Sequence[str]) -> list[str]:
     """A sentence for everything wrong with ``site``, which was built of ``pages`` with this navigation."""
-    return list(_unnamed(pages, nav)) or list(_dead_links(site))  # each page repeats what is wrong with the navigation
+    wrong = [*_unnamed(pages, nav), *_shallow_lists(pages)]
+    return wrong or list(_broken(site))  # where every page would repeat what is wrong with the navigation
 
 
 def _unnamed(pages: Path, nav: Sequence[str]) -> Iterator[str]:
@@ -38,24 +43,36 @@ def _unnamed(pages: Path, nav: Sequence[str]) -> Iterator[str]:
         yield f"zensical.toml names {name}, which is no page"
 
 
-def _dead_links(site: Path) -> Iterator[str]:
+def _shallow_lists(pages: Path) -> Iterator[str]:
+    for path in sorted(pages.rglob("*.md")):
+        code = False
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+            code ^= line.lstrip().startswith(FENCES)
+            if not code and SHALLOW_ITEM.match(line):
+                yield f"{path.relative_to(pages)}:{number}: a list below another one's item is indented by four blanks"
+
+
+def _broken(site: Path) -> Iterator[str]:
     read = cache(_Page.read)
     for path in sorted(site.rglob("*.html")):
         if path.name in UNRELATED:
             continue
-        page = path.relative_to(site).as_posix()
-        for link in sorted(read(path).links):
-            parts = urlsplit(link)
-            if parts.scheme or parts.netloc:
-                continue
-            target = Path(os.path.normpath(path.parent / unquote(parts.path))) if parts.path else path
-            target = target / "index.html" if target.is_dir() else target
-            if not target.is_file():
-                yield f"{page}: {link} leads nowhere"
-            elif parts.fragment and target.suffix == ".html" and unquote(parts.fragment) not in read(target).anchors:
-                yield f"{page}: {link} leads to no heading"
-        yield from (f"{page}: loads {link} from elsewhere" for link in sorted(read(path).foreign))
-        yield from (f"{page}: a list becomes text at '{text}'" for text in read(path).flattened)
+        name, page = path.relative_to(site).as_posix(), read(path)
+        yield from (f"{name}: {fault}" for link in sorted(page.links) for fault in _dead(path, link, read))
+        yield from (f"{name}: loads {link} from elsewhere" for link in sorted(page.foreign))
+        yield from (f"{name}: a list becomes text at '{text}': a blank line before it" for text in page.flattened)
+
+
+def _dead(path: Path, link: str, read: Callable[[Path], _Page]) -> Iterator[str]:
+    parts = urlsplit(link)
+    if parts.scheme or parts.netloc:
+        return
+    target = Path(os.path.normpath(path.parent / unquote(parts.path))) if parts.path else path
+    target = target / "index.html" if target.is_dir() else target
+    if not target.is_file():
+        yield f"{link} leads nowhere"
+    elif parts.fragment and target.suffix == ".html" and unquote(parts.fragment) not in read(target).anchors:
+        yield f"{link} leads to no heading"
 
 
 class _Page(HTMLParser):

@@ -1,8 +1,8 @@
 """The pages of the site: all of ``docs/``, and whatever outside it a page links to or the navigation names.
 
-On a host of repositories a link such as ``../CONTRIBUTING.md`` leads out of ``docs/``; a site has nothing there. So what is
-linked is taken along below ``repository/`` (Markdown as it is, any other file as a page that shows it), and such links
-are turned there. A page keeps its number of lines, so that messages about it name the line of its source.
+On a host of repositories a link such as ``../CONTRIBUTING.md`` leads out of ``docs/``; a site has nothing there. What
+is linked is taken along below ``repository/`` (Markdown as it is, any other file as a page that shows it), and such
+links are turned there. A page keeps its lines, so that messages about it name those of its source.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _leaves(entry: Any) -> Iterator[str]:
 
 
 def _pages(root: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Place in the site and content of every file; those outside docs as far as they are linked, and what these link."""
+    """Place in the site and content of every file; of those outside docs what is linked, and what these link."""
     named = (name for name in navigation(root / "zensical.toml") if name.startswith(f"{TAKEN_ALONG}/"))
     due = [PurePosixPath(name).relative_to(TAKEN_ALONG) for name in named]
     due += [PurePosixPath(path.relative_to(root).as_posix()) for path in (root / DOCS).rglob("*") if path.is_file()]
@@ -77,7 +77,9 @@ def _page(root: Path, source: PurePosixPath) -> tuple[bytes, set[PurePosixPath]]
             return link[0]
         if target.parts[0] != DOCS:
             if not (root / target).is_file():
-                raise UnlinkableError(f"{source} links to {link[0]}, which is no file: link to a file, or name it in code")
+                raise UnlinkableError(
+                    f"{source} links to {link[0]}, which is no file: link to a file, or name it in code"
+                )
             linked.add(target)
         return os.path.relpath(place_of(target), place_of(source).parent)
 

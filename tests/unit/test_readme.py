@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import re
 import shlex
 import subprocess
@@ -11,6 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import typer
 
@@ -19,13 +24,20 @@ from streams.cli.config import effective
 from streams.cli.root import COMMANDS, run
 from tests.support.brokers import ROOT
 
-READMES = [file for file in (ROOT / "README.md", ROOT / "README.zh.md") if file.exists()]
-FILES_PAGE, WEIGHTS_PAGE, EVALUATING_PAGE = (
-    ROOT / "docs" / f"{name}.md" for name in ("files", "weights", "evaluating")
-)
-PAGES = (FILES_PAGE, WEIGHTS_PAGE, EVALUATING_PAGE)
+READMES = (ROOT / "README.md", ROOT / "README.zh.md")
+PAGES = {path.stem: path for path in (ROOT / "docs").glob("*.md")}
+FILES_PAGE, CONCEPTS, SETTINGS, RESULTS = (PAGES[name] for name in ("files", "concepts", "settings", "results"))
+OF_COMMANDS = [path for path in PAGES.values() if re.search(r"^sie ", path.read_text("utf-8"), flags=re.MULTILINE)]
+OF_PYTHON = [*READMES, PAGES["client"], PAGES["quickstart"]]
+MOST_LINES = 150
+COMMAND = r"`?(sie (--set \S+ )*[a-z]|make [a-z]|python -m )"
 readme = pytest.mark.parametrize("file", READMES, ids=lambda file: file.name)
-readme_or_page = pytest.mark.parametrize("file", [*READMES, *PAGES], ids=lambda file: file.name)
+readme_or_page = pytest.mark.parametrize("file", [*READMES, *PAGES.values()], ids=lambda file: file.name)
+
+
+def without_links(text: str) -> str:
+    """Without the targets of links, whose names may hold numbers."""
+    return re.sub(r"\]\([^)]*\)", "]", text)
 
 
 def blocks(file: Path, language: str) -> list[str]:
@@ -39,7 +51,7 @@ def command_lines(file: Path) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines if line.startswith("sie ")]
 
 
-@readme_or_page
+@pytest.mark.parametrize("file", [*READMES, *OF_COMMANDS], ids=lambda file: file.name)
 def test_commands_and_options_exist(file: Path) -> None:
     assert command_lines(file)
     for _, name, *words in command_lines(file):
@@ -51,6 +63,21 @@ def test_commands_and_options_exist(file: Path) -> None:
 
 
 @readme
+def test_a_newcomer_reads_it_to_the_end(file: Path) -> None:
+    assert len(file.read_text("utf-8").splitlines()) <= MOST_LINES
+
+
+def test_both_languages_say_the_same() -> None:
+    english, chinese = ((file, file.read_text("utf-8")) for file in READMES)
+    commands = [[words for words in command_lines(file) if words] for file, _ in (english, chinese)]
+    assert commands[0] == commands[1]
+    links = [re.findall(r"\]\(([^)]+)\)", text) for _, text in (english, chinese)]
+    assert set(links[0]) - {"README.zh.md"} == set(links[1]) - {"README.md"}
+    headings = [re.findall(r"^## ", text, flags=re.MULTILINE) for _, text in (english, chinese)]
+    assert len(headings[0]) == len(headings[1])
+
+
+@pytest.mark.parametrize("file", OF_PYTHON, ids=lambda file: file.name)
 def test_python_examples_import_what_exists(file: Path) -> None:
     assert blocks(file, "python")
     for block in blocks(file, "python"):
@@ -64,7 +91,7 @@ def test_what_the_quick_start_for_files_types_shows_what_it_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    starts = [quick_start(file) for file in READMES]
+    starts = [quick_start(file) for file in (*READMES, PAGES["quickstart"])]
     commands, comparison = starts[0]
     assert all(start == starts[0] for start in starts)
     assert [command[1] for command in commands] == ["sample-events", "evaluate"]
@@ -75,6 +102,20 @@ def test_what_the_quick_start_for_files_types_shows_what_it_says(
     assert weight == pytest.approx({kind: float(mean) for kind, mean in said}, rel=0.05, abs=5e-4)
     found = dict(line.split() for line in printed_by(blocks(FILES_PAGE, "python")[0]))
     assert float(found["bots"]) > float(found["brushing"]) > float(found["misclick"]) > 0.5
+    rows_told_are_those_written(pq.read_table("results/weights.parquet"))
+
+
+def rows_told_are_those_written(weights: pa.Table) -> None:
+    """The rows of the page of concepts, which begins with the same two commands."""
+    told = re.findall(r"^\| (e\d+) \|((?: [^|]+\|){7})$", CONCEPTS.read_text("utf-8"), flags=re.MULTILINE)
+    assert len({event for event, _ in told}) == 3
+    columns = ["revision", "final", "published_ms", "label", "probability", "noise_probability", "weight"]
+    for event in {event for event, _ in told}:
+        rows = weights.filter(pc.field("event_id") == event).select(columns).to_pylist()
+        said = [[json.loads(cell) for cell in cells.strip("|").split("|")] for name, cells in told if name == event]
+        assert [list(row.values())[:4] for row in rows] == [row[:4] for row in said]
+        numbers = [list(row.values())[4:] for row in rows]
+        assert np.array(numbers) == pytest.approx(np.array([row[4:] for row in said]), abs=2e-3)
 
 
 def printed_by(code: str) -> list[str]:
@@ -89,14 +130,16 @@ def quick_start(file: Path) -> tuple[list[list[str]], str]:
     return [shlex.split(line, comments=True) for line in lines], comparison
 
 
-@readme
+@readme_or_page
 def test_settings_exist_with_the_defaults_given(file: Path) -> None:
     text = file.read_text("utf-8")
     known = {setting.environment: setting for setting in effective(settings_module.load())}
     for variable in re.findall(r"\bSIE_[A-Z_]+[A-Z]\b", text):
         section = any(name.startswith(f"{variable}__") for name in known)
         assert variable in known or variable in settings_module.KNOWN_ELSEWHERE or section, variable
-    for variable, default in re.findall(r"^\| `(SIE_\w+)` \| `([^`]+)` \|", text, flags=re.MULTILINE):
+    given = re.findall(r"^\| `(SIE_\w+)` \| `([^`]+)` \|", text, flags=re.MULTILINE)
+    assert bool(given) == (file == SETTINGS)
+    for variable, default in given:
         if variable in known:
             value = known[variable].default
             assert default in {str(value), f"{value:g}" if isinstance(value, float) else ""}, variable
@@ -114,3 +157,20 @@ def test_make_targets_exist(file: Path) -> None:
 def test_linked_files_exist(file: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", file.read_text("utf-8")):
         assert (file.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("file", [*READMES, RESULTS], ids=lambda file: file.name)
+def test_a_table_of_figures_names_the_command_that_repeats_it(file: Path) -> None:
+    for section in re.split(r"^##+ ", file.read_text("utf-8"), flags=re.MULTILINE)[1:]:
+        first = re.search(r"^\|.*\d.*\|$", without_links(section), flags=re.MULTILINE)
+        if first:
+            before = section[: section.index(first[0].split("|")[1])]
+            assert re.search(COMMAND, before), f"{section.splitlines()[0]}: which command repeats this table?"
+
+
+@readme
+def test_a_claim_in_figures_names_its_command(file: Path) -> None:
+    """Of the list of what it is good for: what has a decimal number has a command in the same item."""
+    for item in re.findall(r"^- .*(?:\n  .*)*", file.read_text("utf-8"), flags=re.MULTILINE):
+        if re.search(r"\d\.\d|\d %", item):
+            assert re.search(COMMAND, item), item

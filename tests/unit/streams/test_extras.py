@@ -38,10 +38,11 @@ def installed_from(monkeypatch: pytest.MonkeyPatch, url: str | None) -> None:
     monkeypatch.setattr(extras, "distribution", lambda _name: Installed(url))
 
 
-def test_in_a_checkout_the_line_is_the_readmes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_checkout_the_line_is_that_of_the_docs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert extras.install_line("worker") == "pip install -c constraints.txt '.[worker]'"
-    assert f"\n{extras.install_line('worker', 'trainer')}" in (ROOT / "README.md").read_text()
+    assert f"\n{extras.install_line('worker')}" in (ROOT / "README.md").read_text()
+    assert f"\n{extras.install_line('worker', 'trainer')}" in (ROOT / "docs" / "training.md").read_text()
 
 
 def test_from_elsewhere_it_names_the_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

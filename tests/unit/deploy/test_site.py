@@ -1,0 +1,119 @@
+"""The docs' site is built strictly: what would be broken on it is a fault, and says where."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deploy.site.__main__ import build
+from deploy.site.pages import UnlinkableError, gather, navigation, place_of
+from tests.support.brokers import ROOT
+
+CONFIG = """
+[project]
+site_name = "docs"
+docs_dir = "build/docs"
+site_dir = "build/site"
+use_directory_urls = false
+nav = [{ "Home" = "index.md" }, { "More" = ["more.md", "repository/NOTES.md"] }]
+[project.theme]
+font = false
+"""
+INDEX = "# Home\n\n[more](more.md#part) [code](../code/port.py)\n\n![picture](picture.svg)\n\n- one\n    - two\n"
+MORE = "# More\n\n## Part\n\n[notes](../NOTES.md) [home](index.md)\n"
+NOTES = "# Notes\n\n[more](docs/more.md#part)\n"
+SVG = '<svg xmlns="http://www.w3.org/2000/svg"/>'
+
+Faults = Callable[..., list[str]]
+
+
+@pytest.fixture
+def faults(tmp_path: Path) -> Faults:
+    """Builds a small site after having written the files given; what is wrong with it."""
+
+    def of(**changed: str) -> list[str]:
+        files = {"zensical.toml": CONFIG, "docs/index.md": INDEX, "docs/more.md": MORE, "NOTES.md": NOTES}
+        files |= {"docs/picture.svg": SVG, "code/port.py": "port = 1\n"}
+        for name, text in (
+            files | {name.replace("__", "/").replace("_md", ".md"): t for name, t in changed.items()}
+        ).items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text, "utf-8")
+        gather(tmp_path, tmp_path / "build" / "docs")
+        return build(tmp_path)
+
+    return of
+
+
+def test_a_sound_site_has_no_faults_and_takes_along_what_is_linked(faults: Faults, tmp_path: Path) -> None:
+    assert faults() == []
+    site = tmp_path / "build" / "site"
+    assert "port" in (site / "repository" / "code" / "port.py.html").read_text("utf-8")
+    assert "more.html#part" in (site / "repository" / "NOTES.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"docs__index_md": f"{INDEX}\n[gone](gone.md)\n\n[gone](more.md#gone)\n\n[gone](#gone-too)\n"},
+            ["gone.md", "page does not exist", "more.md#gone", "anchor does not exist", "#gone-too", "3 issues"],
+        ),
+        (
+            {
+                "docs__index_md": f"{INDEX}\n[gone](gone/)\n\n![gone](gone.svg)\n\n![far](https://example.org/far.svg)\n"
+                "\ntext\n- no list\n"
+            },
+            [
+                "gone/ leads nowhere",
+                "gone.svg leads nowhere",
+                "loads https://example.org/far.svg",
+                "text at '- no list'",
+            ],
+        ),
+        (
+            {
+                "docs__lost_md": "# Lost\n\n1. one\n   - shallow\n",
+                "zensical.toml": CONFIG.replace('"more.md"', '"more.md", "gone.md"'),
+            },
+            ["docs/lost.md is not in the navigation", "zensical.toml names gone.md", "lost.md:4: a list below"],
+        ),
+    ],
+    ids=["pages and headings", "what a page shows", "navigation and lists"],
+)
+def test_what_would_be_broken_is_a_fault(faults: Faults, changed: dict[str, str], said: list[str]) -> None:
+    found = "\n".join(faults(**changed))
+    assert [part for part in said if part not in found] == []
+
+
+@pytest.mark.parametrize("link", ["../code", "../gone.py", "../gone.md"])
+def test_a_link_out_of_docs_leads_to_a_file(faults: Faults, link: str) -> None:
+    with pytest.raises(UnlinkableError, match=rf"docs/index.md links to {link}, which is no file"):
+        faults(docs__index_md=f"# Home\n\n[it]({link})\n")
+
+
+def test_what_is_gone_from_docs_is_gone_from_the_pages(tmp_path: Path) -> None:
+    root, pages = tmp_path / "root", tmp_path / "pages"
+    (root / "docs").mkdir(parents=True)
+    (root / "zensical.toml").write_text(CONFIG.replace(', "repository/NOTES.md"', ""))
+    for name in ("index.md", "lost.md"):
+        (root / "docs" / name).write_text("# Page\n")
+    gather(root, pages)
+    (root / "docs" / "lost.md").unlink()
+    gather(root, pages)
+    assert [path.name for path in pages.rglob("*.md")] == ["index.md"]
+
+
+def test_the_navigation_names_every_page_once() -> None:
+    pages = [place_of(path.relative_to(ROOT)).as_posix() for path in (ROOT / "docs").rglob("*.md")]
+    named = navigation(ROOT / "zensical.toml")
+    assert sorted(named) == sorted(set(named))
+    assert {name for name in named if not name.startswith("repository/")} == set(pages)
+
+
+def test_nothing_is_loaded_from_elsewhere() -> None:
+    config = tomllib.loads((ROOT / "zensical.toml").read_text("utf-8"))["project"]
+    assert config["theme"]["font"] is False
