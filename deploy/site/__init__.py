@@ -1,5 +1,6 @@
 """The docs as a site: ``make docs``. What it shows lies in ``docs/``, how it is ordered in ``zensical.toml``.
 
-pages   the pages of the site, gathered in ``build/docs``: those of docs, and files outside it that they link to
-faults  what is wrong with a site that was built: dead links, pages that the navigation does not name
+__main__  ``python -m deploy.site build|serve``
+pages     the pages of the site, gathered in ``build/docs``: those of docs, and files outside it that they link to
+faults    what is wrong with a site that was built: dead links, pages that the navigation does not name
 """
