@@ -1,4 +1,4 @@
-"""The pages of the site: all of ``docs/``, and whatever outside it a page links to or the navigation names.
+"""The pages of the site: all of ``docs/``, what outside it a page links to or the navigation names, and the reference.
 
 On a host of repositories a link such as ``../CONTRIBUTING.md`` leads out of ``docs/``; a site has nothing there. What
 is linked is taken along below ``repository/`` (Markdown as it is, any other file as a page that shows it), and such
@@ -13,6 +13,8 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from deploy.site.reference import PAGE, reference
 
 DOCS = "docs"
 TAKEN_ALONG = "repository"
@@ -30,7 +32,7 @@ def gather(root: Path, into: Path) -> None:
     Raises ``UnlinkableError`` where a link leads to a folder outside docs, or to nothing.
     """
     there = {path for path in into.rglob("*") if path.is_file()}
-    wanted = dict(_pages(root))
+    wanted = {**dict(_pages(root)), PurePosixPath(PAGE): reference().encode()}
     for place, content in wanted.items():
         _write(into / place, content)
     for path in there - {into / place for place in wanted}:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import sie_online
 from deploy.site.__main__ import build
 from deploy.site.pages import UnlinkableError, gather, navigation, place_of
+from deploy.site.reference import PAGE, reference
 from tests.support.brokers import ROOT
 
 CONFIG = """
@@ -18,7 +20,7 @@ site_name = "docs"
 docs_dir = "build/docs"
 site_dir = "build/site"
 use_directory_urls = false
-nav = [{ "Home" = "index.md" }, { "More" = ["more.md", "repository/NOTES.md"] }]
+nav = [{ "Home" = "index.md" }, { "Client" = "reference.md" }, { "More" = ["more.md", "repository/NOTES.md"] }]
 [project.theme]
 font = false
 """
@@ -104,14 +106,22 @@ def test_what_is_gone_from_docs_is_gone_from_the_pages(tmp_path: Path) -> None:
     gather(root, pages)
     (root / "docs" / "lost.md").unlink()
     gather(root, pages)
-    assert [path.name for path in pages.rglob("*.md")] == ["index.md"]
+    assert {path.name for path in pages.rglob("*.md")} == {"index.md", PAGE}
 
 
 def test_the_navigation_names_every_page_once() -> None:
     pages = [place_of(path.relative_to(ROOT)).as_posix() for path in (ROOT / "docs").rglob("*.md")]
     named = navigation(ROOT / "zensical.toml")
     assert sorted(named) == sorted(set(named))
-    assert {name for name in named if not name.startswith("repository/")} == set(pages)
+    assert {name for name in named if not name.startswith("repository/")} == {*pages, PAGE}
+
+
+def test_the_reference_tells_of_every_public_name() -> None:
+    page = reference()
+    elsewhere = {"__version__", "Settings", "EntityName"}
+    assert {name for name in sie_online.__all__ if f"## {name}\n" not in page} == elsewhere
+    assert "- `idle_s`: end the iteration at the log's end" in page
+    assert "``" not in page.replace("```", "")
 
 
 def test_nothing_is_loaded_from_elsewhere() -> None:
