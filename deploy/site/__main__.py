@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,14 +53,26 @@ def build(root: Path) -> list[str]:
 
 def serve(root: Path, address: str) -> int:
     """Serve the site until Ctrl-C, and show what changes in the docs meanwhile."""
+    said = ""
     with subprocess.Popen(zensical("serve", "--dev-addr", address), cwd=root) as server:  # noqa: S603 - ours
         try:
             while server.poll() is None:
                 time.sleep(LOOKED_AT_EVERY_S)
-                gather(root, root / "build" / "docs")
+                said = _gathered(root, said)
         finally:
             server.terminate()
     return server.returncode
+
+
+def _gathered(root: Path, said: str) -> str:
+    """Gather the pages; what is wrong with them, told where it was not before."""
+    try:
+        gather(root, root / "build" / "docs")
+    except (UnlinkableError, OSError, tomllib.TOMLDecodeError) as error:  # being edited
+        if str(error) != said:
+            sys.stderr.write(f"{error}\n")
+        return str(error)
+    return ""
 
 
 def zensical(*words: str) -> list[str]:
