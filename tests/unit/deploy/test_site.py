@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import sie_online
-from deploy.site.__main__ import build
+from deploy.site.__main__ import build, main
 from deploy.site.pages import UnlinkableError, gather, navigation, place_of
 from deploy.site.reference import PAGE, reference
 from tests.support.brokers import ROOT
@@ -95,6 +95,15 @@ def test_what_would_be_broken_is_a_fault(faults: Faults, changed: dict[str, str]
 def test_a_link_out_of_docs_leads_to_a_file(faults: Faults, link: str) -> None:
     with pytest.raises(UnlinkableError, match=rf"docs/index.md links to {link}, which is no file"):
         faults(docs__index_md=f"# Home\n\n[it]({link})\n")
+
+
+def test_the_command_says_what_is_wrong_and_ends_with_2(
+    faults: Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faults(docs__lost_md="# Lost\n")
+    monkeypatch.setattr("deploy.site.__main__.ROOT", tmp_path)
+    assert main(["--quiet"]) == 2
+    assert capsys.readouterr() == ("", "docs/lost.md is not in the navigation: add it to nav in zensical.toml\n")
 
 
 def test_what_is_gone_from_docs_is_gone_from_the_pages(tmp_path: Path) -> None:
