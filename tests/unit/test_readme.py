@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ FILES_PAGE, CONCEPTS, SETTINGS, RESULTS = (PAGES[name] for name in ("files", "co
 OF_COMMANDS = [path for path in PAGES.values() if re.search(r"^sie ", path.read_text("utf-8"), flags=re.MULTILINE)]
 OF_PYTHON = [*READMES, PAGES["client"], PAGES["quickstart"]]
 MOST_LINES = 150
+OF_THE_SHELL = {"|", ">", "&&", "&", ";"}
 OF_KUBERNETES = {"SIE_PORT", "SIE_WORKER_SERVICE_HOST"}  # what it puts into pods beside a service of ours: ignored
 COMMAND = r"`?(sie\s(--set\s\S+\s)*[a-z]|make [a-z]|python -m )"
 readme = pytest.mark.parametrize("file", READMES, ids=lambda file: file.name)
@@ -47,9 +49,10 @@ def blocks(file: Path, language: str) -> list[str]:
 
 
 def command_lines(file: Path) -> list[list[str]]:
-    """Every ``sie …`` line of the shell blocks, as words."""
+    """Every ``sie …`` line of the shell blocks, as words, up to what the shell takes for itself."""
     lines = (line for block in blocks(file, "sh") for line in block.splitlines())
-    return [without_settings(shlex.split(line, comments=True)) for line in lines if line.startswith("sie ")]
+    commands = (shlex.split(line, comments=True) for line in lines if line.startswith("sie "))
+    return [without_settings(list(takewhile(lambda word: word not in OF_THE_SHELL, words))) for words in commands]
 
 
 def without_settings(words: list[str]) -> list[str]:
