@@ -75,7 +75,7 @@ def run(
     options = parser.parse_args(arguments)
     try:
         samples = read(options)
-        result = compare(samples, lambda: new_learner(options), _plan(options))
+        result = compare(samples, lambda: new_learner(options), _plan(options), _show_progress)
         sys.stdout.write((json.dumps(asdict(result)) if options.json else as_text(result)) + "\n")
         then(options, samples)
     except SieError as error:
@@ -132,6 +132,11 @@ def as_text(result: Comparison) -> str:
             result.verdict.sentence,
         ]
     )
+
+
+def _show_progress(what: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{what} ...\n")
 
 
 def _plan(options: argparse.Namespace) -> Plan:

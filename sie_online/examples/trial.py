@@ -81,16 +81,31 @@ class Comparison:
     verdict: Verdict
 
 
-def compare(samples: TrainingSamples, new_learner: Callable[[], Learner], plan: Plan) -> Comparison:
+def compare(
+    samples: TrainingSamples,
+    new_learner: Callable[[], Learner],
+    plan: Plan,
+    on_begin: Callable[[str], None] = lambda _what: None,
+) -> Comparison:
     """Train ``new_learner()`` without weights, with them, and with shuffled ones; score all three.
+
+    ``on_begin`` is told what begins.
 
     Raises:
         UsageError: too few samples have settled before the held-out part, or one class is absent from either part.
     """
     learned, scored, unsettled = _split(samples, plan)
     weight = learned.weight / learned.weight.mean()  # the mean is a step size, not a preference: all get the same
-    arms = (np.ones(len(learned)), weight, _shuffled(weight, learned.label, plan.seed))
-    guesses = [_Guess.of(new_learner(), learned, w, scored) for w in arms]
+    arms = {
+        "without weights": np.ones(len(learned)),
+        "with the weights": weight,
+        "with the weights shuffled": _shuffled(weight, learned.label, plan.seed),
+    }
+    guesses = []
+    for name, arm in arms.items():
+        on_begin(f"train {name}")
+        guesses.append(_Guess.of(new_learner(), learned, arm, scored))
+    on_begin("compare")
     once = np.ones(len(scored))
     unweighted, weighted, shuffled = (_scores(scored.label == 1, guess, once) for guess in guesses)
     drawn = _drawn_scores(scored, guesses, plan)

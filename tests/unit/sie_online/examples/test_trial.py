@@ -53,7 +53,9 @@ def test_only_what_has_settled_before_the_cut_is_learned_in_that_order() -> None
         made.append(NotingLearner())
         return made[-1]
 
-    result = compare(stream(), new, Plan(held_out=0.3, resamples=0))
+    begun: list[str] = []
+    result = compare(stream(), new, Plan(held_out=0.3, resamples=0), begun.append)
+    assert len(begun) == 4
     for learner in made:
         settled = np.concatenate([part.settled_ms for part in learner.learned])
         assert (np.diff(settled) >= 0).all()
