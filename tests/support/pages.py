@@ -153,6 +153,7 @@ def _environment(folder: Path, broker: str) -> dict[str, str]:
     kept |= {name: os.environ[name] for name in KNOWN_ELSEWHERE - {"SIE_CONFIG"} if name in os.environ}
     name = f"page-{uuid.uuid4().hex[:8]}"
     own = {
+        "HOME": str(folder),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "SIE_BROKER": broker,
         "SIE_STORE": (folder / "store").as_uri(),
