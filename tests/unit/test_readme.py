@@ -24,6 +24,7 @@ from sie_online import settings as settings_module
 from streams.cli.config import effective
 from streams.cli.root import COMMANDS, run
 from tests.support.brokers import ROOT
+from tests.support.pages import fenced
 
 READMES = (ROOT / "README.md", ROOT / "README.zh.md")
 PAGES = {path.stem: path for path in (ROOT / "docs").glob("*.md")}
@@ -45,7 +46,7 @@ def without_links(text: str) -> str:
 
 def blocks(file: Path, language: str) -> list[str]:
     """The fenced code of one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", file.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return fenced(file, language)
 
 
 def command_lines(file: Path) -> list[list[str]]:
