@@ -1,9 +1,10 @@
 """What thinning negatives costs: ``python -m tests.benchmarks.subsample FILE`` with a file of events.
 
-The samples of the file, as the project settles them, go through a hashed logistic regression in one pass of progressive
-validation: a sample is predicted at its event with what had settled by then, and learned when it settles. All rows are
-predicted, few are learned: ``subsample`` beside uniform thinning, negatives alike, and weights 1 / pi_0 on the very rows
-of ``subsample``. Scored are samples after the first and before the last attribution window, as in `sie evaluate`.
+The samples of the file, as the project settles them, go through a hashed logistic regression in one pass of
+progressive validation: a sample is predicted at its event with what had settled by then, and learned when it settles.
+All rows are predicted, few are learned: ``subsample`` beside uniform thinning, negatives alike, and weights 1 / pi_0 on
+the very rows of ``subsample``. Scored are samples after the first and before the last attribution window, as in
+`sie evaluate`.
 
 The learner's two rates are chosen by its log loss on all rows, once. Intervals are of the mean over the salts, users
 drawn with replacement, all methods on the same draws; beside them the least and the most of any salt.
@@ -58,8 +59,8 @@ def progressive(
 ) -> None:
     """Predict every sample at its event, learn it once it has settled; AdaGrad on the logistic loss.
 
-    seen: rows in order of their events. settled: rows in order of settlement, ``settled["before"]`` the number of events
-    that it comes after. lesson: (n, 3), of each row whether it is learned, its correction and its weight.
+    seen: rows in order of their events. settled: ``row`` in order of settlement, and how many events are ``before``.
+    lesson: (n, 3), of each row whether it is learned, its correction and its weight.
     """
     at = 0
     for event in range(seen.shape[0]):
