@@ -109,7 +109,7 @@ def draws(ids: Any, salt: int = 0) -> Floats:
     return (mix(hash_texts(ids) ^ spice) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def check_options(budget: float, salt: int) -> None:
+def check_options(budget: float, salt: int = 0) -> None:
     """Raises ``UsageError`` where there is no such budget or salt."""
     if not _is_number(budget, Real) or not 0 < budget <= 1:
         raise UsageError(f"budget is {budget!r}: it is the share of all rows to keep, above 0 and at most 1, as in 0.1")
