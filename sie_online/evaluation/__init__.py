@@ -5,5 +5,6 @@
 - ``compare``: whether the weights help a subscriber's learners
 - ``pollution``: how well the detector does on a user's own log
 - ``pictures``: both as a page to look at
+- ``samples``: settled samples as a file to train on
 - ``dead_letters``: what could not be read, where it stands, and why
 """

@@ -1,11 +1,19 @@
 """Runnable examples: what a training job does with the weights, and whether they help on your own samples.
 
-    python -m sie_online.examples.pytorch --help    a small net, read with ``SampleDataset`` and a ``DataLoader``
-    python -m sie_online.examples.sklearn --help    scikit-learn's ``partial_fit``, read with ``SampleSubscriber``
+One for each library, ``python -m sie_online.examples.<name> --help``:
 
-- ``trial``: train twice, with and without weights; score on what came later; say how sure that is
-- ``samples``: settled samples in columns, from a Parquet file
-- ``command``: options, errors and output, the same for both
+- ``river``: ``learn_one(x, y, w=w)``, sample by sample
+- ``vowpal_wabbit``: the importance behind the label
+- ``lightgbm``: ``Dataset(…, weight=…)``
+- ``sklearn``: ``partial_fit(…, sample_weight=…)``
+- ``pytorch``: ``weight=`` of the loss, samples read with ``SampleDataset`` and a ``DataLoader``
+- ``duckdb``, ``polars``: joined to a table of yours; weighted aggregates and a training table
 
-Made to be read and copied. They need what a subscriber installs, and PyTorch or scikit-learn.
+and what they share:
+
+- ``trial``: train with and without weights; score on what came later; say how sure that is; ``verdict``: in a sentence
+- ``samples``: settled samples in columns, from a Parquet file or the topic
+- ``command``: options, errors and output; ``tables``: more of them, for examples of tables
+
+Made to be read and copied. They need what a subscriber installs, and their library.
 """

@@ -1,7 +1,7 @@
 """``python -m sie_online.examples.pytorch``: a small PyTorch recommender with and without the weights.
 
 An embedding bag over the hashed features beside the dense ones, two layers. The whole use of the weights is one
-argument of the loss: ``weight=``.
+argument of the loss: ``weight=``. Clean log, or no "they help" at the end? Leave it out.
 """
 
 from __future__ import annotations
@@ -9,24 +9,23 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sie_online.errors import UsageError
-from sie_online.examples.command import missing, parser, run
-from sie_online.examples.samples import TrainingSamples, read_file
+from sie_online.examples.command import library, parser, read_samples, run
+from sie_online.examples.samples import TrainingSamples
 from sie_online.examples.trial import Floats
 
-try:
+with library("torch"):
     import torch
     from torch import Tensor, nn
     from torch.nn.functional import binary_cross_entropy_with_logits
     from torch.utils.data import DataLoader
 
-    from sie_online.client.torch import SampleDataset, to_tensors
-except ModuleNotFoundError as error:
-    sys.stderr.write(f"{missing('torch', error)}\n")
-    raise SystemExit(2) from None
+    from sie_online.client.torch import SampleDataset
 
 BUCKETS = 1 << 14  # rows of the embedding: hashed features beyond share one
 WIDTH = 8
@@ -62,8 +61,7 @@ class NetLearner:
 
     def learn(self, samples: TrainingSamples, weight: Floats) -> None:
         """Learn in order, ``epochs`` times."""
-        columns = (samples.features, samples.dense, samples.label, weight.astype(np.float32))
-        whole = [torch.from_numpy(column) for column in columns]
+        whole = [*_inputs(samples), _tensor(samples.label, np.float32), _tensor(weight, np.float32)]
         for _ in range(self._epochs):
             for start in range(0, len(samples), BATCH):
                 features, dense, label, w = (column[start : start + BATCH] for column in whole)
@@ -76,7 +74,7 @@ class NetLearner:
     def predict(self, samples: TrainingSamples) -> Floats:
         """P(label = 1), (n,)."""
         net = self._started(samples.dense.shape[1])
-        features, dense = torch.from_numpy(samples.features), torch.from_numpy(samples.dense)
+        features, dense = _inputs(samples)
         parts = (slice(start, start + SCORED_AT_ONCE) for start in range(0, len(samples), SCORED_AT_ONCE))
         with torch.no_grad():
             logit = torch.cat([net(features[part], dense[part]) for part in parts])
@@ -91,19 +89,29 @@ class NetLearner:
         return self._net
 
 
+def _inputs(samples: TrainingSamples) -> tuple[Tensor, Tensor]:
+    return _tensor(samples.features, np.int64), _tensor(samples.dense, np.float32)
+
+
+def _tensor(column: NDArray[Any], dtype: type[np.generic]) -> Tensor:
+    return torch.from_numpy(column.astype(dtype, copy=False))
+
+
 def read(options: argparse.Namespace) -> TrainingSamples:
     """From the file, or from the topic until it is silent."""
-    extra = ["noise_probability"]
     if options.file:
-        batches = [to_tensors(read_file(options.file).to_batches(), extra)]
-    else:
-        dataset = SampleDataset(broker=options.broker, topic=options.topic, idle_s=options.idle, columns=extra)
-        batches = list(DataLoader(dataset, batch_size=None, num_workers=options.workers))
+        return read_samples(options)
+    if options.truth:
+        raise UsageError("--truth goes by ids of events, which tensors do not carry: give --file, too")
+    names = [name for name in TrainingSamples.names() if name != "event_id"]
+    dataset = SampleDataset(
+        broker=options.broker, topic=options.topic, idle_s=options.idle, columns=["noise_probability"]
+    )
+    batches = list(DataLoader(dataset, batch_size=None, num_workers=options.workers))
     if not batches:
         raise UsageError("there are no settled samples")
-    return TrainingSamples.of(
-        {name: torch.cat([batch[name] for batch in batches]).numpy() for name in TrainingSamples.names()}
-    )
+    columns = {name: torch.cat([batch[name] for batch in batches]).numpy() for name in names}
+    return TrainingSamples.of(columns | {"event_id": np.full(len(columns["label"]), "")})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser("pytorch", "Train a small PyTorch net with and without the weights.", epochs=3)
     options.add_argument("--workers", type=int, default=2, metavar="N", help="processes that read (default 2)")
     torch.set_num_threads(1)  # more only get into each other's way in a net as small
-    return run(options, arguments, read, lambda given: NetLearner(given.epochs, given.seed))
+    return run(options, arguments, lambda given: NetLearner(given.epochs, given.seed), read)
 
 
 if __name__ == "__main__":

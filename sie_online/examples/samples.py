@@ -1,7 +1,8 @@
-"""Settled samples in numpy columns, and how to get them from what ``sie tail samples --parquet`` wrote."""
+"""Settled samples in numpy columns, and how to get them: from a Parquet file, or from the topic."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from sie_online.client.subscriber import SampleSubscriber
 from sie_online.errors import UsageError
 
 
@@ -22,6 +24,7 @@ class TrainingSamples:
     and ``weight`` became known; ms since 1970.
     """
 
+    event_id: NDArray[Any]
     features: NDArray[Any]
     dense: NDArray[Any]
     label: NDArray[Any]
@@ -72,6 +75,22 @@ def read_file(path: Path) -> pa.Table:
         return pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise UsageError(f"{path}: {str(error).splitlines()[0]}") from None
+
+
+def read_topic(broker: str | None, topic: str | None, idle_s: float) -> pa.Table:
+    """The samples on the topic, until it has been silent for ``idle_s`` seconds; None: as the settings say.
+
+    Raises:
+        SieError: the broker, or the topic, cannot be read.
+    """
+    return asyncio.run(_subscribe(SampleSubscriber(broker=broker, topic=topic, idle_s=idle_s)))
+
+
+async def _subscribe(subscriber: SampleSubscriber) -> pa.Table:
+    names = TrainingSamples.names()
+    async with subscriber as samples:
+        tables = [pa.Table.from_batches([batch.select(names)]) async for batch in samples.batches()]
+    return pa.concat_tables(tables) if tables else pa.table({name: [] for name in names})
 
 
 def _column(table: pa.Table, name: str) -> NDArray[Any]:

@@ -1,31 +1,25 @@
 """``python -m sie_online.examples.sklearn``: scikit-learn's ``partial_fit`` with and without the weights.
 
 A logistic regression over the hashed features (``SGDClassifier``), learning chunk by chunk as samples settle. The whole
-use of the weights is one argument: ``sample_weight=``.
+use of the weights is one argument: ``sample_weight=``, which every ``fit`` of scikit-learn's estimators takes, too.
+Clean log, or no "they help" at the end? Leave it out.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import sys
 from collections.abc import Sequence
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from sie_online.client.subscriber import SampleSubscriber
-from sie_online.examples.command import missing, parser, run
-from sie_online.examples.samples import TrainingSamples, read_file
+from sie_online.examples.command import library, parser, run
+from sie_online.examples.samples import TrainingSamples
 from sie_online.examples.trial import Floats
 
-try:
+with library("scikit-learn"):
     from scipy.sparse import csr_matrix
     from sklearn.linear_model import SGDClassifier
-except ModuleNotFoundError as error:
-    sys.stderr.write(f"{missing('scikit-learn', error)}\n")
-    raise SystemExit(2) from None
 
 BUCKETS = 1 << 16  # columns of the model: hashed features beyond share one
 CHUNK = 512  # samples per call of partial_fit
@@ -63,23 +57,10 @@ def _one_hot(features: NDArray[np.integer]) -> csr_matrix:
     return csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(features), BUCKETS))
 
 
-def read(options: argparse.Namespace) -> TrainingSamples:
-    """From the file, or from the topic until it is silent."""
-    table = read_file(options.file) if options.file else asyncio.run(_subscribe(options))
-    return TrainingSamples.from_table(table)
-
-
-async def _subscribe(options: argparse.Namespace) -> pa.Table:
-    subscriber = SampleSubscriber(broker=options.broker, topic=options.topic, idle_s=options.idle)
-    async with subscriber as samples:
-        tables = [pa.Table.from_batches([batch.select(TrainingSamples.names())]) async for batch in samples.batches()]
-    return pa.concat_tables(tables) if tables else pa.table({name: [] for name in TrainingSamples.names()})
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     options = parser("sklearn", "Train scikit-learn's SGDClassifier with and without the weights.", epochs=1)
-    return run(options, arguments, read, lambda given: HashedLogisticRegression(given.epochs, given.seed))
+    return run(options, arguments, lambda given: HashedLogisticRegression(given.epochs, given.seed))
 
 
 if __name__ == "__main__":

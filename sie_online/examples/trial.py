@@ -1,7 +1,8 @@
-"""Do the weights help? The same learner trained twice, once with them, and both scored on what came later.
+"""Do the weights help? The same learner trained with and without them, and both scored on what came later.
 
 Chronological: at the cut, only samples that had *settled* by then are learned, in the order in which they settled, and
-what is scored are samples whose events came after it. A label is never known before the stream knew it.
+what is scored are samples whose events came after it. A label is never known before the stream knew it. A third
+learner gets the same weights shuffled: what they do to it needs no knowledge of the samples.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sie_online.errors import UsageError
 from sie_online.examples.samples import TrainingSamples
+from sie_online.examples.verdict import Difference, Verdict, judge
 from sie_online.metrics import auc
 
 METRICS = ("AUC", "NLL", "accuracy", "precision", "recall")
@@ -30,7 +34,7 @@ class Learner(Protocol):
     """A recommender that learns in passes over settled samples."""
 
     def learn(self, samples: TrainingSamples, weight: Floats) -> None:
-        """Learn ``samples`` (n of them, in order), each with its ``weight`` (n,)."""
+        """Learn ``samples`` (n of them, in order), each with its ``weight`` (n,), after those that came before."""
 
     def predict(self, samples: TrainingSamples) -> Floats:
         """P(label = 1), (n,)."""
@@ -39,58 +43,71 @@ class Learner(Protocol):
 @dataclass(frozen=True, slots=True)
 class Plan:
     """``held_out``: last share of the events that is scored. ``noise_below``: of these, only samples with a lower
-    ``noise_probability``. ``resamples``: of the bootstrap behind the intervals; 0: no intervals.
+    ``noise_probability``; ``genuine``: only these events, by id. ``resamples``: of the bootstrap behind the intervals;
+    0: no intervals.
     """
 
     held_out: float = 0.3
     noise_below: float = 1.0
+    genuine: pa.Array | None = None
     resamples: int = 200
     seed: int = 0
 
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Weighted minus unweighted; ``low`` and ``high`` bound the 95 % interval (None: not asked for)."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
+    @property
+    def scores_noise(self) -> bool:
+        """Whether what is scored holds the stream's own noise."""
+        return self.noise_below >= 1.0 and self.genuine is None
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Scores by name in ``METRICS``, on the same held-out samples."""
+    """By name of ``METRICS``, on the same held-out samples."""
 
     learned: int
     unsettled: int
     """Events before the cut whose labels came after it: neither learned nor scored."""
     scored: int
     positives: int
+    users: int
+    """Of what was scored: independent evidence."""
     unweighted: Mapping[str, float]
     weighted: Mapping[str, float]
+    shuffled: Mapping[str, float]
+    """With the same weights, shuffled among positives and among negatives."""
     difference: Mapping[str, Difference]
+    """Weighted minus unweighted."""
+    over_shuffled: Mapping[str, Difference]
+    """Weighted minus shuffled."""
+    verdict: Verdict
 
 
 def compare(samples: TrainingSamples, new_learner: Callable[[], Learner], plan: Plan) -> Comparison:
-    """Train ``new_learner()`` with and without the weights and score both.
+    """Train ``new_learner()`` without weights, with them, and with shuffled ones; score all three.
 
     Raises:
         UsageError: too few samples have settled before the held-out part, or one class is absent from either part.
     """
     learned, scored, unsettled = _split(samples, plan)
-    uniform = np.ones(len(learned))
-    weight = learned.weight / learned.weight.mean()  # the mean is a step size, not a preference: both get the same
-    guesses = [_Guess.of(new_learner(), learned, w, scored) for w in (uniform, weight)]
-    without, with_weights = (_scores(scored.label == 1, guess) for guess in guesses)
-    bands = _intervals(scored, guesses, plan)
+    weight = learned.weight / learned.weight.mean()  # the mean is a step size, not a preference: all get the same
+    arms = (np.ones(len(learned)), weight, _shuffled(weight, learned.label, plan.seed))
+    guesses = [_Guess.of(new_learner(), learned, w, scored) for w in arms]
+    unweighted, weighted, shuffled = (_scores(scored.label == 1, guess) for guess in guesses)
+    drawn = _drawn_scores(scored, guesses, plan)
+    over_uniform, over_shuffled = (
+        _differences(weighted, other, drawn, at) for at, other in ((0, unweighted), (2, shuffled))
+    )
     return Comparison(
         learned=len(learned),
         unsettled=unsettled,
         scored=len(scored),
         positives=int(scored.label.sum()),
-        unweighted=without,
-        weighted=with_weights,
-        difference={name: Difference(with_weights[name] - without[name], *bands[name]) for name in METRICS},
+        users=len(np.unique(scored.user_hash)),
+        unweighted=unweighted,
+        weighted=weighted,
+        shuffled=shuffled,
+        difference=over_uniform,
+        over_shuffled=over_shuffled,
+        verdict=judge(over_uniform, over_shuffled, noisy=plan.scores_noise),
     )
 
 
@@ -100,7 +117,7 @@ def _split(samples: TrainingSamples, plan: Plan) -> tuple[TrainingSamples, Train
     later = samples.event_time_ms > cut
     settled = samples.settled_ms <= cut
     learned = samples.take(np.flatnonzero(settled)[np.argsort(samples.settled_ms[settled], kind="stable")])
-    scored = samples.take(later & (samples.noise_probability < plan.noise_below))
+    scored = samples.take(later & _may_be_scored(samples, plan))
     if len(learned) < MIN_LEARNED:
         raise UsageError(
             f"only {len(learned)} of {len(samples)} samples had settled when the held-out part begins: the stream must "
@@ -110,6 +127,21 @@ def _split(samples: TrainingSamples, plan: Plan) -> tuple[TrainingSamples, Train
         if not 0 < part.label.sum() < len(part):
             raise UsageError(f"all {len(part)} {name} samples have the same label: there is nothing to compare")
     return learned, scored, int((~later & ~settled).sum())
+
+
+def _may_be_scored(samples: TrainingSamples, plan: Plan) -> NDArray[np.bool_]:
+    sound: NDArray[np.bool_] = samples.noise_probability < plan.noise_below
+    if plan.genuine is not None:
+        sound &= pc.is_in(pa.array(samples.event_id, pa.string()), plan.genuine).to_numpy(zero_copy_only=False)
+    return sound
+
+
+def _shuffled(weight: Floats, label: NDArray[Any], seed: int) -> Floats:
+    """The same weights with no knowledge left in them but how they are spread among positives and negatives."""
+    rng, out = np.random.default_rng(seed), weight.copy()
+    for rows in (np.flatnonzero(label == 1), np.flatnonzero(label != 1)):
+        out[rows] = rng.permutation(weight[rows])
+    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,25 +179,29 @@ def _scores(positive: NDArray[Any], guess: _Guess) -> dict[str, float]:
     }
 
 
-def _intervals(
-    scored: TrainingSamples, guesses: list[_Guess], plan: Plan
-) -> dict[str, tuple[float, float] | tuple[()]]:
-    """Paired bootstrap over users (one user's samples are no independent evidence); says nothing of other streams."""
-    if not plan.resamples:
-        return dict.fromkeys(METRICS, ())
+def _drawn_scores(scored: TrainingSamples, guesses: list[_Guess], plan: Plan) -> Floats:
+    """Scores of all guesses on the same draws of users, (resamples, guesses, metrics).
+
+    One user's samples are no independent evidence, so users are drawn; this says nothing of other streams.
+    """
     rng = np.random.default_rng(plan.seed)
     _, user = np.unique(scored.user_hash, return_inverse=True)
-    drawn = [_drawn_differences(scored.label == 1, guesses, user, rng) for _ in range(plan.resamples)]
-    tails = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
-    low, high = np.nanpercentile(np.array(drawn), tails, axis=0)
-    return {name: (float(low[i]), float(high[i])) for i, name in enumerate(METRICS)}
+    users, positive = int(user.max()) + 1, scored.label == 1
+    drawn = np.empty((plan.resamples, len(guesses), len(METRICS)))
+    for each in drawn:
+        times = np.bincount(rng.integers(users, size=users), minlength=users)
+        rows = np.repeat(np.arange(len(user)), times[user])
+        each[:] = [list(_scores(positive[rows], guess.take(rows)).values()) for guess in guesses]
+    return drawn
 
 
-def _drawn_differences(
-    positive: NDArray[Any], guesses: list[_Guess], user: NDArray[np.intp], rng: np.random.Generator
-) -> list[float]:
-    users = int(user.max()) + 1
-    times = np.bincount(rng.integers(users, size=users), minlength=users)
-    rows = np.repeat(np.arange(len(user)), times[user])
-    without, with_weights = (_scores(positive[rows], guess.take(rows)) for guess in guesses)
-    return [with_weights[name] - without[name] for name in METRICS]
+def _differences(
+    weighted: Mapping[str, float], other: Mapping[str, float], drawn: Floats, at: int
+) -> dict[str, Difference]:
+    """Weighted (guess 1 of the draws) minus guess ``at``, paired draw by draw."""
+    bands: list[tuple[float, ...]] = [()] * len(METRICS)
+    if len(drawn):
+        tails = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
+        low, high = np.nanpercentile(drawn[:, 1] - drawn[:, at], tails, axis=0)
+        bands = list(zip(low.tolist(), high.tolist(), strict=True))
+    return {name: Difference(weighted[name] - other[name], *bands[i]) for i, name in enumerate(METRICS)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ import typer
 
 from sie_online.errors import UsageError
 from sie_online.evaluation.run import BATCH_RECORDS, ModelSource, evaluate
+from sie_online.evaluation.samples import SAMPLES_FILE, SampleTable
 from sie_online.ingest.sources import read_events
 from sie_online.moments import moment
 from sie_online.settings import Settings
@@ -58,6 +60,9 @@ def command(
     models: Annotated[
         str | None, typer.Option(metavar="DIR", help="Repeat what --trainer announced in DIR; 'live': the broker's.")
     ] = None,
+    samples: Annotated[
+        bool, typer.Option("--samples", help="Write samples.parquet, too: settled samples with features, to train on.")
+    ] = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Train learners with and without the weights: do they help?")
     ] = False,
@@ -78,7 +83,8 @@ def command(
     """Weigh files of events without a broker: the very rows that workers would publish.
 
     Writes weights.parquet (the columns of sie.weights.v1), predictions.parquet (event_id, probability as first
-    stated), dead_letters.parquet (rows that are no valid event: file, line, reason) and report.json.
+    stated), dead_letters.parquet (rows that are no valid event: file, line, reason) and report.json. With --samples
+    also samples.parquet (the columns of sie.samples.v1), in the order in which the samples of a partition settled.
 
     With --trainer or --noise-fit, the noise model is fitted on the events so far once there are
     trainer.noise.min_events, and anew whenever they have doubled (trainer.noise.growth). With --trainer, every
@@ -105,6 +111,7 @@ def command(
 
     [bold]Examples[/bold]
       sie evaluate events.parquet --out results
+      sie evaluate events.parquet --out results --samples
       sie evaluate UserBehavior.csv --preset taobao --limit 1000000 --out taobao
       sie evaluate shop.csv --map item_id=product_id --types addtocart=cart --time-unit s --out shop
       zcat clicks-*.jsonl.gz | sie evaluate - --format jsonl --out clicks --strict
@@ -140,7 +147,10 @@ def command(
     with compiling():
         warm_up()
     begin, started_ms = time.monotonic(), int(time.time() * 1_000)
-    with progress("Evaluate") as advance:
+    with progress("Evaluate") as advance, ExitStack() as tables:
+        listeners = list(examination.listeners)
+        if samples:
+            listeners.append(tables.enter_context(SampleTable(directory / SAMPLES_FILE, settings)))
         report = evaluate(
             chunks,
             settings,
@@ -149,7 +159,7 @@ def command(
             started_ms=started_ms,
             on_progress=advance,
             model_source=model_source,
-            listeners=examination.listeners,
+            listeners=listeners,
             strict=given.strict,
         )
     document = _document(report, time.monotonic() - begin, training)

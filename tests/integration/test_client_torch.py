@@ -17,11 +17,9 @@ from sie_online import contracts
 from sie_online.client.connection import connection
 from sie_online.client.torch import SampleDataset
 from sie_online.errors import TopicError
-from sie_online.examples import pytorch, sklearn
 from sie_online.settings import Settings
 from tests.support.brokers import Broker
 from tests.support.rows import sample_batch
-from tests.support.simulation import generated_samples
 
 PARTITIONS = 3
 MESSAGES = 12  # per partition
@@ -141,17 +139,3 @@ def test_workers_without_partitions_end_at_once(online: Settings) -> None:
 def test_what_a_worker_refuses_is_told_in_its_own_words(online: Settings) -> None:
     with pytest.raises(TopicError, match=r"no-such-topic does not exist"):
         list(loader(SampleDataset(online, topic="no-such-topic", idle_s=0.5)))
-
-
-@pytest.mark.slow
-def test_the_examples_read_from_a_broker(online: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-    parts = [batch.slice(at, 2_000) for batch in generated_samples(6_000) for at in range(0, len(batch), 2_000)]
-    publish(online, {0: [contracts.to_message(part) for part in parts]})
-    arguments = ["--broker", online.broker, "--topic", online.topics.samples, "--idle", "0.5", "--json"]
-    results = []
-    for example in (pytorch, sklearn):
-        assert example.main([*arguments, "--resamples", "0", "--epochs", "1"]) == 0
-        results.append(json.loads(capsys.readouterr().out))
-    torch_result, sklearn_result = results
-    assert torch_result["scored"] == sklearn_result["scored"] > 1_000
-    assert torch_result["learned"] == sklearn_result["learned"] > 1_000
