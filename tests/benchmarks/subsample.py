@@ -1,10 +1,10 @@
-"""What thinning negatives costs: ``python -m tests.benchmarks.subsample FILE`` with a file of events.
+"""What thinning negatives costs: ``python -m tests.benchmarks.subsample results/samples.parquet``.
 
-The samples of the file, as the project settles them, go through a hashed logistic regression in one pass of
-progressive validation: a sample is predicted at its event with what had settled by then, and learned when it settles.
-All rows are predicted, few are learned: ``subsample`` beside uniform thinning, negatives alike, and weights 1 / pi_0 on
-the very rows of ``subsample``. Scored are samples after the first and before the last attribution window, as in
-`sie evaluate`.
+The samples, as `sie evaluate FILE --out results --samples` writes them, go through a hashed logistic regression in one
+pass of progressive validation: a sample is predicted at its event with what had settled by then, and learned when it
+settles. All rows are predicted, few are learned: ``subsample`` beside uniform thinning, negatives alike, and weights
+1 / pi_0 on the very rows of ``subsample``. Scored are samples after the first and before the last attribution window,
+as in `sie evaluate`.
 
 The learner's two rates are chosen by its log loss on all rows, once. Intervals are of the mean over the salts, users
 drawn with replacement, all methods on the same draws; beside them the least and the most of any salt.
@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 from sie_online.client.subsample import CORRECTION, Subsampler, draws, subsample
 from sie_online.evaluation.compare.learners import logistic, logistic_margin
 from sie_online.evaluation.compare.scores import METRICS, Scores, scores
+from sie_online.examples.samples import read_file
 from sie_online.jit import kernel
 from sie_online.settings import load
 from tests.benchmarks import BENCH
 from tests.benchmarks.machine import describe
-from tests.benchmarks.settled_samples import settled_samples
 
 RESULT = BENCH / "subsample.json"
 SALTS = 5
@@ -258,10 +258,10 @@ def _band(ends: tuple[float, ...], how: str) -> str:
 def main() -> None:
     """Measure and print; JSON beside."""
     parser = argparse.ArgumentParser(prog="tests.benchmarks.subsample", description=__doc__)
-    parser.add_argument("file", type=Path, help="events, as 'sie evaluate' reads them")
+    parser.add_argument("file", type=Path, help="settled samples, of one partition")
     parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args()
-    stream = Stream(settled_samples(given.file), load({}).labels.window_ms)
+    stream = Stream(read_file(given.file), load({}).labels.window_ms)
     learner = chosen(stream)
     positives = int(stream.label[stream.scored].sum())
     print(f"{given.file.name}: {len(stream.label):,} samples, {len(stream.scored):,} scored, {positives:,} positive")

@@ -43,6 +43,8 @@ def stream(n: int = 6_000) -> tuple[TrainingSamples, Floats]:
 class ItemMean:
     """The mean target of the item so far: what few samples have taught it, it takes for the truth."""
 
+    prior = 0.1
+
     def __init__(self) -> None:
         self.learned: list[TrainingSamples] = []
         self.predicted: list[TrainingSamples] = []
@@ -50,13 +52,19 @@ class ItemMean:
     def learn(self, samples: TrainingSamples, weight: Floats) -> None:
         self.learned.append(samples)
         item = samples.features[:, 0]
-        self._hits = 0.05 + np.bincount(item, weight * samples.label, minlength=ITEMS)
-        self._all = 0.1 + np.bincount(item, weight, minlength=ITEMS)
+        self._hits = 0.3 * self.prior + np.bincount(item, weight * samples.label, minlength=ITEMS)
+        self._all = self.prior + np.bincount(item, weight, minlength=ITEMS)
 
     def predict(self, samples: TrainingSamples) -> Floats:
         self.predicted.append(samples)
         probability: Floats = (self._hits / self._all)[samples.features[:, 0]]
         return probability
+
+
+class CautiousMean(ItemMean):
+    """Drawn towards the mean of all: soft targets have little to add."""
+
+    prior = 5.0
 
 
 def test_two_weighted_copies_are_one_soft_target() -> None:
@@ -86,7 +94,7 @@ def test_a_learner_that_knows_little_is_helped_by_probabilities_that_know_much()
 
 def test_probabilities_that_are_wrong_are_not_chosen() -> None:
     samples, probability = stream()
-    outcome = try_soft_targets(samples, 1 - probability, ItemMean)
+    outcome = try_soft_targets(samples, 1 - probability, CautiousMean)
     assert outcome.chosen == 1
     assert outcome.soft == outcome.labels
     assert outcome.difference["AUC"].value == outcome.difference["NLL"].value == 0
