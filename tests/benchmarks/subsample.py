@@ -35,7 +35,6 @@ from tests.benchmarks import BENCH
 from tests.benchmarks.machine import describe
 
 RESULT = BENCH / "subsample.json"
-SALTS = 5
 BUDGETS = (0.5, 0.2, 0.1, 0.05)
 RATES, FIRST_SQUARES = (0.02, 0.03, 0.05, 0.08, 0.12), (0.1, 1.0, 3.0, 10.0)
 WIDTH = 1 << 16
@@ -187,13 +186,13 @@ class Figure:
     """Least and most of mean p / positive rate."""
 
 
-def measure(stream: Stream, learner: Learner) -> tuple[dict[str, float], list[Figure]]:
+def measure(stream: Stream, learner: Learner, salts: int) -> tuple[dict[str, float], list[Figure]]:
     """Scores of all rows, and what each method does to them at each budget."""
     full = stream.of_all(learner)
     cases = list(product(BUDGETS, lessons(stream.samples, BUDGETS[0], 0)))
     kept: dict[tuple[float, str], list[int]] = {case: [] for case in cases}
     guesses: dict[tuple[float, str], list[Floats]] = {case: [] for case in cases}
-    for budget, salt in product(BUDGETS, range(SALTS)):
+    for budget, salt in product(BUDGETS, range(salts)):
         for method, lesson in lessons(stream.samples, budget, salt).items():
             kept[budget, method].append(len(lesson.rows))
             guesses[budget, method].append(stream.predictions(learner, *lesson))
@@ -205,7 +204,7 @@ def measure(stream: Stream, learner: Learner) -> tuple[dict[str, float], list[Fi
     figures = [
         _figure(
             found,
-            np.arange(1 + nth * SALTS, 1 + (nth + 1) * SALTS),
+            np.arange(1 + nth * salts, 1 + (nth + 1) * salts),
             budget,
             method,
             np.array(kept[budget, method]) / len(stream.label),
@@ -259,6 +258,7 @@ def main() -> None:
     """Measure and print; JSON beside."""
     parser = argparse.ArgumentParser(prog="tests.benchmarks.subsample", description=__doc__)
     parser.add_argument("file", type=Path, help="settled samples, of one partition")
+    parser.add_argument("--salts", type=int, default=5, help="choices of rows at each budget")
     parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args()
     stream = Stream(read_file(given.file), load({}).labels.window_ms)
@@ -266,7 +266,7 @@ def main() -> None:
     positives = int(stream.label[stream.scored].sum())
     print(f"{given.file.name}: {len(stream.label):,} samples, {len(stream.scored):,} scored, {positives:,} positive")
     print(f"learner: AdaGrad, rate {learner.rate:g}, first square {learner.first_square:g}")
-    of_all, figures = measure(stream, learner)
+    of_all, figures = measure(stream, learner, given.salts)
     print(*lines(of_all, figures), sep="\n")
     given.out.parent.mkdir(parents=True, exist_ok=True)
     result = {
@@ -276,7 +276,7 @@ def main() -> None:
         "scored": len(stream.scored),
         "positives": positives,
         "learner": learner._asdict(),
-        "salts": SALTS,
+        "salts": given.salts,
         "all_rows": of_all,
         "figures": [asdict(one) for one in figures],
     }
