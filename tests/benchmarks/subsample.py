@@ -2,9 +2,9 @@
 
 The samples, as `sie evaluate FILE --out results --samples` writes them, go through a hashed logistic regression in one
 pass of progressive validation: a sample is predicted at its event with what had settled by then, and learned when it
-settles. All rows are predicted, few are learned: ``subsample`` beside uniform thinning, negatives alike, and weights
-1 / pi_0 on the very rows of ``subsample``. Scored are samples after the first and before the last attribution window,
-as in `sie evaluate`.
+settles. All rows are predicted, few are learned: ``subsample`` beside uniform thinning, negatives alike or in
+proportion to p, and weights 1 / pi_0 on the very rows of ``subsample``. Scored are samples after the first and before
+the last attribution window, as in `sie evaluate`.
 
 The learner's two rates are chosen by its log loss on all rows, once. Intervals are of the mean over the salts, users
 drawn with replacement, all methods on the same draws; beside them the least and the most of any salt.
@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sie_online.client.subsample import CORRECTION, Subsampler, draws, subsample
@@ -149,6 +150,7 @@ class Lesson(NamedTuple):
 def lessons(samples: pa.Table, budget: float, salt: int) -> dict[str, Lesson]:
     """By method."""
     numbered = samples.select(["event_id", "label", "probability"]).append_column("row", pa.array(range(len(samples))))
+    squared = numbered.append_column("square", pc.power(numbered["probability"], 2))
     exact = subsample(numbered, budget, salt=salt)
     streamed = Subsampler(budget, salt=salt)
     parts = [streamed.take(batch) for batch in numbered.to_batches(max_chunksize=STREAM_BATCH)]
@@ -161,6 +163,7 @@ def lessons(samples: pa.Table, budget: float, salt: int) -> dict[str, Lesson]:
         "subsample": corrected,
         "subsample, streamed": _corrected(pa.Table.from_batches(parts)),
         "negatives alike": _corrected(alike),
+        "in proportion to p": _corrected(subsample(squared, budget, by="square", salt=salt)),
         "inverse weighting": Lesson(corrected.rows, np.zeros(len(exact)), inverse),
         "uniform thinning": Lesson(uniform, np.zeros(len(uniform)), np.ones(len(uniform))),
     }
