@@ -45,6 +45,20 @@ def auc(positive: NDArray[Any], score: NDArray[Any]) -> float:
     return float(above / (n_positive * n_negative))
 
 
+def counted_auc(positive: NDArray[Any], level: NDArray[np.intp], times: NDArray[Any]) -> float:
+    """``auc`` where a sample counts as if it were there ``times`` (n,): of a draw with replacement, say.
+
+    ``level`` (n,) are places in the order of scores, from 0, ties sharing one (``np.unique``'s inverse): many draws
+    need one sort. ``positive`` (n,) of bool.
+
+    >>> counted_auc(np.array([False, True, False, True]), np.array([0, 1, 1, 2]), np.array([1, 1, 2, 1]))
+    0.8333333333333334
+    """
+    hits, misses = (np.bincount(level, times * one) for one in (positive, ~positive))
+    pairs = hits.sum() * misses.sum()
+    return float(hits @ (np.cumsum(misses) - misses / 2) / pairs) if pairs else float("nan")
+
+
 def quantiles(values: NDArray[Any], shares: Iterable[float]) -> dict[str, float]:
     """The value below which each of ``shares`` lies, by the share as text. NaN is no value; none have no quantiles."""
     known = values[~np.isnan(values)]

@@ -28,8 +28,8 @@ how to read it
   AUC is the chance that a purchase ranks above a non-purchase; NLL the mean log loss (lower is better). Precision and
   recall are of the samples above a threshold that, on the last fifth of what was learned, names as many as were bought.
   A difference whose 95 % interval holds 0 is none that this stream can show; users are resampled, since one user's
-  samples are no independent evidence. The last line says what to do, by AUC and NLL. A gain counts only if the weights
-  shuffled have it not: those know nothing of the samples, but change the learner's steps all the same.
+  samples are no independent evidence. The last line says what to do, by AUC and NLL. A difference counts only if the
+  weights shuffled do not show it: those know nothing of the samples, but change the learner's steps all the same.
 
 what to score on
   Held-out labels are as noisy as the stream, and a model that learned to predict bots is better where there are bots.
@@ -75,7 +75,7 @@ def run(
     options = parser.parse_args(arguments)
     try:
         samples = read(options)
-        result = compare(samples, lambda: new_learner(options), _plan(options))
+        result = compare(samples, lambda: new_learner(options), _plan(options), _show_progress)
         sys.stdout.write((json.dumps(asdict(result)) if options.json else as_text(result)) + "\n")
         then(options, samples)
     except SieError as error:
@@ -132,6 +132,11 @@ def as_text(result: Comparison) -> str:
             result.verdict.sentence,
         ]
     )
+
+
+def _show_progress(what: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{what} ...\n")
 
 
 def _plan(options: argparse.Namespace) -> Plan:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sie_online.errors import UsageError
 from sie_online.examples.samples import TrainingSamples
 from sie_online.examples.verdict import Difference, Verdict, judge
-from sie_online.metrics import auc
+from sie_online.metrics import counted_auc
 
 METRICS = ("AUC", "NLL", "accuracy", "precision", "recall")
 
@@ -81,17 +81,33 @@ class Comparison:
     verdict: Verdict
 
 
-def compare(samples: TrainingSamples, new_learner: Callable[[], Learner], plan: Plan) -> Comparison:
+def compare(
+    samples: TrainingSamples,
+    new_learner: Callable[[], Learner],
+    plan: Plan,
+    on_begin: Callable[[str], None] = lambda _what: None,
+) -> Comparison:
     """Train ``new_learner()`` without weights, with them, and with shuffled ones; score all three.
+
+    ``on_begin`` is told what begins.
 
     Raises:
         UsageError: too few samples have settled before the held-out part, or one class is absent from either part.
     """
     learned, scored, unsettled = _split(samples, plan)
     weight = learned.weight / learned.weight.mean()  # the mean is a step size, not a preference: all get the same
-    arms = (np.ones(len(learned)), weight, _shuffled(weight, learned.label, plan.seed))
-    guesses = [_Guess.of(new_learner(), learned, w, scored) for w in arms]
-    unweighted, weighted, shuffled = (_scores(scored.label == 1, guess) for guess in guesses)
+    arms = {
+        "without weights": np.ones(len(learned)),
+        "with the weights": weight,
+        "with the weights shuffled": _shuffled(weight, learned.label, plan.seed),
+    }
+    guesses = []
+    for name, arm in arms.items():
+        on_begin(f"train {name}")
+        guesses.append(_Guess.of(new_learner(), learned, arm, scored))
+    on_begin("compare")
+    once = np.ones(len(scored))
+    unweighted, weighted, shuffled = (_scores(scored.label == 1, guess, once) for guess in guesses)
     drawn = _drawn_scores(scored, guesses, plan)
     over_uniform, over_shuffled = (
         _differences(weighted, other, drawn, at) for at, other in ((0, unweighted), (2, shuffled))
@@ -146,36 +162,34 @@ def _shuffled(weight: Floats, label: NDArray[Any], seed: int) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class _Guess:
-    """Predicted P(label = 1) of the scored samples, (n,), and from where on it counts as a predicted positive."""
+    """Predicted P(label = 1) of the scored samples, (n,), places in their order, and which are predicted positives."""
 
     probability: Floats
-    threshold: float
+    level: NDArray[np.intp]
+    named: NDArray[np.bool_]
 
     @classmethod
     def of(cls, learner: Learner, learned: TrainingSamples, weight: Floats, scored: TrainingSamples) -> _Guess:
-        """Learn, and predict. The threshold names as many of the calibration part as were positive in it."""
+        """Learn, and predict. As many of the calibration part are above the threshold as were positive in it."""
         first, last = np.split(np.arange(len(learned)), [round(len(learned) * (1 - CALIBRATION))])
         learner.learn(learned.take(first), weight[first])
         calibration = learned.take(last)
         threshold = np.quantile(learner.predict(calibration), 1.0 - calibration.label.mean())
         learner.learn(calibration, weight[last])
-        return cls(learner.predict(scored), float(threshold))
-
-    def take(self, rows: NDArray[Any]) -> _Guess:
-        return _Guess(self.probability[rows], self.threshold)
+        probability = learner.predict(scored)
+        return cls(probability, np.unique(probability, return_inverse=True)[1], probability > threshold)
 
 
-def _scores(positive: NDArray[Any], guess: _Guess) -> dict[str, float]:
-    """``METRICS`` of ``guess``; every sample counts the same, whatever its weight."""
-    named = guess.probability > guess.threshold
-    hits = float((named & positive).sum())
+def _scores(positive: NDArray[np.bool_], guess: _Guess, times: Floats) -> dict[str, float]:
+    """``METRICS`` of ``guess``, with each sample counted ``times`` (n,); its weight is of no matter."""
+    hits = float(times @ (guess.named & positive))
     of_truth = np.where(positive, guess.probability, 1.0 - guess.probability)
     return {
-        "AUC": auc(positive, guess.probability),
-        "NLL": float(-np.log(np.clip(of_truth, 1e-7, None)).mean()),
-        "accuracy": float((named == positive).mean()),
-        "precision": hits / max(float(named.sum()), 1.0),
-        "recall": hits / max(float(positive.sum()), 1.0),
+        "AUC": counted_auc(positive, guess.level, times),
+        "NLL": float(times @ -np.log(np.clip(of_truth, 1e-7, None)) / times.sum()),
+        "accuracy": float(times @ (guess.named == positive) / times.sum()),
+        "precision": hits / max(float(times @ guess.named), 1.0),
+        "recall": hits / max(float(times @ positive), 1.0),
     }
 
 
@@ -189,9 +203,8 @@ def _drawn_scores(scored: TrainingSamples, guesses: list[_Guess], plan: Plan) ->
     users, positive = int(user.max()) + 1, scored.label == 1
     drawn = np.empty((plan.resamples, len(guesses), len(METRICS)))
     for each in drawn:
-        times = np.bincount(rng.integers(users, size=users), minlength=users)
-        rows = np.repeat(np.arange(len(user)), times[user])
-        each[:] = [list(_scores(positive[rows], guess.take(rows)).values()) for guess in guesses]
+        times = np.bincount(rng.integers(users, size=users), minlength=users)[user].astype(np.float64)
+        each[:] = [list(_scores(positive, guess, times).values()) for guess in guesses]
     return drawn
 
 

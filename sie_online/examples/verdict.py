@@ -45,20 +45,21 @@ class Verdict:
 def judge(over_uniform: Mapping[str, Difference], over_shuffled: Mapping[str, Difference], *, noisy: bool) -> Verdict:
     """What the weights did, by metric: against uniform weights, and against the same ones shuffled.
 
-    Weights without information change a model, too; so a gain has to show against both. ``noisy``: what was scored
+    Weights without information change a model, too; so what counts has to show against both. ``noisy``: what was scored
     holds the stream's own noise.
     """
     if any(over_uniform[name].low is None for name in JUDGED):
         return Verdict("not judged", "Not judged: without intervals (--resamples 0) a difference says nothing.")
-    better = [name for name, sign in JUDGED.items() if over_uniform[name].side() == sign]
-    worse = [name for name, sign in JUDGED.items() if over_uniform[name].side() == -sign]
-    known = [name for name in better if over_shuffled[name].side() == JUDGED[name]]
+    shown = [name for name in JUDGED if over_uniform[name].side()]
+    known = [name for name in shown if over_uniform[name].side() == over_shuffled[name].side()]
+    better = [name for name in known if over_uniform[name].side() == JUDGED[name]]
+    worse = [name for name in known if name not in better]
     if worse:
         return Verdict("harms", _harm(over_uniform, better, worse, noisy=noisy))
-    if known:
-        return Verdict("helps", f"They help here ({_told(over_uniform, known)}): use them.")
     if better:
-        told = f"{_told(over_uniform, better)}, but {_told(over_shuffled, better)} against the same weights shuffled"
+        return Verdict("helps", f"They help here ({_told(over_uniform, better)}): use them.")
+    if shown:
+        told = f"{_told(over_uniform, shown)}, but {_told(over_shuffled, shown)} against the same weights shuffled"
         return Verdict("no evidence", f"No measurable difference that the weights explain ({told}): leave them out.")
     return Verdict("no evidence", f"No measurable difference ({_told(over_uniform, JUDGED)}): leave them out.")
 

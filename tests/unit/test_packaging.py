@@ -80,6 +80,13 @@ def test_base_install_is_enough_to_subscribe() -> None:
     assert "WeightSubscriber" in done.stdout
 
 
+def test_examples_need_the_base_install_and_their_library() -> None:
+    done = in_install("import sie_online.examples.tables; print('shared'); import sie_online.examples.river")
+    assert done.stdout == "shared\n"
+    assert done.returncode == 2
+    assert done.stderr.startswith("this example needs river: pip install river (")
+
+
 def test_base_install_lacks_the_worker() -> None:
     done = in_install("import faust")
     assert "No module named 'faust'" in done.stderr

@@ -18,6 +18,7 @@ from sie_online import settings as settings_module
 from streams.cli.config import effective
 from streams.cli.root import COMMANDS, run
 from tests.support.brokers import ROOT
+from tests.support.pages import fenced
 
 READMES = [file for file in (ROOT / "README.md", ROOT / "README.zh.md") if file.exists()]
 FILES_PAGE, WEIGHTS_PAGE, EVALUATING_PAGE = (
@@ -30,7 +31,7 @@ readme_or_page = pytest.mark.parametrize("file", [*READMES, *PAGES], ids=lambda 
 
 def blocks(file: Path, language: str) -> list[str]:
     """The fenced code of one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", file.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return fenced(file, language)
 
 
 def command_lines(file: Path) -> list[list[str]]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from sie_online.metrics import LEAST_CLUSTERS, auc, clustered_mean
+from sie_online.metrics import LEAST_CLUSTERS, auc, clustered_mean, counted_auc
 
 
 def test_it_counts_ordered_pairs_and_halves_ties() -> None:
@@ -26,8 +26,17 @@ def test_it_equals_scikit_learns_on_scores_with_many_ties() -> None:
     assert auc(positive, score) == pytest.approx(roc_auc_score(positive, score), abs=1e-12)
 
 
+def test_a_counted_auc_is_that_of_samples_that_are_there_as_often() -> None:
+    rng = np.random.default_rng(3)
+    positive, score = rng.random(500) < 0.2, np.round(rng.random(500), 1)  # many tie
+    level, times = np.unique(score, return_inverse=True)[1], rng.integers(0, 4, 500)
+    repeated = np.repeat(np.arange(500), times)
+    assert counted_auc(positive, level, times) == pytest.approx(auc(positive[repeated], score[repeated]), abs=1e-12)
+
+
 def test_one_class_has_no_auc() -> None:
     assert math.isnan(auc(np.zeros(3), np.arange(3.0)))
+    assert math.isnan(counted_auc(np.zeros(3, np.bool_), np.arange(3), np.ones(3)))
 
 
 @given(st.lists(st.integers(-1_000, 1_000), min_size=LEAST_CLUSTERS, max_size=40), st.sampled_from([0.5, 0.9, 0.95]))

@@ -53,7 +53,9 @@ def test_only_what_has_settled_before_the_cut_is_learned_in_that_order() -> None
         made.append(NotingLearner())
         return made[-1]
 
-    result = compare(stream(), new, Plan(held_out=0.3, resamples=0))
+    begun: list[str] = []
+    result = compare(stream(), new, Plan(held_out=0.3, resamples=0), begun.append)
+    assert len(begun) == 4
     for learner in made:
         settled = np.concatenate([part.settled_ms for part in learner.learned])
         assert (np.diff(settled) >= 0).all()
@@ -107,8 +109,9 @@ NONE, UP, DOWN = Difference(0.0, -0.1, 0.1), Difference(0.2, 0.1, 0.3), Differen
         (UP, NONE, UP, NONE, "helps", "They help here (AUC +0.2000 [+0.1000, +0.3000]): use them."),
         (NONE, DOWN, NONE, DOWN, "helps", "They help here (NLL -0.2000"),
         (UP, NONE, NONE, NONE, "no evidence", "against the same weights shuffled): leave them out."),
-        (DOWN, NONE, NONE, NONE, "harms", "They harm here (AUC -0.2000 [-0.3000, -0.1000]): leave them out."),
-        (NONE, UP, NONE, NONE, "harms", "They harm here (NLL +0.2000"),
+        (DOWN, NONE, NONE, NONE, "no evidence", "that the weights explain (AUC -0.2000 [-0.3000, -0.1000], but AUC +0"),
+        (DOWN, NONE, DOWN, NONE, "harms", "They harm here (AUC -0.2000 [-0.3000, -0.1000]): leave them out."),
+        (NONE, UP, NONE, UP, "harms", "They harm here (NLL +0.2000"),
         (UP, UP, UP, UP, "harms", "They harm here (NLL +0.2000 [+0.1000, +0.3000], although AUC +0.2000"),
         (UP, Difference(0.1), UP, UP, "not judged", "--resamples 0"),
     ],
