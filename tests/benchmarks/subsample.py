@@ -106,7 +106,7 @@ class Stream:
         self.scored = np.flatnonzero(inner)
         self.user = samples["user_hash"].to_numpy()[inner]
         share = self.label[order[: len(order) // 10]].mean()
-        self._begin = math.log(share / (1 - share))
+        self.begin = math.log(share / (1 - share))
 
     def predictions(self, learner: Learner, learned: NDArray[Any], correction: Floats, weight: Floats) -> Floats:
         """P(positive) of the scored samples; ``learned`` (indices) are learned, with ``correction`` and ``weight``."""
@@ -114,7 +114,7 @@ class Stream:
         lesson[learned] = np.stack([np.ones(len(learned)), correction, weight], axis=1)
         coefficient, square = np.zeros(WIDTH), np.full(WIDTH, learner.first_square)
         coefficient[0] = (
-            self._begin
+            self.begin
         )  # the first day's rate: a learner that begins at p = 1/2 spends its first steps on it
         out = np.empty(len(self.label))
         progressive(
