@@ -2,7 +2,7 @@
 
 A negative with the size s is kept with the probability min(1, rate * s). Both ways the rate is a monotone function of
 the budget, or the rows of a smaller budget would not be among those of a larger one; and it takes nothing but
-comparisons, integers and sums in a fixed order, so every machine finds the same bits.
+comparisons, and sums in a fixed order, so every machine finds the same bits.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ REPAY_ROWS = 1 << 14
 """In which the rows that were kept of the first ones beyond the budget are saved again, by and by."""
 SOLVE_ROWS = 4_096
 """Rows from one solution to the next at most."""
-MEMORY_ROWS = 1 << 14
-"""At so many remembered rows each counts half, so that the rate follows a stream that changes. Eight times as many made
-a budget of half of a week's log (taobao_815) fall short by 1 %, these by .4 %."""
+MEMORY_ROWS = 1 << 15
+"""At so many remembered rows each counts half, so that the rate follows a stream that changes. Four times as many made a
+budget of half of a week's log (taobao_815) fall short by 1 %, these by .5 %."""
 
 _BINS_PER_OCTAVE_LOG2 = 5
 _SHIFT = np.uint64(52 - _BINS_PER_OCTAVE_LOG2)
@@ -55,8 +55,8 @@ class StreamRate:
     def __init__(self, budget: float) -> None:
         self.value = np.inf
         self._budget = budget
-        self._rows = self._positives = 0
-        self._counts = np.zeros(int(_bins(np.array([_HIGHEST]))[0]) + 1, np.int64)
+        self._rows = self._positives = 0.0  # halved, like the counts: of powers of two, so without rounding
+        self._counts = np.zeros(int(_bins(np.array([_HIGHEST]))[0]) + 1)
         self._next = FIRST_ROWS
         self._owed = float(FIRST_ROWS)  # first rows not yet saved again, each 1 - budget beyond the budget
 
@@ -79,15 +79,15 @@ class StreamRate:
         self._counts += np.bincount(_bins(negative), minlength=len(self._counts))
 
     def _solve(self) -> None:
-        self._next = min(self._rows, SOLVE_ROWS)
+        self._next = min(int(self._rows), SOLVE_ROWS)
         repaid = self._owed * self._next / REPAY_ROWS
         self._owed -= repaid
         share = self._budget - repaid * (1.0 - self._budget) / self._next
         spare = max(share * self._rows - self._positives, LEAST_SHARE * self._budget * self._rows)
         self.value = _solved(self._counts, spare)
         if self._rows >= MEMORY_ROWS:
-            self._rows, self._positives = self._rows // 2, self._positives // 2
-            self._counts //= 2
+            self._rows, self._positives = self._rows / 2, self._positives / 2
+            self._counts /= 2
 
 
 def _bins(size: Floats) -> NDArray[np.intp]:
@@ -102,14 +102,14 @@ def _middles(n: int) -> Floats:
     return np.asarray((edges + (np.uint64(1) << (_SHIFT - np.uint64(1)))).view(np.float64))
 
 
-def _solved(counts: NDArray[np.int64], wanted: float) -> float:
+def _solved(counts: Floats, wanted: float) -> float:
     """The rate at which ``wanted`` rows are expected of bins with these ``counts``; infinite where there are no more.
 
     As the rate falls, fewer bins are kept whole: first those are found, then the rate is a quotient.
     """
     middle = _middles(len(counts))
     below = np.concatenate([[0.0], np.cumsum(counts * middle)])  # in order: pairwise sums differ between machines
-    whole = np.concatenate([np.cumsum(counts[::-1])[::-1], [0]])
+    whole = np.concatenate([np.cumsum(counts[::-1])[::-1], [0.0]])
     expected = below[:-1] / middle + whole[:-1]  # of rate 1 / middle
     first = int(np.count_nonzero(expected > wanted))
     spare, mass = wanted - whole[first], below[first]
