@@ -39,6 +39,9 @@ def command(
     given: read.Given,
     directory: Annotated[Path, typer.Option("--out", help="Folder for the tables and the report.")],
     partitions: Annotated[int, typer.Option(min=1, max=4_096, help="As many shards as the topic has partitions.")] = 1,
+    samples: Annotated[
+        bool, typer.Option("--samples", help="Write samples.parquet, too: settled samples with features, to train on.")
+    ] = False,
     trainer: Annotated[
         bool, typer.Option("--trainer", help="Fit noise model and importance net beside the events; adopt what passes.")
     ] = False,
@@ -60,9 +63,6 @@ def command(
     models: Annotated[
         str | None, typer.Option(metavar="DIR", help="Repeat what --trainer announced in DIR; 'live': the broker's.")
     ] = None,
-    samples: Annotated[
-        bool, typer.Option("--samples", help="Write samples.parquet, too: settled samples with features, to train on.")
-    ] = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Train learners with and without the weights: do they help?")
     ] = False,
