@@ -21,8 +21,8 @@ REPAY_ROWS = 1 << 14
 SOLVE_ROWS = 4_096
 """Rows from one solution to the next at most."""
 MEMORY_ROWS = 1 << 15
-"""At so many remembered rows each counts half, so that the rate follows a stream that changes. Four times as many made a
-budget of half of a week's log (taobao_815) fall short by 1 %, these by .5 %."""
+"""At so many remembered rows each counts half, so that the rate follows a stream that changes. Four times as many made
+a budget of half of a week's log (taobao_815) fall short by 1 %, these by .5 %."""
 
 _BINS_PER_OCTAVE_LOG2 = 5
 _SHIFT = np.uint64(52 - _BINS_PER_OCTAVE_LOG2)

@@ -131,13 +131,13 @@ def test_a_stream_keeps_its_share_within_what_chance_makes_of_it(budget: float, 
 
 
 def test_the_share_of_a_stream_follows_what_comes() -> None:
-    rows = pa.concat_tables([table(20_000, positive=0.01), table(60_000, positive=0.06, seed=1)])
+    rows = pa.concat_tables([table(20_000, positive=0.01), table(120_000, positive=0.06, seed=1)])
     ids = pa.array([f"event-{i}" for i in range(len(rows))])
     rows = rows.set_column(0, "event_id", ids)
     subsampler = Subsampler(0.2)
-    for batch in rows.slice(0, 60_000).to_batches(max_chunksize=4_000):
+    for batch in rows.slice(0, 120_000).to_batches(max_chunksize=4_000):
         subsampler.take(batch)
-    later = sum(len(subsampler.take(batch)) for batch in rows.slice(60_000).to_batches(max_chunksize=4_000))
+    later = sum(len(subsampler.take(batch)) for batch in rows.slice(120_000).to_batches(max_chunksize=4_000))
     assert later / 20_000 == pytest.approx(0.2, rel=0.05)
 
 
