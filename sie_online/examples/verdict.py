@@ -1,6 +1,7 @@
 """Use the weights or not: one sentence of a comparison.
 
-Judged by AUC and log loss: "helps" is wrong at most once in twenty streams with nothing to find, and so is "harms".
+Judged by AUC and log loss at 95 % each: on streams with nothing to find, "helps" comes up about once in twenty times at
+most, and so does "harms".
 """
 
 from __future__ import annotations
