@@ -15,7 +15,8 @@ below it; all but ``client`` is free of clocks and sockets:
 - ``settings``: every setting, once (the net's: ``hyperparameters``); ``errors``: every error, with its exit code
 - helpers: ``jit``, ``linkage`` and ``processor`` (how kernels are compiled, and for what), ``kernel_cache`` (where they
   are kept), and for kernels ``elementary`` (exp, log, …), ``layers`` (of small nets), ``prefetch``, ``masks``,
-  ``hashing``; ``metrics``; ``pseudonyms``, ``escape``; ``moments``; ``plugins`` (classes that settings name)
+  ``hashing``; ``text_hashes`` (the same without kernels); ``metrics``; ``pseudonyms``, ``escape``; ``moments``;
+  ``plugins`` (classes that settings name)
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from sie_online.client.entities import Entity, EntityReader
     from sie_online.client.entities import Name as EntityName
     from sie_online.client.rows import WeightRow
+    from sie_online.client.subsample import Subsampler, subsample
     from sie_online.client.subscriber import SampleSubscriber, WeightSubscriber
     from sie_online.errors import SieError
     from sie_online.settings import Settings
@@ -42,11 +44,13 @@ __all__ = [
     "SampleSubscriber",
     "Settings",
     "SieError",
+    "Subsampler",
     "WeightRow",
     "WeightSubscriber",
     "__version__",
     "connection",
     "load_settings",
+    "subsample",
 ]
 
 _HOMES = {
@@ -56,11 +60,13 @@ _HOMES = {
     "SampleSubscriber": ("sie_online.client.subscriber", "SampleSubscriber"),
     "Settings": ("sie_online.settings", "Settings"),
     "SieError": ("sie_online.errors", "SieError"),
+    "Subsampler": ("sie_online.client.subsample", "Subsampler"),
     "WeightRow": ("sie_online.client.rows", "WeightRow"),
     "WeightSubscriber": ("sie_online.client.subscriber", "WeightSubscriber"),
     "__version__": ("sie_online.contracts", "CODE_VERSION"),
     "connection": ("sie_online.client.connection", "connection"),
     "load_settings": ("sie_online.settings", "load"),
+    "subsample": ("sie_online.client.subsample", "subsample"),
 }
 
 

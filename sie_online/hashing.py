@@ -1,6 +1,6 @@
 """64-bit hashes of identifiers: FNV-1a over the UTF-8 bytes, finished with MurmurHash3's mixer.
 
-Zero is kept free: it means "absent". Sources: Fowler, Noll & Vo (FNV-1a, 64 bit); Appleby (fmix64).
+Zero is kept free: it means "absent". Sources, and the same for whole columns without kernels: ``text_hashes``.
 """
 
 from __future__ import annotations
@@ -10,12 +10,7 @@ from typing import Any
 import numpy as np
 
 from sie_online.jit import kernel
-
-OFFSET_BASIS = np.uint64(0xCBF29CE484222325)
-PRIME = np.uint64(0x100000001B3)
-MIX_1 = np.uint64(0xFF51AFD7ED558CCD)
-MIX_2 = np.uint64(0xC4CEB9FE1A85EC53)
-SHIFT = np.uint64(33)
+from sie_online.text_hashes import MIX_1, MIX_2, OFFSET_BASIS, PRIME, SHIFT
 
 
 @kernel

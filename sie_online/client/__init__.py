@@ -3,6 +3,7 @@
 Reads what was published and computes no weight. The public names are also at ``sie_online``'s top, resolved when used.
 
 - ``subscriber``: ``WeightSubscriber``, ``SampleSubscriber``; the way in; ``torch``: the same as a ``Dataset``
+- ``subsample``: all positives and a few of the negatives, with what the loss adds; ``keep_rate``: how many are few
 - ``entities``: ``EntityReader``, the sums over all shards; ``beta``: their intervals
 - ``rows``: messages to typed rows; ``revisions``: which of them are news; ``unreadable``: what cannot be read
 - ``reader``: one topic without a consumer group; ``share``: one of several readers

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
@@ -15,6 +16,7 @@ from sie_online.client.connection import settings_at
 from sie_online.client.reader import Message, Start, TopicReader
 from sie_online.client.revisions import OPEN_EVENTS, SETTLED_EVENTS, LatestRevisions
 from sie_online.client.rows import SAMPLES, Source, WeightRow, read_batch, statements, weight_rows
+from sie_online.client.subsample import Subsampler, check_options
 from sie_online.client.unreadable import Unreadable
 from sie_online.errors import MessageError
 from sie_online.settings import Settings
@@ -22,7 +24,7 @@ from sie_online.settings import Settings
 
 @dataclass(slots=True)
 class Counts:
-    """What a subscriber has seen so far. In rows: ``rows = provisional + duplicates + stale + news``."""
+    """What a subscriber has seen so far. In rows: ``rows = provisional + duplicates + stale + thinned + news``."""
 
     messages: int = 0
     """Read, those passed over included."""
@@ -37,6 +39,8 @@ class Counts:
     """Held back: a higher (revision, generation) had been seen."""
     provisional: int = 0
     """Held back by ``settle=True``: not final."""
+    thinned: int = 0
+    """Held back by ``budget``: negatives, of which a few are enough."""
 
 
 class BatchSubscriber:
@@ -158,10 +162,15 @@ class BatchSubscriber:
         self._counts.rows += len(batch)
         batch = self._select(batch)
         news = self.memory.admit(statements(batch))
-        self._counts.news += int(news.sum())
-        return batch if news.all() else batch.filter(pa.array(news))
+        batch = self._thin(batch if news.all() else batch.filter(pa.array(news)), source)
+        self._counts.news += len(batch)
+        return batch
 
     def _select(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        return batch
+
+    def _thin(self, batch: pa.RecordBatch, source: Source) -> pa.RecordBatch:
+        """Those of the news that are handed on."""
         return batch
 
     def _mark(self, source: Source) -> None:
@@ -251,8 +260,35 @@ class SampleSubscriber(BatchSubscriber):
     """Settled samples, ready to train on: ``async for batch in subscriber.batches()``.
 
     One row per sample, at its final revision; ``features`` and ``dense`` are fixed-size lists, and the schema's
-    metadata carries ``feature_schema_hash``. Takes what ``BatchSubscriber`` takes.
+    metadata carries ``feature_schema_hash``. Takes what ``BatchSubscriber`` takes, and:
+
+    Args:
+        budget: share of the samples to hand on, all positives and a few of the negatives, each with a column
+            ``log_odds_correction`` that the loss adds to the logit (``Subsampler``); None: all of them. Every
+            partition is thinned by itself, from where reading starts.
+        salt: of the choice of negatives.
+
+    Raises:
+        UsageError: there is no such budget or salt.
     """
 
     schema = SAMPLES
     topic_setting = "samples"
+
+    def __init__(
+        self, settings: Settings | None = None, *, budget: float | None = None, salt: int = 0, **options: Any
+    ) -> None:
+        super().__init__(settings, **options)
+        if budget is not None:
+            check_options(budget, salt)
+        self._new_subsampler = None if budget is None else partial(Subsampler, budget, salt=salt)
+        self._subsamplers: dict[int, Subsampler] = {}
+
+    def _thin(self, batch: pa.RecordBatch, source: Source) -> pa.RecordBatch:
+        if self._new_subsampler is None:
+            return batch
+        if source.partition not in self._subsamplers:
+            self._subsamplers[source.partition] = self._new_subsampler()
+        kept = self._subsamplers[source.partition].take(batch)
+        self._counts.thinned += len(batch) - len(kept)
+        return kept

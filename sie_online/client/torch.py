@@ -17,6 +17,7 @@ from sie_online.client.reader import Start, TopicReader, saved_positions
 from sie_online.client.revisions import SETTLED_EVENTS
 from sie_online.client.rows import place
 from sie_online.client.share import News, SampleBuffer, Share, ShareSubscriber, loop_thread
+from sie_online.client.subsample import CORRECTION, check_options
 from sie_online.errors import DecisionError, UsageError
 from sie_online.settings import Settings
 
@@ -112,8 +113,12 @@ class SampleDataset(IterableDataset[Batch]):
         idle_s: end at the log's end, when no message came for so many seconds; None: never.
         batch_size: rows per batch; only the last may have fewer.
         columns: more of the topic's columns to hand on, as float32: ``probability``, ``f_noise``, …
+        budget: share of the samples to hand on, all positives and a few of the negatives; the batches then have
+            ``log_odds_correction``, to be added to the logit in the loss and nowhere else. Each worker thins the
+            partitions that it reads (see ``SampleSubscriber``).
         feature_schema: hash of the features to train on; samples with others are passed over. By default the first
             sample's (or the state's), and another is an error: the same numbers would mean something else.
+        salt: of the choice of negatives.
         settled_events: bound on remembered samples, per worker; 40 bytes each.
         strict: a message that cannot be read is a ``MessageError``; by default it is passed over, the first with a
             warning in the log.
@@ -132,6 +137,8 @@ class SampleDataset(IterableDataset[Batch]):
         idle_s: float | None = None,
         batch_size: int = BATCH_ROWS,
         columns: Sequence[str] = (),
+        budget: float | None = None,
+        salt: int = 0,
         feature_schema: str | None = None,
         settled_events: int = SETTLED_EVENTS,
         strict: bool = False,
@@ -140,9 +147,17 @@ class SampleDataset(IterableDataset[Batch]):
             raise UsageError(f"batch_size is {batch_size}: a batch has at least one row")
         self._settings = settings_at(settings, broker)
         self.topic = topic or self._settings.topics.samples
-        self._options = {"idle_s": idle_s, "settled_events": settled_events, "strict": strict}
+        self._options = {
+            "idle_s": idle_s,
+            "settled_events": settled_events,
+            "strict": strict,
+            "budget": budget,
+            "salt": salt,
+        }
+        if budget is not None:
+            check_options(budget, salt)  # here, not in a worker
         self._batch_size = batch_size
-        self._columns = tuple(columns)
+        self._columns = (*columns, *([CORRECTION] if budget is not None else []))
         self._only = feature_schema
         self._schema = feature_schema
         self._rank: Share | None = None

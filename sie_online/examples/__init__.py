@@ -8,6 +8,7 @@ One for each library, ``python -m sie_online.examples.<name> --help``:
 - ``sklearn``: ``partial_fit(…, sample_weight=…)``
 - ``pytorch``: ``weight=`` of the loss, samples read with ``SampleDataset`` and a ``DataLoader``
 - ``duckdb``, ``polars``: joined to a table of yours; weighted aggregates and a training table
+- ``soft_targets``: no weights, but labels softened by the published probability, where your hold-out likes that
 
 and what they share:
 

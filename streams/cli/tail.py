@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from sie_online.client.reader import Span, TopicReader
+from sie_online.client.subsample import check_options, subsample
 from sie_online.client.unreadable import Unreadable
 from sie_online.errors import UsageError
 from streams.cli.common import Json, Strict, err, get_settings, out, require_writable, warn_unreadable
@@ -49,6 +50,10 @@ def command(
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="End after N rows: lines, or rows of the table.")
     ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Of samples, with --parquet: this share of them, all positives among it."),
+    ] = None,
     strict: Strict = False,
 ) -> None:
     """Follow a topic: one line per row, as published (a replay's repeats included). Ctrl-C ends it.
@@ -56,13 +61,19 @@ def command(
     With --parquet, the table has exactly the topic's columns, the highest generation per partition, offset and
     revision, sorted by these; it is written when all has been read, or not at all.
 
+    With --budget, negatives are thinned, and one more column, log_odds_correction, says what the loss adds to the logit
+    of a model that is trained on what is left (docs/subsampling.md).
+
     [bold]Examples[/bold]
       sie tail weights
       sie tail dead-letters --from earliest --until-idle 2
       sie tail weights --json --from earliest --limit 3
       sie tail weights --parquet weights.parquet --until-idle 5
+      sie tail samples --parquet samples.parquet --until-idle 5 --budget 0.1
     """
     _check(as_json, parquet, until_idle, limit)
+    if budget is not None:
+        _check_budget(budget, kind, parquet, limit)
     view = VIEWS[kind](get_settings(ctx))
     ends = until_idle is not None or limit is not None
     begin, unreadable = start or (From.EARLIEST if ends else From.LATEST), Unreadable(strict=strict)
@@ -70,7 +81,7 @@ def command(
         sink = JsonLines(out.file, view.document) if as_json else Lines(view)
         asyncio.run(_tail(view, sink, begin, until_idle, limit, unreadable))
     else:
-        table = TableFile(parquet, view.merge)
+        table = TableFile(parquet, view.merge if budget is None else lambda rows: subsample(view.merge(rows), budget))
         with progress(view.topic, "rows") as report:
             read = asyncio.run(_tail(view, table, begin, until_idle, limit, unreadable, report, table.count))
         err.print(f"{parquet}: {table.written:,} rows of {read:,} read")
@@ -89,6 +100,14 @@ def _check(as_json: bool, parquet: Path | None, until_idle: float | None, limit:
     if parquet.is_dir():
         raise UsageError(f"--parquet: {parquet} is a directory: name the file")
     require_writable("--parquet", parquet.parent)
+
+
+def _check_budget(budget: float, kind: Kind, parquet: Path | None, limit: int | None) -> None:
+    if kind is not Kind.SAMPLES or parquet is None:
+        raise UsageError("--budget thins a table of samples: sie tail samples --parquet FILE --budget SHARE")
+    if limit is not None:
+        raise UsageError("--budget is a share of all there is, so --limit says nothing: end with --until-idle")
+    check_options(budget)
 
 
 async def _tail(

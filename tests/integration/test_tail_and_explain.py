@@ -23,6 +23,7 @@ from models.forward import IMPORTANCE, scores
 from models.inputs import label_known
 from models.samples import from_table
 from sie_online import contracts, statements
+from sie_online.client.subsample import subsample
 from sie_online.features import N_DENSE, N_FEATURES, schema_hash
 from sie_online.ingest.events import DeadLetter, Reason
 from sie_online.settings import Settings
@@ -142,6 +143,35 @@ def test_a_limit_counts_the_rows_that_are_written(sie: Callable[..., Done], tmp_
         assert done.code == 0, done.err
         assert len(pq.read_table(path)) == limit
     assert len(sie("tail", "weights", "--json", "--limit", "3").documents()) == 3
+
+
+def test_a_budget_thins_the_table_of_samples(sie: Callable[..., Done], published: Settings, tmp_path: Path) -> None:
+    batch = sample_batch(*range(1, 401))
+    label = pa.array([offset % 50 == 0 for offset in range(400)]).cast(pa.int8())
+    batch = batch.set_column(at := batch.schema.get_field_index("label"), batch.schema.field(at), label)
+    asyncio.run(publish(published, published.topics.samples, contracts.to_message(batch)))
+    whole, thinned = tmp_path / "whole.parquet", tmp_path / "thinned.parquet"
+    assert sie("tail", "samples", "--parquet", str(whole), "--until-idle", "0.5").code == 0
+    done = sie("tail", "samples", "--parquet", str(thinned), "--until-idle", "0.5", "--budget", "0.1")
+    assert (done.code, "40 rows of 401 read" in done.err) == (0, True), done.err
+    assert pq.read_table(thinned).equals(subsample(pq.read_table(whole), 0.1))
+    full = sie("tail", "samples", "--parquet", str(thinned), "--until-idle", "0.5", "--budget", "0.01")
+    assert (full.code, "leave room for negatives" in full.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("weights", "--parquet", "x.parquet", "--until-idle", "1", "--budget", "0.1"), "table of samples"),
+        (("samples", "--until-idle", "1", "--budget", "0.1"), "table of samples"),
+        (("samples", "--parquet", "x.parquet", "--limit", "9", "--budget", "0.1"), "--until-idle"),
+        (("samples", "--parquet", "x.parquet", "--until-idle", "1", "--budget", "0"), "above 0 and at most 1"),
+    ],
+    ids=["weights", "lines", "limit", "nothing"],
+)
+def test_a_budget_that_cannot_work_is_refused(sie: Callable[..., Done], arguments: tuple[str, ...], said: str) -> None:
+    done = sie("tail", *arguments)
+    assert (done.code, said in done.err) == (2, True), done.err
 
 
 def test_tail_shows_of_a_dead_letter_why_whence_and_a_harmless_excerpt(sie: Callable[..., Done]) -> None:

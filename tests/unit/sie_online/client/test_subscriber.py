@@ -7,12 +7,14 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from sie_online import contracts
 from sie_online.client import subscriber as module
 from sie_online.client.reader import saved_positions
 from sie_online.client.rows import WeightRow
+from sie_online.client.subsample import CORRECTION, Subsampler
 from sie_online.client.subscriber import SampleSubscriber, WeightSubscriber
 from sie_online.errors import MessageError, UsageError
 from tests.support.rows import sample_batch, weight_message, weight_row
@@ -53,12 +55,11 @@ class FakeTopicReader:
 
 @pytest.fixture
 def subscribe(monkeypatch: pytest.MonkeyPatch, settings: SettingsFactory) -> Callable[..., Any]:
-    """Factory: a subscriber (default: of weights) to the given messages of partition 0."""
+    """Factory: a subscriber (default: of weights) to the given messages of partition 0, or records."""
 
-    def make(*messages: bytes, kind: type = WeightSubscriber, **options: Any) -> Any:
-        monkeypatch.setattr(
-            module, "TopicReader", FakeTopicReader(TopicRecord(value, at) for at, value in enumerate(messages))
-        )
+    def make(*messages: bytes | TopicRecord, kind: type = WeightSubscriber, **options: Any) -> Any:
+        records = [one if isinstance(one, TopicRecord) else TopicRecord(one, at) for at, one in enumerate(messages)]
+        monkeypatch.setattr(module, "TopicReader", FakeTopicReader(records))
         return kind(settings(), topic="weights", **options)
 
     return make
@@ -66,6 +67,10 @@ def subscribe(monkeypatch: pytest.MonkeyPatch, settings: SettingsFactory) -> Cal
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(coroutine)
+
+
+async def all_batches(subscriber: SampleSubscriber) -> list[pa.RecordBatch]:
+    return [batch async for batch in subscriber.batches()]
 
 
 async def rows(subscriber: WeightSubscriber) -> list[WeightRow]:
@@ -224,3 +229,50 @@ def test_what_is_no_saved_position_is_refused(saved: dict[str, Any]) -> None:
 def test_a_position_of_another_topic_is_refused() -> None:
     with pytest.raises(UsageError, match="other"):
         saved_positions({"topic": "other", "positions": {}}, "weights")
+
+
+def test_a_budget_thins_each_partition_by_itself_and_counts_what_it_holds_back(
+    subscribe: Callable[..., Any],
+) -> None:
+    halves = [(0, range(0, 200)), (1, range(200, 400)), (0, range(400, 600))]
+    batches = [(partition, samples_of(partition, offsets)) for partition, offsets in halves]
+    records = [TopicRecord(contracts.to_message(batch), at, number) for at, (number, batch) in enumerate(batches)]
+    subscriber = subscribe(*records, kind=SampleSubscriber, budget=0.1)
+    found = run(all_batches(subscriber))
+    alone = {0: Subsampler(0.1), 1: Subsampler(0.1)}
+    expected = [alone[partition].take(batch) for partition, batch in batches]
+    assert [batch["event_id"].to_pylist() for batch in found] == [batch["event_id"].to_pylist() for batch in expected]
+    assert [batch[CORRECTION].to_pylist() for batch in found] == [batch[CORRECTION].to_pylist() for batch in expected]
+    counts = subscriber.counts
+    assert counts.news == sum(map(len, expected)) < 400
+    assert counts.rows == counts.provisional + counts.duplicates + counts.stale + counts.thinned + counts.news == 600
+    assert subscriber.position()["positions"] == {"0": 3, "1": 2}
+
+
+def test_the_position_moves_over_messages_of_which_nothing_is_kept(subscribe: Callable[..., Any]) -> None:
+    first, *rest = (samples_of(0, range(at, at + 64)) for at in range(0, 640, 64))
+    subscriber = subscribe(
+        *(contracts.to_message(batch) for batch in (first, *rest)), kind=SampleSubscriber, budget=1e-6
+    )
+    assert sum(map(len, run(all_batches(subscriber)))) == subscriber.counts.news < 70
+    assert subscriber.position()["positions"]["0"] == 10
+
+
+def test_without_a_budget_samples_have_no_correction(subscribe: Callable[..., Any]) -> None:
+    (batch,) = run(all_batches(subscribe(contracts.to_message(sample_batch(0, 1)), kind=SampleSubscriber)))
+    assert CORRECTION not in batch.schema.names
+
+
+@pytest.mark.parametrize("options", [{"budget": 0.0}, {"budget": 0.1, "salt": -1}], ids=str)
+def test_what_is_no_budget_is_refused_at_once(subscribe: Callable[..., Any], options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"share of all rows|whole number"):
+        subscribe(kind=SampleSubscriber, **options)
+
+
+def samples_of(partition: int, offsets: range) -> pa.RecordBatch:
+    """Samples of ``partition``, all of them negatives."""
+    batch = sample_batch(*offsets)
+    for name, values in (("partition", [partition] * len(batch)), ("label", [0] * len(batch))):
+        at = batch.schema.get_field_index(name)
+        batch = batch.set_column(at, batch.schema.field(at), pa.array(values, batch.schema.field(at).type))
+    return batch

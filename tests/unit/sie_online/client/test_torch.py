@@ -21,6 +21,7 @@ from sie_online.client import share as module
 from sie_online.client import torch as client
 from sie_online.client.rows import Source
 from sie_online.client.share import News, SampleBuffer, Share, loop_thread
+from sie_online.client.subsample import CORRECTION
 from sie_online.client.torch import SampleDataset, to_tensors
 from sie_online.errors import DecisionError, MessageError, UnreachableError, UsageError
 from tests.support.rows import sample_batch, weight_message, weight_row
@@ -112,6 +113,23 @@ def test_an_unknown_column_is_named_with_those_there_are() -> None:
 def test_text_is_no_tensor() -> None:
     with pytest.raises(UsageError, match="event_id"):
         to_tensors([sample_batch(1)], ["event_id"])
+
+
+def test_a_budget_keeps_the_positives_and_brings_the_correction(dataset: Callable[..., SampleDataset]) -> None:
+    batches = list(dataset(range(100), range(100, 300), budget=0.2, batch_size=64))
+    kept = torch.cat([batch["offset"] for batch in batches])
+    assert set(range(1, 300, 2)) <= set(kept.tolist())  # those of odd offsets are positive
+    assert len(kept) < 300
+    correction = torch.cat([batch[CORRECTION] for batch in batches])
+    assert correction.dtype == torch.float32
+    assert correction[0] == 0
+    assert correction[-1] > 0
+
+
+@pytest.mark.parametrize("options", [{"budget": 2}, {"budget": 0.1, "salt": 2**64}], ids=str)
+def test_what_is_no_budget_is_refused_at_once(dataset: Callable[..., SampleDataset], options: Any) -> None:
+    with pytest.raises(UsageError, match=r"share of all rows|whole number"):
+        dataset(**options)
 
 
 def test_messages_become_batches_of_the_size_asked_for(dataset: Callable[..., SampleDataset]) -> None:
