@@ -17,6 +17,7 @@ import mode
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
+from sie_online import content
 from sie_online.client.access import REFUSALS, refusal
 from sie_online.client.backoff import back_off
 from sie_online.client.connection import connection
@@ -122,7 +123,7 @@ class Publisher(mode.Service):
     async def publish_gathered(self, partition: int, gathered: Gathered, deliveries: Deliveries) -> None:
         """Send samples and statements about entities, as ``publish`` does."""
         await self._add(SAMPLES, partition, gathered.framed, deliveries)
-        await self._send_keyed(deliveries, self._settings.topics.entities, gathered.entities)
+        await self._send_keyed(deliveries, self._settings.topics.entities, gathered.entities, content.ENTITIES)
 
     async def flush(self, partition: int, outstanding: frozenset[asyncio.Future[Any]]) -> None:
         """Return when deliveries ``outstanding``, and what the other sinks were given of ``partition``, are durable."""
@@ -154,7 +155,8 @@ class Publisher(mode.Service):
 
     async def publish_adopted(self, key: bytes, value: bytes, deliveries: Deliveries) -> None:
         """Publish on the models topic where a shard adopted a model late."""
-        await self._send(deliveries, self._settings.topics.models, value, key=key, partition=0)
+        headers = content.of_model(key).headers
+        await self._send(deliveries, self._settings.topics.models, value, key=key, partition=0, headers=headers)
 
     async def _send(
         self,
@@ -175,13 +177,16 @@ class Publisher(mode.Service):
             lambda producer: producer.send(topic, value, key=key, partition=partition, headers=list(headers)),
         )
 
-    async def _send_keyed(self, deliveries: Deliveries, topic: str, statements: Statements) -> None:
+    async def _send_keyed(
+        self, deliveries: Deliveries, topic: str, statements: Statements, said: content.Content
+    ) -> None:
         """Many small messages, each where its key belongs: as record batches of our own, not one by one."""
         if not statements:
             return
         kafka, now_ms = self._settings.kafka, int(time.time() * 1000)
         partitions = len(await self._connected.partitions_for(topic))
-        for filled in fill_batches(statements.keys, statements.values, partitions, kafka.max_message_bytes):
+        limit, headers = kafka.max_message_bytes, said.headers
+        for filled in fill_batches(statements.keys, statements.values, partitions, limit, headers):
             batch = FilledBatch(filled, now_ms, kafka.compression)
             await self._send_batch(deliveries, topic, filled.partition, batch)
 
@@ -253,7 +258,9 @@ def dead_letter(topic: str, partition: int, letter: DeadLetter) -> tuple[bytes |
     if key is not None and len(key) > DEAD_LETTER_KEY_BYTES:
         added += [("sie-key-bytes", str(len(key))), ("sie-key-sha256", hashlib.sha256(key).hexdigest())]
         key = key[:DEAD_LETTER_KEY_BYTES]
-    return key, value, [*_original(letter), *((name, text.encode()) for name, text in added)]
+    original = list(_original(letter))
+    said = content.of_dead_letter(dict(original))
+    return key, value, [*original, *said, *((name, text.encode()) for name, text in added)]
 
 
 def _original(letter: DeadLetter) -> Iterator[Header]:
