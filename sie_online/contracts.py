@@ -180,6 +180,24 @@ def names_metadata(feature_names: Sequence[str], dense_names: Sequence[str]) -> 
     return {name: json.dumps(list(given), separators=(",", ":")) for name, given in named.items() if given}
 
 
+def feature_names(schema: pa.Schema) -> tuple[str, ...]:
+    """Names of the columns of ``features``, in order; none where the message's worker did not tell them yet."""
+    return _names(schema, b"feature_names")
+
+
+def dense_names(schema: pa.Schema) -> tuple[str, ...]:
+    """Names of the columns of ``dense``, in order; none where the message's worker did not tell them yet."""
+    return _names(schema, b"dense_names")
+
+
+def _names(schema: pa.Schema, entry: bytes) -> tuple[str, ...]:
+    """Raises ``ValueError`` where the entry is no array of texts."""
+    found = json.loads((schema.metadata or {}).get(entry, b"[]"))
+    if not (isinstance(found, list) and all(isinstance(name, str) for name in found)):
+        raise ValueError(f"{entry.decode()} are no names")
+    return tuple(found)
+
+
 METADATA = ("source_topic", "code_version", "feature_schema_hash", "feature_names", "dense_names")
 """Every entry of the schemas' metadata; of the last three only samples have any."""
 

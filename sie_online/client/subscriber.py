@@ -17,6 +17,7 @@ from sie_online.client.revisions import OPEN_EVENTS, SETTLED_EVENTS, LatestRevis
 from sie_online.client.rows import SAMPLES, Source, WeightRow, read_batch, statements, weight_rows
 from sie_online.client.unreadable import Unreadable
 from sie_online.errors import MessageError
+from sie_online.ndjson import Headers
 from sie_online.settings import Settings
 
 
@@ -135,7 +136,7 @@ class BatchSubscriber:
         await self.start()
         while record := await self._next_record():
             source = Source(record.topic, record.partition, record.offset)
-            batch = self._news(record.value, source)
+            batch = self._news(record.value, source, record.headers)
             if batch is not None and len(batch):
                 return batch, source
             self._mark(source)
@@ -146,11 +147,11 @@ class BatchSubscriber:
             self._fetched.extend(await self._reader.read_on(self._idle_s))
         return self._fetched.popleft() if self._fetched else None
 
-    def _news(self, message: bytes | None, source: Source) -> pa.RecordBatch | None:
+    def _news(self, message: bytes | None, source: Source, headers: Headers) -> pa.RecordBatch | None:
         """The rows that are news; None where the message cannot be read."""
         self._counts.messages += 1
         try:
-            batch = read_batch(message, source, self.schema)
+            batch = read_batch(message, source, self.schema, headers)
         except MessageError as error:
             self._mark(source)
             self._unreadable.pass_over(error)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from sie_online.content import LAYOUTS, Layout
 from sie_online.settings.section import OptionalFile, Section
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -182,13 +183,23 @@ class Topics(Section):
 class Output(Section):
     """How what is published is written down; the rows are the same in every layout."""
 
+    format: Literal["arrow", "json"] = Field(
+        "arrow",
+        description="Messages of weights and samples: arrow (Arrow IPC streams), or json (JSON lines, many times"
+        " the bytes) for readers without Arrow.",
+    )
     version: int = Field(
         2,
         ge=1,
         le=2,
-        description="Layout of the messages of weights and samples: 2, or 1 (three times the bytes) for subscribers "
-        "of 0.1.",
+        description="Layout of the Arrow messages of weights and samples: 2, or 1 (three times the bytes) for"
+        " subscribers of 0.1.",
     )
+
+    @property
+    def layout(self) -> Layout:
+        """How messages of rows are laid out."""
+        return "json" if self.format == "json" else LAYOUTS[self.version - 1]
 
 
 class Checkpoint(Section):
