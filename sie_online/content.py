@@ -17,6 +17,7 @@ CONTENT_TYPE, SCHEMA = "content-type", "sie-schema"
 ARROW_STREAM = "application/vnd.apache.arrow.stream"
 JSON = "application/json"
 JSON_LINES = "application/x-ndjson"
+TEXT = "text/plain"
 UNKNOWN = "application/octet-stream"
 """Of a dead letter whose producer did not say what it is."""
 
@@ -41,8 +42,15 @@ ENTITIES = Content(JSON, "sie.entities.v1")
 DEAD_LETTERS = Content(UNKNOWN, "sie.dead-letters.v1")
 
 LAYOUTS: tuple[Layout, ...] = ("1", "2", "json")
-MODEL_RECORDS = ("manifest", "announcement", "current", "adopted")
-"""Kinds of records on the models topic."""
+MODELS = {
+    "announcement": Content(JSON, "sie.models.v1/announcement"),
+    "current": Content(JSON, "sie.models.v1/current"),
+    "adopted": Content(JSON, "sie.models.v1/adopted"),
+    "trainer": Content(TEXT, "sie.models.v1/lease"),
+}
+"""Records on the models topic, by the second part of their key."""
+MANIFEST = Content(JSON, "sie.models.v1/manifest")
+"""Of the others, whose second part is a version."""
 
 
 def of_rows(stream: str, layout: Layout) -> Content:
@@ -52,8 +60,7 @@ def of_rows(stream: str, layout: Layout) -> Content:
 
 def of_model(key: bytes) -> Content:
     """Of the record of the models topic that has ``key``."""
-    kind = key.split(b"/")[1].decode()
-    return Content(JSON, f"sie.models.v1/{kind if kind in MODEL_RECORDS[1:] else MODEL_RECORDS[0]}")
+    return MODELS.get(key.split(b"/")[1].decode(), MANIFEST)
 
 
 def of_dead_letter(headers: Mapping[str, bytes | None]) -> tuple[Header, ...]:

@@ -76,7 +76,7 @@ def headers_of_all(name: str) -> bytes:
         },
         **{
             key: content.of_model(key.encode())
-            for key in ("net/01J", "net/announcement/7", "net/current", "net/adopted/3/7")
+            for key in ("net/01J", "net/announcement/7", "net/current", "net/adopted/3/7", "net/trainer/lease")
         },
         "entities": content.ENTITIES,
         "events": content.EVENTS,
