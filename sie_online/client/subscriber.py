@@ -251,8 +251,9 @@ class WeightSubscriber(BatchSubscriber):
 class SampleSubscriber(BatchSubscriber):
     """Settled samples, ready to train on: ``async for batch in subscriber.batches()``.
 
-    One row per sample, at its final revision; ``features`` and ``dense`` are fixed-size lists, and the schema's
-    metadata carries ``feature_schema_hash``. Takes what ``BatchSubscriber`` takes.
+    One row per sample, at its final revision; ``features`` and ``dense`` are fixed-size lists, whose columns
+    ``contracts.feature_names(batch.schema)`` and ``dense_names`` name; the schema's metadata also carries
+    ``feature_schema_hash``. Takes what ``BatchSubscriber`` takes.
     """
 
     schema = SAMPLES
