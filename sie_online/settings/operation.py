@@ -158,8 +158,8 @@ class Topics(Section):
 
     prefix: str = Field("", description="Before the names of all topics but the input's: gives a group its own.")
     events: str = Field("sie.events", description="Input: events (events.format), key = user_id.")
-    weights: str = _named("sie.weights.v1", description="Output: weights as Arrow IPC streams.")
-    samples: str = _named("sie.samples.v1", description="Output: settled samples as Arrow IPC streams.")
+    weights: str = _named("sie.weights.v1", description="Output: weights, as output.format says.")
+    samples: str = _named("sie.samples.v1", description="Output: settled samples, as output.format says.")
     entities: str = _named("sie.entities.v1", description="Output, compacted: state of users, items and categories.")
     models: str = _named("sie.models.v1", description="Model manifests and announcements, compacted.")
     dead_letters: str = _named("sie.dead-letters.v1", description="Records that could not be read, with the reason.")

@@ -1,8 +1,9 @@
 """What the layouts of rows cost beside each other: ``python -m tests.benchmarks.layouts``.
 
 One shard in memory on one core, in processor time: processing with its own rendering (layout 2); what layout 1 and JSON
-lines take on top, unpacking included; reading them back; bytes. With ``--job`` then the whole job on Apache Kafka, a
-worker of each layout in turns, headers and sending included.
+lines take on top, unpacking included; reading them back; bytes. And what headers cost: of statements about entities,
+which a kernel writes, and of events, which ``sie replay`` writes and a worker lays out. With ``--job`` then the whole
+job on Apache Kafka, a worker of each layout in turns, headers and sending included.
 """
 
 from __future__ import annotations
@@ -15,10 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from sie_online import content, ndjson_text, unpacking
+from sie_online import content, ndjson_text, statements, unpacking
+from sie_online.ingest.events import Text
+from sie_online.ingest.keyed import fill_batches
+from sie_online.ingest.log_batch import LogBatches, Room
+from sie_online.ingest.record_columns import RecordColumns, joined
 from sie_online.settings import Settings
 from sie_online.shard import Shard, warm_up
+from sie_online.statements import EntityState
 from streams.sinks.topic import messages
 from tests.benchmarks import BENCH
 from tests.benchmarks.arena import write_events
@@ -81,6 +88,49 @@ def _stream(framed: Sequence[unpacking.FramedRows]) -> dict[str, Any]:
     return costs
 
 
+def headers_cost(n: int = 16_384, tries: int = 15) -> dict[str, Any]:
+    """Bytes and least ns a record, without headers and with them."""
+    keys = Text.of([b"item:%d#3" % at for at in range(n)])
+    values = Text.of(
+        [statements.encode("item", b"", 3, EntityState(at, 3.5, 0.25, 2.5, 3, 7 * at, "builtin"))[1] for at in range(n)]
+    )
+
+    def least(call: Callable[[], Any]) -> float:
+        return min(timed(call)[1] for _ in range(tries)) / n * 1e9
+
+    found: dict[str, Any] = {}
+    for name, of_entity, of_event in (
+        ("without", (), ()),
+        ("with", content.ENTITIES.headers, content.EVENTS.headers),
+    ):
+        filled = list(fill_batches(keys, values, 8, LIMIT, of_entity))
+        log_bytes = _batch_of(n, list(of_event))
+        found[name] = {
+            "entity_bytes": sum(len(one.records) for one in filled) / n,
+            "entity_zstd_bytes": sum(len(pa.compress(one.records, "zstd", asbytes=True)) for one in filled) / n,
+            "entity_ns": least(lambda h=of_entity: list(fill_batches(keys, values, 8, LIMIT, h))),
+            "event_bytes": len(log_bytes) / n,
+            "event_write_ns": least(lambda h=of_event: _batch_of(n, list(h))),
+            "event_layout_ns": least(lambda data=log_bytes: joined(_taken(data, n))),
+        }
+    return found
+
+
+def _batch_of(n: int, headers: list[content.Header]) -> bytes:
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 26)
+    value = b'{"event_id":"e12345","user_id":"u123","item_id":"i123","event_type":"view","timestamp_ms":1700000000000}'
+    for at in range(n):
+        builder.append(at, 1_700_000_000_000, b"u123", value, headers)
+    return bytes(builder.build())
+
+
+def _taken(data: bytes, n: int) -> list[RecordColumns]:
+    batches, found = LogBatches(data, 0, len(data), n, 0), []
+    while batches.has_more:
+        found.append(batches.take(Room(BATCH, 1 << 30)))
+    return found
+
+
 def whole_job(n_events: int, rounds: int, partitions: int) -> list[dict[str, Any]]:
     """A worker of each layout in turns over the same events."""
     found = []
@@ -110,7 +160,8 @@ def main() -> None:
     warm_up()
     ndjson_text.warm_up()
     busy = busy_cores()
-    result = {"machine": describe(), "busy_cores_before": busy, "note": warning(busy), "shard": one_shard(given.events)}
+    result = {"machine": describe(), "busy_cores_before": busy, "note": warning(busy), "headers": headers_cost()}
+    result["shard"] = one_shard(given.events)
     print(json.dumps(result, indent=2), flush=True)
     if given.job:
         result["job"] = whole_job(given.events, given.rounds, given.partitions)

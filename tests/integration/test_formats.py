@@ -10,10 +10,13 @@ import pytest
 
 from sie_online import content
 from sie_online.client.subscriber import WeightSubscriber
+from sie_online.client.unreadable import Unreadable
 from sie_online.content import Content
 from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
 from sie_online.shard import Shard, ShardOutput
+from streams.checkpoint.outputs import highest_generation
+from streams.cli.views import SamplesView, WeightsView
 from streams.sinks.topic import Deliveries
 from streams.tools.writer import open_writer
 from streams.worker.publisher import Publisher
@@ -92,6 +95,14 @@ def test_every_message_says_what_it_is_and_java_reads_all_layouts_of_one_topic(m
     assert kinds(made, topics.entities) == {content.ENTITIES}
     assert kinds(made, topics.dead_letters) == {content.DEAD_LETTERS}
     assert kinds(made, topics.models) == {content.MODELS["adopted"]}
+
+    assert asyncio.run(highest_generation(made, 0)) == len(outputs)
+    for topic, view in ((topics.weights, WeightsView(made)), (topics.samples, SamplesView(made))):
+        batches = list(view.read(topic_io.read(made, topic), Unreadable(strict=True)))
+        table = view.merge(batches)
+        assert len(table) * len(outputs) == sum(map(len, batches)) > 0
+        assert set(table["generation"].to_pylist()) == {len(outputs)}
+        assert table.schema.metadata == batches[0].schema.metadata == batches[-1].schema.metadata
 
     printed = java_reader.rows("kafka", made.broker, topics.weights, "3")
     read = {(row["partition"], row["offset"]): row for row in printed}

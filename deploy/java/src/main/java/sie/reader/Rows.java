@@ -45,7 +45,10 @@ public final class Rows {
      * @throws IOException it is no message of rows
      */
     public static List<Map<String, Object>> read(byte[] message, BufferAllocator allocator) throws IOException {
-        if (message.length > 0 && message[0] == '{') {
+        if (message == null || message.length == 0) {
+            throw new IOException("the message is empty");
+        }
+        if (message[0] == '{') {
             return fromJson(message);
         }
         try (ArrowStreamReader reader = new ArrowStreamReader(new ByteArrayInputStream(message), allocator)) {
