@@ -10,8 +10,9 @@ below it; all but ``client`` is free of clocks and sockets:
 - ``behaviours``: random ones, polluting and innocent, mixed into a log
 - ``importance``: the factors of a weight; ``recommender``: who will buy; ``features``: what it knows of an event
 - ``ingest``: from bytes to valid events
-- ``contracts``: topics in Arrow (``packing``, ``unpacking``, ``ipc``, ``tables``)
-- ``statements``, ``announcements``, ``schemas``: topics in JSON
+- ``contracts``: topics in Arrow (``packing``, ``unpacking``, ``ipc``, ``tables``), and as JSON lines (``ndjson``,
+  ``ndjson_text``); ``content``: headers that say which
+- ``statements``, ``announcements``: topics in JSON; ``schemas``: of all topics
 - ``settings``: every setting, once (the net's: ``hyperparameters``); ``errors``: every error, with its exit code
 - helpers: ``jit``, ``linkage`` and ``processor`` (how kernels are compiled, and for what), ``kernel_cache`` (where they
   are kept), and for kernels ``elementary`` (exp, log, …), ``layers`` (of small nets), ``prefetch``, ``masks``,

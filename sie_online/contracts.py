@@ -9,6 +9,8 @@ from that: ``sie_online.packing`` has the layout that leaves out what these colu
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
 import pyarrow as pa
@@ -126,11 +128,19 @@ def weights_schema(source_topic: str) -> pa.Schema:
     return WEIGHTS.with_metadata({"source_topic": source_topic, "code_version": CODE_VERSION})
 
 
-def samples_schema(source_topic: str, n_features: int, n_dense: int, feature_schema_hash: str) -> pa.Schema:
+def samples_schema(
+    source_topic: str,
+    n_features: int,
+    n_dense: int,
+    feature_schema_hash: str,
+    feature_names: Sequence[str] = (),
+    dense_names: Sequence[str] = (),
+) -> pa.Schema:
     """``sie.samples.v1``: one row per settled sample, with what a model would be trained on.
 
     ``features`` are indices of hashed one-hot features, ``dense`` real-valued ones, both as seen at the event;
-    ``user_hash``, ``item_hash``, ``category_hash`` are 64-bit hashes of the ids (0: no category).
+    ``user_hash``, ``item_hash``, ``category_hash`` are 64-bit hashes of the ids (0: no category). The names, where they
+    are given, are those of the columns of ``features`` and ``dense``.
     """
     return pa.schema(
         [
@@ -159,8 +169,37 @@ def samples_schema(source_topic: str, n_features: int, n_dense: int, feature_sch
             "source_topic": source_topic,
             "code_version": CODE_VERSION,
             "feature_schema_hash": feature_schema_hash,
+            **names_metadata(feature_names, dense_names),
         },
     )
+
+
+def names_metadata(feature_names: Sequence[str], dense_names: Sequence[str]) -> dict[str, str]:
+    """Metadata that name the columns of ``features`` and ``dense``, each a JSON array; nothing where there are none."""
+    named = {"feature_names": feature_names, "dense_names": dense_names}
+    return {name: json.dumps(list(given), separators=(",", ":")) for name, given in named.items() if given}
+
+
+def feature_names(schema: pa.Schema) -> tuple[str, ...]:
+    """Names of the columns of ``features``, in order; none where the message's worker did not tell them yet."""
+    return _names(schema, b"feature_names")
+
+
+def dense_names(schema: pa.Schema) -> tuple[str, ...]:
+    """Names of the columns of ``dense``, in order; none where the message's worker did not tell them yet."""
+    return _names(schema, b"dense_names")
+
+
+def _names(schema: pa.Schema, entry: bytes) -> tuple[str, ...]:
+    """Raises ``ValueError`` where the entry is no array of texts."""
+    found = json.loads((schema.metadata or {}).get(entry, b"[]"))
+    if not (isinstance(found, list) and all(isinstance(name, str) for name in found)):
+        raise ValueError(f"{entry.decode()} are no names")
+    return tuple(found)
+
+
+METADATA = ("source_topic", "code_version", "feature_schema_hash", "feature_names", "dense_names")
+"""Every entry of the schemas' metadata; of the last three only samples have any."""
 
 
 DEAD_LETTER_HEADERS = (

@@ -1,4 +1,5 @@
-"""From messages of weights and samples, in either layout (`sie_online.packing`), to the contract's columns.
+"""From messages of weights and samples, in any layout (`sie_online.packing`, `sie_online.ndjson`), to the contract's
+columns.
 
 What is read here has been validated as Arrow (`sie_online.ipc`), and anybody may have written it. Imports numpy and
 pyarrow only.
@@ -16,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sie_online import ipc
+from sie_online import ipc, ndjson
 from sie_online.contracts import EVENT_TYPES, WEIGHTS, samples_schema, to_message
 from sie_online.packing import FINAL, LABEL_UNKNOWN, LAYOUT, LEFT, N_CODES, SCORES, Head, matrix_array
 
@@ -28,9 +29,18 @@ _TYPE, _LABEL, _REVISION, _LENGTHS = range(4)  # columns of the codes
 Columns = dict[str, Any]
 
 
-def from_message(message: bytes) -> pa.Table:
-    """The rows of one message in either layout; raises ``ValueError`` if it cannot be read (``ipc``)."""
-    return pa.Table.from_batches([unpack(ipc.read_batch(message))])
+def from_message(message: bytes, headers: ndjson.Headers = ()) -> pa.Table:
+    """The rows of one message in any layout; raises ``ValueError`` if it cannot be read."""
+    return pa.Table.from_batches([read(message, headers)])
+
+
+def read(message: bytes, headers: ndjson.Headers = ()) -> pa.RecordBatch:
+    """The rows of one message in any layout, which it tells by itself, in the contract's columns.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    return ndjson.read(message, headers) if ndjson.is_ndjson(message) else unpack(ipc.read_batch(message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +62,8 @@ class FramedRows:
     @property
     def batch(self) -> pa.RecordBatch:
         """The rows in the contract's columns, unpacked anew each time."""
-        read = [unpack(ipc.read_batch(message)) for message in self.messages]
-        return read[0] if len(read) == 1 else pa.concat_batches(read) if read else self.empty
+        batches = [read(message) for message in self.messages]
+        return batches[0] if len(batches) == 1 else pa.concat_batches(batches) if batches else self.empty
 
 
 def unpack(batch: pa.RecordBatch) -> pa.RecordBatch:

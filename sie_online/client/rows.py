@@ -17,10 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sie_online import contracts, ipc
+from sie_online import contracts, ipc, ndjson, unpacking
 from sie_online.client.revisions import STATEMENT, Statements, pack_key
 from sie_online.errors import MessageError
-from sie_online.unpacking import unpack
 
 
 class WeightRow(NamedTuple):
@@ -88,23 +87,25 @@ def place(message: Place) -> str:
     return f"{message.topic}, partition {message.partition}, offset {message.offset}"
 
 
-def read_batch(message: bytes | None, source: Place, schema: pa.Schema) -> pa.RecordBatch:
+def read_batch(message: bytes | None, source: Place, schema: pa.Schema, headers: ndjson.Headers = ()) -> pa.RecordBatch:
     """The rows of one message, whoever wrote it: the columns of ``schema`` first and unknown ones last.
 
-    ``schema`` is ``contracts.WEIGHTS`` or ``SAMPLES``. What is missing from the factors on comes as nulls.
+    ``schema`` is ``contracts.WEIGHTS`` or ``SAMPLES``. What is missing from the factors on comes as nulls. ``headers``
+    are the message's: where it is one of JSON lines, they have what is otherwise in the schema's metadata.
 
     Raises:
         MessageError: it is no message of these rows, cannot be read safely, or a number of it is not finite.
     """
     if not message:
         raise MessageError(f"{place(source)}: the message is empty, not an Arrow IPC stream: is this the right topic?")
+    kind = "JSON lines" if ndjson.is_ndjson(message) else "Arrow IPC stream"
     try:
-        batch = _conform(unpack(ipc.read_batch(message)), schema)
+        batch = _conform(unpacking.read(message, headers), schema)
         _check_values(batch)
     except ValueError as error:
         why = ipc.in_short(error)
         raise MessageError(
-            f"{place(source)}: the message is no Arrow IPC stream of our rows ({why}): is this the right topic?"
+            f"{place(source)}: the message is no {kind} of our rows ({why}): is this the right topic?"
         ) from None
     return batch
 

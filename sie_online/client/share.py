@@ -110,7 +110,7 @@ class ShareSubscriber(SampleSubscriber):
         if record is None:
             return None
         source = Source(record.topic, record.partition, record.offset)
-        batch = self._news(record.value, source)
+        batch = self._news(record.value, source, record.headers)
         return News(_NOTHING if batch is None else batch, source)
 
 

@@ -19,6 +19,7 @@ from sie_online.client.rows import SAMPLES, Source, WeightRow, read_batch, state
 from sie_online.client.subsample import Subsampler, check_options
 from sie_online.client.unreadable import Unreadable
 from sie_online.errors import MessageError
+from sie_online.ndjson import Headers
 from sie_online.settings import Settings
 
 
@@ -139,7 +140,7 @@ class BatchSubscriber:
         await self.start()
         while record := await self._next_record():
             source = Source(record.topic, record.partition, record.offset)
-            batch = self._news(record.value, source)
+            batch = self._news(record.value, source, record.headers)
             if batch is not None and len(batch):
                 return batch, source
             self._mark(source)
@@ -150,11 +151,11 @@ class BatchSubscriber:
             self._fetched.extend(await self._reader.read_on(self._idle_s))
         return self._fetched.popleft() if self._fetched else None
 
-    def _news(self, message: bytes | None, source: Source) -> pa.RecordBatch | None:
+    def _news(self, message: bytes | None, source: Source, headers: Headers) -> pa.RecordBatch | None:
         """The rows that are news; None where the message cannot be read."""
         self._counts.messages += 1
         try:
-            batch = read_batch(message, source, self.schema)
+            batch = read_batch(message, source, self.schema, headers)
         except MessageError as error:
             self._mark(source)
             self._unreadable.pass_over(error)
@@ -259,8 +260,9 @@ class WeightSubscriber(BatchSubscriber):
 class SampleSubscriber(BatchSubscriber):
     """Settled samples, ready to train on: ``async for batch in subscriber.batches()``.
 
-    One row per sample, at its final revision; ``features`` and ``dense`` are fixed-size lists, and the schema's
-    metadata carries ``feature_schema_hash``. Takes what ``BatchSubscriber`` takes, and:
+    One row per sample, at its final revision; ``features`` and ``dense`` are fixed-size lists, whose columns
+    ``contracts.feature_names(batch.schema)`` and ``dense_names`` name; the schema's metadata also carries
+    ``feature_schema_hash``. Takes what ``BatchSubscriber`` takes, and:
 
     Args:
         budget: share of the samples to hand on, all positives and a few of the negatives, each with a column

@@ -13,38 +13,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sie_online.ingest.events import Text
+from sie_online.ingest.headers import Headers, encoded
 from sie_online.ingest.partitioner import partitions_of
 from sie_online.jit import kernel
 
 HEADER_BYTES = 61
 """Of a record batch."""
-RECORD_BYTES = 23
-"""A record takes at most so much beside key and value: four varints of five bytes each, three of one."""
+RECORD_BYTES = 22
+"""A record takes at most so much beside key, value and headers: four varints of five bytes each, two of one."""
 SEVEN, SEVEN_BITS, MORE = np.uint64(7), np.uint64(0x7F), np.uint64(0x80)
 
 FILLED = np.dtype([("partition", "i8"), ("records", "i8"), ("end", "i8")])
 
 
 class Filled(NamedTuple):
-    """The records of one batch: ``n_records`` of them, all with the batch's own timestamp and without headers."""
+    """The records of one batch: ``n_records`` of them, all with the batch's own timestamp."""
 
     partition: int
     n_records: int
     records: memoryview
 
 
-def fill_batches(keys: Text, values: Text, partitions: int, limit: int) -> Iterator[Filled]:
+def fill_batches(keys: Text, values: Text, partitions: int, limit: int, headers: Headers = ()) -> Iterator[Filled]:
     """Records of ``keys`` and ``values`` (an empty value is null), by partition, in order within each.
 
-    Batches have at most ``limit`` bytes with their header, unless one record alone has more.
+    All have the same ``headers``. Batches have at most ``limit`` bytes with their own header, unless one record alone
+    has more.
     """
     placed = partitions_of(keys, partitions)
-    n = len(placed)
+    n, heads = len(placed), np.frombuffer(encoded(headers), np.uint8)
     filled = np.zeros(n, FILLED)
-    data = np.empty(keys.data.size + values.data.size + n * RECORD_BYTES, np.uint8)
+    data = np.empty(keys.data.size + values.data.size + n * (RECORD_BYTES + heads.size), np.uint8)
     order = np.argsort(placed, kind="stable")
     count = fill(
-        keys.offsets, keys.data, values.offsets, values.data, placed, order, limit - HEADER_BYTES, filled, data
+        keys.offsets, keys.data, values.offsets, values.data, heads, placed, order, limit - HEADER_BYTES, filled, data
     )
     first, written = 0, data.data
     for partition, records, end in filled[:count].tolist():
@@ -58,6 +60,7 @@ def fill(
     keys: Any,
     value_at: NDArray[np.int32],
     values: Any,
+    heads: Any,
     placed: Any,
     order: Any,
     limit: int,
@@ -70,12 +73,12 @@ def fill(
         row = order[at]
         key_bytes, value_bytes = key_at[row + 1] - key_at[row], value_at[row + 1] - value_at[row]
         number = filled[count - 1].records if count > 0 else 0
-        size = record_size(number, key_bytes, value_bytes)
+        size = record_size(number, key_bytes, value_bytes, heads.size)
         is_full = end - first + varint_size(size) + size > limit
         if count == 0 or filled[count - 1].partition != placed[row] or is_full:
             filled[count].partition = placed[row]
             count, first, number = count + 1, end, 0
-            size = record_size(number, key_bytes, value_bytes)
+            size = record_size(number, key_bytes, value_bytes, heads.size)
         end = write_varint(size, out, end)
         out[end] = out[end + 1] = 0  # attributes, and the time since the batch's
         end = write_varint(number, out, end + 2)
@@ -84,18 +87,17 @@ def fill(
         said_bytes = value_bytes if value_bytes > 0 else -1
         end = write_varint(said_bytes, out, end)
         end = copy_bytes(values, value_at[row], value_bytes, out, end)
-        out[end] = 0  # headers
-        end += 1
+        end = copy_bytes(heads, 0, heads.size, out, end)
         filled[count - 1].records = number + 1
         filled[count - 1].end = end
     return count
 
 
 @kernel
-def record_size(number: int, key_bytes: int, value_bytes: int) -> int:
+def record_size(number: int, key_bytes: int, value_bytes: int, head_bytes: int) -> int:
     """Size of the ``number``-th record of a batch behind the varint that states it; a value of 0 bytes is null."""
     lengths = varint_size(number) + varint_size(key_bytes) + varint_size(value_bytes)  # -1 takes no more than 0
-    return int(lengths + key_bytes + value_bytes + 3)
+    return int(lengths + key_bytes + value_bytes + head_bytes + 2)
 
 
 @kernel

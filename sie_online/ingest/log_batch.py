@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sie_online.ingest.headers import WrittenHeaders
+from sie_online.ingest.headers import SlicedHeaders
 from sie_online.ingest.log_format import (
     AFTER_LENGTH,
     AT,
@@ -91,15 +89,8 @@ class LogBatches:
             keys[:taken],
             offsets[:taken],
             stamps_ms[:taken],
-            self._headers(headers[:taken]) if n_headed else {},
+            SlicedHeaders(self._buffer, headers[:taken]) if n_headed else {},
         )
-
-    def _headers(self, spans: NDArray[np.int64]) -> Mapping[int, WrittenHeaders]:
-        rows = np.flatnonzero(spans[:, 0] >= 0)
-        return {
-            row: self._buffer[first:last]
-            for row, (first, last) in zip(rows.tolist(), spans[rows].tolist(), strict=True)
-        }
 
 
 def warm_up() -> None:

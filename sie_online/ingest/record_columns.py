@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sie_online.ingest.headers import WrittenHeaders
+from sie_online.ingest.headers import SlicedHeaders, WrittenHeaders
 
 NULL_SPAN = (-1, -1)
 NO_TIMESTAMP = -1
@@ -73,9 +73,9 @@ def joined(parts: Sequence[RecordColumns]) -> RecordColumns:
     (buffer, _, _), *others = pieces
     if others or MOST_HELD * needed < len(buffer):
         buffer = b"".join([memoryview(whole)[first:last] for whole, first, last in pieces])
-        parts = _moved(parts, pieces)
+        parts = _moved(parts, pieces, buffer)
     if len(parts) == 1:
-        return replace(parts[0], buffer=buffer)
+        return parts[0]
     return RecordColumns(
         buffer=buffer,
         first=0,
@@ -84,7 +84,7 @@ def joined(parts: Sequence[RecordColumns]) -> RecordColumns:
         keys=np.concatenate([part.keys for part in parts]),
         offsets=np.concatenate([part.offsets for part in parts]),
         timestamps_ms=np.concatenate([part.timestamps_ms for part in parts]),
-        headers=_headers(parts),
+        headers=_headers(parts, buffer),
     )
 
 
@@ -103,16 +103,19 @@ def _pieces(parts: Sequence[RecordColumns]) -> list[_Piece]:
     return pieces
 
 
-def _moved(parts: Sequence[RecordColumns], pieces: Sequence[_Piece]) -> list[RecordColumns]:
-    """``parts`` as they lie once ``pieces`` are put end to end."""
+def _moved(parts: Sequence[RecordColumns], pieces: Sequence[_Piece], buffer: bytes) -> list[RecordColumns]:
+    """``parts`` as they lie in ``buffer``, in which ``pieces`` are put end to end."""
     found, at, remaining = [], 0, iter(pieces)
     whole, first, last = next(remaining)
     for part in parts:
         if part.buffer is not whole:
             at += last - first
             whole, first, last = next(remaining)
-        shift = at - first
-        found.append(replace(part, values=_shifted(part.values, shift), keys=_shifted(part.keys, shift)))
+        values, keys = (_shifted(spans, at - first) for spans in (part.values, part.keys))
+        headers = part.headers
+        if isinstance(headers, SlicedHeaders):
+            headers = SlicedHeaders(buffer, _shifted(headers.spans, at - first))
+        found.append(replace(part, buffer=buffer, values=values, keys=keys, headers=headers))
     return found
 
 
@@ -120,7 +123,11 @@ def _shifted(spans: NDArray[np.int64], shift: int) -> NDArray[np.int64]:
     return np.where(spans < 0, spans, spans + shift) if shift else spans
 
 
-def _headers(parts: Sequence[RecordColumns]) -> Mapping[int, WrittenHeaders]:
+def _headers(parts: Sequence[RecordColumns], buffer: bytes) -> Mapping[int, WrittenHeaders]:
+    """Those of ``parts``, which all lie in ``buffer``: as slices of it, unless some were laid out row by row."""
+    sliced = [part.headers.spans for part in parts if isinstance(part.headers, SlicedHeaders)]
+    if len(sliced) == len(parts):
+        return SlicedHeaders(buffer, np.concatenate(sliced))
     found, at = {}, 0
     for part in parts:
         found.update({at + row: headers for row, headers in part.headers.items()})

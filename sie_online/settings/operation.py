@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from sie_online.content import LAYOUTS, Layout
 from sie_online.settings.section import OptionalFile, Section
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -157,8 +158,8 @@ class Topics(Section):
 
     prefix: str = Field("", description="Before the names of all topics but the input's: gives a group its own.")
     events: str = Field("sie.events", description="Input: events (events.format), key = user_id.")
-    weights: str = _named("sie.weights.v1", description="Output: weights as Arrow IPC streams.")
-    samples: str = _named("sie.samples.v1", description="Output: settled samples as Arrow IPC streams.")
+    weights: str = _named("sie.weights.v1", description="Output: weights, as output.format says.")
+    samples: str = _named("sie.samples.v1", description="Output: settled samples, as output.format says.")
     entities: str = _named("sie.entities.v1", description="Output, compacted: state of users, items and categories.")
     models: str = _named("sie.models.v1", description="Model manifests and announcements, compacted.")
     dead_letters: str = _named("sie.dead-letters.v1", description="Records that could not be read, with the reason.")
@@ -182,13 +183,23 @@ class Topics(Section):
 class Output(Section):
     """How what is published is written down; the rows are the same in every layout."""
 
+    format: Literal["arrow", "json"] = Field(
+        "arrow",
+        description="Messages of weights and samples: arrow (Arrow IPC streams), or json (JSON lines, many times"
+        " the bytes) for readers without Arrow.",
+    )
     version: int = Field(
         2,
         ge=1,
         le=2,
-        description="Layout of the messages of weights and samples: 2, or 1 (three times the bytes) for subscribers "
-        "of 0.1.",
+        description="Layout of the Arrow messages of weights and samples: 2, or 1 (three times the bytes) for"
+        " subscribers of 0.1.",
     )
+
+    @property
+    def layout(self) -> Layout:
+        """How messages of rows are laid out."""
+        return "json" if self.format == "json" else LAYOUTS[self.version - 1]
 
 
 class Checkpoint(Section):

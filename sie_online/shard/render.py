@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sie_online import ipc
-from sie_online.contracts import CODE_VERSION, FACTORS
-from sie_online.features import N_DENSE, N_FEATURES, schema_hash
+from sie_online.contracts import CODE_VERSION, FACTORS, names_metadata
+from sie_online.features import DENSE_NAMES, FEATURE_NAMES, N_DENSE, N_FEATURES, schema_hash
 from sie_online.packing import FINAL, LABEL_UNKNOWN, LEFT, N_CODES, SCORES, Head, framing, matrix_array
 from sie_online.shard.output import SETTLED_KEYS, STATEMENT, Out, new_out
 from sie_online.shard.pack import SURVEY, pack_ids, pack_rows, survey
@@ -52,7 +52,8 @@ class Renderer:
         self._partition = partition
         self._limit = max_message_bytes
         common = (("source_topic", topic), ("code_version", CODE_VERSION))
-        self._metadata = {"weights": common, "samples": (*common, ("feature_schema_hash", schema_hash()))}
+        features = ("feature_schema_hash", schema_hash()), *names_metadata(FEATURE_NAMES, DENSE_NAMES).items()
+        self._metadata = {"weights": common, "samples": (*common, *features)}
         self._survey = np.zeros(1, SURVEY)
         self._no_weights = unpack(ipc.read_batch(self._frame_weights(new_out(1, 1), 0, 0, 0, "")))
         self._no_samples = unpack(ipc.read_batch(self._frame_samples(_NONE, 0, 0, 0)))

@@ -67,6 +67,6 @@ def _published_by(record: Message) -> Published:
 
 
 def _generations(record: Message) -> Iterable[int]:
-    column = from_message(record.value or b"")["generation"].cast(pa.int64())
+    column = from_message(record.value or b"", record.headers)["generation"].cast(pa.int64())
     generations: list[int] = column.drop_null().to_pylist()
     return generations

@@ -62,7 +62,7 @@ class Scan:
                 self._keep(batch.filter(hits), message.timestamp)
 
     def _read(self, message: Message) -> tuple[Message, pa.RecordBatch]:
-        return message, read_batch(message.value, message, self.schema)
+        return message, read_batch(message.value, message, self.schema, message.headers)
 
     def _keep(self, found: pa.RecordBatch, written_ms: int) -> None:
         self.found.append(found)

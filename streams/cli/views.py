@@ -103,7 +103,9 @@ class WeightsView(TopicView):
         return self.settings.topics.weights
 
     def read(self, records: Iterable[Message], unreadable: Unreadable) -> Iterator[pa.RecordBatch]:
-        return unreadable.readable(records, lambda record: read_batch(record.value, record, contracts.WEIGHTS))
+        return unreadable.readable(
+            records, lambda record: read_batch(record.value, record, contracts.WEIGHTS, record.headers)
+        )
 
     def merge(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
         schema = batches[0].schema if batches else contracts.weights_schema(self.settings.topics.events)
@@ -120,7 +122,7 @@ class SamplesView(TopicView):
         return self.settings.topics.samples
 
     def read(self, records: Iterable[Message], unreadable: Unreadable) -> Iterator[pa.RecordBatch]:
-        return unreadable.readable(records, lambda record: read_batch(record.value, record, SAMPLES))
+        return unreadable.readable(records, lambda record: read_batch(record.value, record, SAMPLES, record.headers))
 
     def merge(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
         if not batches:

@@ -24,6 +24,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerFenced
 
 from models.manifest import Manifest
+from sie_online import content
 from sie_online.announcements import (
     MODELS,
     NET,
@@ -239,7 +240,8 @@ class Announcer:
         await producer.commit_transaction()
 
     async def _send(self, producer: AIOKafkaProducer, key: bytes, value: bytes) -> None:
-        await producer.send_and_wait(self._settings.topics.models, value, key=key, partition=0)
+        headers = list(content.of_model(key).headers)
+        await producer.send_and_wait(self._settings.topics.models, value, key=key, partition=0, headers=headers)
 
     def _require_lease(self) -> None:
         holder = self._reader.lease

@@ -1,13 +1,15 @@
-"""The sink that is a Kafka topic: rows as Arrow messages of a bounded size, durable when the brokers have confirmed."""
+"""The sink that is a Kafka topic: rows in messages of a bounded size, durable when the brokers have confirmed."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import pyarrow as pa
 
+from sie_online import content
+from sie_online.content import Header, Layout
 from sie_online.contracts import to_message
 from streams.sinks.port import Rows, Sink
 
@@ -40,29 +42,53 @@ class Send(Protocol):
     """Hands one message to a producer, as soon as there is room, and watches its delivery."""
 
     async def __call__(
-        self, deliveries: Deliveries, topic: str, value: bytes, *, partition: int | None
+        self, deliveries: Deliveries, topic: str, value: bytes, *, partition: int | None, headers: Sequence[Header]
     ) -> asyncio.Future[Any]: ...
 
 
-class TopicSink(Sink):
-    """Rows of one shard, each stream on its topic, to the shard's own partition number."""
+Frame = Callable[[pa.RecordBatch, int], Iterator[bytes]]
+"""Makes messages of at most so many bytes of rows; none where there are no rows."""
 
-    def __init__(self, send: Send, topics: Mapping[str, str], max_message_bytes: int, deliveries: Deliveries) -> None:
+
+class TopicSink(Sink):
+    """Rows of one shard, each stream on its topic, to the shard's own partition number, in messages of ``layout``.
+
+    What is added is framed by ``frame``, by default in layout 1.
+    """
+
+    def __init__(
+        self,
+        send: Send,
+        topics: Mapping[str, str],
+        max_message_bytes: int,
+        deliveries: Deliveries,
+        layout: Layout = "1",
+        frame: Frame | None = None,
+    ) -> None:
         self._send = send
         self._topics = topics
         self._limit = max_message_bytes
         self._deliveries = deliveries
+        self._layout = layout
+        self._frame = frame or messages
         self.last: asyncio.Future[Any] | None = None
         """Delivery of the last message."""
 
     async def add(self, rows: Rows) -> None:
-        """Send ``rows`` in layout 1; returns when they are under way."""
-        await self.send(rows.stream, rows.partition, messages(rows.batch, self._limit))
+        """Send ``rows``, framed; returns when they are under way."""
+        is_json = self._layout == "json"  # which has no place for metadata
+        metadata = content.of_metadata(rows.batch.schema.metadata or {}) if is_json else ()
+        await self.send(rows.stream, rows.partition, self._frame(rows.batch, self._limit), metadata)
 
-    async def send(self, stream: str, partition: int | None, framed: Iterable[bytes]) -> None:
-        """Send messages of rows; returns when they are under way."""
+    async def send(
+        self, stream: str, partition: int | None, framed: Iterable[bytes], metadata: Sequence[Header] = ()
+    ) -> None:
+        """Send messages of rows, all with ``metadata`` among their headers; returns when they are under way."""
+        headers = (*content.of_rows(stream, self._layout).headers, *metadata)
         for message in framed:
-            self.last = await self._send(self._deliveries, self._topics[stream], message, partition=partition)
+            self.last = await self._send(
+                self._deliveries, self._topics[stream], message, partition=partition, headers=headers
+            )
 
     async def flush(self, partition: int | None = None) -> None:
         """Wait until the brokers have confirmed what is under way."""

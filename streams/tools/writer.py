@@ -16,6 +16,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
 
+from sie_online import content
 from sie_online.client.access import Needs, failure, require
 from sie_online.client.connection import connection
 from sie_online.errors import TopicError, UnreachableError, UsageError
@@ -28,6 +29,8 @@ from streams.topics import create_line
 BATCH_BYTES = 256 * 1024  # large enough to amortise a request, far below every broker's message limit
 MAX_REQUEST_BYTES = 16 << 20
 UNACKED_PER_PARTITION = 4
+HEADERS = list(content.EVENTS.headers)
+"""Of every record."""
 
 
 @dataclass
@@ -70,10 +73,9 @@ class EventWriter:
         for record in records:
             partition = self._partition(record)
             batch = self._open.get(partition) or self._begin(partition)
-            if batch.builder.append(timestamp=now_ms, key=record.key, value=record.value) is None:
+            if not self._append(batch, record, now_ms):
                 await self._send(partition)
-                batch = self._begin(partition)
-                batch.builder.append(timestamp=now_ms, key=record.key, value=record.value)
+                self._append(self._begin(partition), record, now_ms)
             self._written += 1
 
     async def flush(self) -> None:
@@ -102,6 +104,12 @@ class EventWriter:
         if record.partition is not None:
             return record.partition % self.partitions
         return 0 if record.key is None else self._place(record.key)
+
+    @staticmethod
+    def _append(batch: _Batch, record: WireRecord, now_ms: int) -> bool:
+        """Whether there was room."""
+        added = batch.builder.append(timestamp=now_ms, key=record.key, value=record.value, headers=HEADERS)
+        return added is not None
 
     def _begin(self, partition: int) -> _Batch:
         batch = self._open[partition] = _Batch(self._producer.create_batch(), self._written)

@@ -154,7 +154,7 @@ class Intake:
         return fresh
 
     def _decoded(self, message: Message) -> tuple[Message, SampleColumns, str]:
-        table = pa.Table.from_batches([read_batch(message.value, message, SAMPLES)])
+        table = pa.Table.from_batches([read_batch(message.value, message, SAMPLES, message.headers)])
         try:
             samples, schema_hash = from_table(table), feature_schema_hash(table.schema)
         except SampleError as error:

@@ -17,9 +17,11 @@ import mode
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
+from sie_online import content, ndjson_text
 from sie_online.client.access import REFUSALS, refusal
 from sie_online.client.backoff import back_off
 from sie_online.client.connection import connection
+from sie_online.content import Header
 from sie_online.contracts import DEAD_LETTER_VALUE_BYTES, FINGERPRINT_HEADER, GROUP_HEADER
 from sie_online.errors import UnreachableError
 from sie_online.ingest.events import DeadLetter
@@ -29,16 +31,17 @@ from sie_online.shard import Gathered, ShardOutput, Statements
 from sie_online.unpacking import FramedRows
 from streams.exits import code_of, die
 from streams.sinks import SAMPLES, WEIGHTS, Rows, Sink, TopicSink, new_sink
-from streams.sinks.topic import Deliveries, confirmed
+from streams.sinks.topic import Deliveries, confirmed, messages
 from streams.worker.filled_batch import FilledBatch
 
 log = logging.getLogger(__name__)
 
 LINGER_MS = 0  # a turn's messages leave together as it is
-MESSAGE_BYTES = 128  # what a record costs beside key and value
+MESSAGE_BYTES = 128  # what a record costs beside key, value and headers
 DEAD_LETTER_KEY_BYTES = 65_536  # a key that is itself the fault (an id of 100 kB) must not break the dead letter
 
-Header = tuple[str, bytes]
+FRAMES = {"1": messages, "json": ndjson_text.messages}
+"""What makes messages of rows, by their layout; those of layout 2 are the shard's."""
 
 
 class Publisher(mode.Service):
@@ -51,6 +54,7 @@ class Publisher(mode.Service):
         self._settings = settings
         origin = {GROUP_HEADER: settings.group, FINGERPRINT_HEADER: settings.fingerprint()}
         self._origin = [(name, text.encode()) for name, text in origin.items()]
+        self._layout = settings.output.layout
         self._sinks = [new_sink(entry) for entry in settings.sinks]  # beside Kafka
         self._producer: AIOKafkaProducer | None = None
         self._unacked = 0
@@ -122,7 +126,7 @@ class Publisher(mode.Service):
     async def publish_gathered(self, partition: int, gathered: Gathered, deliveries: Deliveries) -> None:
         """Send samples and statements about entities, as ``publish`` does."""
         await self._add(SAMPLES, partition, gathered.framed, deliveries)
-        await self._send_keyed(deliveries, self._settings.topics.entities, gathered.entities)
+        await self._send_keyed(deliveries, self._settings.topics.entities, gathered.entities, content.ENTITIES)
 
     async def flush(self, partition: int, outstanding: frozenset[asyncio.Future[Any]]) -> None:
         """Return when deliveries ``outstanding``, and what the other sinks were given of ``partition``, are durable."""
@@ -134,27 +138,29 @@ class Publisher(mode.Service):
         self, stream: str, partition: int, framed: FramedRows, deliveries: Deliveries
     ) -> asyncio.Future[Any] | None:
         """Give rows to every sink; returns the delivery of the last message, None if there are no rows."""
-        topics, limit = self._settings.topics, self._settings.kafka.max_message_bytes
-        topic = TopicSink(self._send_rows, {WEIGHTS: topics.weights, SAMPLES: topics.samples}, limit, deliveries)
+        topics, limit, layout = self._settings.topics, self._settings.kafka.max_message_bytes, self._layout
+        names = {WEIGHTS: topics.weights, SAMPLES: topics.samples}
+        topic = TopicSink(self._send_rows, names, limit, deliveries, layout, FRAMES.get(layout))
         sinks: list[Sink] = list(self._sinks)
-        if self._settings.output.version == 1:
-            sinks.insert(0, topic)
-        else:
+        if layout == "2":
             await topic.send(stream, partition, framed.messages)
-        if sinks:  # the others get the contract's columns, which have to be unpacked
+        else:
+            sinks.insert(0, topic)
+        if sinks:  # they get the contract's columns, which have to be unpacked
             rows = Rows(stream, partition, framed.batch)
             for sink in sinks:
                 await sink.add(rows)
         return topic.last
 
     async def _send_rows(
-        self, deliveries: Deliveries, topic: str, value: bytes, *, partition: int | None
+        self, deliveries: Deliveries, topic: str, value: bytes, *, partition: int | None, headers: Sequence[Header]
     ) -> asyncio.Future[Any]:
-        return await self._send(deliveries, topic, value, partition=partition, headers=self._origin)
+        return await self._send(deliveries, topic, value, partition=partition, headers=(*headers, *self._origin))
 
     async def publish_adopted(self, key: bytes, value: bytes, deliveries: Deliveries) -> None:
         """Publish on the models topic where a shard adopted a model late."""
-        await self._send(deliveries, self._settings.topics.models, value, key=key, partition=0)
+        headers = content.of_model(key).headers
+        await self._send(deliveries, self._settings.topics.models, value, key=key, partition=0, headers=headers)
 
     async def _send(
         self,
@@ -167,7 +173,8 @@ class Publisher(mode.Service):
         headers: Sequence[Header] = (),
     ) -> asyncio.Future[Any]:
         """One message; without ``partition`` it goes where its key belongs."""
-        size = len(value or b"") + len(key or b"") + MESSAGE_BYTES
+        size = len(value or b"") + len(key or b"") + sum(len(name) + len(text or b"") for name, text in headers)
+        size += MESSAGE_BYTES
         return await self._hand_over(
             deliveries,
             topic,
@@ -175,13 +182,16 @@ class Publisher(mode.Service):
             lambda producer: producer.send(topic, value, key=key, partition=partition, headers=list(headers)),
         )
 
-    async def _send_keyed(self, deliveries: Deliveries, topic: str, statements: Statements) -> None:
+    async def _send_keyed(
+        self, deliveries: Deliveries, topic: str, statements: Statements, said: content.Content
+    ) -> None:
         """Many small messages, each where its key belongs: as record batches of our own, not one by one."""
         if not statements:
             return
         kafka, now_ms = self._settings.kafka, int(time.time() * 1000)
         partitions = len(await self._connected.partitions_for(topic))
-        for filled in fill_batches(statements.keys, statements.values, partitions, kafka.max_message_bytes):
+        limit, headers = kafka.max_message_bytes, said.headers
+        for filled in fill_batches(statements.keys, statements.values, partitions, limit, headers):
             batch = FilledBatch(filled, now_ms, kafka.compression)
             await self._send_batch(deliveries, topic, filled.partition, batch)
 
@@ -253,7 +263,9 @@ def dead_letter(topic: str, partition: int, letter: DeadLetter) -> tuple[bytes |
     if key is not None and len(key) > DEAD_LETTER_KEY_BYTES:
         added += [("sie-key-bytes", str(len(key))), ("sie-key-sha256", hashlib.sha256(key).hexdigest())]
         key = key[:DEAD_LETTER_KEY_BYTES]
-    return key, value, [*_original(letter), *((name, text.encode()) for name, text in added)]
+    original = list(_original(letter))
+    said = content.of_dead_letter(dict(original))
+    return key, value, [*original, *said, *((name, text.encode()) for name, text in added)]
 
 
 def _original(letter: DeadLetter) -> Iterator[Header]:

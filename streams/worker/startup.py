@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from sie_online import jit
+from sie_online import jit, ndjson_text
 from sie_online.ingest import log_batch
 from sie_online.ingest.events import Text
 from sie_online.ingest.keyed import fill_batches
@@ -59,6 +59,7 @@ def compile_kernels(on_stage: Callable[[str], None]) -> None:
         warm_up()
         nothing = Text.of([])
         list(fill_batches(nothing, nothing, partitions=1, limit=0))  # as the publisher does
+        ndjson_text.warm_up()
     finally:
         done.set()
     log.info("kernels ready", extra={"seconds": round(time.monotonic() - started, 1)})

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import msgspec
 import pyarrow as pa
 
 from models.manifest import Manifest
-from sie_online import announcements, contracts, statements
+from sie_online import announcements, content, contracts, ndjson_text, statements
 from sie_online.client.entities import parse_key
 from sie_online.ingest.decoder import Decoder
 from sie_online.ingest.events import DeadLetter, EventBatch, Reason
@@ -56,6 +57,41 @@ def packed_message(name: str) -> bytes:
     pack = packed if name.startswith("weights") else packed_samples
     (message,) = pack(pa.RecordBatch.from_pylist(content, schema=arrow_schema(name, content[0]))).messages
     return message
+
+
+def json_message(name: str) -> bytes:
+    """The message of weights or samples as JSON lines; it has the rows of the one in layout 1."""
+    name = name.replace("-json", "")
+    stored = rows(name)
+    (message,) = ndjson_text.messages(pa.RecordBatch.from_pylist(stored, schema=arrow_schema(name, stored[0])), 900_000)
+    return message
+
+
+def headers_of_all(name: str) -> bytes:
+    """What every kind of message says of itself: headers by kind, a line each."""
+    said = {
+        **{
+            content.of_rows(*kind).schema: content.of_rows(*kind)
+            for kind in product(("weights", "samples"), content.LAYOUTS)
+        },
+        **{
+            key: content.of_model(key.encode())
+            for key in ("net/01J", "net/announcement/7", "net/current", "net/adopted/3/7", "net/trainer/lease")
+        },
+        "entities": content.ENTITIES,
+        "events": content.EVENTS,
+        "dead letters": content.DEAD_LETTERS,
+    }
+    lines = [json.dumps({"of": kind, "headers": _texts(one.headers)}) for kind, one in said.items()]
+    first = rows("samples-1")[0]
+    schema = contracts.samples_schema(SOURCE, len(first["features"]), len(first["dense"]), FEATURE_SCHEMA, ["a"], ["x"])
+    metadata = content.of_metadata({**schema.metadata, b"code_version": b"0.2.0"})
+    lines.append(json.dumps({"of": "metadata of samples as JSON lines", "headers": _texts(metadata)}))
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _texts(headers: Iterable[content.Header]) -> list[list[str]]:
+    return [[name, value.decode()] for name, value in headers]
 
 
 def entity_lines(name: str) -> bytes:
@@ -164,11 +200,19 @@ BUILDERS = {
     "weights-packed-1.arrow": packed_message,
     "samples-packed-1.arrow": packed_message,
     "entities-1.tsv": entity_lines,
+    "weights-json-1.ndjson": json_message,
+    "samples-json-1.ndjson": json_message,
     "dead-letters-1.jsonl": dead_letter_lines,
+    "dead-letters-2.jsonl": dead_letter_lines,
+    "headers-1.jsonl": headers_of_all,
     "models-1.tsv": model_lines,
     "events-1.jsonl": event_lines,
     "events-1.table.jsonl": event_table_lines,
 }
+
+
+FORMER = {"dead-letters-1.jsonl": "without the headers content-type and sie-schema"}
+"""Files that today's code would write otherwise, and in what way."""
 
 
 def build(name: str) -> bytes:

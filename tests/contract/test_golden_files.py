@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from models.manifest import Manifest
-from sie_online import contracts, statements, unpacking
+from sie_online import content, contracts, statements, unpacking
 from sie_online.announcements import Adoption
 from sie_online.client.entities import EntityTable, Name, parse_key, parse_statement
 from sie_online.client.rows import SAMPLES, Source, read_batch, weight_rows
@@ -18,11 +18,13 @@ from sie_online.client.unreadable import Unreadable
 from streams.cli.views import DeadLettersView
 from streams.model_registry.registry import empty_registry, take_in
 from tests.contract import golden_files
-from tests.contract.golden_files import BUILDERS, DIRECTORY, build, rows
+from tests.contract.golden_files import BUILDERS, DIRECTORY, FORMER, build, rows
 
 ANYWHERE = Source("topic", 0, 0)
 ARROW = sorted(name for name in BUILDERS if name.endswith(".arrow"))
-TEXT = sorted(set(BUILDERS) - set(ARROW))
+LINES = sorted(name for name in BUILDERS if name.endswith(".ndjson"))
+TEXT = sorted(set(BUILDERS) - set(ARROW) - set(FORMER))
+LETTERS = sorted(name for name in BUILDERS if name.startswith("dead-letters"))
 
 
 def _current(name: str) -> pa.Schema:
@@ -68,6 +70,23 @@ def test_columns_are_only_added_at_the_end(name: str) -> None:
     golden = unpacking.from_message((DIRECTORY / name).read_bytes()).schema
     current = _current(name.removesuffix(".arrow"))
     assert list(current)[: len(golden)] == list(golden)
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_golden_json_lines_are_their_rows_whoever_reads_them(name: str) -> None:
+    message, stored = (DIRECTORY / name).read_bytes(), rows(name.removesuffix(".ndjson").replace("-json", ""))
+    assert [json.loads(line) for line in message.splitlines()] == stored
+    assert read_batch(message, ANYWHERE, _schema(name)).select(list(stored[0])).to_pylist() == stored
+
+
+def test_golden_headers_name_a_media_type_and_a_contract() -> None:
+    lines = [json.loads(line) for line in (DIRECTORY / "headers-1.jsonl").read_bytes().splitlines()]
+    *kinds, metadata = [dict(line["headers"]) for line in lines]
+    assert all(set(said) == {"content-type", "sie-schema"} for said in kinds)
+    assert len({said["sie-schema"] for said in kinds}) == len(kinds)
+    assert content.metadata_of({name: text.encode() for name, text in metadata.items()}).keys() == set(
+        contracts.METADATA
+    )
 
 
 @pytest.mark.parametrize("name", TEXT)
@@ -145,8 +164,9 @@ class _Letter:
         self.headers = [(name, text.encode()) for name, text in line["headers"]]
 
 
-def test_golden_dead_letters_decode_to_their_rows(settings: Any) -> None:
-    lines = (DIRECTORY / "dead-letters-1.jsonl").read_bytes().splitlines()
+@pytest.mark.parametrize("name", LETTERS)
+def test_golden_dead_letters_decode_to_their_rows(name: str, settings: Any) -> None:
+    lines = (DIRECTORY / name).read_bytes().splitlines()
     (batch,) = DeadLettersView(settings()).read([_Letter(json.loads(line)) for line in lines], Unreadable(strict=True))
     read = [
         (row["source_partition"], row["source_offset"], row["source_timestamp_ms"], row["reason"], row["exception"])
@@ -154,12 +174,13 @@ def test_golden_dead_letters_decode_to_their_rows(settings: Any) -> None:
     ]
     expected = [
         (row["partition"], row["offset"], row["timestamp_ms"], row["reason"], row["detail"])
-        for row in rows("dead-letters-1")
+        for row in rows(name.removesuffix(".jsonl"))
     ]
     assert read == expected
 
 
-def test_golden_dead_letters_carry_every_promised_header() -> None:
-    for line in (DIRECTORY / "dead-letters-1.jsonl").read_bytes().splitlines():
+@pytest.mark.parametrize("name", LETTERS)
+def test_golden_dead_letters_carry_every_promised_header(name: str) -> None:
+    for line in (DIRECTORY / name).read_bytes().splitlines():
         names = [name for name, _ in json.loads(line)["headers"]]
         assert [name for name in names if name in contracts.DEAD_LETTER_HEADERS] == list(contracts.DEAD_LETTER_HEADERS)

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sie_online import content
+from sie_online.content import Header
 from sie_online.errors import SettingsError, SieError, UnreachableError
 from sie_online.tables import newest_statements
 from sie_online.unpacking import from_message
@@ -55,8 +57,9 @@ class Brokers:
         return TopicSink(self._send, {WEIGHTS: WEIGHTS, SAMPLES: SAMPLES}, MESSAGE_BYTES, Deliveries())
 
     async def _send(
-        self, deliveries: Deliveries, topic: str, value: bytes, *, partition: int | None
+        self, deliveries: Deliveries, topic: str, value: bytes, *, partition: int | None, headers: Sequence[Header]
     ) -> asyncio.Future[Any]:
+        assert headers == content.of_rows(topic, "1").headers
         assert len(value) <= MESSAGE_BYTES
         delivery: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         deliveries.add(delivery)

@@ -20,7 +20,7 @@ from models.manifest import Manifest
 from models.noise.artifact import encode_noise, noise_of
 from models.samples import from_table
 from models.snapshot import net_of, tensors_in
-from sie_online import contracts, statements, unpacking
+from sie_online import contracts, ndjson_text, statements, unpacking
 from sie_online.announcements import NET, Announcement, announcement_key, encode, manifest_key
 from sie_online.client.batches import bounded
 from sie_online.client.entities import EntityTable
@@ -135,6 +135,8 @@ def _rows() -> Seeds:
         contracts.to_message(samples),
         *packed(weight_batch(*rows)).messages,
         *packed_samples(samples).messages,
+        *ndjson_text.messages(weight_batch(*rows), 1 << 20),
+        *ndjson_text.messages(samples, 1 << 20),
     ]
 
 

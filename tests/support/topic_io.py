@@ -145,8 +145,9 @@ async def _partitions(settings: Settings, topic: str) -> list[int]:
 
 
 def read_rows(settings: Settings, topic: str) -> pa.Table:
-    """Every row of a topic of Arrow messages, in order per partition."""
-    return pa.concat_tables([from_message(record.value) for record in read(settings, topic)], promote_options="default")
+    """Every row of a topic of weights or samples, in order per partition."""
+    tables = [from_message(record.value, record.headers) for record in read(settings, topic)]
+    return pa.concat_tables(tables, promote_options="default")
 
 
 def topics(settings: Settings) -> set[str]:

@@ -141,7 +141,7 @@ def test_messages_are_cut_to_the_limit_and_hold_the_same_bytes_as_their_rows_alo
 
 def test_a_message_of_one_row_is_small() -> None:
     assert len(packed(weight_batch(weight_row())).messages[0]) < 2_000
-    assert len(packed_samples(sample_batch(1)).messages[0]) < 2_200
+    assert len(packed_samples(sample_batch(1)).messages[0]) < 2_800  # of which 550 name the features
 
 
 def test_a_row_costs_a_third_of_layout_1() -> None:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from sie_online import contracts
+from sie_online import contracts, ndjson_text
 from sie_online.client import subscriber as module
 from sie_online.client.reader import saved_positions
 from sie_online.client.rows import WeightRow
 from sie_online.client.subsample import CORRECTION, Subsampler
 from sie_online.client.subscriber import SampleSubscriber, WeightSubscriber
 from sie_online.errors import MessageError, UsageError
-from tests.support.rows import sample_batch, weight_message, weight_row
+from tests.support.rows import packed, sample_batch, weight_batch, weight_message, weight_row
 
 SettingsFactory = Callable[..., Any]
 
@@ -30,6 +30,7 @@ class TopicRecord:
     offset: int
     partition: int = 0
     topic: str = "weights"
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class FakeTopicReader:
@@ -106,6 +107,17 @@ def test_a_late_adoption_is_no_duplicate(subscribe: Callable[..., Any], differen
     first, second = weight_row(0), weight_row(0, generation=2, **difference)
     subscriber = subscribe(weight_message(first), weight_message(second))
     assert [row.generation for row in run(rows(subscriber))] == [1, 2]
+
+
+def test_a_topic_may_hold_every_layout_and_a_repeat_is_one_in_any(subscribe: Callable[..., Any]) -> None:
+    rows_of = [weight_row(offset, probability=0.1 + offset, label=offset, error=0.5) for offset in range(2)]
+    batch = packed(weight_batch(*rows_of)).batch
+    again = batch.set_column(batch.schema.get_field_index("generation"), "generation", pa.array([2, 2]))
+    (first,) = packed(batch).messages
+    (second,) = ndjson_text.messages(again.cast(batch.schema), 900_000)
+    subscriber = subscribe(first, second, contracts.to_message(batch))
+    assert [row.offset for row in run(rows(subscriber))] == [0, 1]
+    assert (subscriber.counts.duplicates, subscriber.counts.stale, subscriber.counts.unreadable) == (4, 0, 0)
 
 
 def test_settling_yields_final_rows_only_and_each_once(subscribe: Callable[..., Any]) -> None:

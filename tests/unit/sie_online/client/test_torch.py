@@ -7,7 +7,7 @@ import json
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,7 @@ class ShareRecord:
     offset: int
     partition: int = 0
     topic: str = "samples"
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class FakeShareReader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +25,9 @@ from models.errors import (
 from models.gate import Judged, LearnerScores
 from models.manifest import Verdict
 from models.snapshot import Contents
+from sie_online import ndjson_text
 from sie_online.announcements import Announcement, RegisteredModel
+from sie_online.content import of_metadata
 from sie_online.contracts import to_message
 from sie_online.errors import UnreachableError
 from sie_online.settings import Settings, load
@@ -78,7 +80,7 @@ def test_the_defaults_are_those_of_models() -> None:
 def message(table: pa.Table, offset: int = 0, value: bytes | None = None) -> Any:
     (batch,) = table.combine_chunks().to_batches()
     content = to_message(batch) if value is None else value
-    return SimpleNamespace(topic="sie.samples.v1", partition=0, offset=offset, value=content)
+    return SimpleNamespace(topic="sie.samples.v1", partition=0, offset=offset, value=content, headers=())
 
 
 def taken(intake: Intake, *messages: Any) -> WindowView | None:
@@ -98,6 +100,20 @@ def test_repeats_are_neither_kept_nor_counted_as_fresh() -> None:
     assert (len(view.samples), intake.fresh, view.schema_hash) == (300, 301, "schema-1")  # the last row's time repeats
     assert figure(metrics, "samples_total", kind="repeated") == 99
     assert figure(metrics, "window_samples", kind="recent") == 300
+
+
+def test_samples_as_json_lines_are_those_in_arrow() -> None:
+    table = samples_table(40)
+    (batch,) = table.combine_chunks().to_batches()
+    (lines,) = ndjson_text.messages(batch, 900_000)
+    as_json = message(table, value=lines)
+    as_json.headers = of_metadata(batch.schema.metadata)
+    one, other = (taken(Intake(tiny(), TrainerMetrics()), each) for each in (message(table), as_json))
+    assert one is not None
+    assert other is not None
+    assert one.schema_hash == other.schema_hash
+    for name, column in asdict(one.samples).items():
+        assert np.array_equal(column, asdict(other.samples)[name]), name
 
 
 def test_an_unreadable_message_is_counted_and_the_rest_is_read() -> None:

@@ -12,9 +12,12 @@ import pyarrow as pa
 import pytest
 from aiokafka.record.default_records import DefaultRecordBatch
 
+from sie_online import content
 from sie_online.contracts import DEAD_LETTER_HEADERS, DEAD_LETTER_VALUE_BYTES
 from sie_online.ingest.events import DeadLetter, Reason
+from sie_online.ingest.headers import Headers
 from sie_online.ingest.partitioner import partition_of
+from sie_online.ndjson import is_ndjson
 from sie_online.packing import LAYOUT
 from sie_online.settings import Settings
 from sie_online.shard import Shard
@@ -52,13 +55,16 @@ def test_rows_are_split_into_messages_within_the_limit_and_keep_their_order() ->
     assert pa.concat_tables(map(from_message, found)).column("n").to_pylist() == list(range(1000))
 
 
-@pytest.mark.parametrize("version", [1, 2])
-def test_rows_are_published_in_the_layout_that_is_set_and_are_the_same(version: int, settings: Any) -> None:
-    framed, sent = packed(weight_batch(*(weight_row(at) for at in range(300))), 20_000), []
-    given = settings(output={"version": version}, kafka={"max_message_bytes": 20_000})
+@pytest.mark.parametrize("output", [{"version": 1}, {"version": 2}, {"format": "json"}], ids=str)
+def test_rows_are_published_in_the_layout_that_is_set_and_are_the_same(output: dict[str, Any], settings: Any) -> None:
+    framed, sent, said = packed(weight_batch(*(weight_row(at) for at in range(300))), 20_000), [], []
+    given = settings(output=output, kafka={"max_message_bytes": 20_000})
 
-    async def send(deliveries: Deliveries, topic: str, value: bytes, *, partition: int | None) -> asyncio.Future[Any]:
+    async def send(
+        deliveries: Deliveries, topic: str, value: bytes, *, partition: int | None, headers: Headers
+    ) -> asyncio.Future[Any]:
         sent.append((topic, value, partition))
+        said.append(headers)
         return asyncio.get_running_loop().create_future()
 
     async def publish() -> None:
@@ -70,8 +76,17 @@ def test_rows_are_published_in_the_layout_that_is_set_and_are_the_same(version: 
     assert {(topic, partition) for topic, _, partition in sent} == {(given.topics.weights, 3)}
     values = [value for _, value, _ in sent]
     assert max(map(len, values)) <= 20_000
-    assert {LAYOUT in pa.ipc.open_stream(value).schema.metadata for value in values} == {version == 2}
-    assert pa.concat_tables(map(from_message, values)).to_pylist() == framed.batch.to_pylist()
+    assert {layout_of(value) for value in values} == {given.output.layout}
+    assert {dict(headers)["sie-schema"] for headers in said} == {f"sie.weights.v1/{given.output.layout}".encode()}
+    table = pa.concat_tables(map(from_message, values, said))
+    assert table.to_pylist() == framed.batch.to_pylist()
+    assert table.schema.metadata == framed.batch.schema.metadata
+
+
+def layout_of(value: bytes) -> str:
+    if is_ndjson(value):
+        return "json"
+    return "2" if LAYOUT in pa.ipc.open_stream(value).schema.metadata else "1"
 
 
 def test_no_rows_make_no_message() -> None:
@@ -96,7 +111,9 @@ class Broker:
     async def send_batch(self, batch: FilledBatch, topic: str, *, partition: int) -> asyncio.Future[None]:
         """Note what is in ``batch``."""
         read = DefaultRecordBatch(bytes(batch._build()))
-        self.batches.append((partition, [(record.key, record.value) for record in read]))
+        found = list(read)
+        assert {tuple(record.headers) for record in found} == {content.ENTITIES.headers}
+        self.batches.append((partition, [(record.key, record.value) for record in found]))
         delivery = asyncio.get_running_loop().create_future()
         delivery.set_result(None)
         return delivery
@@ -130,6 +147,7 @@ def test_a_dead_letter_carries_the_record_and_says_where_it_is_from() -> None:
     told = dict(headers)
 
     assert (key, value, told["trace"]) == (b"k", b"v", b"1")
+    assert (told["content-type"], told["sie-schema"]) == (b"application/octet-stream", b"sie.dead-letters.v1")
     assert set(DEAD_LETTER_HEADERS) <= told.keys()
     assert told["sie-reason"] == b"bad_json"
     assert (told["sie-source-topic"], told["sie-source-partition"], told["sie-source-offset"]) == (
@@ -137,6 +155,14 @@ def test_a_dead_letter_carries_the_record_and_says_where_it_is_from() -> None:
         b"3",
         b"5",
     )
+
+
+def test_a_dead_letter_is_of_the_type_that_its_record_was_said_to_be_of() -> None:
+    said = [("content-type", b"application/avro"), ("sie-schema", b"sie.events")]
+    _, _, headers = dead_letter("sie.events", 3, _letter(headers=said))
+
+    assert [value for name, value in headers if name == "content-type"] == [b"application/avro"]
+    assert dict(headers)["sie-schema"] == b"sie.dead-letters.v1"  # the last of a name counts
 
 
 def test_a_huge_value_is_cut_and_named_by_size_and_digest() -> None:

@@ -1,0 +1,91 @@
+"""Java reads, to the bit, what Python wrote: in every layout, of old versions and of today's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from sie_online import contracts, ndjson_text
+from sie_online.shard import ShardOutput
+from tests.contract.golden_files import DIRECTORY
+from tests.contract.golden_files import rows as golden_rows
+from tests.support import java_reader
+from tests.support.events import process, random_events, samples, weights
+from tests.support.java_reader import Row
+
+GOLDEN = ("weights-1", "samples-1", "weights-packed-1", "samples-packed-1")
+LAYOUTS = ("1", "2", "json")
+pytestmark = pytest.mark.timeout(500)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _built() -> None:
+    java_reader.build()
+
+
+@pytest.fixture(scope="module")
+def outputs() -> list[ShardOutput]:
+    """Weights and samples of a shard; some ids are none that a terminal or a parser likes."""
+    events = random_events(400, seed=3)
+    hostile = {"u1": 'say "no"\n\x1b[2J', "u2": "猫\u2028\\", "u3": "é" * 60}
+    return process([event | {"user_id": hostile.get(event["user_id"], event["user_id"])} for event in events])
+
+
+def written(folder: Path, outputs: list[ShardOutput], stream: str, layout: str) -> Iterator[str]:
+    """Files that hold a message each."""
+    for number, output in enumerate(outputs):
+        framed = output.framed if stream == "weights" else output.gathered.framed
+        if layout == "2":
+            messages = list(framed.messages)
+        elif not len(framed):
+            messages = []
+        else:
+            messages = [contracts.to_message(framed.batch)]
+            if layout == "json":
+                messages = list(ndjson_text.messages(framed.batch, 20_000))
+        for part, message in enumerate(messages):
+            path = folder / f"{number:04}-{part:04}"
+            path.write_bytes(message)
+            yield str(path)
+
+
+def bits(row: Row) -> Row:
+    """``row`` with floats by their digits, those of ``dense`` as float32."""
+    found = {name: repr(value) if isinstance(value, float) else value for name, value in row.items()}
+    return found | ({"dense": np.array(row["dense"], np.float32).tolist()} if "dense" in row else {})
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_java_reads_every_layout_as_python_does(layout: str, outputs: list[ShardOutput], tmp_path: Path) -> None:
+    expected: list[Row] = []
+    files: list[str] = []
+    for stream, table in (("weights", weights(outputs)), ("samples", samples(outputs))):
+        (tmp_path / stream).mkdir()
+        files += written(tmp_path / stream, outputs, stream, layout)
+        expected += table.to_pylist()
+        assert len(table) > 100
+    read = java_reader.rows("files", *files)
+    assert [list(row) for row in read] == [list(row) for row in expected]
+    assert list(map(bits, read)) == list(map(bits, expected))
+
+
+def test_java_reads_golden_files_and_codes_of_any_width(tmp_path: Path) -> None:
+    files = [DIRECTORY / f"{name}.arrow" for name in GOLDEN] + [
+        DIRECTORY / f"{name}.ndjson" for name in ("weights-json-1", "samples-json-1")
+    ]
+    expected = [row for name in (*GOLDEN, "weights-1", "samples-1") for row in golden_rows(name)]
+    read = java_reader.rows("files", *map(str, files))
+    assert list(map(bits, read)) == list(map(bits, expected))
+
+
+def test_java_refuses_what_is_no_message(tmp_path: Path) -> None:
+    cut = contracts.to_message(pa.record_batch({"n": [1]}))[:50]
+    for number, (content, error) in enumerate(((cut, "IOException"), (b"{\n", "JsonEOFException"))):
+        path = tmp_path / str(number)
+        path.write_bytes(content)
+        with pytest.raises(AssertionError, match=error):
+            java_reader.rows("files", str(path))
