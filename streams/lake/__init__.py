@@ -8,6 +8,7 @@ subscriber does.
   ``waiting``: rows until the next commit
 - ``marks``: how far a table has come, and which rows may repeat one in it; ``rivals``: which of two stays
 - ``decisions``: where to go on, or why not
-- ``port``: what a table must do; ``delta``, ``parquet``: the two there are; ``manifest``: of the latter; ``places``: which
+- ``port``: what a table must do; ``delta``, ``parquet``: the two there are; ``manifest``: of the latter; ``places``:
+  which of them
 - ``layout``: columns and partitions; ``metrics``: what Prometheus is told
 """

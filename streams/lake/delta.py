@@ -26,6 +26,7 @@ from streams import extras
 from streams.lake.layout import DAY, HOUR, IDENTITY, PARTITIONED_BY, Hour, by_hour, integers
 from streams.lake.marks import NOTHING, Mark
 from streams.lake.port import About, Flush, Held, LakeTable
+from streams.store.bucket import CONNECT_S, REQUEST_S, RETRIED_S
 from streams.store.failures import sentence
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ TARGET_BYTES = 128 << 20
 TRIES = 3
 """Commits that others than sinks (an OPTIMIZE, a DELETE) may get in the way of, until one goes through."""
 VACUUM_EVERY_S = 86_400.0
+BUCKET_OPTIONS = {
+    "timeout": f"{REQUEST_S:g}s",
+    "connect_timeout": f"{CONNECT_S:g}s",
+    "retry_timeout": f"{RETRIED_S:g}s",
+}
+"""A bucket is waited for as long as one of checkpoints is."""
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -57,6 +64,7 @@ class DeltaLakeTable(LakeTable):
         extras.require("a Delta table", ("deltalake",), "worker", "lake")
         self._url = url
         self._clock = clock
+        self._options = {} if url.startswith("file:") else BUCKET_OPTIONS
         self._topic = ""
         self._marks: dict[int, Mark] = {}
         self._table: DeltaTable | None = None
@@ -112,20 +120,24 @@ class DeltaLakeTable(LakeTable):
 
     def _opened(self, about: About | None) -> DeltaTable:
         from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
 
-        if not DeltaTable.is_deltatable(self._url):
+        try:
+            return DeltaTable(self._url, storage_options=self._options)
+        except TableNotFoundError:
             if about is None:
-                raise UsageError(f"{self._url}: there is no table of 'sie sink'")
-            with _if_nobody_else_does():
-                DeltaTable.create(
-                    self._url,
-                    about.schema,
-                    partition_by=list(PARTITIONED_BY),
-                    description=f"{about.topic}, as 'sie sink' writes it",
-                    configuration={TOPIC: about.topic, TOPIC_ID: about.topic_id, ROWS: about.rows},
-                    raise_if_key_not_exists=False,
-                )
-        return DeltaTable(self._url)
+                raise UsageError(f"{self._url}: there is no table of 'sie sink'") from None
+        with _if_nobody_else_does():
+            DeltaTable.create(
+                self._url,
+                about.schema,
+                partition_by=list(PARTITIONED_BY),
+                description=f"{about.topic}, as 'sie sink' writes it",
+                configuration={TOPIC: about.topic, TOPIC_ID: about.topic_id, ROWS: about.rows},
+                storage_options=self._options,
+                raise_if_key_not_exists=False,
+            )
+        return DeltaTable(self._url, storage_options=self._options)
 
     def _committed(self, table: DeltaTable) -> dict[int, Mark]:
         partitions = table.transaction_version(f"{self._topic}/{PARTITIONS}") or 0
@@ -168,7 +180,7 @@ class DeltaLakeTable(LakeTable):
     def _merge(self, flush: Flush) -> None:
         """Put rows where their identity is not there yet, or only under a lower generation."""
         merger = self._ours.merge(
-            flush.table,
+            self._completed(flush.table),
             predicate=_same_identity(flush.table),
             source_alias="new",
             target_alias="there",
@@ -177,6 +189,13 @@ class DeltaLakeTable(LakeTable):
             commit_properties=self._properties(flush),
         )
         merger.when_matched_update_all("new.generation > there.generation").when_not_matched_insert_all().execute()
+
+    def _completed(self, rows: pa.Table) -> pa.Table:
+        """``rows`` with every column of the table: what they lack is null, and not what the rows they replace had."""
+        for field in pa.schema(self._ours.schema().to_arrow()):
+            if field.name not in rows.schema.names:
+                rows = rows.append_column(field.name, pa.nulls(len(rows), field.type))
+        return rows
 
     def _properties(self, flush: Flush) -> CommitProperties:
         from deltalake import CommitProperties, Transaction

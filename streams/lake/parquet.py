@@ -107,8 +107,9 @@ class ParquetTable(LakeTable):
     def _check_ours(self) -> None:
         if (newest := self._folder.newest_epoch()) > self._ours.epoch:
             raise DecisionError(
-                f"{self._url}: another sink has taken this table over (epoch {newest}, this one has"
-                f" {self._ours.epoch}): what it commits counts, and nothing is lost. A table has one sink: stop the other, or leave this be"
+                f"{self._url}: another sink has taken this table over (epoch {newest}, this is {self._ours.epoch}):"
+                " what that one commits counts, and nothing is lost. A table has one sink: stop the other, or leave"
+                " this be"
             )
 
     def _write(self, rows: pa.Table, gone: Sequence[LakeFile], changes: Mapping[str, Any]) -> None:
@@ -148,10 +149,10 @@ class ParquetTable(LakeTable):
     def _put(self, path: str, rows: pa.Table, now_ms: int) -> LakeFile:
         file = pa.BufferOutputStream()
         pq.write_table(rows, file, compression="zstd")
-        data = file.getvalue()
-        self._store.put(path, [Part.of(memoryview(data))])
+        data = memoryview(file.getvalue()).cast("B")  # of signed bytes otherwise, which a bucket's client does not take
+        self._store.put(path, [Part.of(data)])
         offsets = integers(rows, "offset")
-        return LakeFile(path, len(rows), data.size, now_ms, (int(offsets.min()), int(offsets.max())))
+        return LakeFile(path, len(rows), data.nbytes, now_ms, (int(offsets.min()), int(offsets.max())))
 
     def _read(self, file: LakeFile, columns: list[str] | None = None) -> pa.Table:
         return pq.read_table(pa.BufferReader(self._store.read(file.path)), columns=columns)
