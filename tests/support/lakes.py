@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from sie_online.client.lakes import manifest_files
 from streams.lake.layout import lake_schema
+from streams.lake.marks import Mark
 from streams.lake.places import Place
 from streams.lake.port import ALL, FINAL, About, Flush, LakeTable
 from streams.lake.waiting import Limits, WaitingRows
@@ -67,6 +68,15 @@ def replayed_topic() -> list[Said]:
     return [first[0], other[0], first[1], second, zombie, other[1], rest]
 
 
+def short_topic() -> list[Said]:
+    """Two messages of one hour, and a replay that repeats a row of the second and goes on into the next hour."""
+    return [
+        message(0, row(0), row(1)),
+        message(1, row(2), row(3)),
+        message(2, *(row(offset, generation=2) for offset in range(3, 6))),
+    ]
+
+
 def expected(said: Iterable[Said]) -> list[Row]:
     """What a table must hold of them: of each identity the highest generation."""
     newest: dict[tuple[int, int, int], Row] = {}
@@ -107,6 +117,16 @@ def sink(
         table.commit(flush)
         commits += 1
     return commits
+
+
+def flush_of(said: Iterable[Said], marks: Mapping[int, Mark], rows: str = ALL) -> Flush:
+    """``said`` as one commit to a table that has come to ``marks``."""
+    waiting = WaitingRows("weights", rows, marks, Limits())
+    for each in said:
+        waiting.add(each.partition, each.offset, each.batch, 0)
+    flush = waiting.take()
+    assert flush is not None
+    return flush
 
 
 def place(format_name: str, url: str) -> Place:

@@ -12,7 +12,7 @@ import pytest
 from sie_online.contracts import WEIGHTS
 from sie_online.errors import DecisionError, UnreachableError, UsageError
 from streams.lake.layout import lake_schema
-from streams.lake.port import ALL, FINAL, About, Flush, LakeTable
+from streams.lake.port import ALL, FINAL, About, LakeTable
 from streams.lake.waiting import Limits, WaitingRows
 from tests.support.lakes import (
     FORMATS,
@@ -21,6 +21,7 @@ from tests.support.lakes import (
     by_duckdb,
     by_polars,
     expected,
+    flush_of,
     message,
     numbers,
     place,
@@ -49,15 +50,6 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def tables(fmt: str, tmp_path: Path) -> Callable[[], LakeTable]:
     """Factory: each call is another process's view of one table."""
     return lambda: place(fmt, tmp_path.as_uri()).table("weights")
-
-
-def _flush(said: list, marks: dict, rows: str = ALL) -> Flush:  # type: ignore[type-arg]
-    waiting = WaitingRows("weights", rows, marks, Limits())
-    for each in said:
-        waiting.add(each.partition, each.offset, each.batch, 0)
-    flush = waiting.take()
-    assert flush is not None
-    return flush
 
 
 def test_duckdb_and_polars_read_each_row_once(fmt: str, lake: str) -> None:
@@ -92,7 +84,7 @@ def test_another_process_goes_on_where_the_table_ends(
 
 
 def test_marks_come_back_as_they_were_committed(tables: Callable[[], LakeTable]) -> None:
-    flush = _flush(replayed_topic(), {})
+    flush = flush_of(replayed_topic(), {})
     first = tables()
     first.resume(about(ALL, "an-id"))
     first.commit(flush)
@@ -104,7 +96,7 @@ def test_marks_come_back_as_they_were_committed(tables: Callable[[], LakeTable])
 def test_messages_without_a_row_move_the_marks(tables: Callable[[], LakeTable], fmt: str, tmp_path: Path) -> None:
     table = tables()
     table.resume(about())
-    table.commit(_flush([message(0, row(0, final=False))], {}, FINAL))
+    table.commit(flush_of([message(0, row(0, final=False))], {}, FINAL))
     assert numbers(tables().resume(None).marks) == {0: 1}
     assert rows_of(fmt, f"{tmp_path.as_uri()}/weights") == []
 
@@ -118,10 +110,10 @@ def test_a_second_sink_is_found_out_and_nothing_is_written_twice(
         table.resume(about(ALL))
     if fmt == "parquet":  # the newer one has taken the table over
         one, other = other, one
-    one.commit(_flush(said[:2], {}))
+    one.commit(flush_of(said[:2], {}))
     with pytest.raises(DecisionError, match="another sink has"):
-        other.commit(_flush(said[:3], {}))
-    one.commit(_flush(said[2:], _flush(said[:2], {}).marks))  # type: ignore[arg-type]
+        other.commit(flush_of(said[:3], {}))
+    one.commit(flush_of(said[2:], flush_of(said[:2], {}).marks))  # type: ignore[arg-type]
     assert rows_of(fmt, f"{tmp_path.as_uri()}/weights") == expected(said)
 
 
@@ -129,7 +121,7 @@ def test_a_commit_whose_answer_got_lost_is_not_made_again(tmp_path: Path) -> Non
     """Of Delta: a Parquet table's manifest is one object, under a name that nobody else writes."""
     table = place("delta", tmp_path.as_uri()).table("weights")
     table.resume(about(ALL))
-    flush = _flush([message(0, row(0))], {})
+    flush = flush_of([message(0, row(0))], {})
     table.commit(flush)
     table.commit(flush)
     assert rows_of("delta", f"{tmp_path.as_uri()}/weights") == expected([message(0, row(0))])
