@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import duckdb
-import polars
 import pyarrow as pa
 
 from sie_online.client.lakes import manifest_files
@@ -152,6 +150,8 @@ def arrow_table(format_name: str, url: str) -> pa.Table:
 
 def by_duckdb(format_name: str, url: str) -> list[Row]:
     """Its rows, as DuckDB reads them: where that takes an extension (Delta, S3), by way of Arrow."""
+    import duckdb
+
     if format_name == "delta" or url.startswith("s3:"):
         rows = arrow_table(format_name, url)  # noqa: F841 - DuckDB finds it by its name
         return duckdb.sql(f"SELECT {SELECTED} FROM rows ORDER BY ALL").fetchall()  # noqa: S608
@@ -161,6 +161,8 @@ def by_duckdb(format_name: str, url: str) -> list[Row]:
 
 def by_polars(format_name: str, url: str) -> list[Row]:
     """Its rows, as Polars reads them."""
+    import polars
+
     frame = polars.scan_delta(url) if format_name == "delta" else polars.scan_parquet(manifest_files(url))
     return frame.select(COLUMNS).sort(COLUMNS).collect().rows()
 

@@ -10,7 +10,9 @@ import os
 import random
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from queue import SimpleQueue
 
 import pyarrow.fs as pafs
 import pytest
@@ -18,20 +20,19 @@ import pytest
 from sie_online.client.lakes import read_manifest
 from streams.lake.parquet import ParquetTable
 from streams.store import open_store
-from tests.support import lake_child
 from tests.support.buckets import LOST_REQUEST, NONE, Asked, Fault, Network
 from tests.support.checkpoints import Killed, MortalStore
+from tests.support.lake_child import SinkProcesses, sink_processes
 from tests.support.lakes import FORMATS, expected, flush_of, place, rows_of, short_topic, sink
 
 CHANGES = ("PUT", "CREATE", "DELETE", "POST")
-WITHIN_S = 60
 
 
 class KilledAt:
     """Kills the child when it asks for its ``n``-th change, which never arrives."""
 
     def __init__(self, n: int) -> None:
-        self.pid = 0
+        self.pid: SimpleQueue[int] = SimpleQueue()
         self.left = n
         self.last: Asked | None = None
 
@@ -41,19 +42,24 @@ class KilledAt:
         if self.left > 0:
             return NONE
         self.last = self.last or asked
-        os.kill(self.pid, signal.SIGKILL)
+        if asked is self.last:
+            os.kill(self.pid.get(), signal.SIGKILL)
         return LOST_REQUEST
 
 
-def _die_at(network: Network, format_name: str, url: str, n: int) -> Asked | None:
-    """What the child asked for when it was killed; None where it came to its end."""
-    death = KilledAt(n)
-    child = lake_child.start(format_name, url, network.environment())
-    death.pid = child.pid or 0
-    with network.befallen(death):
-        child.join(WITHIN_S)
-    assert child.exitcode in (0, -signal.SIGKILL), child.exitcode
-    return death.last if child.exitcode else None
+@pytest.fixture(scope="module")
+def processes() -> Iterator[SinkProcesses]:
+    with sink_processes() as started:
+        yield started
+
+
+def _die_at(processes: SinkProcesses, network: Network, format_name: str, url: str, n: int) -> Asked | None:
+    """What a sink asked for when it was killed; None where it came to its end."""
+    with network.befallen(death := KilledAt(n)):
+        death.pid.put(processes.start(format_name, url, network.environment()))
+        code = processes.wait()
+    assert code in (0, -signal.SIGKILL)
+    return death.last if code else None
 
 
 def _files(url: str) -> set[str]:
@@ -76,11 +82,11 @@ def _check_whole(format_name: str, url: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_kill_9_before_each_change_in_a_bucket_loses_and_doubles_no_row(
-    format_name: str, network: Network, bucket: str
+    format_name: str, processes: SinkProcesses, network: Network, bucket: str
 ) -> None:
     deaths = []
     for n in range(1, 100):
-        died = _die_at(network, format_name, f"{bucket}/{n}", n)
+        died = _die_at(processes, network, format_name, f"{bucket}/{n}", n)
         _check_whole(format_name, f"{bucket}/{n}")
         if died is None:
             break
@@ -108,13 +114,13 @@ def test_death_at_any_point_of_a_commit_on_a_disk_leaves_the_table_whole(tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_kill_9_at_random_moments_on_a_disk(format_name: str, tmp_path: Path) -> None:
+def test_kill_9_at_random_moments_on_a_disk(format_name: str, processes: SinkProcesses, tmp_path: Path) -> None:
     chance, url = random.Random(13), tmp_path.as_uri()
     for _ in range(8):
-        child = lake_child.start(format_name, url, {})
-        time.sleep(chance.uniform(0.05, 0.5))  # the moment of death is the test's input
-        child.kill()
-        child.join(WITHIN_S)
+        pid = processes.start(format_name, url, {})
+        time.sleep(chance.uniform(0.0, 0.2))  # the moment of death is the test's input
+        os.kill(pid, signal.SIGKILL)
+        processes.wait()
     _check_whole(format_name, url)
 
 
