@@ -27,10 +27,19 @@ def check_same(held: Held, about: About, url: str) -> None:
     if held.rows != about.rows:
         options = {"final": "--final-only", "all": "--all-revisions"}
         raise UsageError(f"{url} was begun with {options[held.rows]}: go on with that, or name another place in --to")
-    if is_another_topic(held.topic_id, about.topic_id):
+    check_topic(held, about.topic_id, url)
+
+
+def check_topic(held: Held, topic_id: str, url: str) -> None:
+    """Refuse to add rows of another topic of the same name; an unknown id (empty) says nothing.
+
+    Raises:
+        DecisionError: the topic was deleted and made again since the table was begun.
+    """
+    if is_another_topic(held.topic_id, topic_id):
         raise DecisionError(
             f"{url} holds rows of a topic {held.topic} with the id {held.topic_id}, and the one there now has"
-            f" {about.topic_id}: it was deleted and made again; {NEW_PLACE}"
+            f" {topic_id}: it was deleted and made again; {NEW_PLACE}"
         )
 
 

@@ -30,16 +30,19 @@ class SinkMetrics:
             "sink_last_commit_timestamp_seconds", "When rows were committed last, since 1970.", "stream"
         )
         self._lag = families.gauge("sink_lag_messages", "Messages of the topic that the table does not hold.", "stream")
+        self._waiting = families.gauge("sink_waiting_rows", "Rows read that wait for the next commit.", "stream")
         self._unreadable = families.gauge(
             "sink_unreadable_messages", "Messages passed over, by this process.", "stream"
         )
 
     def has_read(self, writer: TableWriter) -> None:
-        """Count what could not be read."""
+        """Tell what waits, and what could not be read."""
+        self._waiting.labels(writer.stream).set(writer.rows_waiting)
         self._unreadable.labels(writer.stream).set(writer.unreadable.count)
 
     def has_committed(self, writer: TableWriter, flush: Flush, took_s: float, lag: int | None) -> None:
         """Count a commit."""
+        self._waiting.labels(writer.stream).set(writer.rows_waiting)
         self._rows.labels(writer.stream).inc(len(flush.table))
         self._commits.labels(writer.stream).inc()
         self._merges.labels(writer.stream).inc(flush.doubtful)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from aiokafka.errors import KafkaError
+
+from sie_online.client.availability import ANSWER_S
 from sie_online.client.reader import Message, TopicReader
 from sie_online.settings import Settings
 from streams.lake.marks import Mark
-from streams.transport.topic_id import topic_id
+from streams.transport.topic_id import UNKNOWN, topic_id
 
 
 class LakeReader(TopicReader):
@@ -29,8 +32,12 @@ class LakeReader(TopicReader):
         await super().stop()
 
     async def topic_id(self) -> str:
-        """Kafka's id of the topic, empty where the brokers tell none."""
-        return await topic_id(self._connected._client, self.topic)
+        """Kafka's id of the topic, empty where the brokers tell none, or none answers soon."""
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await topic_id(self._connected._client, self.topic)
+        except (KafkaError, OSError, TimeoutError):
+            return UNKNOWN
 
     def go_to(self, positions: Mapping[int, int]) -> None:
         """Go on at ``positions``, by partition."""

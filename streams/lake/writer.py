@@ -15,11 +15,11 @@ from sie_online.client.unreadable import Unreadable
 from sie_online.contracts import FINGERPRINT_HEADER
 from sie_online.errors import DecisionError, MessageError
 from sie_online.settings import Settings
-from streams.lake.decisions import check_same, positions
+from streams.lake.decisions import check_same, check_topic, positions
 from streams.lake.layout import SCHEMAS, lake_schema
 from streams.lake.marks import settings_number
 from streams.lake.places import Place
-from streams.lake.port import FINAL, About, Flush, LakeTable
+from streams.lake.port import FINAL, About, Flush, Held, LakeTable
 from streams.lake.reading import LakeReader
 from streams.lake.waiting import Limits, WaitingRows
 from streams.threads import in_thread
@@ -71,7 +71,14 @@ class TableWriter:
         self._watch = watch
         self._reader = LakeReader(settings, self.topic)
         self._table: LakeTable = order.place.table(stream)
+        self._waiting: WaitingRows | None = None
+        self._held: Held | None = None
         self._looked = time.monotonic()
+
+    @property
+    def rows_waiting(self) -> int:
+        """Rows read that wait for the next commit."""
+        return self._waiting.rows if self._waiting else 0
 
     @property
     def positions(self) -> dict[int, int]:
@@ -106,11 +113,13 @@ class TableWriter:
         about = About(self.topic, await self._reader.topic_id(), rows, lake_schema(self.stream))
         held = await in_thread(None, self._table.resume, about)
         check_same(held, about, self.url)
+        self._held = held
         self.spans = await self._reader.spans()
         self.begins = positions(held, self.spans, self.url, accept_gap=self._order.accept_gap)
         self._reader.go_to(self.begins)
         log.info("sink goes on", extra={"table": self.url, "topic": self.topic, "offsets": dict(self.begins)})
-        return WaitingRows(self.stream, rows, held.marks, self._order.limits)
+        self._waiting = WaitingRows(self.stream, rows, held.marks, self._order.limits)
+        return self._waiting
 
     async def _next(self, waiting: WaitingRows, stopping: asyncio.Task[bool]) -> list[Message] | None:
         try:
@@ -134,12 +143,18 @@ class TableWriter:
 
     async def _commit(self, waiting: WaitingRows) -> None:
         if (flush := waiting.take()) is not None:
+            await self._check_topic()
             begun = time.monotonic()
             await in_thread(None, self._table.commit, flush)
             took_s = time.monotonic() - begun
             self.rows += len(flush.table)
             self._watch.has_committed(self, flush, took_s, await self._reader.lag(waiting.marks))
         await self._compact()
+
+    async def _check_topic(self) -> None:
+        """What was read since the last commit must be of the same topic still, not of one made anew meanwhile."""
+        if self._held is not None:
+            check_topic(self._held, await self._reader.topic_id(), self.url)
 
     async def _compact(self) -> None:
         """Now and then."""

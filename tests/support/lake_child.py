@@ -22,6 +22,7 @@ from tests.support.brokers import ROOT
 from tests.support.lakes import place, short_topic, sink
 
 IMPORTED = (deltalake, obstore, pyarrow.parquet)
+SHORT_TOPIC = short_topic()  # once: Arrow imports pandas for it, which takes longer than all that follows
 LATER_MS = 3_600_000
 
 
@@ -69,7 +70,7 @@ def _serve() -> None:
 def _write_all(format_name: str, url: str, environment: Mapping[str, str]) -> None:
     os.environ.update(environment)
     table = place(format_name, url).table("weights")
-    sink(table, short_topic())
+    sink(table, SHORT_TOPIC)
     table.compact(int(time.time() * 1000) + LATER_MS)
 
 
