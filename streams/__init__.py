@@ -9,6 +9,6 @@ those below it (``pyproject.toml`` has the contract):
 - ``model_registry``: announced models; ``checkpoint``: shards' durable state; ``transport``: Faust's, in batches;
   ``sinks``: where rows go
 - ``access``: rights at the brokers; ``topics``: their shapes; ``store``: the object store
-- ``brokers``: an admin client; ``extras``: what an install lacks; ``observe``: metrics, sites, logs; ``exits``: how a
-  process ends; ``threads``
+- ``brokers``: an admin client; ``topic_ids``: whether a topic was made anew; ``extras``: what an install lacks;
+  ``observe``: metrics, sites, logs; ``exits``: how a process ends; ``threads``
 """

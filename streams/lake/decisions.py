@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from sie_online.client.reader import Span
 from sie_online.errors import DecisionError, UsageError
-from streams.checkpoint.decisions import is_another_topic
 from streams.lake.port import About, Held
+from streams.topic_ids import is_another_topic
 
 NEW_PLACE = "rows are known by their offset, so give the new topic's rows a table of their own: another --to"
 

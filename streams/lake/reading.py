@@ -11,7 +11,7 @@ from sie_online.client.availability import ANSWER_S
 from sie_online.client.reader import Message, TopicReader
 from sie_online.settings import Settings
 from streams.lake.marks import Mark
-from streams.transport.topic_id import UNKNOWN, topic_id
+from streams.topic_ids import UNKNOWN, topic_id
 
 
 class LakeReader(TopicReader):
