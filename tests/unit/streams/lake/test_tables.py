@@ -193,3 +193,35 @@ def test_the_lakes_columns_are_the_contracts_in_plain_types_and_two_more() -> No
     assert lake_schema("weights").names == [*WEIGHTS.names, "day", "hour"]
     plain = {str(field.type) for stream in ("weights", "samples") for field in lake_schema(stream)}
     assert not {kind for kind in plain if "uint" in kind or "dictionary" in kind or "fixed" in kind}
+
+
+def test_sql_alone_finds_the_files_of_a_parquet_table(tmp_path: Path) -> None:
+    """As docs/lakes.md has it."""
+    import duckdb
+
+    sink(place("parquet", tmp_path.as_uri()).table("weights"), replayed_topic())
+    duckdb.sql(
+        f"SET VARIABLE files = (SELECT list('{tmp_path}/weights/' || file.path)"  # noqa: S608
+        f" FROM (SELECT unnest(files) AS file FROM read_json('{tmp_path}/weights/_latest.json')))"
+    )
+    query = "SELECT count(*), count(DISTINCT day) FROM read_parquet(getvariable('files'), union_by_name = true)"
+    assert duckdb.sql(query).fetchall() == [(len(expected(replayed_topic())), 2)]
+
+
+def test_a_user_is_deleted_from_delta_while_the_sink_goes_on(tmp_path: Path) -> None:
+    """As docs/lakes.md has it."""
+    from deltalake import DeltaTable
+
+    url = f"{tmp_path.as_uri()}/weights"
+    said = [message(0, row(0, user_id="4711"), row(1)), message(1, row(2, user_id="4711"), row(3))]
+    table = place("delta", tmp_path.as_uri()).table("weights")
+    sink(table, said[:1])
+    theirs = DeltaTable(url)
+    theirs.delete('partition = 0 AND "offset" IN (0)')  # as of samples, which name no user
+    assert [each[1] for each in rows_of("delta", url)] == [1]
+    theirs.delete("user_id = '4711'")
+    theirs.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    table.commit(flush_of(said[1:], table._marks))  # type: ignore[attr-defined]  # it has not seen the deletion
+    assert [each[1] for each in rows_of("delta", url)] == [1, 2, 3]
+    files = list(tmp_path.rglob("*.parquet"))
+    assert len(files) == 2
