@@ -57,7 +57,7 @@ def command(
     rows: Annotated[int, typer.Option(min=1, help="Commit as soon as so many rows wait.")] = 1_000_000,
     megabytes: Annotated[
         int, typer.Option(min=1, help="Commit as soon as rows of so many MB wait in memory, per topic.")
-    ] = 128,
+    ] = 64,
     compact_after_h: Annotated[
         float, typer.Option(metavar="H", min=0, help="Merge files of an hour that got none for H hours; 0: never.")
     ] = 2.0,

@@ -18,7 +18,7 @@ class Limits:
     """When what waits is written: whatever comes first. ``n_bytes`` are those of Arrow in memory."""
 
     rows: int = 1_000_000
-    n_bytes: int = 128 << 20
+    n_bytes: int = 64 << 20
     every_s: float = 60.0
 
 

@@ -100,6 +100,8 @@ class TableWriter:
                 while not stop.is_set() and (messages := await self._next(waiting, stopping)) is not None:
                     for message in messages:
                         self._take(waiting, message)
+                        if waiting.due_s <= 0:  # of many messages that came at once, not all may wait together
+                            await self._commit(waiting)
                     self._watch.has_read(self)
                     if waiting.due_s <= 0:
                         await self._commit(waiting)
