@@ -5,10 +5,10 @@ those below it (``pyproject.toml`` has the contract):
 
 - ``cli``: the ``sie`` command; ``app``: a worker's Faust app; ``demo``: the whole line on one machine
 - ``worker``, ``trainer``: the two processes; ``tools``: what stands behind commands that are run now and then;
-  ``extensions``: whether what the settings name exists
+  ``lake``: rows into tables; ``extensions``: whether what the settings name exists
 - ``model_registry``: announced models; ``checkpoint``: shards' durable state; ``transport``: Faust's, in batches;
   ``sinks``: where rows go
 - ``access``: rights at the brokers; ``topics``: their shapes; ``store``: the object store
-- ``brokers``: an admin client; ``extras``: what an install lacks; ``observe``: metrics, sites, logs; ``exits``: how a
-  process ends; ``threads``
+- ``brokers``: an admin client; ``topic_ids``: whether a topic was made anew; ``extras``: what an install lacks;
+  ``observe``: metrics, sites, logs; ``exits``: how a process ends; ``threads``
 """

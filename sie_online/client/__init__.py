@@ -6,6 +6,7 @@ Reads what was published and computes no weight. The public names are also at ``
 - ``subsample``: all positives and a few of the negatives, with what the loss adds; ``keep_rate``: how many are few
 - ``entities``: ``EntityReader``, the sums over all shards; ``beta``: their intervals
 - ``rows``: messages to typed rows; ``revisions``: which of them are news; ``unreadable``: what cannot be read
+- ``lakes``: which files are the Parquet table that ``sie sink`` writes
 - ``reader``: one topic without a consumer group; ``share``: one of several readers
 - ``connection``: how any client reaches the brokers; ``tokens``: what it logs in with where that is OAUTHBEARER;
   ``files``: passwords and certificates; ``login``: why they do not let us in; ``access``: what they allow;

@@ -14,6 +14,7 @@ from sie_online.shard import Layout
 from streams.checkpoint.manifest import REPROCESS
 from streams.checkpoint.outputs import Published
 from streams.checkpoint.store import LoadedCheckpoint
+from streams.topic_ids import is_another_topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +77,6 @@ def of_this_topic(loaded: LoadedCheckpoint | None, topic_id: str, *, accepted: b
         f"the checkpoint at offset {loaded.next_offset} is about a topic with the id {loaded.topic_id}, and the one"
         f" there now has {topic_id}: {MADE_ANEW}"
     )
-
-
-def is_another_topic(known: str, found: str) -> bool:
-    """Whether two topic ids are of different topics; an unknown one (empty) says nothing."""
-    return bool(known and found) and known != found
 
 
 MADE_ANEW = (

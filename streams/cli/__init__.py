@@ -4,7 +4,7 @@ This file imports nothing that a subscriber's install (no extra) lacks, so that 
 and what a command needs is imported when it runs, so that ``sie --help`` is quick.
 
 - processes: ``worker``, ``trainer``, ``heartbeat``, ``demo``, and ahead of them ``kernels``
-- topics: ``topics``, ``tail``, ``replay``
+- topics: ``topics``, ``tail``, ``sink``, ``replay``
 - without a broker: ``evaluate``, ``fit_noise``, ``sample_events``, ``config``; models: ``model``
 - published rows: ``explain``, ``audit``; people: ``erase``
 - how it is said: ``common``, ``reading`` (shared options), ``progress``, ``findings``, ``views``, ``text``,

@@ -6,7 +6,7 @@ import asyncio
 import enum
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -144,7 +144,11 @@ async def _tail(
     return taken
 
 
-def share_read(begins: Mapping[int, int], positions: Mapping[int, int], spans: Mapping[int, Span]) -> float:
+Log = TypeVar("Log")
+"""What names one of the logs that are read: a partition."""
+
+
+def share_read(begins: Mapping[Log, int], positions: Mapping[Log, int], spans: Mapping[Log, Span]) -> float:
     """Share of the records from ``begins`` to the ends of ``spans`` that lie before ``positions``, in [0, 1]."""
     total = sum(span.end - begins[number] for number, span in spans.items())
     left = sum(max(0, span.end - positions[number]) for number, span in spans.items())

@@ -84,7 +84,9 @@ class ParquetFolder(Sink):
         pq.write_table(rows, file, compression="zstd")
         generation = rows["generation"][-1].as_py()
         name = f"{folder}/{generation:010d}-{number:06d}.parquet"
-        self._store.put(name, [Part.of(memoryview(file.getvalue()))])
+        self._store.put(
+            name, [Part.of(memoryview(file.getvalue()).cast("B"))]
+        )  # a bucket's client takes no signed bytes
 
     def _sweep(self, folder: str) -> None:
         """Remove what a predecessor was writing when it was killed."""

@@ -7,7 +7,7 @@ commits past messages that are still being worked on.
 - ``consumer``: what Faust drives; ``single_topic``: what it shares with the ``fetcher``, the thread that talks to Kafka
 - ``raw_batches``: aiokafka's consumer without an object per record
 - ``positions``: offsets and epochs; ``handle``: the consumer as the worker's parts see it
-- ``topic_id``: Kafka's id of a topic; ``schema``, ``driver``: what Faust wants to find
+- ``schema``, ``driver``: what Faust wants to find
 
 Stock Faust measured 11,000 events/s on a bare stream, this one about thirty times that on the same machine.
 """

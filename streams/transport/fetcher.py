@@ -21,10 +21,10 @@ from faust.types import TP
 
 from sie_online.ingest.record_columns import RecordColumns
 from sie_online.ingest.records import RecordBatch
+from streams.topic_ids import topic_id
 from streams.transport.positions import Claim, batch_bytes
 from streams.transport.raw_batches import RawConsumer
 from streams.transport.single_topic import SingleTopicConsumer
-from streams.transport.topic_id import topic_id
 
 T = TypeVar("T")
 

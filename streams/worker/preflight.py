@@ -27,7 +27,7 @@ from streams.brokers import broker_admin
 from streams.checkpoint import CheckpointStore
 from streams.checkpoint.decisions import check_published, check_replacement
 from streams.checkpoint.outputs import Published, newest_published
-from streams.transport.topic_id import topic_id
+from streams.topic_ids import topic_id
 from streams.worker.restore import LogPlace, Ownership
 
 T = TypeVar("T")

@@ -21,7 +21,7 @@ from sie_online.shard.schedule import Artifact, versions_named
 from streams.checkpoint import CheckpointStore, LoadedCheckpoint
 from streams.checkpoint.decisions import Overrides, check_restore, of_this_topic
 from streams.checkpoint.manifest import Position
-from streams.transport.topic_id import UNKNOWN
+from streams.topic_ids import UNKNOWN
 from streams.worker.leases import ShardLease
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,9 @@ from aiokafka.errors import KafkaError
 from sie_online.errors import DecisionError
 from sie_online.settings import Settings
 from streams.checkpoint import CheckpointStore
-from streams.checkpoint.decisions import MADE_ANEW, is_another_topic
+from streams.checkpoint.decisions import MADE_ANEW
 from streams.exits import die
+from streams.topic_ids import is_another_topic
 from streams.transport import ConsumerHandle
 from streams.worker.leases import ShardLeases
 

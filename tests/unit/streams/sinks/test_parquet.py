@@ -90,3 +90,13 @@ def test_after_a_kill_the_folder_holds_every_row_as_if_nothing_had_happened(tmp_
     merged = newest_statements(found.to_batches(), schema)
     same = [name for name in schema.names if name != "generation"]
     assert merged.select(same).equals(expected.select(same))
+
+
+def test_a_bucket_takes_the_files_too(bucket: str) -> None:
+    async def fill() -> None:
+        sink = ParquetFolder(f"{bucket}/rows")
+        await sink.add(_rows(0, 5))
+        await sink.flush(0)
+
+    asyncio.run(fill())
+    assert pq.read_table(f"{bucket}/rows/weights/0/0000000003-000000.parquet")["offset"].to_pylist() == list(range(5))

@@ -30,6 +30,11 @@ async def topic_id(client: Any, topic: str) -> str:
     return UNKNOWN
 
 
+def is_another_topic(known: str, found: str) -> bool:
+    """Whether two topic ids are of different topics; an unknown one (empty) says nothing."""
+    return bool(known and found) and known != found
+
+
 async def _asked(client: Any, request: Any) -> Any:
     """The answer to ``request``, on a second connection where the first ends: as one does whose login has expired."""
     node = client.get_random_node()

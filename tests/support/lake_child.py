@@ -1,0 +1,78 @@
+"""Sinks in processes of their own, to be killed; each is forked from one that has imported all they need, and so begins
+at once.
+
+What is imported here starts no thread: a fork of a process that has one is none to rely on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import deltalake
+import obstore
+import pyarrow.parquet
+
+from tests.support.brokers import ROOT
+from tests.support.lakes import place, short_topic, sink
+
+IMPORTED = (deltalake, obstore, pyarrow.parquet)
+SHORT_TOPIC = short_topic()  # once: Arrow imports pandas for it, which takes longer than all that follows
+LATER_MS = 3_600_000
+
+
+class SinkProcesses:
+    """Starts sinks, one at a time."""
+
+    def __init__(self, server: subprocess.Popen[str]) -> None:
+        self._server = server
+
+    def start(self, format_name: str, url: str, environment: Mapping[str, str]) -> int:
+        """A sink that takes the table at ``url``, commits ``short_topic``, and merges the files; its process id."""
+        assert self._server.stdin is not None
+        self._server.stdin.write(json.dumps([format_name, url, dict(environment)]) + "\n")
+        self._server.stdin.flush()
+        return self._answer()
+
+    def wait(self) -> int:
+        """How it ended: its exit code, or the signal that ended it, negative."""
+        return self._answer()
+
+    def _answer(self) -> int:
+        assert self._server.stdout is not None
+        return int(self._server.stdout.readline())
+
+
+@contextmanager
+def sink_processes() -> Iterator[SinkProcesses]:
+    """What starts them."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", __name__], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with server:
+        yield SinkProcesses(server)
+
+
+def _serve() -> None:
+    for line in sys.stdin:
+        if not (pid := os.fork()):
+            _write_all(*json.loads(line))
+            os._exit(0)
+        print(pid, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+def _write_all(format_name: str, url: str, environment: Mapping[str, str]) -> None:
+    os.environ.update(environment)
+    table = place(format_name, url).table("weights")
+    sink(table, SHORT_TOPIC)
+    table.compact(int(time.time() * 1000) + LATER_MS)
+
+
+if __name__ == "__main__":
+    _serve()
