@@ -11,7 +11,7 @@ sections' defaults. What a value does is said at the field, and done elsewhere.
 """
 
 from sie_online.settings.deployment import KNOWN_ELSEWHERE, ROW_SECTIONS, Settings, load
-from sie_online.settings.operation import Checkpoint, Kafka, Topics, Watchdog, Web
+from sie_online.settings.operation import Api, Checkpoint, Kafka, Topics, Watchdog, Web
 from sie_online.settings.rows import (
     Dedupe,
     Entities,
@@ -28,6 +28,7 @@ from sie_online.settings.training import FineTuning, Models, NetGate, NetShape, 
 __all__ = [
     "KNOWN_ELSEWHERE",
     "ROW_SECTIONS",
+    "Api",
     "Checkpoint",
     "Dedupe",
     "Entities",

@@ -20,7 +20,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from sie_online.errors import SettingsError
 from sie_online.settings.environment import names, suggestion, unknown_variables, variable_of
-from sie_online.settings.operation import Checkpoint, Kafka, Output, Topics, Watchdog, Web
+from sie_online.settings.operation import Api, Checkpoint, Kafka, Output, Topics, Watchdog, Web
 from sie_online.settings.rows import Dedupe, Entities, Events, Guard, Importance, Labels, Limits, Privacy, Recommender
 from sie_online.settings.training import Models, Trainer
 
@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     checkpoint: Checkpoint = Field(default_factory=lambda: Checkpoint())
     watchdog: Watchdog = Field(default_factory=lambda: Watchdog())
     web: Web = Field(default_factory=lambda: Web())
+    api: Api = Field(default_factory=lambda: Api())
     trainer: Trainer = Field(default_factory=lambda: Trainer())
     models: Models = Field(default_factory=lambda: Models())
     privacy: Privacy = Field(default_factory=lambda: Privacy())

@@ -25,6 +25,14 @@ def warm_up() -> None:
     shard.close()
 
 
+def warm_up_lookup() -> None:
+    """The same for what a shard can be asked."""
+    shard = Shard(Settings(), 0)
+    shard.score("u", "i", "c")
+    shard.entity("user", "u")
+    shard.close()
+
+
 def _run(shard: Shard, records: list[LogRecord]) -> None:
     start = shard.next_offset
     batch = RecordBatch.of(records, topic="", partition=0, epoch=0, start=start, end=start + len(records))

@@ -19,12 +19,12 @@ from sie_online.importance.noise import start_from
 from sie_online.importance.noise.model import NoiseArrays, default_noise
 from sie_online.importance.weight import effective_share
 from sie_online.ingest.decoder import Decoder
-from sie_online.ingest.events import DeadLetter, EventBatch
+from sie_online.ingest.events import DeadLetter, EventBatch, Text
 from sie_online.ingest.records import RecordBatch
 from sie_online.pseudonyms import longest_id
 from sie_online.recommender.pooling import Gains
 from sie_online.settings import Settings
-from sie_online.shard import snapshot
+from sie_online.shard import lookup, snapshot
 from sie_online.shard.buffers import output_buffers
 from sie_online.shard.clock import end_ms, now_ms
 from sie_online.shard.external import External
@@ -40,6 +40,7 @@ from sie_online.shard.figures import (
 )
 from sie_online.shard.gathering import Gathered, Gathering
 from sie_online.shard.layout import layout_of
+from sie_online.shard.lookup import EntityFigures, PairScore
 from sie_online.shard.loop import Texts, run
 from sie_online.shard.output import CLAIM, DONE, ENLARGE, Out, new_out
 from sie_online.shard.patches import Piece
@@ -50,6 +51,7 @@ from sie_online.shard.slots import bytes_in_use
 from sie_online.shard.snapshot import Snapshot, SnapshotDiff
 from sie_online.shard.state import COUNTERS, config_of, new_state, new_views
 from sie_online.shard.stated import NO_STATEMENTS
+from sie_online.statements import EntityKind
 from sie_online.unpacking import FramedRows
 
 FULL_AFTER_ERASURE = 2
@@ -304,6 +306,30 @@ class Shard:
             log_evidence={name: float(log_evidence(state.population[0], side)) for side, name in enumerate(SIDES)},
             counts=counts_between(np.zeros(1, COUNTERS)[0], counters, self.dead_letters, self.attributes_dropped),
         )
+
+    # -- questions: what they leave behind is nothing; not to be asked while a batch is being processed
+
+    def entity(self, kind: EntityKind, entity_id: str) -> EntityFigures | None:
+        """What is known of a user (by the raw id), item or category; None if nothing is."""
+        return lookup.entity(self._state, kind, self._key(kind, entity_id))
+
+    def score(self, user_id: str, item_id: str, category_id: str = "") -> PairScore:
+        """P(conversion) of a sample of the user (by the raw id) and the item, would it happen at ``clock_ms``."""
+        asked = lookup.question(
+            self._key("user", user_id),
+            self._key("item", item_id),
+            self._key("category", category_id),
+            self.clock_ms,
+            self._config.sample_type,
+        )
+        state = lookup.apart(self._state)
+        found: PairScore = lookup.score(self._config, state, asked)
+        return self._external.rescored(found, state.scratch) if self._external else found
+
+    def _key(self, kind: EntityKind, entity_id: str) -> int:
+        """Hash of an id as the state has it; 0 for an empty one."""
+        text = entity_id.encode()
+        return int(Text.of([self._decoder.published_id(text) if kind == "user" else text]).keys()[0])
 
     def close(self) -> None:
         """Release the memory and the scratch file; the shard cannot be used any more."""
