@@ -7,11 +7,11 @@ way, and the next batch for the look. What takes longer is done in one thread be
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
 from sie_online.announcements import RegisteredModel
 from sie_online.client.entities import Entity
@@ -20,6 +20,7 @@ from sie_online.moments import moment
 from sie_online.pseudonyms import pseudonyms
 from sie_online.settings import Settings
 from sie_online.shard import Shard
+from sie_online.shard.lookup import EntityFigures
 from sie_online.statements import EntityKind
 from streams.query.answers import (
     AsOf,
@@ -38,8 +39,6 @@ from streams.tools.explanation import document
 from streams.tools.influence import UnexplainedError, require_net
 from streams.tools.noise import judge_of
 from streams.worker.leases import ShardLease, ShardLeases
-
-T = TypeVar("T")
 
 SEE_EXPLAIN = "'sie explain' reads the whole topic."
 OFF = "This worker does not recommend: set recommend.enabled (SIE_RECOMMEND__ENABLED=true) on all workers."
@@ -88,7 +87,7 @@ class Questions:
         leases = [await self._owners.of_user(id, _list(asked))] if kind == "user" else self._owners.held()
         if not leases:
             raise not_ready("this worker has no partition at this moment: ask again")
-        found = await asyncio.gather(*(self._ask(lease, lambda shard: shard.entity(kind, id)) for lease in leases))
+        found = await asyncio.gather(*(self._entity(lease, kind, id) for lease in leases))
         shards = [figures for figures in found if figures is not None]
         partitions = [lease.partition for lease in leases]
         if not shards:
@@ -98,14 +97,13 @@ class Questions:
             )
         sums = (sum(each) for each in zip(*shards, strict=True))
         entity = Entity(kind, self._published_id(id) if kind == "user" else id, len(shards), *sums)
-        return EntitySums.of(entity, partitions, self._owners.n_partitions)
+        return EntitySums.of(kind, entity, partitions, self._owners.n_partitions)
 
     async def score(self, user: str, item: str, category: str, asked: str) -> Score:
         """How likely the user is to convert on the item now."""
         lease = await self._owners.of_user(user, _list(asked))
-        found, as_of = await self._ask(
-            lease, lambda shard: (shard.score(user, item, category), self._as_of(shard, user))
-        )
+        async with self._between_batches(lease) as shard:
+            found, as_of = shard.score(user, item, category), self._as_of(shard, user)
         return Score(
             **as_of,
             item_id=item,
@@ -137,9 +135,9 @@ class Questions:
         nothing = f"No statement about this event is among those that are kept ({kept}). {SEE_EXPLAIN}"
         raise not_found(nothing) if user else await self._owners.others(_list(asked), nothing)
 
-    async def _ask(self, lease: ShardLease, look: Callable[[Shard], T]) -> T:
+    async def _entity(self, lease: ShardLease, kind: EntityKind, entity_id: str) -> EntityFigures | None:
         async with self._between_batches(lease) as shard:
-            return look(shard)
+            return shard.entity(kind, entity_id)
 
     @asynccontextmanager
     async def _between_batches(self, lease: ShardLease) -> AsyncIterator[Shard]:

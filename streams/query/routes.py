@@ -1,4 +1,4 @@
-"""Every route, once: its path, its parameters and its answer. The server routes by it, and the OpenAPI document tells it."""
+"""Every route, once: path, parameters and answer. The server routes by it, and the OpenAPI document is made of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from streams.query.problems import wrong
 MOST_RECOMMENDED = 1_000
 MOST_ASKED = 64
 """Workers that a request without a user is sent on to, at most."""
-ASKED = re.compile(r"[0-9a-f]{6}(,[0-9a-f]{6}){0,%d}" % (MOST_ASKED - 1))
+ASKED = f"[0-9a-f]{{6}}(,[0-9a-f]{{6}}){{0,{MOST_ASKED - 1}}}"
+ANYTHING = r"[\s\S]+"
 WHOLE = re.compile(r"[0-9]{1,9}")
 
 
@@ -86,9 +87,8 @@ class Route:
         pattern = self.path
         for parameter in self.parameters:
             if parameter.place == "path":
-                pattern = pattern.replace(
-                    f"{{{parameter.name}}}", f"{{{parameter.name}:{parameter.pattern or r'[\s\S]+'}}}"
-                )
+                name = parameter.name
+                pattern = pattern.replace(f"{{{name}}}", f"{{{name}:{parameter.pattern or ANYTHING}}}")
         return pattern
 
     def read(self, request: web.Request) -> dict[str, Any]:
@@ -131,7 +131,7 @@ _ASKED = Parameter(
     "Workers that have been asked already; put there by redirects.",
     "3fa9c1",
     default="",
-    pattern=ASKED.pattern,
+    pattern=ASKED,
 )
 _EVENTS = (_EVENT, _WHOSE, _ASKED)
 

@@ -141,8 +141,7 @@ class QueryApi(mode.Service):
     async def _answered(self, request: web.Request, handler: Respond) -> web.StreamResponse:
         """The answer to a request, or the problem with it."""
         try:
-            if not self._tokens.admit(request.headers.get("Authorization", "")):
-                raise ProblemError(HTTPStatus.UNAUTHORIZED, "Send 'Authorization: Bearer TOKEN'.", CHALLENGE)
+            self._let_in(request)
             with self._room():
                 return _as_problem(await handler(request))
         except ProblemError as problem:
@@ -155,6 +154,10 @@ class QueryApi(mode.Service):
         except Exception:
             log.exception("a query failed", extra={"route": request.get(ROUTE, "")})
             return ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "The worker's log says what went wrong.").response()
+
+    def _let_in(self, request: web.Request) -> None:
+        if not self._tokens.admit(request.headers.get("Authorization", "")):
+            raise ProblemError(HTTPStatus.UNAUTHORIZED, "Send 'Authorization: Bearer TOKEN'.", CHALLENGE)
 
     @contextmanager
     def _room(self) -> Any:
