@@ -142,7 +142,7 @@ class Processing:
         delivery = await self._publisher.publish(lease.partition, output, lease.deliveries)
         self._showcase.offer(output.framed)
         if lease.recent is not None:
-            _keep(lease.recent, output)
+            keep_recent(lease.recent, output)
         if delivery is not None:
             delivery.add_done_callback(partial(self._measure, lease.partition, output, fetched_at, time.time()))
         self._vitals.progressed(lease.partition)
@@ -176,7 +176,7 @@ class Processing:
             lease.checked_at = now
 
 
-def _keep(recent: RecentWeights, output: ShardOutput) -> None:
+def keep_recent(recent: RecentWeights, output: ShardOutput) -> None:
     """Have what was published found again, but for what was said of users who are to be forgotten."""
     if output.counts.erasures:
         recent.forget()
