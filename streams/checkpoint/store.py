@@ -249,8 +249,8 @@ def note_of(url: str) -> bytes:
 
 def url_in(note: bytes) -> str:
     """The address in a claim, which whoever may write to the store can have written; empty where there is none."""
-    _, *more = note.decode("ascii", "replace").splitlines() or [""]
-    return more[0] if more and is_base_url(more[0]) else ""
+    url = note.decode("ascii", "replace").partition("\n")[2].partition("\n")[0]
+    return url if is_base_url(url) else ""
 
 
 class _Shards(dict[int, _ShardCheckpoints]):
