@@ -81,10 +81,6 @@ class Decoder:
             buffer = np.frombuffer(buffer.tobytes() + spelled, np.uint8)
         return self._batch(buffer, spans, columns, dropped), dead
 
-    def published_id(self, user: bytes) -> bytes:
-        """The id under which a user is published and known to the state: a pseudonym, where there are some."""
-        return self._pseudonyms.of(user) if self._pseudonyms else user
-
     def _parse(
         self, batch: RecordBatch, columns: NDArray[np.void], spans: NDArray[np.int64], sure: NDArray[np.bool_]
     ) -> None:

@@ -18,8 +18,8 @@ from sie_online.jit import kernel
 from sie_online.recommender.kernels import UNIFORM, WEIGHTED, predict
 from sie_online.shard.estimate import NO_CATEGORY
 from sie_online.shard.figures import tables_by_kind
-from sie_online.shard.slots import KEY, SLOT, TOUCHED, WAYS, likely_slot
 from sie_online.shard.state import Scratch, State
+from sie_online.slots import KEY, SLOT, TOUCHED, WAYS, likely_slot
 from sie_online.statements import EntityKind
 
 

@@ -1,4 +1,4 @@
-"""What questions cost: ``python -m tests.benchmarks.queries``, on Apache Kafka. Latency by route, and what the worker pays.
+"""What questions cost, on Apache Kafka: ``python -m tests.benchmarks.queries``. Latency, and what the worker pays.
 
 One worker under a steady load of events is asked and left alone in turns, so that both meet the same machine; before
 that another one with the Query API off gets the same load. Worker, generator, broker and whoever asks are processes of
@@ -67,23 +67,22 @@ def _turns(arena: Arena, name: str, more: dict[str, Any], given: argparse.Namesp
     with worker_pool(settings, at, SIE_WORKER) as start:
         worker = start()
         worker.wait_ready(START_S)
-        with _under_load(settings, at, given.rate, seconds) as generator:
+        with _under_load(settings, at, given.rate, seconds):
             time.sleep(given.warm)
             known = at / "known.json"
             known.write_text(json.dumps(asyncio.run(_known(settings))))
             for turn in plan:
                 log(turn)
-                yield _turn(settings, worker, generator, turn, known, given)
+                yield _turn(settings, worker, turn, known, given)
         worker.stop()
 
 
 @contextmanager
-def _under_load(settings: Settings, at: Path, rate: int, seconds: float) -> Iterator[WorkerProcess]:
+def _under_load(settings: Settings, at: Path, rate: int, seconds: float) -> Iterator[None]:
     command = module_command("load", "--rate", str(rate), "--seconds", str(seconds))
     with worker_pool(settings, at / "load", command) as start:
-        generator = start()
-        generator.wait_for("SENDING", START_S)
-        yield generator
+        start().wait_for("SENDING", START_S)
+        yield
 
 
 async def _known(settings: Settings) -> list[tuple[str, str, str]]:
@@ -100,13 +99,12 @@ async def _known(settings: Settings) -> list[tuple[str, str, str]]:
 def _turn(
     settings: Settings,
     worker: WorkerProcess,
-    generator: WorkerProcess,
     turn: str,
     known: Path,
     given: argparse.Namespace,
 ) -> dict[str, Any]:
     """One measurement of ``given.seconds``."""
-    with CpuWatch({"worker": worker.pid, "generator": generator.pid}) as watch:
+    with CpuWatch({"worker": worker.pid}) as watch:
         before, began, began_ms = scrape(settings), time.monotonic(), time.time() * 1000
         asked = _ask(settings, known, given) if turn == ASKED else time.sleep(given.seconds)
         after, took_s, ended_ms = scrape(settings), time.monotonic() - began, time.time() * 1000
