@@ -4,7 +4,8 @@
 the same one event at a time, an empty fetch, and other engines (``peers``); latency against load; curves.
 ``python -m tests.benchmarks.capacity``: a fleet's size from such a result. ``python -m tests.benchmarks.shard``: where
 the microseconds of one event go, in memory. ``python -m tests.benchmarks.guard``: how often the guard is wrong, and how
-soon it is right. ``python -m tests.benchmarks.open_views``: what a day of open views takes.
+soon it is right. ``python -m tests.benchmarks.queries``: what questions to a worker cost. ``python -m
+tests.benchmarks.open_views``: what a day of open views takes.
 """
 
 import os

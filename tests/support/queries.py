@@ -15,7 +15,7 @@ import aiohttp
 
 from sie_online.ingest.partitioner import partition_of
 from sie_online.settings import Settings
-from sie_online.shard import Shard
+from sie_online.shard import Shard, warm_up_lookup
 from streams.checkpoint import CheckpointStore
 from streams.model_registry.registry import empty_registry
 from streams.observe.metrics import Metrics
@@ -78,7 +78,8 @@ class QueryWorker:
                 self._events[partition].append(event)
 
     async def start(self) -> None:
-        """Listen, and then take the partitions over."""
+        """Listen, and then take the partitions over; kernels first, or the first question would wait for them."""
+        warm_up_lookup(recommend=self.settings.recommend.enabled)
         await self.api.start()
         for partition, events in self._events.items():
             await self.take_over(partition)

@@ -38,20 +38,20 @@ def live(worker: QueryWorker) -> Iterator[str]:
     """Answers in a thread; yields the address."""
     loop, started = asyncio.new_event_loop(), threading.Event()
 
-    async def start() -> None:
-        await worker.start()
-        started.set()
-
     def serve() -> None:
-        loop.run_until_complete(start())
+        try:
+            loop.run_until_complete(worker.start())
+        finally:
+            started.set()
         loop.run_forever()
         loop.run_until_complete(worker.stop())
         loop.close()
 
     thread = threading.Thread(target=serve)
     thread.start()
+    started.wait()
+    assert worker.api.url, "it could not start"
     try:
-        assert started.wait(60)
         yield worker.api.url
     finally:
         loop.call_soon_threadsafe(loop.stop)
@@ -65,6 +65,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
     file, token = token_in(folder)
     settings = small_settings(
         api={"token_file": str(file), "port": 0},
+        recommend={"enabled": True},
         store=(folder / "store").as_uri(),
     )
     known = event(0, user=KNOWN["user"], item=KNOWN["item"], category_id=KNOWN["category"], event_id=KNOWN["event_id"])

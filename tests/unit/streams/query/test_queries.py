@@ -116,6 +116,17 @@ def test_where_recommending_is_off_it_is_said_how_to_turn_it_on(make: Make, toke
     assert "recommend.enabled" in found.detail
 
 
+def test_recommendations_are_the_shards_best_first(make: Make, token: str) -> None:
+    settings = make(recommend={"enabled": True})
+    known, popular = answers(settings, token, "/v1/recommend?user=u1&n=5", "/v1/recommend?user=nobody")
+    shard = Shard(settings, 0)
+    run(shard, records_of(EVENTS))
+    assert known.said["items"] == shard.recommend("u1", 5)
+    assert popular.said["items"] == shard.recommend("nobody", 10)
+    assert len(known.said["items"]) == 5
+    assert known.said["offset"] == len(EVENTS)
+
+
 @pytest.mark.parametrize(
     ("path", "says"),
     [
