@@ -100,7 +100,9 @@ class EntitySums(msgspec.Struct, frozen=True):
     noise_alpha: float
     noise_beta: float
     noise_mean: Annotated[float, Meta(ge=0, le=1, description="Posterior mean of the share of noise.")]
-    noise_interval: Annotated[tuple[Share, Share], Meta(description="Central 90 % credible interval of it.")]
+    noise_interval: Annotated[
+        list[Share], Meta(min_length=2, max_length=2, description="Central 90 % credible interval of it.")
+    ]
 
     @classmethod
     def of(cls, kind: EntityKind, entity: Entity, partitions: list[int], n_partitions: int) -> EntitySums:
@@ -121,7 +123,7 @@ class EntitySums(msgspec.Struct, frozen=True):
             noise_alpha=entity.noise_alpha,
             noise_beta=entity.noise_beta,
             noise_mean=entity.noise_mean,
-            noise_interval=entity.noise_interval(INTERVAL_LEVEL),
+            noise_interval=list(entity.noise_interval(INTERVAL_LEVEL)),
         )
 
 
