@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +21,7 @@ from sie_online.shard import Shard
 from streams.query.answers import Explanation, Revision, Weights
 from streams.query.routes import ROUTES
 from streams.query.service import reachable
+from tests.support.brokers import ROOT
 from tests.support.events import event, random_events, run, small_settings, weights
 from tests.support.events import records as records_of
 from tests.support.queries import Answer, QueryWorker, asking, get, token_in
@@ -290,3 +292,23 @@ def test_any_address_is_advertised_as_this_machine(url: str) -> None:
     assert not reachable(url).startswith(url)
     assert reachable(url).endswith(":8082")
     assert reachable("http://10.0.0.7:8082") == "http://10.0.0.7:8082"
+
+
+EXAMPLE = re.compile(r"^ask '?http://127\.0\.0\.1:8082(/\S+?)'?\n```\n```json\n(.*?)\n```", re.DOTALL | re.MULTILINE)
+
+
+def test_answers_on_the_page_are_what_a_worker_answers(make: Make, token: str) -> None:
+    page = EXAMPLE.findall((ROOT / "docs" / "queries.md").read_text("utf-8"))
+    assert len(page) == len([route for route in ROUTES if route.answer])
+    found = answers(make(recommend={"enabled": True}), token, *(path for path, _ in page))
+    for answer, (path, said) in zip(found, page, strict=True):
+        assert close(answer.said, json.loads(said)), path
+
+
+def close(answer: Any, said: Any) -> bool:
+    """Whether both say the same, numbers to the digits that a page has room for."""
+    if isinstance(answer, dict):
+        return answer.keys() == said.keys() and all(close(value, said[name]) for name, value in answer.items())
+    if isinstance(answer, list):
+        return len(answer) == len(said) and all(map(close, answer, said))
+    return bool(answer == pytest.approx(said, rel=1e-5) if isinstance(answer, float) else answer == said)
