@@ -1,7 +1,8 @@
 """How each question is answered, by the shards of this worker.
 
 A shard is asked between two batches, for as long as a look at its state takes: whoever asks waits for the batch under
-way, and the next batch for the look. What takes longer is done in one thread beside the loop.
+way, and the next batch for the look, which takes less than the way to a thread and back would (measured: 13 µs an
+entity, 60 a score, 30 to 400 a list). What was published is searched and decoded in one thread beside the loop.
 """
 
 from __future__ import annotations
@@ -120,8 +121,7 @@ class Questions:
             raise ProblemError(HTTPStatus.CONFLICT, OFF)
         lease = await self._owners.of_user(user, _list(asked))
         async with self._between_batches(lease) as shard:
-            items = await in_thread(self._thread, shard.recommend, user, n)
-            return Recommendations(**self._as_of(shard, user), items=items)
+            return Recommendations(**self._as_of(shard, user), items=shard.recommend(user, n))
 
     # -- shards
 

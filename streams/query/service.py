@@ -58,6 +58,8 @@ class QueryApi(mode.Service):
         SettingsError: the file of tokens is not fit to be used.
     """
 
+    mundane_level = "debug"
+
     def __init__(
         self,
         settings: Settings,
