@@ -14,7 +14,7 @@ import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -40,6 +40,9 @@ KNOWN = 2_000
 """Events that are asked about."""
 ROUTES = ("weights", "explain", "entities", "items", "score", "recommend")
 LATENCY = "sie_arrival_to_publish_seconds_bucket"
+NOTED_S = 0.3
+"""Until the processor time of the turn's last moment is noted."""
+GRACE_S = 120.0
 OFF, IDLE, ASKED = "API off", "API on, nobody asks", "API on, asked"
 
 
@@ -104,11 +107,13 @@ def _turn(
     given: argparse.Namespace,
 ) -> dict[str, Any]:
     """One measurement of ``given.seconds``."""
-    with CpuWatch({"worker": worker.pid}) as watch:
-        before, began, began_ms = scrape(settings), time.monotonic(), time.time() * 1000
-        asked = _ask(settings, known, given) if turn == ASKED else time.sleep(given.seconds)
-        after, took_s, ended_ms = scrape(settings), time.monotonic() - began, time.time() * 1000
-        time.sleep(0.3)  # until its processor time is noted
+    with _asking(settings, known, given) if turn == ASKED else nullcontext(None) as asking:
+        with CpuWatch({"worker": worker.pid}) as watch:
+            before, began, began_ms = scrape(settings), time.monotonic(), time.time() * 1000
+            time.sleep(given.seconds)
+            after, took_s, ended_ms = scrape(settings), time.monotonic() - began, time.time() * 1000
+            time.sleep(NOTED_S)
+        asked = json.loads(asking.wait_for(RESULT, GRACE_S)[1]) if asking else None
     events = (outcomes(after) - outcomes(before)).total()
     cores = watch.cores(began_ms, ended_ms)
     late, early = (_buckets(samples) for samples in (after, before))
@@ -122,7 +127,9 @@ def _turn(
     }
 
 
-def _ask(settings: Settings, known: Path, given: argparse.Namespace) -> dict[str, Any]:
+@contextmanager
+def _asking(settings: Settings, known: Path, given: argparse.Namespace) -> Iterator[WorkerProcess]:
+    """A process that has just begun to ask."""
     command = module_command(
         "questions",
         *("--url", f"http://127.0.0.1:{settings.api.port}", "--token-file", str(settings.api.token_file)),
@@ -130,9 +137,9 @@ def _ask(settings: Settings, known: Path, given: argparse.Namespace) -> dict[str
     )
     with worker_pool(settings, known.parent / f"asked-{time.time_ns()}", command) as start:
         asking = start()
-        said: dict[str, Any] = json.loads(asking.wait_for(RESULT, given.seconds + 120)[1])
+        asking.wait_for("ASKING", START_S)
+        yield asking
         asking.exit_code()
-    return said
 
 
 def _buckets(samples: Sequence[Any]) -> dict[float, float]:

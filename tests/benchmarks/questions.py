@@ -2,7 +2,7 @@
 
 Routes take turns; each question is about an event that was published lately (``--known``, JSON lists of event, user and
 item). A question's time counts from when it was due, so that one that waits holds up no other and hides nothing. Logs
-``RESULT {route: {"ms": [...], "statuses": {...}}}``.
+``ASKING``, then ``RESULT {route: {"ms": [...], "statuses": {...}}}``.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ async def run(given: argparse.Namespace) -> dict[str, Any]:
             took[route].append(1000 * (time.perf_counter() - due))
             statuses[route][answer.status] += 1
 
+        print("ASKING", flush=True)  # what it took to get here is not the worker's load
         began, asked = time.perf_counter(), []
         for number, (route, path) in enumerate(questions(json.loads(given.known.read_text()), given.routes)):
             due = began + number / given.rate
