@@ -66,6 +66,43 @@ class FramedRows:
         return batches[0] if len(batches) == 1 else pa.concat_batches(batches) if batches else self.empty
 
 
+def weight_ids(message: bytes) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """The ids of a message of weights in layout 2 that this process has made: nothing about it is checked.
+
+    Returns:
+        offsets (3 n + 1,) into the bytes after them: of each of the n rows its event's, its user's and its item's id.
+    """
+    return _spans(_trusted(message))
+
+
+def picked(message: bytes, rows: NDArray[np.int64]) -> pa.RecordBatch:
+    """Some ``rows`` (k,) of such a message, in the contract's columns: as `unpack` would have them, of all."""
+    batch, n = _trusted(message), len(_IDS["weights"])
+    offsets, letters = _spans(batch)
+    ids = np.concatenate([letters[offsets[n * row] : offsets[n * (row + 1)]] for row in rows.tolist()])
+    width = -(-len(ids) // len(rows))
+    padded = np.zeros((len(rows), width), np.uint8)
+    padded.reshape(-1)[: len(ids)] = ids
+    at = batch.schema.get_field_index("ids")
+    kind = pa.list_(pa.uint8(), width)
+    columns = [batch.column(which).take(pa.array(rows)) for which in range(batch.num_columns)]
+    columns[at] = matrix_array(padded, kind)
+    return unpack(pa.record_batch(columns, schema=batch.schema.set(at, batch.schema.field(at).with_type(kind))))
+
+
+def _trusted(message: bytes) -> pa.RecordBatch:
+    with pa.ipc.open_stream(message) as reader:
+        return reader.read_next_batch()
+
+
+def _spans(batch: pa.RecordBatch) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    codes = batch.column("codes").flatten().to_numpy().reshape(len(batch), N_CODES["weights"])
+    lengths = codes[:, _LENGTHS:]
+    offsets = np.zeros(lengths.size + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets, batch.column("ids").flatten().to_numpy()
+
+
 def unpack(batch: pa.RecordBatch) -> pa.RecordBatch:
     """What a message holds, in the contract's columns; what is of layout 1 already comes back as it is.
 

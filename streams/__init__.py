@@ -4,6 +4,7 @@ Nothing here changes what a row says; that is ``sie_online``'s business alone. F
 those below it (``pyproject.toml`` has the contract):
 
 - ``cli``: the ``sie`` command; ``app``: a worker's Faust app; ``demo``: the whole line on one machine
+- ``query``: what a worker answers over HTTP
 - ``worker``, ``trainer``: the two processes; ``tools``: what stands behind commands that are run now and then;
   ``lake``: rows into tables; ``extensions``: whether what the settings name exists
 - ``model_registry``: announced models; ``checkpoint``: shards' durable state; ``transport``: Faust's, in batches;

@@ -30,6 +30,7 @@ from streams.observe.broker_metrics import watch_broker
 from streams.observe.metrics import Metrics
 from streams.observe.trainer_watch import TrainerWatch
 from streams.observe.web import WorkerHealth, WorkerSite
+from streams.query import QueryApi
 from streams.store import open_store
 from streams.transport import SCHEME, Consumer, RebalanceListener
 from streams.transport.schema import BatchSchema
@@ -105,6 +106,9 @@ class App(faust.App):
             vitals=self.vitals,
             showcase=self.site.showcase,
         )
+        self.queries: QueryApi | None = None
+        if settings.api.enabled:
+            self.queries = QueryApi(settings, self.worker.leases, self.store, adoptions.registry, self.metrics)
         self.rebalance_listener: RebalanceListener = self.worker.assignment
         self.log_watch = LogWatch(
             settings,
@@ -123,7 +127,8 @@ class App(faust.App):
     def on_init_dependencies(self) -> Iterable[ServiceT]:
         """The publisher early: it starts before, and stops after, everything that has something to say."""
         self.worker.consumer.attach(cast(Consumer, self.consumer))
-        return [self.site, self.publisher, self.worker, self.log_watch, *super().on_init_dependencies()]
+        queries = [self.queries] if self.queries else []
+        return [self.site, *queries, self.publisher, self.worker, self.log_watch, *super().on_init_dependencies()]
 
     def _health(self) -> WorkerHealth:
         return WorkerHealth(
@@ -147,6 +152,8 @@ class App(faust.App):
         logs.set_up(self.settings.log_level)
         try:
             await self.site.maybe_start()
+            if self.queries is not None:
+                await self.queries.maybe_start()
             await asyncio.to_thread(prepare, self.settings, self._set_starting)
             await check_before_joining(self.settings, self.store, self.ownership)
         except SieError as error:

@@ -235,3 +235,55 @@ class Web(Section):
         description="Whether the status page names users, items and events; by default on loopback, or with"
         " privacy.hmac_key_file.",
     )
+
+
+class Api(Section):
+    """Questions about weights, entities and pairs over HTTP, of a worker's own shards; off without a file of tokens."""
+
+    token_file: OptionalFile = Field(
+        None,
+        description="Turns it on: file with the bearer tokens that are let in, one a line (>= 32 characters each); it"
+        " is read again when it changes.",
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on; loopback unless told otherwise.")
+    port: int = Field(8082, ge=0, le=65_535, description="Port to listen on; 0 picks a free one.")
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description="Names, beside addresses and this machine's own, under which it may be asked for."
+    )
+    advertised_url: str = Field(
+        "",
+        description="Where other workers send those who ask for this one's shards, http(s)://host[:port][/path];"
+        " by default from host and port, with this machine's name where host is any address.",
+    )
+    recent_bytes: int = Field(
+        32 << 20,
+        ge=1 << 20,
+        description="Published weights that a shard keeps to be asked for, bytes; the oldest make room.",
+    )
+    max_requests: int = Field(32, ge=1, le=1_024, description="Requests at work at once; more are told to come back.")
+    timeout_s: float = Field(5.0, gt=0, le=60, description="A request is given up after so many seconds.")
+
+    @field_validator("advertised_url")
+    @classmethod
+    def _reachable(cls, url: str) -> str:
+        if url and not is_base_url(url):
+            raise ValueError(f"{url!r} is no address of a worker: write http(s)://host[:port], perhaps with a path")
+        return url.rstrip("/")
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it is on."""
+        return self.token_file is not None
+
+
+def is_base_url(url: str) -> bool:
+    """Whether ``url`` is one that paths can be appended to: http or https, a host, and neither query nor login."""
+    if not (url.isascii() and url.isprintable() and " " not in url):
+        return False
+    try:
+        where = urlsplit(url)
+        where.port  # noqa: B018  # raises where it is none
+    except ValueError:
+        return False
+    plain = not (where.query or where.fragment or "@" in where.netloc)
+    return where.scheme in ("http", "https") and bool(where.hostname) and plain

@@ -9,16 +9,17 @@ file: who owns it, and where its state is kept, is ``streams``' business.
 - ``labels``: what becomes of open views; ``erase``: a user forgotten
 - ``emit``, ``output``, ``buffers``: what is said, row by row; ``pack``, ``render``: messages of it; ``gathering``: what
   may wait; ``stated``: statements about entities, and ``digits``: their numbers
-- ``state``: all arrays together: ``slots`` and ``entities``, ``views``, ``dedupe``, ``clock``; their ``memory`` and
-  ``scratch`` files
+- ``state``: all arrays together: ``entities``, ``views``, ``dedupe``, ``clock``; their ``scratch`` files
+- ``ranking``: lists for users, learned beside the event loop
 - ``snapshot``: the state as pieces; ``patches``: of tables, rows that changed; ``ranges``: of open views; ``layout``:
   what their bytes mean
+- ``lookup``: what it can be asked without learning anything
 - ``sizing``: what all of it takes at most
 - ``trace``: the evidence of a log, for a fit of the noise model
 - ``schedule``: model versions and their offsets; ``pooled``: what the other shards have learned
 """
 
-from sie_online.shard.compilation import warm_up
+from sie_online.shard.compilation import warm_up, warm_up_lookup
 from sie_online.shard.core import Shard, ShardOutput
 from sie_online.shard.figures import RecordCounts, ShardStats
 from sie_online.shard.gathering import Gathered
@@ -36,4 +37,5 @@ __all__ = [
     "Snapshot",
     "Statements",
     "warm_up",
+    "warm_up_lookup",
 ]

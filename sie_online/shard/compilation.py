@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sie_online.ingest.records import LogRecord, RecordBatch
 from sie_online.ingest.wire import heartbeat, maturity_ms
-from sie_online.settings import Settings
+from sie_online.settings import Recommend, Settings
 from sie_online.shard.core import Shard
 
 SAMPLE_MS = 1_700_000_000_000
@@ -22,6 +22,16 @@ def warm_up() -> None:
     _run(again, ending)
     again.stats()
     again.close()
+    shard.close()
+
+
+def warm_up_lookup(*, recommend: bool) -> None:
+    """The same for what a shard can be asked; ``recommend``: by one that learns to rank, too."""
+    shard = Shard(Settings(recommend=Recommend(enabled=recommend)), 0)
+    shard.score("u", "i", "c")
+    shard.entity("user", "u")
+    if recommend:
+        shard.recommend("u", 1)
     shard.close()
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sie_online.announcements import NET, NOISE, Adoption
+from sie_online.errors import UsageError
 from sie_online.importance.guard import SIDES, log_evidence, strength
 from sie_online.importance.influence import NetArrays, no_net, own
 from sie_online.importance.noise import start_from
@@ -21,10 +22,10 @@ from sie_online.importance.weight import effective_share
 from sie_online.ingest.decoder import Decoder
 from sie_online.ingest.events import DeadLetter, EventBatch
 from sie_online.ingest.records import RecordBatch
-from sie_online.pseudonyms import longest_id
+from sie_online.pseudonyms import longest_id, pseudonyms
 from sie_online.recommender.pooling import Gains
 from sie_online.settings import Settings
-from sie_online.shard import snapshot
+from sie_online.shard import lookup, snapshot
 from sie_online.shard.buffers import output_buffers
 from sie_online.shard.clock import end_ms, now_ms
 from sie_online.shard.external import External
@@ -40,16 +41,19 @@ from sie_online.shard.figures import (
 )
 from sie_online.shard.gathering import Gathered, Gathering
 from sie_online.shard.layout import layout_of
+from sie_online.shard.lookup import EntityFigures, PairScore
 from sie_online.shard.loop import Texts, run
 from sie_online.shard.output import CLAIM, DONE, ENLARGE, Out, new_out
-from sie_online.shard.patches import Piece
+from sie_online.shard.patches import Piece, Table
 from sie_online.shard.pooled import PooledCoefficients
+from sie_online.shard.ranking import Ranking, UserList, key_of
 from sie_online.shard.render import Renderer
 from sie_online.shard.schedule import NAMED, Artifact, Schedule
-from sie_online.shard.slots import bytes_in_use
 from sie_online.shard.snapshot import Snapshot, SnapshotDiff
 from sie_online.shard.state import COUNTERS, config_of, new_state, new_views
 from sie_online.shard.stated import NO_STATEMENTS
+from sie_online.slots import bytes_in_use
+from sie_online.statements import EntityKind
 from sie_online.unpacking import FramedRows
 
 FULL_AFTER_ERASURE = 2
@@ -71,6 +75,8 @@ class ShardOutput:
     noise: NoiseByType
     last: bool
     """Whether the record batch ends with it."""
+    recommended: Sequence[UserList] = ()
+    """The lists of the users with an event in it, as of its end; none unless ``recommend.publish``."""
 
     @property
     def weights(self) -> pa.RecordBatch:
@@ -115,12 +121,15 @@ class Shard:
         self._gathering = Gathering(partition)
         self._nothing = self._renderer.samples(None, generation)
         self._id_bytes = longest_id(settings)
+        self._pseudonyms = pseudonyms(settings)
         self._snapshot_diff = SnapshotDiff(self._scratch)
         self._full_snapshots = 0
         self._layout = msgspec.to_builtins(layout_of(self._state))
         self._external = External(settings.recommender) if settings.recommender.classifier else None
         self._pooled = PooledCoefficients(settings)
         self._schedule = Schedule()
+        self._ranking = Ranking(settings) if settings.recommend.enabled else None
+        self._publishes_lists = settings.recommend.publish
 
     @classmethod
     def restore(
@@ -152,6 +161,8 @@ class Shard:
             shard._replace(model, artifact)
         if shard._external:
             shard._external.restore(pieces)
+        if shard._ranking:
+            shard._ranking.restore(meta, pieces)
         return shard
 
     @property
@@ -181,9 +192,12 @@ class Shard:
             before = self._state.counters[0].copy()
             if at < len(events):
                 self._adopt_until(int(offsets[at]))
+            begin = at
             at, out = self._advance(events, texts, at, self._schedule.next_adoption_row(offsets))
             done = out.control["stop"][0] == DONE and at == len(events)
             output = self._render(out, events, before, dead, dropped, last=done, gather=gather)
+            if self._ranking and self._publishes_lists:
+                output = replace(output, recommended=self._ranking.lists(events, begin, at))
             if done:
                 if erasures != self._state.counters["erasures"][0]:
                     self._full_snapshots = FULL_AFTER_ERASURE
@@ -265,7 +279,7 @@ class Shard:
         """Copy a part of what the first snapshot must hold, so that it need not copy all at once; whether there may be
         more. The shard may process records in between.
         """
-        return not self._full_snapshots and self._snapshot_diff.copy_ahead(self._state)
+        return not self._full_snapshots and self._snapshot_diff.copy_ahead(self._state, self._ranked_tables())
 
     def snapshot(self) -> Snapshot:
         """The state as of ``next_offset``, as named pieces; only those that changed since the last call carry data.
@@ -282,10 +296,29 @@ class Shard:
         meta = {"next_offset": self.next_offset, "dead_letters": self.dead_letters, "layout": self._layout}
         meta |= {"attributes_dropped": self.attributes_dropped} | self._schedule.meta()
         extra = self._pooled.pieces() | (self._external.pieces() if self._external else {})
-        taken = self._snapshot_diff.capture(self._state, meta, extra)
+        if self._ranking:
+            meta |= {"ranking": self._ranking.layout()}
+            extra |= self._ranking.pieces()
+        taken = self._snapshot_diff.capture(self._state, meta, extra, self._ranked_tables())
         self._claim_views()
         self._views_file.rest()
         return taken
+
+    def _ranked_tables(self) -> Iterator[Table]:
+        return self._ranking.tables() if self._ranking else iter(())
+
+    def recommend(self, user_id: str, n: int) -> list[str]:
+        """The best ``n`` items for a user as of ``next_offset``, best first, by their ids; ``user_id`` is the raw one.
+
+        Of a user who is not known: what is popular. Fewer than ``n`` where fewer are known.
+
+        Raises:
+            UsageError: ``recommend.enabled`` is false.
+        """
+        if self._ranking is None:
+            raise UsageError("this shard does not learn to rank: set recommend.enabled=true")
+        published = user_id.encode() if self._pseudonyms is None else self._pseudonyms.of(user_id.encode())
+        return self._ranking.recommend(key_of(published), n)
 
     def stats(self) -> ShardStats:
         """Figures for metrics."""
@@ -305,13 +338,39 @@ class Shard:
             counts=counts_between(np.zeros(1, COUNTERS)[0], counters, self.dead_letters, self.attributes_dropped),
         )
 
+    # -- questions: what they leave behind is nothing; not to be asked while a batch is being processed
+
+    def entity(self, kind: EntityKind, entity_id: str) -> EntityFigures | None:
+        """What is known of a user (by the raw id), item or category; None if nothing is."""
+        return lookup.entity(self._state, kind, self._key(kind, entity_id))
+
+    def score(self, user_id: str, item_id: str, category_id: str = "") -> PairScore:
+        """P(conversion) of a sample of the user (by the raw id) and the item, would it happen at ``clock_ms``."""
+        asked = lookup.question(
+            self._key("user", user_id),
+            self._key("item", item_id),
+            self._key("category", category_id),
+            self.clock_ms,
+            self._config.sample_type,
+        )
+        state = lookup.apart(self._state)
+        found: PairScore = lookup.score(self._config, state, asked)
+        return self._external.rescored(found, state.scratch) if self._external else found
+
+    def _key(self, kind: EntityKind, entity_id: str) -> int:
+        """Hash of an id as the state has it; 0 for an empty one."""
+        text = entity_id.encode()
+        if not text:
+            return 0
+        return int(key_of(self._pseudonyms.of(text) if kind == "user" and self._pseudonyms else text))
+
     def close(self) -> None:
         """Release the memory and the scratch file; the shard cannot be used any more."""
         del self._state, self._views_file, self._snapshot_diff
 
     def _advance(self, events: EventBatch, texts: Texts, at: int, until: int) -> tuple[int, Out]:
         """Run the event loop from row ``at`` until the output needs draining or row ``until`` is reached."""
-        out = output_buffers(self._id_bytes)
+        out, begin = output_buffers(self._id_bytes), at
         while True:
             at = self._run(events, texts, at, until, out)
             stop = out.control["stop"][0]
@@ -320,6 +379,8 @@ class Shard:
             elif stop == ENLARGE:
                 out = new_out(2 * int(out.control["needed"][0]), self._id_bytes)
             else:
+                if self._ranking:
+                    self._ranking.learn(events, begin, at, out)
                 return at, out
 
     def _run(self, events: EventBatch, texts: Texts, at: int, until: int, out: Out) -> int:

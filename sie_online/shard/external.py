@@ -14,11 +14,12 @@ from sie_online.features import as_dict
 from sie_online.importance.factor import NEGATIVE, POSITIVE
 from sie_online.recommender.plugin import RiverRecommender
 from sie_online.settings import Recommender
+from sie_online.shard.lookup import PairScore
 from sie_online.shard.loop import Texts, features_of, run
 from sie_online.shard.output import DONE, Out
 from sie_online.shard.patches import Piece
 from sie_online.shard.snapshot import EXTRA
-from sie_online.shard.state import Config, State
+from sie_online.shard.state import Config, Scratch, State
 
 PIECE = f"{EXTRA}/classifier"
 
@@ -52,6 +53,11 @@ class External:
             at = stopped
         control["stop"] = DONE
         return at
+
+    def rescored(self, found: PairScore, scratch: Scratch) -> PairScore:
+        """``found`` with the classifier's probability of the features in ``scratch``."""
+        uniform, weighted = self._twins.predict(as_dict(scratch.features, scratch.dense))
+        return found._replace(probability=(1.0 - found.strength) * uniform + found.strength * weighted)
 
     def _learn(self, state: State, out: Out, first_row: int) -> None:
         """Learn from the statements since row ``first_row`` that say something new of a label."""

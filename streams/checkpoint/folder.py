@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sie_online.contracts import INT64_MAX
@@ -24,6 +25,9 @@ READ_AT_ONCE = 1 << 26
 """Bytes of a pack."""
 MOST_IN_MEMORY = 1 << 26
 """Bytes of pieces that were read; further ones wait on disk until they are asked for."""
+
+MOST_OF_A_NOTE = 4_096
+"""Bytes of a claim that are read."""
 
 MAX_EPOCH = 10**10 - 1
 """The largest that a name has room for: three centuries of one claim a second."""
@@ -84,6 +88,13 @@ class ShardFolder:
     def newest_epoch(self) -> int:
         """Highest epoch that was ever claimed or checkpointed here, 0 if none."""
         return self.listing().newest_epoch
+
+    def newest_note(self) -> bytes:
+        """What the newest claim holds, as far as it is short; empty if there is none."""
+        newest = max(self.claims(), default=0)
+        with suppress(FileNotFoundError):
+            return self.store.read(f"{self.path}/epochs/{newest:010d}", MOST_OF_A_NOTE)
+        return b""
 
     def positions(self) -> list[Position]:
         """Positions of the manifests there are, valid or not, newest first."""

@@ -20,6 +20,7 @@ from urllib.parse import quote
 from sie_online.contracts import CODE_VERSION
 from sie_online.errors import CheckpointError, DecisionError, UnreachableError
 from sie_online.settings import Settings
+from sie_online.settings.operation import is_base_url
 from streams.checkpoint import manifest as manifests
 from streams.checkpoint.commit import KEPT_CLAIMS, Commit, check_current
 from streams.checkpoint.folder import Listing, ShardFolder
@@ -74,7 +75,8 @@ class CheckpointStore:
     """Checkpoints of the shards of ``topic``, below ``settings.store``.
 
     ``input_partitions``, the number of ``topic``'s partitions, and ``topic_id``, Kafka's id of it (empty: unknown), go
-    into every manifest; set the former before ``write``.
+    into every manifest; set the former before ``write``. ``advertised_url``, where others may send those who ask for a
+    shard (empty: nowhere), goes into every claim.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class CheckpointStore:
     ) -> None:
         self.input_partitions = input_partitions
         self.topic_id = ""
+        self.advertised_url = ""
         self._topic = topic
         self._group = settings.group
         self._fingerprint = settings.fingerprint()
@@ -97,7 +100,7 @@ class CheckpointStore:
             UnreachableError: the store does not answer.
         """
         folder = self._shards[partition].folder
-        note = f"{socket.gethostname()} {os.getpid()}\n".encode()
+        note = note_of(self.advertised_url)
         while True:
             epoch = max(1, at_least, folder.newest_epoch() + 1)
             # Claims are forgotten KEPT_CLAIMS below the newest: one as old as that may not have been ours first.
@@ -120,6 +123,14 @@ class CheckpointStore:
     def newest_epoch(self, partition: int) -> int:
         """Highest epoch that was ever claimed or checkpointed, 0 if none."""
         return self._shards[partition].folder.newest_epoch()
+
+    def owner_url(self, partition: int) -> str:
+        """What the newest claim's owner has said to be asked at; empty where nothing was said, or nobody owns it.
+
+        Raises:
+            UnreachableError: the store does not answer.
+        """
+        return url_in(self._shards[partition].folder.newest_note())
 
     def load(self, partition: int, only: Callable[[str], bool] = lambda _name: True) -> LoadedCheckpoint | None:
         """The newest checkpoint that is whole, None if there never was one; of its pieces those that ``only`` picks.
@@ -228,6 +239,18 @@ class CheckpointStore:
                 f" {manifest.epoch}-{manifest.next_offset}: were folders swapped, renamed or copied? Put each back in"
                 " its place; no shard goes on from another's state"
             )
+
+
+def note_of(url: str) -> bytes:
+    """What a claim holds: host and process of its owner, for people, and on a line of its own where to ask it."""
+    said = f"{socket.gethostname()} {os.getpid()}\n"
+    return f"{said}{url}\n".encode() if url else said.encode()
+
+
+def url_in(note: bytes) -> str:
+    """The address in a claim, which whoever may write to the store can have written; empty where there is none."""
+    url = note.decode("ascii", "replace").partition("\n")[2].partition("\n")[0]
+    return url if is_base_url(url) else ""
 
 
 class _Shards(dict[int, _ShardCheckpoints]):

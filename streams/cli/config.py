@@ -17,6 +17,7 @@ from sie_online.settings import Settings
 from sie_online.settings.environment import variable_of
 from streams.cli.common import Json, err, get_settings, out, print_json
 from streams.extensions import check_extensions
+from streams.query.tokens import check_tokens
 
 if TYPE_CHECKING:
     from streams.tools.checks import CheckResult
@@ -78,6 +79,7 @@ def check(
     """
     settings = get_settings(ctx)
     check_extensions(settings)
+    check_tokens(settings)
     changed = sum(setting.value != setting.default for setting in effective(settings))
     if not as_json:
         fingerprint = settings.fingerprint()[:16]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import math
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Annotated, Any
+from typing import Annotated
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,11 +24,12 @@ from sie_online.moments import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from sie_online.settings import Settings
 from streams.cli.common import Json, Strict, get_settings, print_json, warn_unreadable
 from streams.cli.explain_noise import noise_opinion, show_noise
-from streams.cli.explain_text import shares, show
+from streams.cli.explain_text import show
 from streams.cli.progress import progress
 from streams.cli.tail import share_read
 from streams.model_registry.history import read_registered
 from streams.store import open_store
+from streams.tools.explanation import document
 from streams.tools.influence import Influence, UnexplainedError, influence, require_net
 
 BEFORE_MS = MINUTE_MS  # samples are written just after the final weights; brokers' and workers' clocks may differ
@@ -127,7 +127,7 @@ def command(
         found = _influence(settings, revisions[-1], scan)
         noise = noise_opinion(settings, revisions[0], evidence=evidence)
         if as_json:
-            print_json(_document(revisions, found) | noise.document())
+            print_json(document(revisions, found) | noise.document())
         else:
             show(revisions, found)
             show_noise(noise)
@@ -199,18 +199,3 @@ def _not_found(scan: Scan, topic: str, since: str) -> str:
         f"nothing about event {safe(scan.event_id)} in {topic}: read {begun} to its end, {scan.rows:,} rows in "
         f"{scan.messages:,} messages. It may be older, a duplicate, a dead letter, or not yet processed."
     )
-
-
-def _document(revisions: Sequence[WeightRow], found: Influence | str) -> dict[str, Any]:
-    newest = revisions[-1]
-    parts = shares(newest)
-    return {
-        **newest._asdict(),
-        "factors": {
-            name: {"log": part, "multiplier": math.exp(part), "share": parts[name]}
-            for name, part in newest.factors.items()
-        },
-        "influence": None if isinstance(found, str) else asdict(found),
-        "influence_unknown": found if isinstance(found, str) else None,
-        "revisions": [row._asdict() for row in revisions],
-    }

@@ -13,16 +13,11 @@ from sie_online.escape import safe
 from sie_online.moments import moment
 from streams.cli.common import out
 from streams.cli.text import figure
+from streams.tools.explanation import shares
 from streams.tools.influence import Contribution, Influence
 
 BAR_CELLS = 12  # to either side of zero
 INPUTS_SHOWN = 8
-
-
-def shares(row: WeightRow) -> dict[str, float]:
-    """Each part's share of the weight: |part| over the sum of all |parts| of log weight; zeros where all are zero."""
-    total = sum(abs(part) for part in row.factors.values())
-    return {name: abs(part) / total if total else 0.0 for name, part in row.factors.items()}
 
 
 def show(revisions: Sequence[WeightRow], influence: Influence | str) -> None:

@@ -35,7 +35,7 @@ def command(
     """
     started = time.process_time()
     with compiling():
-        compile_kernels(lambda stage: None)
+        compile_kernels(lambda stage: None, queries=True, recommend=True)
     seconds = round(time.process_time() - started, 1)
     folder = jit.folders.kept if copy_to is None else _copy(copy_to)
     kernels = sorted(jit.folders.used)

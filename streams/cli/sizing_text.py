@@ -28,7 +28,11 @@ class WorkerSizes:
         """Under ``settings``."""
         kafka = settings.kafka
         bounds = {"max_in_flight_bytes": kafka.max_in_flight_bytes, "max_unacked_bytes": kafka.max_unacked_bytes}
-        return cls(partitions, part_sizes(settings), {f"kafka.{name}": size for name, size in bounds.items()})
+        shard = part_sizes(settings)
+        if settings.api.enabled:
+            kept = settings.api.recent_bytes
+            shard.append(PartSize("weights to be asked for", "api.recent_bytes", kept, kept))
+        return cls(partitions, shard, {f"kafka.{name}": size for name, size in bounds.items()})
 
     @property
     def memory(self) -> int:

@@ -10,11 +10,12 @@ import asyncio
 import errno
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
@@ -65,14 +66,27 @@ class Address(Protocol):
 class HttpServer:
     """Answers ``routes`` on ``address`` between ``open`` and ``close``; ``url`` says where.
 
-    ``section`` is the settings section that the address is of; a refusal names it.
+    ``section`` is the settings section that the address is of; a refusal names it. ``around`` stands around all
+    answers, refusals of this server included; ``line_bytes`` bounds the request line, ``connections`` their number.
     """
 
-    def __init__(self, section: str, address: Address, routes: Mapping[str, Respond]) -> None:
+    def __init__(
+        self,
+        section: str,
+        address: Address,
+        routes: Mapping[str, Respond],
+        *,
+        around: Sequence[Middleware] = (),
+        line_bytes: int = MAX_LINE_BYTES,
+        connections: int = MAX_CONNECTIONS,
+    ) -> None:
         self.url = ""
         self._section = section
         self._address = address
         self._routes = routes
+        self._around = around
+        self._line_bytes = line_bytes
+        self._connections = connections
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
 
@@ -89,14 +103,14 @@ class HttpServer:
             shutdown_timeout=SHUTDOWN_S,
             keepalive_timeout=IDLE_S,
             lingering_time=SHUTDOWN_S,
-            max_line_size=MAX_LINE_BYTES,
+            max_line_size=self._line_bytes,
             max_headers=MAX_HEADERS,
             max_field_size=MAX_HEADER_BYTES,
         )
         await runner.setup()
         try:
             listener = await asyncio.get_running_loop().create_server(
-                lambda: _admitted(runner), self._address.host, self._address.port, backlog=BACKLOG
+                lambda: _admitted(runner, self._connections), self._address.host, self._address.port, backlog=BACKLOG
             )
         except OSError as error:
             await runner.cleanup()
@@ -114,7 +128,7 @@ class HttpServer:
             await runner.cleanup()
 
     def _application(self) -> web.Application:
-        application = web.Application(middlewares=[self._known_host], client_max_size=MAX_LINE_BYTES)
+        application = web.Application(middlewares=[*self._around, self._known_host], client_max_size=MAX_LINE_BYTES)
         application.add_routes([web.get(path, respond) for path, respond in self._routes.items()])
         application.on_response_prepare.append(_add_headers)
         return application
@@ -139,13 +153,13 @@ class HttpServer:
         return f"{name}: cannot listen on {host}:{port} ({cause}): set {variable}__HOST and {variable}__PORT"
 
 
-def _admitted(runner: web.AppRunner) -> asyncio.Protocol:
-    """Who handles a new connection; beyond ``MAX_CONNECTIONS`` the oldest are cut off."""
+def _admitted(runner: web.AppRunner, most: int) -> asyncio.Protocol:
+    """Who handles a new connection; beyond ``most`` the oldest are cut off."""
     server = runner.server
     if server is None:
         raise ConnectionAbortedError("the site is being closed")
     connections = server.connections
-    for oldest in connections[: max(0, len(connections) - MAX_CONNECTIONS + 1)]:
+    for oldest in connections[: max(0, len(connections) - most + 1)]:
         if oldest.transport is not None:
             oldest.transport.abort()
     return server()

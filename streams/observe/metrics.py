@@ -7,7 +7,7 @@ is ``other``; but for a model's ``version``, which has one series at a time. ``d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from prometheus_client import disable_created_metrics
@@ -23,6 +23,7 @@ from sie_online.ingest.events import Reason
 from sie_online.settings import Settings
 from streams.observe.families import Families, known, partition_label
 from streams.observe.quality_metrics import LABELS, QualityMetrics
+from streams.observe.query_metrics import QueryMetrics
 from streams.observe.shard_metrics import ShardMetrics
 from streams.observe.thread_times import ThreadTimes
 
@@ -186,6 +187,10 @@ class Metrics:
         """Ask ``restarts`` at every scrape how often the worker's own trainer was started anew."""
         documentation = "Times that the worker's own trainer was started anew."
         self.registry.register(ReadCounter("sie_trainer_restarts", documentation, restarts))
+
+    def queries(self, routes: Collection[str]) -> QueryMetrics:
+        """Metrics of a Query API with these ``routes``; where there is none, there are no such metrics."""
+        return QueryMetrics(self._families, routes)
 
     def revoke(self, partition: int) -> None:
         """The partition is another worker's: what it was here is no longer true."""

@@ -4,6 +4,7 @@ Owns neither what a row says (``sie_online.shard``) nor how a checkpoint lies in
 
 - ``service``: ``Worker``, the parts together; ``leases``: which shards are in memory, and owned under which epoch
 - ``processing``: batches in, statements out; ``publisher``: how those reach Kafka; ``filled_batch``: many at once
+- ``recent``: what was published lately, to be asked for
 - ``assignment``: what the group gives and takes; ``restore``: one shard taken over; ``checkpointer``: when it is saved
 - ``adoption``: announced models on their way to the shards; ``topic_identity``: is the input still the same topic
 - ``startup``, ``preflight``: what must hold before the group is joined

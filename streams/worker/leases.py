@@ -21,6 +21,7 @@ from streams.checkpoint.manifest import Position
 from streams.observe.metrics import Metrics
 from streams.sinks.topic import Deliveries
 from streams.transport import Claim, ConsumerHandle
+from streams.worker.recent import RecentWeights
 from streams.worker.watchdog import Vitals
 
 
@@ -43,6 +44,8 @@ class ShardLease:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     processing: asyncio.Lock = field(default_factory=asyncio.Lock)
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    recent: RecentWeights | None = None
+    """What was published under it lately; None where nobody may ask for it."""
     late: list[tuple[Adoption, Artifact | None]] = field(default_factory=list)
     """Models heard of too late for their offset; adopted at the next checkpoint."""
     checked_at: float = 0.0

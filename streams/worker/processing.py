@@ -26,6 +26,7 @@ from streams.threads import in_thread
 from streams.transport import ConsumerHandle
 from streams.worker.leases import ShardLease, ShardLeases
 from streams.worker.publisher import Publisher
+from streams.worker.recent import RecentWeights
 from streams.worker.watchdog import Vitals
 
 log = logging.getLogger(__name__)
@@ -140,6 +141,8 @@ class Processing:
         """Publish ``output`` of records that were fetched at ``fetched_at`` (s since 1970)."""
         delivery = await self._publisher.publish(lease.partition, output, lease.deliveries)
         self._showcase.offer(output.framed)
+        if lease.recent is not None:
+            keep_recent(lease.recent, output)
         if delivery is not None:
             delivery.add_done_callback(partial(self._measure, lease.partition, output, fetched_at, time.time()))
         self._vitals.progressed(lease.partition)
@@ -171,6 +174,14 @@ class Processing:
         if now - lease.checked_at > self._settings.kafka.session_timeout_s / 2:
             await asyncio.to_thread(self._store.check_current, lease.partition, lease.epoch)
             lease.checked_at = now
+
+
+def keep_recent(recent: RecentWeights, output: ShardOutput) -> None:
+    """Have what was published found again, but for what was said of users who are to be forgotten."""
+    if output.counts.erasures:
+        recent.forget()
+    else:
+        recent.take(output.framed)
 
 
 def _fail(error: Exception, batch: RecordBatch) -> NoReturn:

@@ -23,6 +23,7 @@ from streams.checkpoint.decisions import Overrides, check_restore, of_this_topic
 from streams.checkpoint.manifest import Position
 from streams.topic_ids import UNKNOWN
 from streams.worker.leases import ShardLease
+from streams.worker.recent import RecentWeights
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +123,10 @@ class Ownership:
             shard.next_offset = offset  # an accepted gap moves it
             saved = Position(loaded.epoch, loaded.next_offset)
         begin = NOWHERE if left_behind else offset
-        lease = ShardLease(shard=shard, epoch=epoch, saved=saved, n_partitions=place.n_partitions, begin=begin)
+        recent = RecentWeights(self._settings.api.recent_bytes) if self._settings.api.enabled else None
+        lease = ShardLease(
+            shard=shard, epoch=epoch, saved=saved, n_partitions=place.n_partitions, begin=begin, recent=recent
+        )
         log.info("shard restored", extra=_log_fields(lease) | {"seconds": round(time.monotonic() - started, 3)})
         return lease
 

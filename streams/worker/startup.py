@@ -19,7 +19,7 @@ from sie_online.ingest import log_batch
 from sie_online.ingest.events import Text
 from sie_online.ingest.keyed import fill_batches
 from sie_online.settings import Settings
-from sie_online.shard import warm_up
+from sie_online.shard import warm_up, warm_up_lookup
 from streams import access
 from streams.store.probe import check_store
 from streams.topics import check_topics
@@ -45,18 +45,22 @@ def prepare(settings: Settings, on_stage: Callable[[str], None]) -> None:
     check_store(settings)
     on_stage("checking the topics")
     asyncio.run(check_topics(settings, access.worker(settings)))
-    compile_kernels(on_stage)
+    compile_kernels(on_stage, queries=settings.api.enabled, recommend=settings.recommend.enabled)
     gc.collect()
     gc.freeze()  # what is there by now stays: to look through all of it once more holds publishing up for 200 ms
 
 
-def compile_kernels(on_stage: Callable[[str], None]) -> None:
-    """Compile the kernels, or load them from their cache, telling how many are there."""
+def compile_kernels(on_stage: Callable[[str], None], *, queries: bool, recommend: bool) -> None:
+    """Compile the kernels, or load them from their cache, telling how many are there: those of ``queries`` if asked to,
+    and what they ask of shards that ``recommend``.
+    """
     started, done = time.monotonic(), threading.Event()
     threading.Thread(target=_report_progress, args=(on_stage, done), daemon=True).start()
     try:
         log_batch.warm_up()
         warm_up()
+        if queries:
+            warm_up_lookup(recommend=recommend)
         nothing = Text.of([])
         list(fill_batches(nothing, nothing, partitions=1, limit=0))  # as the publisher does
         ndjson_text.warm_up()

@@ -6,6 +6,7 @@ the same one event at a time, an empty fetch, and other engines (``peers``); lat
 the microseconds of one event go, in memory. ``python -m tests.benchmarks.guard``: how often the guard is wrong, and how
 soon it is right. ``python -m tests.benchmarks.open_views``: what a day of open views takes.
 ``python -m tests.benchmarks.subsample``: what training on a tenth of the samples costs.
+``python -m tests.benchmarks.queries``: what questions to a worker cost.
 """
 
 import os

@@ -25,7 +25,7 @@ from sie_online.importance.influence import new_net
 from sie_online.settings import Importance, Settings
 from sie_online.shard import Shard
 from sie_online.shard.entities import POPULATION
-from streams.cli.explain_text import shares
+from streams.tools.explanation import shares
 from tests.support.brokers import ROOT
 from tests.support.events import heartbeat, random_events, records, run, small_settings, weights
 from tests.support.moments import a_moment

@@ -172,6 +172,8 @@ def test_the_fingerprint_ignores_what_changes_no_row() -> None:
         "checkpoint": {"interval_s": 1},
         "watchdog": {"progress_s": 1},
         "web": {"port": 0},
+        "api": {"port": 0},
+        "recommend": {"enabled": True},
         "trainer": {"every_s": 1},
         "models": {"keep": 1},
     }
@@ -258,3 +260,30 @@ def test_all_unknown_variables_are_told_at_once_and_no_name_is_made_up(monkeypat
         load()
     assert [line.split()[0] for line in str(refusal.value).splitlines()] == ["SIE_PLUGH", "SIE_XYZZY"]
     assert "did you mean" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "10.0.0.1:8082",
+        "ftp://a",
+        "http://",
+        "http://a:x",
+        "http://user:pw@a",
+        "http://a?b",
+        "http://a/#c",
+        "http://a b",
+    ],
+)
+def test_an_advertised_url_must_be_one_that_paths_can_be_appended_to(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"api\.advertised_url: .* is no address of a worker"):
+        load({"api": {"advertised_url": url}})
+
+
+def test_an_advertised_url_ends_without_a_slash() -> None:
+    assert load({"api": {"advertised_url": "https://sie.example:8443/worker/"}}).api.advertised_url[-1] == "r"
+
+
+def test_queries_are_off_and_change_no_row() -> None:
+    assert not load().api.enabled
+    assert load({"api": {"token_file": "/none", "recent_bytes": 1 << 30}}).fingerprint() == load().fingerprint()

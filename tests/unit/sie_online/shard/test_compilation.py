@@ -10,13 +10,14 @@ from tests.support.brokers import ROOT
 
 LIFE = """
 from sie_online import jit
-from sie_online.shard import Shard, warm_up
+from sie_online.shard import Shard, warm_up, warm_up_lookup
 from tests.support.events import event, heartbeat, random_events, records, run, small_settings
 
 def compiled():
     return {f"{each.py_func.__qualname__}{types}" for each in jit._kernels for types in each.signatures}
 
 warm_up()
+warm_up_lookup(recommend=False)
 before = compiled()
 assert before
 settings = small_settings()
@@ -27,6 +28,8 @@ first = shard.snapshot()
 run(shard, rows[400:500])
 second = shard.snapshot()
 shard.stats()
+shard.score("u1", "i1")
+shard.entity("item", "i1")
 again = Shard.restore(settings, 0, second.meta, first.changed | second.changed, generation=2)
 run(again, rows[500:], cuts=[1])
 again.snapshot()

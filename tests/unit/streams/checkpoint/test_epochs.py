@@ -13,6 +13,7 @@ from sie_online.errors import StaleEpochError
 from sie_online.settings import load
 from streams.checkpoint import CheckpointStore, commit
 from streams.checkpoint.folder import ShardFolder
+from streams.checkpoint.store import url_in
 from tests.support.checkpoints import FakeState, Stores, files, whole
 
 
@@ -135,3 +136,40 @@ def test_a_zombie_paused_within_its_commit_harms_no_successor(
         assert whole(stores().load(0)) == new.whole()
     else:
         assert found in expected_old
+
+
+def test_a_claim_says_where_its_owner_can_be_asked_and_the_newest_counts(stores: Stores, tmp_path: Path) -> None:
+    silent, first, second = stores(), stores(), stores()
+    first.advertised_url, second.advertised_url = "http://10.0.0.1:8082", "https://two.example/sie"
+    assert silent.owner_url(0) == ""
+    silent.claim(0, 1)
+    (plain,) = files(tmp_path, "epochs")
+    assert plain.read_bytes().count(b"\n") == 1, "as it always was, where nothing is advertised"
+    assert first.owner_url(0) == ""
+    first.claim(0, 1)
+    assert (silent.owner_url(0), silent.owner_url(1)) == ("http://10.0.0.1:8082", "")
+    second.claim(0, 1)
+    assert first.owner_url(0) == "https://two.example/sie"
+    silent.claim(0, 1)
+    assert first.owner_url(0) == ""
+
+
+NO_ADDRESSES = [
+    b"file:///etc",
+    b"http://",
+    b"http://a:b@c",
+    b"http://a/?q",
+    b"http://a\rb",
+    b"http://\xc3\xa4",
+    b"\xff",
+]
+
+
+@pytest.mark.parametrize("note", [b"", b"\n", b"host 1\n", *(b"host 1\n%b\n" % address for address in NO_ADDRESSES)])
+def test_an_address_that_nobody_should_be_sent_to_is_none(stores: Stores, tmp_path: Path, note: bytes) -> None:
+    assert url_in(note) == ""
+    store = stores()
+    store.claim(0, 1)
+    (claim,) = files(tmp_path, "epochs")
+    claim.with_name(f"{9:010d}").write_bytes(note)
+    assert store.owner_url(0) == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,21 @@ def test_check_lists_the_problems_and_exits_2(
     assert printed.out == ""
     assert "guard.strength" in printed.err
     assert "web.port" in printed.err
+
+
+def test_check_refuses_a_file_of_tokens_that_keeps_no_secret(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "tokens"
+    file.touch(mode=0o600)
+    check = ["--set", f"api.token_file={file}", "config", "check"]
+    for text, mode, says in (("", 0o600, "holds no token"), ("k" * 40, 0o644, "chmod o-r"), ("k" * 9, 0o600, "32")):
+        file.write_text(text)
+        file.chmod(mode)
+        assert run(check) == 2
+        assert says in capsys.readouterr().err
+    file.write_text("k" * 40)
+    assert run(check) == 0
 
 
 def test_check_as_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:

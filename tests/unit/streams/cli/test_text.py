@@ -15,9 +15,9 @@ from sie_online.contracts import WEIGHTS
 from sie_online.errors import UsageError
 from sie_online.moments import moment
 from streams.cli.explain import parse_since
-from streams.cli.explain_text import shares
 from streams.cli.tail import share_read
 from streams.cli.text import EXCERPT_BYTES, Column, excerpt, figure, ratio
+from streams.tools.explanation import shares
 from tests.support.rows import weight_message, weight_row
 
 NOW = datetime.datetime(2030, 1, 31, 12, tzinfo=datetime.UTC)

@@ -30,6 +30,7 @@ def of_a_worker() -> CollectorRegistry:
     watch_broker(metrics.registry, Availability(Settings()))
     metrics.watch_trainer(lambda: 0)
     metrics.count_unreadable_models(lambda: 0)
+    metrics.queries({"score"}).observe("score", 200, 0.01)
     busy(metrics)
     return metrics.registry
 
