@@ -23,6 +23,7 @@ from sie_online.ingest.decoder import Decoder
 from sie_online.ingest.events import DeadLetter, EventBatch
 from sie_online.ingest.records import RecordBatch
 from sie_online.pseudonyms import longest_id, pseudonyms
+from sie_online.ranking.pooling import Neighbourhoods
 from sie_online.recommender.pooling import Gains
 from sie_online.settings import Settings
 from sie_online.shard import snapshot
@@ -304,6 +305,15 @@ class Shard:
 
     def _ranked_tables(self) -> Iterator[Table]:
         return self._ranking.tables() if self._ranking else iter(())
+
+    def own_neighbourhoods(self) -> Neighbourhoods | None:
+        """What this partition has counted for its lists; None where it does not learn to rank."""
+        return self._ranking.counted() if self._ranking else None
+
+    def put_neighbourhoods(self, others: Neighbourhoods | None) -> None:
+        """Rank by what ``others`` have counted, too, in the place of any put in before; None takes it out again."""
+        if self._ranking:
+            self._ranking.put_others(others)
 
     def recommend(self, user_id: str, n: int) -> list[str]:
         """The best ``n`` items for a user as of ``next_offset``, best first, by their ids; ``user_id`` is the raw one.
