@@ -17,7 +17,7 @@ from sie_online.ingest.events import EventBatch, Text
 from sie_online.jit import kernel
 from sie_online.masks import has, mask_of
 from sie_online.ranking.learning import forget_user, learn_event
-from sie_online.ranking.lists import rank_user
+from sie_online.ranking.lists import is_known, rank_user
 from sie_online.ranking.pooling import Neighbourhoods, counted, pack, tables_from, unpack
 from sie_online.ranking.tables import (
     AUTO,
@@ -62,6 +62,14 @@ class UserList(NamedTuple):
     items: list[str]
     event_time_ms: int
     offset: int
+
+
+class ListBefore(NamedTuple):
+    """A user's list as it stood before an event of theirs; ``cold``: nothing was known of the user."""
+
+    event_id: str
+    items: list[str]
+    cold: bool
 
 
 def sizes_of(settings: Settings) -> RankingSizes:
@@ -112,6 +120,23 @@ class Ranking:
         ids = events.item_id
         rows, n = out.rows, int(out.control["rows"][0])
         _learn_rows(self._config, self._known.own, events.columns, ids.offsets, ids.data, first, last, rows, n)
+
+    def learn_after_listing(self, events: EventBatch, first: int, last: int, out: Out) -> list[ListBefore]:
+        """As ``learn``; returns of every event that is taken in the list as it stood before it."""
+        own, ids, found = self._known.own, events.item_id, []
+        statements = np.flatnonzero(out.rows["revision"][: int(out.control["rows"][0])] == 0)
+        by_offset = dict(zip(out.rows["offset"][statements].tolist(), statements.tolist(), strict=True))
+        event_ids = events.event_id.take(np.arange(first, last))
+        for row in range(first, last):
+            statement = by_offset.get(int(events.columns["offset"][row]))
+            if statement is not None:
+                user_key = events.columns["user_key"][row]
+                listed = self.recommend(user_key, self._length)
+                found.append(ListBefore(event_ids[row - first].decode(), listed, cold=not is_known(own, user_key)))
+            stated = out.rows[statement or 0 : 0 if statement is None else statement + 1]
+            columns, at = events.columns, ids.offsets
+            _learn_rows(self._config, own, columns, at, ids.data, row, row + 1, stated, len(stated))
+        return found
 
     def recommend(self, user_key: np.uint64, n: int) -> list[str]:
         """The best ``n`` items for a user, best first."""
@@ -205,8 +230,9 @@ class Ranking:
 def own_neighbourhoods(
     settings: Settings, meta: Mapping[str, Any], pieces: Mapping[str, Piece]
 ) -> Neighbourhoods | None:
-    """What the shard had counted itself whose snapshot has this ``meta`` and ``pieces``; None where it did not, or under
-    settings of another layout. Of the pieces those suffice that ``is_ranking`` names.
+    """What the shard had counted itself whose snapshot has this ``meta`` and ``pieces``; None where it did not.
+
+    Of the pieces those suffice that ``is_ranking`` names. None, too, where it did under settings of another layout.
 
     Raises:
         CheckpointError: a piece is missing or does not fit.
