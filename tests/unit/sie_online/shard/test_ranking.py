@@ -239,15 +239,6 @@ PATH = [
     *itertools.product("cde", ("hit",)),
     ("joe", "tea"),
 ]
-    ("a", "tea"),
-    ("a", "pot"),
-    ("b", "tea"),
-    ("b", "pot"),
-    ("c", "hit"),
-    ("d", "hit"),
-    ("e", "hit"),
-    ("joe", "tea"),
-]
 
 
 def test_where_they_are_published_an_output_has_the_lists_of_its_users() -> None:
