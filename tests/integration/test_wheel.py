@@ -20,10 +20,11 @@ pytestmark = pytest.mark.slow
 FIRST_START = """
 import json, sie_online
 from sie_online import jit
+from sie_online.settings import Recommend, Settings
 from streams.worker.startup import compile_kernels
 
 stages = []
-compile_kernels(stages.append, queries=True, recommend=True)
+compile_kernels(stages.append, Settings(recommend=Recommend(enabled=True)), queries=True)
 missed = sum(sum(kernel.stats.cache_misses.values()) for kernel in jit._kernels)
 print(json.dumps({"from": sie_online.__file__, "used": sorted(jit.folders.used), "compiled": missed}))
 """

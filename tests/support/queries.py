@@ -15,7 +15,7 @@ import aiohttp
 
 from sie_online.ingest.partitioner import partition_of
 from sie_online.settings import Settings
-from sie_online.shard import Shard, warm_up_lookup
+from sie_online.shard import Shard, warm_up, warm_up_lookup
 from streams.checkpoint import CheckpointStore
 from streams.model_registry.registry import empty_registry
 from streams.observe.metrics import Metrics
@@ -79,7 +79,8 @@ class QueryWorker:
 
     async def start(self) -> None:
         """Listen, and then take the partitions over; kernels first, or the first question would wait for them."""
-        warm_up_lookup(recommend=self.settings.recommend.enabled)
+        warm_up(self.settings)
+        warm_up_lookup()
         await self.api.start()
         for partition, events in self._events.items():
             await self.take_over(partition)
