@@ -17,7 +17,7 @@ import msgspec
 
 from sie_online import contracts
 from sie_online.ingest.events import Erase, Event, Heartbeat, Reason
-from sie_online.statements import EntityState
+from sie_online.statements import EntityState, Recommendations
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DIRECTORY = Path("deploy/schemas")
@@ -43,6 +43,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     return {
         "sie.events": _events(),
         "sie.entities.v1": _titled("Value of sie.entities.v1", msgspec.json.schema(EntityState)),
+        "sie.recs.v1": _titled("Value of sie.recs.v1", msgspec.json.schema(Recommendations)),
         "sie.dead-letters.v1": _dead_letter_headers(),
     }
 

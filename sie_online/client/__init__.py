@@ -4,6 +4,7 @@ Reads what was published and computes no weight. The public names are also at ``
 
 - ``subscriber``: ``WeightSubscriber``, ``SampleSubscriber``; the way in; ``torch``: the same as a ``Dataset``
 - ``entities``: ``EntityReader``, the sums over all shards; ``beta``: their intervals
+- ``recommendations``: ``RecommendationReader``, what to show each user; ``compacted``: what it shares with the former
 - ``rows``: messages to typed rows; ``revisions``: which of them are news; ``unreadable``: what cannot be read
 - ``reader``: one topic without a consumer group; ``share``: one of several readers
 - ``connection``: how any client reaches the brokers; ``tokens``: what it logs in with where that is OAUTHBEARER;

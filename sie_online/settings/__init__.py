@@ -11,7 +11,7 @@ sections' defaults. What a value does is said at the field, and done elsewhere.
 """
 
 from sie_online.settings.deployment import KNOWN_ELSEWHERE, ROW_SECTIONS, Settings, load
-from sie_online.settings.operation import Checkpoint, Kafka, Topics, Watchdog, Web
+from sie_online.settings.operation import Checkpoint, Kafka, Recommend, Topics, Watchdog, Web
 from sie_online.settings.rows import (
     Dedupe,
     Entities,
@@ -42,6 +42,7 @@ __all__ = [
     "NetGate",
     "NetShape",
     "Privacy",
+    "Recommend",
     "Recommender",
     "Settings",
     "Topics",

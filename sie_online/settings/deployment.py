@@ -20,7 +20,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from sie_online.errors import SettingsError
 from sie_online.settings.environment import names, suggestion, unknown_variables, variable_of
-from sie_online.settings.operation import Checkpoint, Kafka, Output, Topics, Watchdog, Web
+from sie_online.settings.operation import Checkpoint, Kafka, Output, Recommend, Topics, Watchdog, Web
 from sie_online.settings.rows import Dedupe, Entities, Events, Guard, Importance, Labels, Limits, Privacy, Recommender
 from sie_online.settings.training import Models, Trainer
 
@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     dedupe: Dedupe = Field(default_factory=lambda: Dedupe())
     entities: Entities = Field(default_factory=lambda: Entities())
     recommender: Recommender = Field(default_factory=lambda: Recommender())
+    recommend: Recommend = Field(default_factory=lambda: Recommend())
     importance: Importance = Field(default_factory=lambda: Importance())
     guard: Guard = Field(default_factory=lambda: Guard())
     checkpoint: Checkpoint = Field(default_factory=lambda: Checkpoint())

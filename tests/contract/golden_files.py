@@ -71,6 +71,17 @@ def entity_lines(name: str) -> bytes:
     return b"".join(lines)
 
 
+def recommendation_lines(name: str) -> bytes:
+    """Keys and values, tab-separated, a line per record."""
+    lines = []
+    for row in rows(name):
+        key, value = row["key"].encode(), b""
+        if row["value"] is not None:
+            key, value = statements.encode_recommendations(statements.Recommendations(**row["value"]))
+        lines.append(key + b"\t" + value + b"\n")
+    return b"".join(lines)
+
+
 def dead_letter_lines(name: str) -> bytes:
     """Key, value and headers as JSON, a line per record."""
     return b"".join(json.dumps(_dead_letter(row)).encode() + b"\n" for row in rows(name))
@@ -164,6 +175,7 @@ BUILDERS = {
     "weights-packed-1.arrow": packed_message,
     "samples-packed-1.arrow": packed_message,
     "entities-1.tsv": entity_lines,
+    "recs-1.tsv": recommendation_lines,
     "dead-letters-1.jsonl": dead_letter_lines,
     "models-1.tsv": model_lines,
     "events-1.jsonl": event_lines,
