@@ -8,7 +8,7 @@ file: who owns it, and where its state is kept, is ``streams``' business.
   in it; ``external``: with a River classifier
 - ``labels``: what becomes of open views; ``erase``: a user forgotten
 - ``emit``, ``output``, ``buffers``: what is said, row by row; ``pack``, ``render``: messages of it; ``gathering``: what
-  may wait; ``stated``: statements about entities, and ``digits``: their numbers
+  may wait; ``stated``: statements about entities, and ``digits``: their numbers; ``lists``: of recommendations
 - ``state``: all arrays together: ``slots`` and ``entities``, ``views``, ``dedupe``, ``clock``; their ``memory`` and
   ``scratch`` files
 - ``snapshot``: the state as pieces; ``patches``: of tables, rows that changed; ``ranges``: of open views; ``layout``:

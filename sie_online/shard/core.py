@@ -71,6 +71,8 @@ class ShardOutput:
     noise: NoiseByType
     last: bool
     """Whether the record batch ends with it."""
+    lists: int = 0
+    """Lists of recommendations that were made, those that a later one has replaced among them."""
 
     @property
     def weights(self) -> pa.RecordBatch:
@@ -363,7 +365,9 @@ class Shard:
     def _gathered(self, *, samples: bool, statements: bool) -> Gathered:
         """What was gathered of those asked for; it waits no longer."""
         framed = self._renderer.samples(self._gathering.settled(), self.generation) if samples else self._nothing
-        return Gathered(framed, self._gathering.stated() if statements else NO_STATEMENTS)
+        if not statements:
+            return Gathered(framed, NO_STATEMENTS)
+        return Gathered(framed, self._gathering.stated(), self._gathering.recommended(self.generation))
 
 
 def _texts(events: EventBatch) -> Texts:
