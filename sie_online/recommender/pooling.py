@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from sie_online.recommender.kernels import MOVED, RecommenderArrays
 from sie_online.recommender.machine import FACTOR_CAP
+from sie_online.recommender.neighbourhoods import Counts, added
 
 Array = NDArray[np.float64]
 
@@ -38,11 +39,16 @@ class Gain(NamedTuple):
     values: NDArray[np.float32]
 
 
+TABLES = ("linear", "factors")
+"""Tables of coefficients."""
+
+
 class Gains(NamedTuple):
-    """What was learned of a recommender's coefficients, by tables."""
+    """What was learned: of a recommender's coefficients by tables, and of a ranker's items; None where none ranks."""
 
     linear: Gain
     factors: Gain
+    counts: Counts | None = None
 
 
 def gains_of(model: RecommenderArrays, start: RecommenderArrays, others: Gains | None) -> Gains:
@@ -56,10 +62,12 @@ def gains_of(model: RecommenderArrays, start: RecommenderArrays, others: Gains |
 def total(parts: Iterable[Gains], start: RecommenderArrays) -> Gains:
     """The sum of ``parts``, added up in their order."""
     linear, factors = np.zeros_like(start.linear), np.zeros_like(start.factors)
+    counts: list[Counts] = []
     for part in parts:
         _add(linear, part.linear)
         _add(factors, part.factors)
-    return Gains(_sparse(linear), _sparse(factors))
+        counts += [part.counts] if part.counts is not None else []
+    return Gains(_sparse(linear), _sparse(factors), added(counts))
 
 
 def replace(model: RecommenderArrays, start: RecommenderArrays, before: Gains | None, after: Gains | None) -> None:

@@ -1,12 +1,13 @@
-"""Announced priors: what every partition's recommender has learned by itself, as one artifact.
+"""Announced priors: what every partition has learned by itself, as one artifact.
 
 Per table of coefficients (``linear``, ``factors``) three tensors: ``rows`` and ``values`` (`pooling.Gain`) of all
 partitions, one after the other, and ``ends``, where each one's rows end; ``partitions`` names them, in this order.
+Where partitions recommend, what they have counted lies beside it (`prior_counts`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -18,10 +19,12 @@ from models.manifest import Manifest
 from models.snapshot import Tensors
 from sie_online.announcements import RegisteredModel
 from sie_online.recommender.kernels import RecommenderArrays
-from sie_online.recommender.pooling import Gain, Gains, total
+from sie_online.recommender.neighbourhoods import Counts, no_counts
+from sie_online.recommender.pooling import TABLES, Gain, Gains, total
 from sie_online.settings import Settings
 from sie_online.shard.pooled import initial_recommender
 from streams.model_registry import artifacts
+from streams.model_registry.prior_counts import counts_in, tensors_of_counts
 from streams.model_registry.versions import Versions
 from streams.observe.metrics import Metrics
 from streams.store import Store
@@ -58,11 +61,14 @@ def tensors_of(parts: Parts) -> dict[str, NDArray[Any]]:
     """The artifact's tensors."""
     numbers = sorted(parts)
     found: dict[str, NDArray[Any]] = {PARTITIONS: np.array(numbers, np.int64)}
-    for table in Gains._fields:
+    for table in TABLES:
         gains = [getattr(parts[number], table) for number in numbers]
         found[f"{table}.rows"] = np.concatenate([gain.rows for gain in gains])
         found[f"{table}.values"] = np.concatenate([gain.values for gain in gains])
         found[f"{table}.ends"] = np.cumsum([len(gain.rows) for gain in gains])
+    counts = [parts[number].counts for number in numbers]
+    if any(each is not None for each in counts):
+        found |= tensors_of_counts([no_counts() if each is None else each for each in counts])
     return found
 
 
@@ -74,10 +80,12 @@ def parts_of(tensors: Tensors, like: Mapping[str, NDArray[Any]]) -> Parts:
     """
     try:
         numbers = _partitions(tensors[PARTITIONS])
-        tables = [_split(tensors, table, len(numbers), like[table]) for table in Gains._fields]
+        tables = [_split(tensors, table, len(numbers), like[table]) for table in TABLES]
     except KeyError as error:
         raise ArtifactError(f"tensor {error} is missing: these are no priors") from None
-    return {number: Gains(*gains) for number, *gains in zip(numbers, *tables, strict=True)}
+    counts: Sequence[Counts | None] = counts_in(tensors, len(numbers)) or [None] * len(numbers)
+    parts = zip(numbers, *tables, counts, strict=True)
+    return {number: Gains(linear, factors, counted) for number, linear, factors, counted in parts}
 
 
 def _partitions(named: NDArray[Any]) -> list[int]:

@@ -29,7 +29,9 @@ from sie_online.client.rows import SAMPLES, Source, read_batch, weight_rows
 from sie_online.client.rows import statements as statements_of
 from sie_online.errors import CheckpointError, DecisionError, MessageError
 from sie_online.ingest.decoder import Decoder
+from sie_online.ingest.events import Text
 from sie_online.ingest.records import LogRecord
+from sie_online.recommender.neighbourhoods import Counts, counts_of
 from sie_online.recommender.pooling import Gain, Gains
 from sie_online.settings import Settings
 from streams.checkpoint import manifest as checkpoints
@@ -282,10 +284,15 @@ def _check_checkpoints(inputs: Sequence[bytes]) -> None:
 # -- artifacts: an ArtifactError, or tensors that can be scored with
 
 
+def _counts(n: int) -> Counts:
+    places, items = np.arange(n), Text.of([b"item %d" % number for number in range(n)])
+    return counts_of(1, 0.0, items, places + 1.0, places, (places + 1) % n, places + 1.0)
+
+
 def _artifacts() -> Seeds:
     gains = [
         Gains(*(Gain(np.array(rows, np.int32), np.ones((len(rows), *TABLES[name].shape[1:]), np.float32))
-                for name in Gains._fields))
+                for name in TABLES), _counts(len(rows)))
         for rows in ([0, 3], [1, 2, 7])
     ]  # fmt: skip
     noise = random_noise()

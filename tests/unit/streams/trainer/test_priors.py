@@ -13,7 +13,7 @@ from models.errors import ArtifactError
 from models.manifest import Manifest
 from models.samples import SampleColumns, chronological, from_table, joined
 from sie_online.announcements import MODELS, PRIORS, Adoption, RegisteredModel, manifest_key
-from sie_online.recommender.pooling import Gain, Gains, total
+from sie_online.recommender.pooling import TABLES, Gain, Gains, total
 from sie_online.settings import Settings
 from sie_online.settings.training import PriorsPooling
 from sie_online.shard import Shard
@@ -34,7 +34,9 @@ Told = tuple[dict[int, ShardGains], SampleColumns]
 
 def equal(a: Gains, b: Gains) -> bool:
     return all(
-        (one == other).all() for mine, its in zip(a, b, strict=True) for one, other in zip(mine, its, strict=True)
+        (one == other).all()
+        for table in TABLES
+        for one, other in zip(getattr(a, table), getattr(b, table), strict=True)
     )
 
 
@@ -121,7 +123,7 @@ def lenient(slack: float) -> Settings:
 def spoiled(gains: Gains, factor: float) -> Gains:
     """The opposite of what was learned (``factor`` -1), more or less of it."""
     flipped = []
-    for gain in gains:
+    for gain in (gains.linear, gains.factors):
         values, k = gain.values.copy(), gain.values.shape[-1] // 2
         values[..., :k] *= factor
         flipped.append(Gain(gain.rows, values))
