@@ -5,7 +5,7 @@ Sees hashed features, never an event; what a sample is worth it is told.
 - ``kernels``: the model that the event loop calls: ``linear`` and ``machine``, averaged; ``loss``: what a weight does
 - ``classifier``: ``CurvatureLogisticRegression``, the same model with River's protocol
 - ``plugin``: ``RiverRecommender`` puts any other River classifier in its place
-- ``pooling``: what several shards have learned, put together; ``neighbourhoods``: what they have counted of items
+- ``pooling``: what several shards have learned, put together
 """
 
 from sie_online.recommender.classifier import CurvatureLogisticRegression

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from sie_online.recommender.kernels import MOVED, RecommenderArrays
 from sie_online.recommender.machine import FACTOR_CAP
-from sie_online.recommender.neighbourhoods import Counts, added
+from sie_online.ranking.counts import Counts, added
 
 Array = NDArray[np.float64]
 

@@ -1,20 +1,32 @@
-"""Lists of recommendations that wait: the newest of each user, and the records of ``sie.recs.v1`` that they become.
+"""Lists of recommendations: made after an event if it has changed its user's, and the records of ``sie.recs.v1`` that
+they become.
 
-Owns how they wait. When a list is made is the event loop's to say; what the records mean is `sie_online.statements`'.
+A list is made where the user's items, or their order, are others than in the last one that was said of the user, of
+which the user's record keeps a hash. So that depends on the events before alone. Of lists that wait only each user's
+newest is kept.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sie_online.hashing import combine
 from sie_online.ingest.events import Text
+from sie_online.ingest.keyed import copy_bytes
+from sie_online.jit import kernel
+from sie_online.memory import unclaimed
+from sie_online.ranking.lists import rank_user
 from sie_online.shard.stated import NO_STATEMENTS, Statements
 from sie_online.statements import Recommendations, encode_recommendations, key
 
 ERASED = -1
+NOTHING = np.uint64(0)
+"""Hash of a list without items, which is what is said of a user before the first."""
+ROOM = 512
+"""Lists that are made at once."""
 MADE = np.dtype(
     [
         ("event", "i8"),  # row of the batch that carries the user's id
@@ -31,6 +43,82 @@ class MadeLists(NamedTuple):
 
     rows: NDArray[np.void]
     items: Text
+
+
+class ListBuffers(NamedTuple):
+    """Buffers that kernels fill; ``used`` counts the lists and the items in them. ``slots`` and ``scores`` are working
+    memory of one list."""
+
+    used: NDArray[np.int64]
+    rows: NDArray[np.void]
+    at: NDArray[np.int32]
+    ids: NDArray[np.uint8]
+    slots: NDArray[np.int64]
+    scores: NDArray[np.float64]
+
+    def taken(self) -> MadeLists:
+        """A copy of what is in them, which is no longer in them."""
+        lists, items = self.used.tolist()
+        self.used.fill(0)
+        at = self.at[: items + 1].copy()
+        return MadeLists(self.rows[:lists].copy(), Text(at, self.ids[: at[-1]].copy()))
+
+
+def list_buffers(length: int, id_bytes: int) -> ListBuffers:
+    """Room for `ROOM` lists of ``length`` items whose ids have at most ``id_bytes`` bytes each."""
+    return ListBuffers(
+        used=np.zeros(2, np.int64),
+        rows=np.zeros(ROOM, MADE),
+        at=np.zeros(ROOM * length + 1, np.int32),
+        ids=unclaimed(ROOM * length * id_bytes, np.uint8),
+        slots=np.zeros(length, np.int64),
+        scores=np.zeros(length, np.float64),
+    )
+
+
+@kernel
+def is_full(out: ListBuffers) -> bool:
+    """Whether there is no room for another list."""
+    return bool(out.used[0] == out.rows.shape[0])
+
+
+@kernel
+def make_list(cfg: Any, tables: Any, scratch: Any, event: Any, at: int, user: Any, out: ListBuffers) -> None:
+    """Append the list of the user of ``event``, row ``at`` of its batch, if it is another than was said last.
+
+    Args:
+        cfg: a ``RankingConfig``.
+        tables: ``RankingTables``, which have learned the event; ``scratch``: working memory.
+        scratch: see ``tables``.
+        event: a record of dtype ``EVENT``.
+        at: its row.
+        user: the user's record, to be written to.
+        out: has room.
+    """
+    n, said, rows = rank_user(cfg, tables, scratch, event.user_key, out.slots, out.scores), NOTHING, tables.items.rows
+    for place in range(n):
+        said = combine(said, rows[out.slots[place]].key)
+    if said == user.said:
+        return
+    user.said = said
+    _append(out, event, at, n)
+    for place in range(n):
+        item, last = rows[out.slots[place]], out.used[1]
+        out.at[last + 1] = copy_bytes(item.id, 0, item.id_bytes, out.ids, out.at[last])
+        out.used[1] += 1
+
+
+@kernel
+def take_back_list(event: Any, at: int, out: ListBuffers) -> None:
+    """Append that the user of the erase record ``event``, row ``at`` of its batch, has no list any more."""
+    _append(out, event, at, ERASED)
+
+
+@kernel
+def _append(out: ListBuffers, event: Any, at: int, n: int) -> None:
+    row = out.rows[out.used[0]]
+    row.event, row.offset, row.event_time_ms, row.n_items = at, event.offset, event.time_ms, n
+    out.used[0] += 1
 
 
 class MadeList(NamedTuple):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from models.errors import ArtifactError
 from models.snapshot import Tensors
-from sie_online.recommender.neighbourhoods import Counts
+from sie_online.ranking.counts import Counts
 
 PREFIX = "counts."
 Kinds = Mapping[str, type[np.generic]]

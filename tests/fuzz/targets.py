@@ -31,7 +31,7 @@ from sie_online.errors import CheckpointError, DecisionError, MessageError
 from sie_online.ingest.decoder import Decoder
 from sie_online.ingest.events import Text
 from sie_online.ingest.records import LogRecord
-from sie_online.recommender.neighbourhoods import Counts, counts_of
+from sie_online.ranking.counts import Counts, counts_of
 from sie_online.recommender.pooling import Gain, Gains
 from sie_online.settings import Settings
 from streams.checkpoint import manifest as checkpoints

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.errors import ArtifactError
 from sie_online.ingest.events import Text
-from sie_online.recommender.neighbourhoods import Counts, counts_of, no_counts, packed
+from sie_online.ranking.counts import Counts, counts_of, no_counts, packed
 from streams.model_registry.prior_counts import counts_in, tensors_of_counts
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sie_online.ingest.events import Text
-from sie_online.recommender.neighbourhoods import Counts, added, aged, counts_of, packed, unpacked
+from sie_online.ranking.counts import Counts, added, aged, counts_of, packed, unpacked
 
 Pairs = dict[tuple[str, str], float]
 

@@ -91,7 +91,7 @@ def counts_of(
     first, second = place[owners], place[neighbours]
     pairs = np.flatnonzero((first >= 0) & (second >= 0) & (counts > 0))
     pairs = pairs[np.lexsort((keys[neighbours[pairs]], -counts[pairs], first[pairs]))]
-    pairs = pairs[_ranks(first[pairs]) < most_neighbours]
+    pairs = pairs[ranks(first[pairs]) < most_neighbours]
     named = Text.of(items.take(kept))
     return Counts(
         clock_ms=clock_ms,
@@ -162,7 +162,7 @@ def _pairs(part: Counts, place: NDArray[np.integer], n: int) -> NDArray[np.int64
     return pairs
 
 
-def _ranks(groups: NDArray[np.integer]) -> NDArray[np.int64]:
+def ranks(groups: NDArray[np.integer]) -> NDArray[np.int64]:
     """The how manieth of its group each is; ``groups`` ascend."""
     starts = np.searchsorted(groups, groups, side="left")
     ranks: NDArray[np.int64] = np.arange(len(groups)) - starts
