@@ -9,13 +9,15 @@ below it; all but ``client`` is free of clocks and sockets:
 - ``shard``: everything learned from one partition, and the event loop over it
 - ``behaviours``: random ones, polluting and innocent, mixed into a log
 - ``importance``: the factors of a weight; ``recommender``: who will buy; ``features``: what it knows of an event
+- ``ranking``: what a user would like next
 - ``ingest``: from bytes to valid events
 - ``contracts``: topics in Arrow (``packing``, ``unpacking``, ``ipc``, ``tables``)
 - ``statements``, ``announcements``, ``schemas``: topics in JSON
 - ``settings``: every setting, once (the net's: ``hyperparameters``); ``errors``: every error, with its exit code
 - helpers: ``jit``, ``linkage`` and ``processor`` (how kernels are compiled, and for what), ``kernel_cache`` (where they
   are kept), and for kernels ``elementary`` (exp, log, …), ``layers`` (of small nets), ``prefetch``, ``masks``,
-  ``hashing``; ``metrics``; ``pseudonyms``, ``escape``; ``moments``; ``plugins`` (classes that settings name)
+  ``hashing``, ``slots`` (bounded tables) and their ``memory``; ``metrics``; ``pseudonyms``, ``escape``; ``moments``;
+  ``plugins`` (classes that settings name)
 """
 
 from __future__ import annotations

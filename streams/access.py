@@ -17,7 +17,7 @@ TO_WRITE: Sequence[Operation] = ("Write", "DescribeConfigs")
 def worker(settings: Settings) -> Needs:
     """Of ``sie worker``."""
     topics = settings.topics
-    needed: dict[str, Sequence[Operation]] = {topics.recs: TO_WRITE} if settings.recommend.publishes else {}
+    needed: dict[str, Sequence[Operation]] = {topics.recs: TO_WRITE} if settings.recommend.publish else {}
     return Needs(
         needed
         | {

@@ -108,7 +108,7 @@ def specs(settings: Settings, n_partitions: int | None = None) -> dict[str, Topi
         TopicSpec(topics.models, 1, "compact", None, largest),
         TopicSpec(topics.dead_letters, n, "delete", max(events_ms, KEPT_AFTER_WINDOW_MS), largest),
     ]
-    if settings.recommend.publishes:
+    if settings.recommend.publish:
         made.append(TopicSpec(topics.recs, n, "compact", None, largest, follows_events=True))
     return {spec.name: spec for spec in made}
 

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sie_online.ranking.counts import Counts, added
 from sie_online.recommender.kernels import MOVED, RecommenderArrays
 from sie_online.recommender.machine import FACTOR_CAP
-from sie_online.ranking.counts import Counts, added
 
 Array = NDArray[np.float64]
 

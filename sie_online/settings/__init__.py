@@ -6,12 +6,14 @@ sections' defaults. What a value does is said at the field, and done elsewhere.
 - ``rows``: the sections whose values change published rows (``ROW_SECTIONS``); their digest is the *fingerprint* that a
   checkpoint carries, so that a worker never continues a state that other settings made
 - ``operation``: how a worker runs; ``training``: how the importance net is trained
+- ``recommendation``: lists of items for users
 - ``deployment``: ``Settings``, all together, and ``load``
 - ``environment``: typing errors in the environment; ``section``: what every section has in common
 """
 
 from sie_online.settings.deployment import KNOWN_ELSEWHERE, ROW_SECTIONS, Settings, load
-from sie_online.settings.operation import Checkpoint, Kafka, Recommend, Topics, Watchdog, Web
+from sie_online.settings.operation import Checkpoint, Kafka, Topics, Watchdog, Web
+from sie_online.settings.recommendation import Recommend
 from sie_online.settings.rows import (
     Dedupe,
     Entities,

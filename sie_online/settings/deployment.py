@@ -20,7 +20,8 @@ from pydantic_settings import SettingsError as SourceError
 
 from sie_online.errors import SettingsError
 from sie_online.settings.environment import names, suggestion, unknown_variables, variable_of
-from sie_online.settings.operation import Checkpoint, Kafka, Output, Recommend, Topics, Watchdog, Web
+from sie_online.settings.operation import Checkpoint, Kafka, Output, Topics, Watchdog, Web
+from sie_online.settings.recommendation import Recommend
 from sie_online.settings.rows import Dedupe, Entities, Events, Guard, Importance, Labels, Limits, Privacy, Recommender
 from sie_online.settings.training import Models, Trainer
 
@@ -90,6 +91,8 @@ class Settings(BaseSettings):
     def _consistent(self) -> Settings:
         if self.recommender.classifier and not self.store.startswith("file://"):
             raise ValueError("recommender.classifier works only with a file:// store")
+        if self.recommend.publish and not self.recommend.enabled:
+            raise ValueError("recommend.publish needs recommend.enabled: there would be no lists to publish")
         if self.watchdog.checkpoint_s < 3 * self.checkpoint.interval_s:
             raise ValueError("watchdog.checkpoint_s must be at least three times checkpoint.interval_s")
         return self

@@ -225,17 +225,3 @@ class Web(Section):
         description="Whether the status page names users, items and events; by default on loopback, or with"
         " privacy.hmac_key_file.",
     )
-
-
-class Recommend(Section):
-    """Which items to show a user; off unless ``enabled``. Rows do not depend on it."""
-
-    enabled: bool = Field(False, description="Whether shards learn what to recommend.")
-    publish: bool = Field(
-        False, description="Whether a user's list is published on topics.recs when an event of theirs has changed it."
-    )
-
-    @property
-    def publishes(self) -> bool:
-        """Whether lists are made and published."""
-        return self.enabled and self.publish

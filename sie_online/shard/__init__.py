@@ -8,9 +8,9 @@ file: who owns it, and where its state is kept, is ``streams``' business.
   in it; ``external``: with a River classifier
 - ``labels``: what becomes of open views; ``erase``: a user forgotten
 - ``emit``, ``output``, ``buffers``: what is said, row by row; ``pack``, ``render``: messages of it; ``gathering``: what
-  may wait; ``stated``: statements about entities, and ``digits``: their numbers; ``lists``: of recommendations
-- ``state``: all arrays together: ``slots`` and ``entities``, ``views``, ``dedupe``, ``clock``; their ``memory`` and
-  ``scratch`` files
+  may wait; ``stated``: statements about entities, and ``digits``: their numbers
+- ``state``: all arrays together: ``entities``, ``views``, ``dedupe``, ``clock``; their ``scratch`` files
+- ``ranking``: lists for users, learned beside the event loop; ``lists``: those that are published
 - ``snapshot``: the state as pieces; ``patches``: of tables, rows that changed; ``ranges``: of open views; ``layout``:
   what their bytes mean
 - ``sizing``: what all of it takes at most

@@ -14,7 +14,7 @@ from sie_online.prefetch import prefetcher
 from sie_online.shard.dedupe import home_of
 from sie_online.shard.entities import INTERESTS, ITEMS, PAIRS, USERS
 from sie_online.shard.estimate import NO_CATEGORY
-from sie_online.shard.slots import WAYS, likely_slot, set_of
+from sie_online.slots import WAYS, likely_slot, set_of
 
 NEAR, FAR = 4, 8
 """Events ahead: so far the records are asked for, and so far the places that tell where these are."""

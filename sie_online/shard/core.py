@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sie_online.announcements import NET, NOISE, Adoption
+from sie_online.errors import UsageError
 from sie_online.importance.guard import SIDES, log_evidence, strength
 from sie_online.importance.influence import NetArrays, no_net, own
 from sie_online.importance.noise import start_from
@@ -21,7 +22,7 @@ from sie_online.importance.weight import effective_share
 from sie_online.ingest.decoder import Decoder
 from sie_online.ingest.events import DeadLetter, EventBatch
 from sie_online.ingest.records import RecordBatch
-from sie_online.pseudonyms import longest_id
+from sie_online.pseudonyms import longest_id, pseudonyms
 from sie_online.recommender.pooling import Gains
 from sie_online.settings import Settings
 from sie_online.shard import snapshot
@@ -42,14 +43,15 @@ from sie_online.shard.gathering import Gathered, Gathering
 from sie_online.shard.layout import layout_of
 from sie_online.shard.loop import Texts, run
 from sie_online.shard.output import CLAIM, DONE, ENLARGE, Out, new_out
-from sie_online.shard.patches import Piece
+from sie_online.shard.patches import Piece, Table
 from sie_online.shard.pooled import PooledCoefficients
+from sie_online.shard.ranking import Ranking, key_of
 from sie_online.shard.render import Renderer
 from sie_online.shard.schedule import NAMED, Artifact, Schedule
-from sie_online.shard.slots import bytes_in_use
 from sie_online.shard.snapshot import Snapshot, SnapshotDiff
 from sie_online.shard.state import COUNTERS, config_of, new_state, new_views
 from sie_online.shard.stated import NO_STATEMENTS
+from sie_online.slots import bytes_in_use
 from sie_online.unpacking import FramedRows
 
 FULL_AFTER_ERASURE = 2
@@ -117,12 +119,14 @@ class Shard:
         self._gathering = Gathering(partition)
         self._nothing = self._renderer.samples(None, generation)
         self._id_bytes = longest_id(settings)
+        self._pseudonyms = pseudonyms(settings)
         self._snapshot_diff = SnapshotDiff(self._scratch)
         self._full_snapshots = 0
         self._layout = msgspec.to_builtins(layout_of(self._state))
         self._external = External(settings.recommender) if settings.recommender.classifier else None
         self._pooled = PooledCoefficients(settings)
         self._schedule = Schedule()
+        self._ranking = Ranking(settings) if settings.recommend.enabled else None
 
     @classmethod
     def restore(
@@ -154,6 +158,8 @@ class Shard:
             shard._replace(model, artifact)
         if shard._external:
             shard._external.restore(pieces)
+        if shard._ranking:
+            shard._ranking.restore(meta, pieces)
         return shard
 
     @property
@@ -267,7 +273,7 @@ class Shard:
         """Copy a part of what the first snapshot must hold, so that it need not copy all at once; whether there may be
         more. The shard may process records in between.
         """
-        return not self._full_snapshots and self._snapshot_diff.copy_ahead(self._state)
+        return not self._full_snapshots and self._snapshot_diff.copy_ahead(self._state, self._ranked_tables())
 
     def snapshot(self) -> Snapshot:
         """The state as of ``next_offset``, as named pieces; only those that changed since the last call carry data.
@@ -284,10 +290,29 @@ class Shard:
         meta = {"next_offset": self.next_offset, "dead_letters": self.dead_letters, "layout": self._layout}
         meta |= {"attributes_dropped": self.attributes_dropped} | self._schedule.meta()
         extra = self._pooled.pieces() | (self._external.pieces() if self._external else {})
-        taken = self._snapshot_diff.capture(self._state, meta, extra)
+        if self._ranking:
+            meta |= {"ranking": self._ranking.layout()}
+            extra |= self._ranking.pieces()
+        taken = self._snapshot_diff.capture(self._state, meta, extra, self._ranked_tables())
         self._claim_views()
         self._views_file.rest()
         return taken
+
+    def _ranked_tables(self) -> Iterator[Table]:
+        return self._ranking.tables() if self._ranking else iter(())
+
+    def recommend(self, user_id: str, n: int) -> list[str]:
+        """The best ``n`` items for a user as of ``next_offset``, best first, by their ids; ``user_id`` is the raw one.
+
+        Of a user who is not known: what is popular. Fewer than ``n`` where fewer are known.
+
+        Raises:
+            UsageError: ``recommend.enabled`` is false.
+        """
+        if self._ranking is None:
+            raise UsageError("this shard does not learn to rank: set recommend.enabled=true")
+        published = user_id.encode() if self._pseudonyms is None else self._pseudonyms.of(user_id.encode())
+        return self._ranking.recommend(key_of(published), n)
 
     def stats(self) -> ShardStats:
         """Figures for metrics."""
@@ -313,7 +338,7 @@ class Shard:
 
     def _advance(self, events: EventBatch, texts: Texts, at: int, until: int) -> tuple[int, Out]:
         """Run the event loop from row ``at`` until the output needs draining or row ``until`` is reached."""
-        out = output_buffers(self._id_bytes)
+        out, begin = output_buffers(self._id_bytes), at
         while True:
             at = self._run(events, texts, at, until, out)
             stop = out.control["stop"][0]
@@ -322,6 +347,8 @@ class Shard:
             elif stop == ENLARGE:
                 out = new_out(2 * int(out.control["needed"][0]), self._id_bytes)
             else:
+                if self._ranking:
+                    self._gathering.take_lists(self._ranking.learn(events, begin, at, out), events)
                 return at, out
 
     def _run(self, events: EventBatch, texts: Texts, at: int, until: int, out: Out) -> int:
@@ -360,6 +387,7 @@ class Shard:
             judged=judged_samples(out),
             noise=noise_by_type(out),
             last=last,
+            lists=self._gathering.lists_made(),
         )
 
     def _gathered(self, *, samples: bool, statements: bool) -> Gathered:

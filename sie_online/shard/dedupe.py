@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sie_online.jit import kernel
-from sie_online.shard.memory import unclaimed
+from sie_online.memory import unclaimed
 
 FIRST_MEMBERS = 512
 """Room of a new set: a page of memory."""

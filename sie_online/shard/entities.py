@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sie_online import features
+from sie_online import features, slots
 from sie_online.importance import guard, weight
 from sie_online.importance.factors import fields_of
 from sie_online.jit import kernel
-from sie_online.shard import slots
 from sie_online.statements import EntityKind
 
 USER, ITEM, CATEGORY, ERASED_USER = range(4)

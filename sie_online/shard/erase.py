@@ -17,8 +17,8 @@ from sie_online.shard.clock import forget_witness, now_ms
 from sie_online.shard.entities import ERASED_USER
 from sie_online.shard.labels import ERASED, revise
 from sie_online.shard.output import has_room
-from sie_online.shard.slots import forget, was_slot_of
 from sie_online.shard.views import drop_user_text, wipe
+from sie_online.slots import forget, was_slot_of
 
 
 @kernel

@@ -20,7 +20,7 @@ from sie_online.jit import kernel
 from sie_online.masks import has
 from sie_online.recommender.kernels import UNIFORM, WEIGHTED, Logits, note_usage, predict
 from sie_online.shard.emit import StatementHead, write_statement
-from sie_online.shard.slots import slot_of
+from sie_online.slots import slot_of
 
 NO_CATEGORY = np.uint64(1)
 """Key of the slot that events without a category share."""

@@ -13,8 +13,8 @@ from sie_online.importance.factor import POSITIVE
 from sie_online.settings import Settings
 from sie_online.shard.entities import RECORDS
 from sie_online.shard.output import Out
-from sie_online.shard.slots import WAYS, SlotTable, bytes_for, slots_for
 from sie_online.shard.state import State
+from sie_online.slots import WAYS, SlotTable, bytes_for, slots_for
 
 LIKELY_NOISE = 0.5
 """An event of a larger P(noise) is more likely noise than not."""

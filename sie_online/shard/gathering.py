@@ -7,6 +7,7 @@ for a weight. Of several statements about an entity, or lists of a user, only th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -53,6 +54,7 @@ class Gathering:
         self._settled: list[SettledSamples] = []
         self._stated = StatedEntities(partition)
         self._lists = WaitingLists(partition)
+        self._made = 0
         self.samples = 0
         """Samples that wait."""
 
@@ -78,9 +80,16 @@ class Gathering:
             self._take_settled(out, int(control["rows"]), int(control["settled"]))
         self._stated.take(out.entities[: int(control["entities"])], events, version)
 
-    def take_lists(self, made: MadeLists, events: EventBatch) -> None:
+    def take_lists(self, made: Iterable[MadeLists], events: EventBatch) -> None:
         """Copy lists that were made at some of ``events``."""
-        self._lists.take(made, events.user_id)
+        for each in made:
+            self._lists.take(each, events.user_id)
+            self._made += len(each.rows)
+
+    def lists_made(self) -> int:
+        """How many lists were taken since this was asked for."""
+        made, self._made = self._made, 0
+        return made
 
     def settled(self) -> SettledSamples | None:
         """The samples that wait, which wait no longer; None if there are none."""

@@ -20,6 +20,7 @@ from sie_online.jit import kernel
 from sie_online.memory import unclaimed
 from sie_online.ranking.lists import rank_user
 from sie_online.shard.stated import NO_STATEMENTS, Statements
+from sie_online.slots import likely_slot
 from sie_online.statements import Recommendations, encode_recommendations, key
 
 ERASED = -1
@@ -83,7 +84,7 @@ def is_full(out: ListBuffers) -> bool:
 
 
 @kernel
-def make_list(cfg: Any, tables: Any, scratch: Any, event: Any, at: int, user: Any, out: ListBuffers) -> None:
+def make_list(cfg: Any, tables: Any, scratch: Any, event: Any, at: int, out: ListBuffers) -> None:
     """Append the list of the user of ``event``, row ``at`` of its batch, if it is another than was said last.
 
     Args:
@@ -92,12 +93,12 @@ def make_list(cfg: Any, tables: Any, scratch: Any, event: Any, at: int, user: An
         scratch: see ``tables``.
         event: a record of dtype ``EVENT``.
         at: its row.
-        user: the user's record, to be written to.
         out: has room.
     """
     n, said, rows = rank_user(cfg, tables, scratch, event.user_key, out.slots, out.scores), NOTHING, tables.items.rows
     for place in range(n):
         said = combine(said, rows[out.slots[place]].key)
+    user = tables.users.rows[likely_slot(tables.users, event.user_key)]
     if said == user.said:
         return
     user.said = said

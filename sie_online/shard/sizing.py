@@ -1,6 +1,6 @@
 """What a shard takes of memory and disk at most under given settings, part by part, as it allocates it.
 
-Tables claim memory page by page as they fill (`sie_online.shard.memory`): a new shard has a few MB, one that remembers
+Tables claim memory page by page as they fill (`sie_online.memory`): a new shard has a few MB, one that remembers
 as many as it may has all of it. Nothing is computed from formulas: the arrays are made, untouched, and measured.
 """
 

@@ -15,7 +15,7 @@ copied before, part by part, with the line going on in between; what changes mea
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,9 @@ from sie_online.errors import CheckpointError
 from sie_online.shard.dedupe import rebuild
 from sie_online.shard.patches import PatchChain, Piece, Table, apply, raw
 from sie_online.shard.ranges import PATCHES, RANGES, Bounds, ViewPieces, restore_views
-from sie_online.shard.slots import SlotTable, reindex
 from sie_online.shard.state import State
 from sie_online.shard.views import ViewsFile
+from sie_online.slots import SlotTable, reindex
 
 PART_BYTES = 8 << 20
 """What is copied at once ahead of a first snapshot: some 5 ms."""
@@ -89,21 +89,24 @@ class SnapshotDiff:
         self._ahead: dict[str, Piece] = {}
         self._is_first = True
 
-    def copy_ahead(self, state: State) -> bool:
-        """Copy a part of what the first snapshot must hold, about `PART_BYTES`; False if nothing is left to copy."""
+    def copy_ahead(self, state: State, more: Iterable[Table] = ()) -> bool:
+        """Copy a part of what the first snapshot must hold, about `PART_BYTES`; False if nothing is left to copy.
+
+        ``more`` are tables beside the state's own.
+        """
         if not self._is_first:
             return False
         left = PART_BYTES
-        for name, piece in self._parts(state):
+        for name, piece in self._parts(state, more):
             self._ahead[name] = piece
             left -= len(piece)
             if left <= 0:
                 return True
         return False
 
-    def _parts(self, state: State) -> Iterator[tuple[str, Piece]]:
+    def _parts(self, state: State, more: Iterable[Table]) -> Iterator[tuple[str, Piece]]:
         """What is in no piece yet, bit by bit."""
-        for table in tables_of(state):
+        for table in (*tables_of(state), *more):
             while piece := self._chains[table.name].part(self._patches + 1, table, PART_BYTES):
                 self._patches += 1
                 yield f"{table.name}/{self._patches}", piece
@@ -111,26 +114,27 @@ class SnapshotDiff:
             self._patches += 1
             yield named
 
-    def capture(self, state: State, meta: Mapping[str, Any], extra: Mapping[str, bytes]) -> Snapshot:
-        """The state now, with whole ``extra`` pieces beside its own."""
-        bounds = bounds_of(state)
-        changed = self._ahead | self._new_patches(state) | self._views.pieces(self._patches, state.views, bounds)
+    def capture(
+        self, state: State, meta: Mapping[str, Any], extra: Mapping[str, bytes], more: Iterable[Table] = ()
+    ) -> Snapshot:
+        """The state now, with whole ``extra`` pieces and ``more`` tables beside its own."""
+        bounds, tables = bounds_of(state), [*tables_of(state), *more]
+        changed = self._ahead | self._new_patches(tables) | self._views.pieces(self._patches, state.views, bounds)
         whole = {f"{name}/0": array.tobytes() for name, array in small_arrays(state)} | dict(extra)
         changed |= {name: data for name, data in whole.items() if self._whole.get(name) != data}
         self._whole, self._ahead, self._is_first = whole, {}, False
         live = {f"{name}/{patch}" for name, chain in self._chains.items() for patch in chain.live}
         live |= {*self._views.live} | whole.keys()
-        rows = {table.name: (table.first, table.last) for table in tables_of(state)}
+        rows = {table.name: (table.first, table.last) for table in tables}
         full = {**meta, "views": list(bounds), "rows": rows}
         return Snapshot(
             int(meta["next_offset"]), full, {name: changed[name] for name in changed.keys() & live}, frozenset(live)
         )
 
-    def _new_patches(self, state: State) -> dict[str, Piece]:
+    def _new_patches(self, tables: Iterable[Table]) -> dict[str, Piece]:
         self._patches += 1
         pieces = {
-            f"{table.name}/{self._patches}": self._chains[table.name].patch(self._patches, table)
-            for table in tables_of(state)
+            f"{table.name}/{self._patches}": self._chains[table.name].patch(self._patches, table) for table in tables
         }
         return {name: piece for name, piece in pieces.items() if piece is not None}
 

@@ -25,8 +25,8 @@ from sie_online.settings import Settings
 from sie_online.shard.clock import Belief, belief_of, new_clock
 from sie_online.shard.dedupe import DedupeWindow, new_dedupe
 from sie_online.shard.entities import CATEGORIES, INTERESTS, ITEMS, PAIRS, POPULATION, USERS, StatementConfig
-from sie_online.shard.slots import SlotTable, new_table
 from sie_online.shard.views import Views, ViewsFile
+from sie_online.slots import SlotTable, new_table
 
 
 class Config(NamedTuple):

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from sie_online.features import N_DENSE, N_FEATURES
 from sie_online.importance.factors import KEPT
 from sie_online.jit import kernel
-from sie_online.shard.memory import unclaimed
+from sie_online.memory import unclaimed
 from sie_online.shard.scratch import Ring, ScratchFile, aligned
 
 HOT = np.dtype(

@@ -18,8 +18,8 @@ from models.errors import ArtifactError
 from models.manifest import Manifest
 from models.snapshot import Tensors
 from sie_online.announcements import RegisteredModel
-from sie_online.recommender.kernels import RecommenderArrays
 from sie_online.ranking.counts import Counts, no_counts
+from sie_online.recommender.kernels import RecommenderArrays
 from sie_online.recommender.pooling import TABLES, Gain, Gains, total
 from sie_online.settings import Settings
 from sie_online.shard.pooled import initial_recommender

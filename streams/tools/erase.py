@@ -105,7 +105,7 @@ async def look_for(settings: Settings, store: Store, users: Sequence[Subject]) -
     by_key = {statement_key("user", trace.published_id.encode(), 0): trace for trace in traces}
     for key, value in (await _newest(settings, settings.topics.entities, by_key)).items():
         by_key[key].stated = value is not None
-    if settings.recommend.publishes:
+    if settings.recommend.publish:
         for key, value in (await _newest(settings, settings.topics.recs, by_key)).items():
             by_key[key].recommended = value is not None
     return traces

@@ -34,7 +34,7 @@ def test_the_page_lists_the_rights_that_a_role_asks_for_and_no_others(role: Call
 
 
 def test_recommendations_need_no_right_while_they_are_not_published() -> None:
-    for off in ({}, {"enabled": True}, {"publish": True}):
+    for off in ({}, {"enabled": True}):
         settings = load({"recommend": off})
         assert settings.topics.recs not in access.worker(settings).topics
 

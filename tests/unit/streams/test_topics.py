@@ -86,7 +86,7 @@ def test_state_is_compacted_and_announcements_have_one_order(settings: Callable[
 
 
 def test_recommendations_have_a_topic_only_where_they_are_published(settings: Callable[..., Settings]) -> None:
-    for off in ({}, {"enabled": True}, {"publish": True}):
+    for off in ({}, {"enabled": True}):
         assert settings(recommend=off).topics.recs not in specs(settings(recommend=off))
     on = settings(recommend={"enabled": True, "publish": True})
     recs = specs(on, n_partitions=12)[on.topics.recs]

@@ -12,7 +12,7 @@ from hypothesis import settings as checks
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sie_online.shard.slots import BASE_FIELDS, WAYS, forget, likely_slot, new_table, reindex, slot_of, was_slot_of
+from sie_online.slots import BASE_FIELDS, WAYS, forget, likely_slot, new_table, reindex, slot_of, was_slot_of
 
 RECORD = np.dtype([*BASE_FIELDS, ("n", "i8")])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sie_online.shard.memory import SMALL_PAGES, unclaimed
+from sie_online.memory import SMALL_PAGES, unclaimed
 
 
 def resident_bytes() -> int:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sie_online.jit import kernel
-from sie_online.shard.memory import unclaimed
+from sie_online.memory import unclaimed
 
 WAYS = 16
 """Keys per set: at 70 % fill a set of 16 overflows for about one key in 60; 128 B of keys are two cache lines."""

@@ -1,0 +1,238 @@
+"""A shard's lists: learned beside the event loop from what it weighed, saved with the shard, never in a row's way.
+
+What is taken in are the events that got their first statement, in order, so that duplicates, dead letters and
+heartbeats teach nothing; and what is erased.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sie_online.contracts import ERASE_CODE, HEARTBEAT_CODE
+from sie_online.ingest.events import EventBatch, Text
+from sie_online.jit import kernel
+from sie_online.masks import has, mask_of
+from sie_online.ranking.learning import forget_user, learn_event
+from sie_online.ranking.lists import rank_user
+from sie_online.ranking.tables import (
+    AUTO,
+    EXCLUDE,
+    INCLUDE,
+    RankingConfig,
+    RankingSizes,
+    new_scratch,
+    new_tables,
+)
+from sie_online.settings import Settings
+from sie_online.shard.lists import ListBuffers, MadeLists, is_full, list_buffers, make_list, take_back_list
+from sie_online.shard.output import Out
+from sie_online.shard.patches import Piece, Table, apply, raw
+from sie_online.slots import SlotTable, bytes_in_use, reindex
+
+SEEN = {"exclude": EXCLUDE, "include": INCLUDE, "auto": AUTO}
+TABLES = ("users", "items", "categories", "seen")
+POPULAR_PER_LIST = 4
+"""Popular items known per item of a list: some of them the user has had."""
+PREFIX = "ranking"
+"""Of the names of the tables in a snapshot."""
+
+
+class LearnConfig(NamedTuple):
+    """What an event counts, and whether it may make a list."""
+
+    types: int
+    liked_rating: float
+    disliked_weight: float
+    weighted: bool
+    publishes: bool
+    ranking: RankingConfig
+
+
+class Ids(NamedTuple):
+    """The batch's item ids in Arrow's layout."""
+
+    at: Any
+    data: Any
+
+
+class Said(NamedTuple):
+    """The first ``n`` of ``rows`` are statements."""
+
+    rows: Any
+    n: int
+
+
+def sizes_of(settings: Settings) -> RankingSizes:
+    """The bounds under ``settings``."""
+    recommend = settings.recommend
+    return RankingSizes(
+        users=recommend.users,
+        items=recommend.items,
+        categories=recommend.categories,
+        seen=recommend.pairs,
+        history=recommend.history,
+        neighbours=recommend.neighbours,
+        popular=POPULAR_PER_LIST * recommend.list_length,
+        id_bytes=settings.limits.id_bytes,
+    )
+
+
+def config_of(settings: Settings) -> LearnConfig:
+    """The kernels' scalars for ``settings``."""
+    recommend = settings.recommend
+    half_life_ms = recommend.half_life_s * 1_000
+    return LearnConfig(
+        types=mask_of(recommend.learn_from),
+        liked_rating=recommend.liked_rating,
+        disliked_weight=recommend.disliked_weight,
+        weighted=recommend.weighted,
+        publishes=recommend.publish,
+        ranking=RankingConfig(
+            decay_per_ms=math.log(2.0) / half_life_ms if half_life_ms else 0.0,
+            window=recommend.together,
+            seen=SEEN[recommend.seen],
+        ),
+    )
+
+
+class Ranking:
+    """What one shard knows for its lists."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._config = config_of(settings)
+        self._length = settings.recommend.list_length
+        self._tables = new_tables(sizes_of(settings))
+        self._scratch = new_scratch(self._tables)
+        self._lists = list_buffers(settings.recommend.list_length, settings.limits.id_bytes)
+
+    def learn(self, events: EventBatch, first: int, last: int, out: Out) -> Iterator[MadeLists]:
+        """Take in rows ``first`` to ``last`` of a batch, all of whose statements are in ``out``.
+
+        Yields, under ``recommend.publish``, the lists that changed. It must be asked until the end.
+        """
+        said = Said(out.rows, int(out.control["rows"][0]))
+        ids = Ids(events.item_id.offsets, events.item_id.data)
+        while first < last:
+            first = _learn_rows(
+                self._config, self._tables, self._scratch, events.columns, ids, first, last, said, self._lists
+            )
+            if self._lists.used[0]:
+                yield self._lists.taken()
+
+    def recommend(self, user_key: np.uint64, n: int) -> list[str]:
+        """The best ``n`` items for a user, best first."""
+        slots, scores = np.empty(n, np.int64), np.empty(n, np.float64)
+        filled = rank_user(self._config.ranking, self._tables, self._scratch, user_key, slots, scores)
+        return [self._id_of(slot) for slot in slots[:filled].tolist()]
+
+    def tables(self) -> Iterator[Table]:
+        """What is to be saved row by row."""
+        for name, table in self._named():
+            yield Table(f"{PREFIX}.{name}", raw(table.rows), 0, int(table.used[0]), table.changed)
+
+    def pieces(self) -> dict[str, bytes]:
+        """What is to be saved whole."""
+        return {f"{PREFIX}.totals/0": self._tables.totals.tobytes()}
+
+    def layout(self) -> dict[str, Any]:
+        """What the saved bytes mean."""
+        return {name: [str(table.rows.dtype.descr), len(table.rows) - 1] for name, table in self._named()}
+
+    def restore(self, meta: Mapping[str, Any], pieces: Mapping[str, Piece]) -> bool:
+        """Go on with what a snapshot holds; False, and nothing is known, if it holds nothing of this layout.
+
+        Raises:
+            CheckpointError: a piece does not fit.
+        """
+        if meta.get(PREFIX) != self.layout():
+            return False
+        self._tables.totals.view(np.uint8)[:] = np.frombuffer(pieces[f"{PREFIX}.totals/0"], np.uint8)
+        for table in self.tables():
+            first, last = meta["rows"][table.name]
+            found = {
+                int(name.rpartition("/")[2]): data for name, data in pieces.items() if name.startswith(f"{table.name}/")
+            }
+            apply(table._replace(first=first, last=last), found)
+        for _, slots in self._named():
+            reindex(slots)
+        return True
+
+    @property
+    def used(self) -> dict[str, int]:
+        """Records in use by table."""
+        return {name: int(table.used[0]) for name, table in self._named()}
+
+    @property
+    def bytes_in_use(self) -> int:
+        """Memory that the tables take by now."""
+        return sum(bytes_in_use(table) for _, table in self._named())
+
+    def _named(self) -> Iterator[tuple[str, SlotTable]]:
+        return ((name, getattr(self._tables, name)) for name in TABLES)
+
+    def _id_of(self, slot: int) -> str:
+        row = self._tables.items.rows[slot]
+        return bytes(row["id"][: row["id_bytes"]]).decode()
+
+
+def key_of(published_id: bytes) -> np.uint64:
+    """The key of an id as published."""
+    key: np.uint64 = Text.of([published_id]).keys()[0]
+    return key
+
+
+@kernel
+def _learn_rows(
+    cfg: Any, tables: Any, scratch: Any, events: Any, ids: Ids, first: int, last: int, said: Said, lists: ListBuffers
+) -> int:
+    """Go on until the end or until the lists are full; returns how far it came.
+
+    The statements come in the events' order, those about earlier events in between; a duplicate has none.
+    """
+    row = 0
+    for at in range(first, last):
+        event = events[at]
+        if is_full(lists):
+            return at
+        if event.etype == ERASE_CODE:
+            forget_user(tables, event.user_key)
+            if cfg.publishes:
+                take_back_list(event, at, lists)
+        if event.etype >= HEARTBEAT_CODE:
+            continue
+        while row < said.n and (said.rows[row].revision != 0 or said.rows[row].offset < event.offset):
+            row += 1
+        if row == said.n or said.rows[row].offset != event.offset or not has(cfg.types, event.etype):
+            continue
+        weight = _weight(cfg, event, said.rows[row].weight)
+        if weight > 0.0:
+            _learn(cfg, tables, event, weight, ids, at)
+            if cfg.publishes:
+                make_list(cfg.ranking, tables, scratch, event, at, lists)
+    return last
+
+
+@kernel
+def _weight(cfg: Any, event: Any, event_weight: float) -> float:
+    weight = cfg.disliked_weight if event.rating < cfg.liked_rating else 1.0  # not where there is no rating: NaN
+    return float(weight * event_weight) if cfg.weighted else float(weight)
+
+
+@kernel
+def _learn(cfg: Any, tables: Any, event: Any, weight: float, ids: Ids, at: int) -> None:
+    learn_event(
+        cfg.ranking,
+        tables,
+        event.user_key,
+        event.item_key,
+        event.category_key,
+        event.now_ms,
+        weight,
+        ids.data,
+        ids.at[at],
+        ids.at[at + 1],
+    )
