@@ -5,5 +5,4 @@ Knows no event and no shard: it is told who had what, when, and what that counts
 - ``tables``: what is known, and its bounds
 - ``learning``: an event taken in; a user forgotten
 - ``lists``: the best items for a user
-- ``counts``: what several rankers have counted, put together; ``pooled``: the others' part, beside a shard's tables
 """

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sie_online.memory import unclaimed
-from sie_online.ranking.pooled import Pooled, nothing_pooled
 from sie_online.slots import BASE_FIELDS, SlotTable, new_table
 
 EXCLUDE, INCLUDE, AUTO = range(3)
@@ -45,8 +44,7 @@ class RankingSizes(NamedTuple):
 
 class RankingTables(NamedTuple):
     """``items`` know their neighbours and ``categories`` what is popular in them; ``users`` know what they had lately,
-    the newest first, and ``seen`` the pairs of user and item that there were. ``totals`` has one record. ``pooled`` is
-    what other shards have counted. A user's ``said`` is the hash of the list that was published last.
+    the newest first, and ``seen`` the pairs of user and item that there were. ``totals`` has one record.
 
     An item in a list is a slot of ``items`` with the upper half of its key: the slot may be another's by now.
     """
@@ -56,7 +54,6 @@ class RankingTables(NamedTuple):
     items: SlotTable
     categories: SlotTable
     seen: SlotTable
-    pooled: Pooled
 
 
 class RankingScratch(NamedTuple):
@@ -88,7 +85,6 @@ def new_tables(sizes: RankingSizes) -> RankingTables:
         ),
         categories=new_table(sizes.categories, _record(_listed(sizes.popular))),
         seen=new_table(sizes.seen, _record([("user_key", "u8")])),
-        pooled=nothing_pooled(),
     )
 
 
