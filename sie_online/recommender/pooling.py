@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sie_online.ranking.counts import Counts, added
+from sie_online.ranking.pooling import Neighbourhoods
 from sie_online.recommender.kernels import MOVED, RecommenderArrays
 from sie_online.recommender.machine import FACTOR_CAP
 
@@ -44,11 +44,11 @@ TABLES = ("linear", "factors")
 
 
 class Gains(NamedTuple):
-    """What was learned: of a recommender's coefficients by tables, and of a ranker's items; None where none ranks."""
+    """What was learned: of a recommender's coefficients, by tables; and counted for lists, None where nothing was."""
 
     linear: Gain
     factors: Gain
-    counts: Counts | None = None
+    neighbourhoods: Neighbourhoods | None = None
 
 
 def gains_of(model: RecommenderArrays, start: RecommenderArrays, others: Gains | None) -> Gains:
@@ -60,14 +60,12 @@ def gains_of(model: RecommenderArrays, start: RecommenderArrays, others: Gains |
 
 
 def total(parts: Iterable[Gains], start: RecommenderArrays) -> Gains:
-    """The sum of ``parts``, added up in their order."""
+    """The sum of ``parts`` in coefficients, added up in their order."""
     linear, factors = np.zeros_like(start.linear), np.zeros_like(start.factors)
-    counts: list[Counts] = []
     for part in parts:
         _add(linear, part.linear)
         _add(factors, part.factors)
-        counts += [part.counts] if part.counts is not None else []
-    return Gains(_sparse(linear), _sparse(factors), added(counts))
+    return Gains(_sparse(linear), _sparse(factors))
 
 
 def replace(model: RecommenderArrays, start: RecommenderArrays, before: Gains | None, after: Gains | None) -> None:

@@ -23,6 +23,7 @@ from sie_online.ingest.decoder import Decoder
 from sie_online.ingest.events import DeadLetter, EventBatch
 from sie_online.ingest.records import RecordBatch
 from sie_online.pseudonyms import longest_id, pseudonyms
+from sie_online.ranking.pooling import Neighbourhoods
 from sie_online.recommender.pooling import Gains
 from sie_online.settings import Settings
 from sie_online.shard import snapshot
@@ -232,7 +233,7 @@ class Shard:
             if adoption.model in NAMED:
                 self._replace(adoption.model, artifact)
             else:
-                self._pooled.put(self._state.model, cast(Gains | None, artifact))
+                self._put_priors(cast(Gains | None, artifact))
             if adoption.model == NOISE:
                 start_from(self._state.population[0], self._state.noise)
             self._schedule.adopted(adoption, builtin=artifact is None)
@@ -255,8 +256,12 @@ class Shard:
         return evidence
 
     def own_gains(self) -> Gains:
-        """What the recommender's coefficients have gained from this partition, as of ``next_offset``."""
-        return self._pooled.own(self._state.model)
+        """What was learned from this partition alone, as of ``next_offset``."""
+        return self._pooled.own(self._state.model)._replace(neighbourhoods=self.own_neighbourhoods())
+
+    def _put_priors(self, others: Gains | None) -> None:
+        self._pooled.put(self._state.model, others)
+        self.put_neighbourhoods(None if others is None else others.neighbourhoods)
 
     def _adopt_until(self, offset: int) -> None:
         for adoption, artifact in self._schedule.due(offset):
@@ -300,6 +305,15 @@ class Shard:
 
     def _ranked_tables(self) -> Iterator[Table]:
         return self._ranking.tables() if self._ranking else iter(())
+
+    def own_neighbourhoods(self) -> Neighbourhoods | None:
+        """What this partition has counted for its lists; None where it does not learn to rank."""
+        return self._ranking.counted() if self._ranking else None
+
+    def put_neighbourhoods(self, others: Neighbourhoods | None) -> None:
+        """Rank by what ``others`` have counted, too, in the place of any put in before; None takes it out again."""
+        if self._ranking:
+            self._ranking.put_others(others)
 
     def recommend(self, user_id: str, n: int) -> list[str]:
         """The best ``n`` items for a user as of ``next_offset``, best first, by their ids; ``user_id`` is the raw one.

@@ -18,7 +18,7 @@ from sie_online.ingest.events import Text
 from sie_online.ingest.keyed import copy_bytes
 from sie_online.jit import kernel
 from sie_online.memory import unclaimed
-from sie_online.ranking.lists import rank_user
+from sie_online.ranking.lists import item_of, rank_user
 from sie_online.shard.stated import NO_STATEMENTS, Statements
 from sie_online.slots import likely_slot
 from sie_online.statements import Recommendations, encode_recommendations, key
@@ -47,14 +47,15 @@ class MadeLists(NamedTuple):
 
 
 class ListBuffers(NamedTuple):
-    """Buffers that kernels fill; ``used`` counts the lists and the items in them. ``slots`` and ``scores`` are working
-    memory of one list."""
+    """Buffers that kernels fill; ``used`` counts the lists and the items in them. ``candidates`` and ``scores`` are
+    working memory of one list.
+    """
 
     used: NDArray[np.int64]
     rows: NDArray[np.void]
     at: NDArray[np.int32]
     ids: NDArray[np.uint8]
-    slots: NDArray[np.int64]
+    candidates: NDArray[np.int64]
     scores: NDArray[np.float64]
 
     def taken(self) -> MadeLists:
@@ -72,7 +73,7 @@ def list_buffers(length: int, id_bytes: int) -> ListBuffers:
         rows=np.zeros(ROOM, MADE),
         at=np.zeros(ROOM * length + 1, np.int32),
         ids=unclaimed(ROOM * length * id_bytes, np.uint8),
-        slots=np.zeros(length, np.int64),
+        candidates=np.zeros(length, np.int64),
         scores=np.zeros(length, np.float64),
     )
 
@@ -84,29 +85,34 @@ def is_full(out: ListBuffers) -> bool:
 
 
 @kernel
-def make_list(cfg: Any, tables: Any, scratch: Any, event: Any, at: int, out: ListBuffers) -> None:
+def make_list(cfg: Any, known: Any, scratch: Any, event: Any, at: int, out: ListBuffers) -> None:
     """Append the list of the user of ``event``, row ``at`` of its batch, if it is another than was said last.
 
     Args:
         cfg: a ``RankingConfig``.
-        tables: ``RankingTables``, which have learned the event; ``scratch``: working memory.
-        scratch: see ``tables``.
+        known: a ``ranking.tables.Known``, which has learned the event; ``scratch``: working memory.
+        scratch: see ``known``.
         event: a record of dtype ``EVENT``.
         at: its row.
         out: has room.
     """
-    n, said, rows = rank_user(cfg, tables, scratch, event.user_key, out.slots, out.scores), NOTHING, tables.items.rows
+    n, said = rank_user(cfg, known, scratch, event.user_key, out.candidates, out.scores), NOTHING
     for place in range(n):
-        said = combine(said, rows[out.slots[place]].key)
-    user = tables.users.rows[likely_slot(tables.users, event.user_key)]
+        said = combine(said, np.uint64(item_of(known, out.candidates[place]).key))
+    user = known.own.users.rows[likely_slot(known.own.users, event.user_key)]
     if said == user.said:
         return
     user.said = said
     _append(out, event, at, n)
     for place in range(n):
-        item, last = rows[out.slots[place]], out.used[1]
-        out.at[last + 1] = copy_bytes(item.id, 0, item.id_bytes, out.ids, out.at[last])
-        out.used[1] += 1
+        _append_item(out, item_of(known, out.candidates[place]))
+
+
+@kernel
+def _append_item(out: ListBuffers, item: Any) -> None:
+    last = out.used[1]
+    out.at[last + 1] = copy_bytes(item.id, 0, item.id_bytes, out.ids, out.at[last])
+    out.used[1] += 1
 
 
 @kernel

@@ -44,7 +44,7 @@ class PooledCoefficients:
     def put(self, model: RecommenderArrays, others: Gains | None) -> None:
         """Replace what ``model`` holds of others by ``others``, in place."""
         replace(model, self._start, self._others, others)
-        self._others = others
+        self._others = others and others._replace(neighbourhoods=None)  # those are the ranking's
         self._piece = b"" if others is None else _packed(others)
 
     def own(self, model: RecommenderArrays) -> Gains:

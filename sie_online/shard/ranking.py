@@ -18,14 +18,17 @@ from sie_online.jit import kernel
 from sie_online.masks import has, mask_of
 from sie_online.ranking.learning import forget_user, learn_event
 from sie_online.ranking.lists import rank_user
+from sie_online.ranking.pooling import Neighbourhoods, bounded, counted, pack, tables_from, unpack
 from sie_online.ranking.tables import (
     AUTO,
     EXCLUDE,
     INCLUDE,
+    Known,
     RankingConfig,
     RankingSizes,
     new_scratch,
     new_tables,
+    no_tables,
 )
 from sie_online.settings import Settings
 from sie_online.shard.lists import ListBuffers, MadeLists, is_full, list_buffers, make_list, take_back_list
@@ -39,6 +42,8 @@ POPULAR_PER_LIST = 4
 """Popular items known per item of a list: some of them the user has had."""
 PREFIX = "ranking"
 """Of the names of the tables in a snapshot."""
+TOTALS, OTHERS = f"{PREFIX}.totals/0", f"{PREFIX}.others/0"
+"""The pieces that are saved whole."""
 
 
 class LearnConfig(NamedTuple):
@@ -84,7 +89,6 @@ def sizes_of(settings: Settings) -> RankingSizes:
 def config_of(settings: Settings) -> LearnConfig:
     """The kernels' scalars for ``settings``."""
     recommend = settings.recommend
-    half_life_ms = recommend.half_life_s * 1_000
     return LearnConfig(
         types=mask_of(recommend.learn_from),
         liked_rating=recommend.liked_rating,
@@ -92,22 +96,30 @@ def config_of(settings: Settings) -> LearnConfig:
         weighted=recommend.weighted,
         publishes=recommend.publish,
         ranking=RankingConfig(
-            decay_per_ms=math.log(2.0) / half_life_ms if half_life_ms else 0.0,
+            decay_per_ms=decay_per_ms(settings),
             window=recommend.together,
             seen=SEEN[recommend.seen],
         ),
     )
 
 
+def decay_per_ms(settings: Settings) -> float:
+    """Logarithm of what counts grow by in a millisecond, instead of older ones shrinking; 0: nothing is forgotten."""
+    half_life_ms = settings.recommend.half_life_s * 1_000
+    return math.log(2.0) / half_life_ms if half_life_ms else 0.0
+
+
 class Ranking:
-    """What one shard knows for its lists."""
+    """What one shard knows for its lists: its own counts, and perhaps those of others."""
 
     def __init__(self, settings: Settings) -> None:
         self._config = config_of(settings)
+        self._sizes = sizes_of(settings)
         self._length = settings.recommend.list_length
-        self._tables = new_tables(sizes_of(settings))
-        self._scratch = new_scratch(self._tables)
-        self._lists = list_buffers(settings.recommend.list_length, settings.limits.id_bytes)
+        self._known = Known(new_tables(self._sizes), no_tables(self._sizes))
+        self._scratch = new_scratch(self._known)
+        self._others = b""
+        self._lists = list_buffers(self._length, self._sizes.id_bytes)
 
     def learn(self, events: EventBatch, first: int, last: int, out: Out) -> Iterator[MadeLists]:
         """Take in rows ``first`` to ``last`` of a batch, all of whose statements are in ``out``.
@@ -118,16 +130,26 @@ class Ranking:
         ids = Ids(events.item_id.offsets, events.item_id.data)
         while first < last:
             first = _learn_rows(
-                self._config, self._tables, self._scratch, events.columns, ids, first, last, said, self._lists
+                self._config, self._known, self._scratch, events.columns, ids, first, last, said, self._lists
             )
             if self._lists.used[0]:
                 yield self._lists.taken()
 
     def recommend(self, user_key: np.uint64, n: int) -> list[str]:
         """The best ``n`` items for a user, best first."""
-        slots, scores = np.empty(n, np.int64), np.empty(n, np.float64)
-        filled = rank_user(self._config.ranking, self._tables, self._scratch, user_key, slots, scores)
-        return [self._id_of(slot) for slot in slots[:filled].tolist()]
+        if n < 1:
+            return []
+        candidates, scores = np.empty(n, np.int64), np.empty(n, np.float64)
+        filled = rank_user(self._config.ranking, self._known, self._scratch, user_key, candidates, scores)
+        return [self._id_of(candidate) for candidate in candidates[:filled].tolist()]
+
+    def counted(self) -> Neighbourhoods:
+        """What the shard has counted itself, of as much as is shared."""
+        return bounded(counted(self._known.own, self._config.ranking.decay_per_ms))
+
+    def put_others(self, others: Neighbourhoods | None) -> None:
+        """Rank by ``others``, too, in the place of any before; None: by the shard's own counts alone."""
+        self._put(b"" if others is None else pack(others))
 
     def tables(self) -> Iterator[Table]:
         """What is to be saved row by row."""
@@ -136,7 +158,7 @@ class Ranking:
 
     def pieces(self) -> dict[str, bytes]:
         """What is to be saved whole."""
-        return {f"{PREFIX}.totals/0": self._tables.totals.tobytes()}
+        return {TOTALS: self._known.own.totals.tobytes()} | ({OTHERS: self._others} if self._others else {})
 
     def layout(self) -> dict[str, Any]:
         """What the saved bytes mean."""
@@ -150,15 +172,13 @@ class Ranking:
         """
         if meta.get(PREFIX) != self.layout():
             return False
-        self._tables.totals.view(np.uint8)[:] = np.frombuffer(pieces[f"{PREFIX}.totals/0"], np.uint8)
+        self._known.own.totals.view(np.uint8)[:] = np.frombuffer(pieces[TOTALS], np.uint8)
         for table in self.tables():
             first, last = meta["rows"][table.name]
-            found = {
-                int(name.rpartition("/")[2]): data for name, data in pieces.items() if name.startswith(f"{table.name}/")
-            }
-            apply(table._replace(first=first, last=last), found)
+            apply(table._replace(first=first, last=last), _patches(table.name, pieces))
         for _, slots in self._named():
             reindex(slots)
+        self._put(bytes(pieces.get(OTHERS, b"")))
         return True
 
     @property
@@ -169,14 +189,44 @@ class Ranking:
     @property
     def bytes_in_use(self) -> int:
         """Memory that the tables take by now."""
-        return sum(bytes_in_use(table) for _, table in self._named())
+        tables = [*self._named(), ("others", self._known.others.items)]
+        return sum(bytes_in_use(table) for _, table in tables)
+
+    def _put(self, others: bytes) -> None:
+        self._others = others
+        tables = tables_from(unpack(others), self._sizes) if others else no_tables(self._sizes)
+        self._known = self._known._replace(others=tables)
+        self._scratch = new_scratch(self._known)
 
     def _named(self) -> Iterator[tuple[str, SlotTable]]:
-        return ((name, getattr(self._tables, name)) for name in TABLES)
+        return ((name, getattr(self._known.own, name)) for name in TABLES)
 
-    def _id_of(self, slot: int) -> str:
-        row = self._tables.items.rows[slot]
+    def _id_of(self, candidate: int) -> str:
+        own, others = self._known.own.items.rows, self._known.others.items.rows
+        row = own[candidate] if candidate < len(own) else others[candidate - len(own)]
         return bytes(row["id"][: row["id_bytes"]]).decode()
+
+
+def own_neighbourhoods(
+    settings: Settings, meta: Mapping[str, Any], pieces: Mapping[str, Piece]
+) -> Neighbourhoods | None:
+    """What the shard had counted itself whose snapshot has this ``meta`` and ``pieces``; None where it did not, or not
+    under these settings. Of the pieces those suffice that ``is_ranking`` names.
+
+    Raises:
+        CheckpointError: a piece is missing or does not fit.
+    """
+    ranking = Ranking(settings)
+    return ranking.counted() if ranking.restore(meta, pieces) else None
+
+
+def is_ranking(piece: str) -> bool:
+    """Whether ``own_neighbourhoods`` needs the piece of this name."""
+    return piece.startswith(f"{PREFIX}.") and piece != OTHERS
+
+
+def _patches(table: str, pieces: Mapping[str, Piece]) -> dict[int, Piece]:
+    return {int(name.rpartition("/")[2]): data for name, data in pieces.items() if name.startswith(f"{table}/")}
 
 
 def key_of(published_id: bytes) -> np.uint64:
@@ -187,7 +237,7 @@ def key_of(published_id: bytes) -> np.uint64:
 
 @kernel
 def _learn_rows(
-    cfg: Any, tables: Any, scratch: Any, events: Any, ids: Ids, first: int, last: int, said: Said, lists: ListBuffers
+    cfg: Any, known: Any, scratch: Any, events: Any, ids: Ids, first: int, last: int, said: Said, lists: ListBuffers
 ) -> int:
     """Go on until the end or until the lists are full; returns how far it came.
 
@@ -199,7 +249,7 @@ def _learn_rows(
         if is_full(lists):
             return at
         if event.etype == ERASE_CODE:
-            forget_user(tables, event.user_key)
+            forget_user(known.own, event.user_key)
             if cfg.publishes:
                 take_back_list(event, at, lists)
         if event.etype >= HEARTBEAT_CODE:
@@ -210,9 +260,9 @@ def _learn_rows(
             continue
         weight = _weight(cfg, event, said.rows[row].weight)
         if weight > 0.0:
-            _learn(cfg, tables, event, weight, ids, at)
+            _learn(cfg, known.own, event, weight, ids, at)
             if cfg.publishes:
-                make_list(cfg.ranking, tables, scratch, event, at, lists)
+                make_list(cfg.ranking, known, scratch, event, at, lists)
     return last
 
 

@@ -29,9 +29,7 @@ from sie_online.client.rows import SAMPLES, Source, read_batch, weight_rows
 from sie_online.client.rows import statements as statements_of
 from sie_online.errors import CheckpointError, DecisionError, MessageError
 from sie_online.ingest.decoder import Decoder
-from sie_online.ingest.events import Text
 from sie_online.ingest.records import LogRecord
-from sie_online.ranking.counts import Counts, counts_of
 from sie_online.recommender.pooling import Gain, Gains
 from sie_online.settings import Settings
 from streams.checkpoint import manifest as checkpoints
@@ -42,6 +40,7 @@ from tests.fuzz.mutate import BINARY, TEXT, Mutation, token
 from tests.support.events import EventRecord, batch, random_events, records
 from tests.support.log_records import CODECS, COUNT, Fetched, as_columns, by_objects, sealed
 from tests.support.log_records import batch as record_batch
+from tests.support.neighbourhoods import neighbourhoods
 from tests.support.noise_examples import random_canary, random_noise
 from tests.support.rows import packed, packed_samples, sample_batch, weight_batch, weight_message, weight_row
 from tests.support.samples import made_manifest
@@ -284,15 +283,10 @@ def _check_checkpoints(inputs: Sequence[bytes]) -> None:
 # -- artifacts: an ArtifactError, or tensors that can be scored with
 
 
-def _counts(n: int) -> Counts:
-    places, items = np.arange(n), Text.of([b"item %d" % number for number in range(n)])
-    return counts_of(1, 0.0, items, places + 1.0, places, (places + 1) % n, places + 1.0)
-
-
 def _artifacts() -> Seeds:
     gains = [
         Gains(*(Gain(np.array(rows, np.int32), np.ones((len(rows), *TABLES[name].shape[1:]), np.float32))
-                for name in TABLES), _counts(len(rows)))
+                for name in TABLES), neighbourhoods({"a": 2, "b": 1}, {("a", "b"): 1}))
         for rows in ([0, 3], [1, 2, 7])
     ]  # fmt: skip
     noise = random_noise()
