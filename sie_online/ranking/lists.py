@@ -66,6 +66,12 @@ def excludes_seen(cfg: RankingConfig, tables: Any) -> bool:
 
 
 @kernel
+def is_known(tables: Any, user_key: Any) -> bool:
+    """Whether anything is known of a user."""
+    return bool(tables.users.rows[likely_slot(tables.users, user_key)].key == user_key)
+
+
+@kernel
 def rank_user(cfg: RankingConfig, known: Any, scratch: Any, user_key: Any, candidates: Any, scores: Any) -> int:
     """Fill ``candidates`` (n,) int64 with the best for a user, best first; returns how many there are.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -46,7 +46,7 @@ from sie_online.shard.loop import Texts, run
 from sie_online.shard.output import CLAIM, DONE, ENLARGE, Out, new_out
 from sie_online.shard.patches import Piece, Table
 from sie_online.shard.pooled import PooledCoefficients
-from sie_online.shard.ranking import Ranking, key_of
+from sie_online.shard.ranking import ListBefore, Ranking, key_of
 from sie_online.shard.render import Renderer
 from sie_online.shard.schedule import NAMED, Artifact, Schedule
 from sie_online.shard.snapshot import Snapshot, SnapshotDiff
@@ -58,6 +58,8 @@ from sie_online.unpacking import FramedRows
 FULL_AFTER_ERASURE = 2
 """Full snapshots after an erasure. After one the store would still keep a checkpoint in which the erased are: the
 newest that shares no file with what follows. After two, that one lies after the erasure, too."""
+
+NO_LISTS = "there are no lists of items for users: set recommend.enabled=true, and they are learned from then on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ class ShardOutput:
     """Whether the record batch ends with it."""
     lists: int = 0
     """Lists of recommendations that were made, those that a later one has replaced among them."""
+    lists_before: Sequence[ListBefore] = ()
+    """Of each event the list as it stood before it; none unless ``Shard.list_before_events``."""
 
     @property
     def weights(self) -> pa.RecordBatch:
@@ -128,6 +132,7 @@ class Shard:
         self._pooled = PooledCoefficients(settings)
         self._schedule = Schedule()
         self._ranking = Ranking(settings) if settings.recommend.enabled else None
+        self._lists_before = False
 
     @classmethod
     def restore(
@@ -190,9 +195,12 @@ class Shard:
             before = self._state.counters[0].copy()
             if at < len(events):
                 self._adopt_until(int(offsets[at]))
+            begin = at
             at, out = self._advance(events, texts, at, self._schedule.next_adoption_row(offsets))
             done = out.control["stop"][0] == DONE and at == len(events)
+            lists_before = self._rank(events, begin, at, out)
             output = self._render(out, events, before, dead, dropped, last=done, gather=gather)
+            output = replace(output, lists_before=lists_before) if lists_before else output
             if done:
                 if erasures != self._state.counters["erasures"][0]:
                     self._full_snapshots = FULL_AFTER_ERASURE
@@ -306,6 +314,16 @@ class Shard:
     def _ranked_tables(self) -> Iterator[Table]:
         return self._ranking.tables() if self._ranking else iter(())
 
+    def list_before_events(self) -> None:
+        """From now on say with every output what the users' lists were before each event: takes longer.
+
+        Raises:
+            UsageError: ``recommend.enabled`` is false.
+        """
+        if self._ranking is None:
+            raise UsageError(NO_LISTS)
+        self._lists_before = True
+
     def own_neighbourhoods(self) -> Neighbourhoods | None:
         """What this partition has counted for its lists; None where it does not learn to rank."""
         return self._ranking.counted() if self._ranking else None
@@ -324,7 +342,7 @@ class Shard:
             UsageError: ``recommend.enabled`` is false.
         """
         if self._ranking is None:
-            raise UsageError("this shard does not learn to rank: set recommend.enabled=true")
+            raise UsageError(NO_LISTS)
         published = user_id.encode() if self._pseudonyms is None else self._pseudonyms.of(user_id.encode())
         return self._ranking.recommend(key_of(published), n)
 
@@ -352,7 +370,7 @@ class Shard:
 
     def _advance(self, events: EventBatch, texts: Texts, at: int, until: int) -> tuple[int, Out]:
         """Run the event loop from row ``at`` until the output needs draining or row ``until`` is reached."""
-        out, begin = output_buffers(self._id_bytes), at
+        out = output_buffers(self._id_bytes)
         while True:
             at = self._run(events, texts, at, until, out)
             stop = out.control["stop"][0]
@@ -361,8 +379,6 @@ class Shard:
             elif stop == ENLARGE:
                 out = new_out(2 * int(out.control["needed"][0]), self._id_bytes)
             else:
-                if self._ranking:
-                    self._gathering.take_lists(self._ranking.learn(events, begin, at, out), events)
                 return at, out
 
     def _run(self, events: EventBatch, texts: Texts, at: int, until: int, out: Out) -> int:
@@ -403,6 +419,18 @@ class Shard:
             last=last,
             lists=self._gathering.lists_made(),
         )
+
+    def _rank(self, events: EventBatch, first: int, last: int, out: Out) -> Sequence[ListBefore]:
+        """Have the ranking learn from rows ``first`` to ``last``, and gather the lists that changed.
+
+        Returns the lists as they stood before each event, where these are asked for.
+        """
+        if self._ranking is None:
+            return ()
+        if self._lists_before:
+            return self._ranking.learn_after_listing(events, first, last, out)
+        self._gathering.take_lists(self._ranking.learn(events, first, last, out), events)
+        return ()
 
     def _gathered(self, *, samples: bool, statements: bool) -> Gathered:
         """What was gathered of those asked for; it waits no longer."""

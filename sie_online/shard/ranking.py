@@ -17,7 +17,7 @@ from sie_online.ingest.events import EventBatch, Text
 from sie_online.jit import kernel
 from sie_online.masks import has, mask_of
 from sie_online.ranking.learning import forget_user, learn_event
-from sie_online.ranking.lists import rank_user
+from sie_online.ranking.lists import is_known, rank_user
 from sie_online.ranking.pooling import Neighbourhoods, bounded, counted, pack, tables_from, unpack
 from sie_online.ranking.tables import (
     AUTO,
@@ -69,6 +69,14 @@ class Said(NamedTuple):
 
     rows: Any
     n: int
+
+
+class ListBefore(NamedTuple):
+    """A user's list as it stood before an event of theirs; ``cold``: nothing was known of the user."""
+
+    event_id: str
+    items: list[str]
+    cold: bool
 
 
 def sizes_of(settings: Settings) -> RankingSizes:
@@ -126,7 +134,9 @@ class Ranking:
 
         Yields, under ``recommend.publish``, the lists that changed. It must be asked until the end.
         """
-        said = Said(out.rows, int(out.control["rows"][0]))
+        return self._learn(events, first, last, Said(out.rows, int(out.control["rows"][0])))
+
+    def _learn(self, events: EventBatch, first: int, last: int, said: Said) -> Iterator[MadeLists]:
         ids = Ids(events.item_id.offsets, events.item_id.data)
         while first < last:
             first = _learn_rows(
@@ -134,6 +144,23 @@ class Ranking:
             )
             if self._lists.used[0]:
                 yield self._lists.taken()
+
+    def learn_after_listing(self, events: EventBatch, first: int, last: int, out: Out) -> list[ListBefore]:
+        """As ``learn``; returns of every event that is taken in the list as it stood before it, and none that changed."""
+        own, found = self._known.own, []
+        statements = np.flatnonzero(out.rows["revision"][: int(out.control["rows"][0])] == 0)
+        by_offset = dict(zip(out.rows["offset"][statements].tolist(), statements.tolist(), strict=True))
+        event_ids = events.event_id.take(np.arange(first, last))
+        for row in range(first, last):
+            statement = by_offset.get(int(events.columns["offset"][row]))
+            if statement is not None:
+                user_key = events.columns["user_key"][row]
+                listed = self.recommend(user_key, self._length)
+                found.append(ListBefore(event_ids[row - first].decode(), listed, cold=not is_known(own, user_key)))
+            stated = out.rows[statement or 0 : 0 if statement is None else statement + 1]
+            for _ in self._learn(events, row, row + 1, Said(stated, len(stated))):
+                pass  # whoever asks for all lists needs none of those that changed
+        return found
 
     def recommend(self, user_key: np.uint64, n: int) -> list[str]:
         """The best ``n`` items for a user, best first."""
@@ -210,8 +237,9 @@ class Ranking:
 def own_neighbourhoods(
     settings: Settings, meta: Mapping[str, Any], pieces: Mapping[str, Piece]
 ) -> Neighbourhoods | None:
-    """What the shard had counted itself whose snapshot has this ``meta`` and ``pieces``; None where it did not, or not
-    under these settings. Of the pieces those suffice that ``is_ranking`` names.
+    """What the shard had counted itself whose snapshot has this ``meta`` and ``pieces``; None where it did not.
+
+    Of the pieces those suffice that ``is_ranking`` names. None, too, where it did under settings of another layout.
 
     Raises:
         CheckpointError: a piece is missing or does not fit.

@@ -137,12 +137,10 @@ class PriorRounds:
                     f" config show'), or by a version with other records than the trainer's, {CODE_VERSION}: what it"
                     " has learned cannot be put together with others"
                 )
-            counted = (
-                own_neighbourhoods(self._settings, loaded.meta, loaded.pieces)
-                if self._settings.recommend.enabled
-                else None
-            )
-            gains = own_gains(start, loaded.pieces)._replace(neighbourhoods=counted)
+            gains = own_gains(start, loaded.pieces)
+            if self._settings.recommend.enabled:
+                counted = own_neighbourhoods(self._settings, loaded.meta, loaded.pieces)
+                gains = gains._replace(neighbourhoods=counted)
             learned[partition] = ShardGains(loaded.next_offset, gains)
         return pooled(learned, newest, self._settings, ulid(now_ms, secrets.token_bytes(10)), parent, now_ms)
 
