@@ -146,7 +146,7 @@ class Ranking:
                 yield self._lists.taken()
 
     def learn_after_listing(self, events: EventBatch, first: int, last: int, out: Out) -> list[ListBefore]:
-        """As ``learn``; returns of every event that is taken in the list as it stood before it, and none that changed."""
+        """As ``learn``, but returns of every event that is taken in the list as it stood before it."""
         own, found = self._known.own, []
         statements = np.flatnonzero(out.rows["revision"][: int(out.control["rows"][0])] == 0)
         by_offset = dict(zip(out.rows["offset"][statements].tolist(), statements.tolist(), strict=True))
