@@ -20,11 +20,12 @@ from sie_online.shard import Shard
 from sie_online.shard.pooled import initial_recommender
 from streams.model_registry import artifacts
 from streams.model_registry.loaded import LoadedModels
-from streams.model_registry.priors import parts_of, tensors_of
+from streams.model_registry.priors import Priors, parts_of, tensors_of
 from streams.observe.metrics import Metrics
 from streams.store import LocalStore
 from streams.trainer.priors import Cadence, ShardGains, judge, judges, pooled, suffice
 from tests.support.events import heartbeat, random_events, records, run, samples, small_settings
+from tests.support.neighbourhoods import neighbourhoods, read
 from tests.support.versions import new_version
 
 N = 1_500
@@ -101,6 +102,28 @@ def test_a_partition_is_given_what_the_others_have_learned(told: Told, tmp_path:
     newcomer = loaded.get(Adoption(1, manifest.version, 0, PRIORS), 7)  # nothing of it to leave out
     assert isinstance(newcomer, Gains)
     assert equal(newcomer, total([parts[n].gains for n in range(3)], initial_recommender(SETTINGS)))
+
+
+def test_a_partition_is_given_what_the_others_have_counted(told: Told, tmp_path: Path) -> None:
+    counted = [neighbourhoods({"a": 3, "b": n}, {("a", "b"): n}) for n in (1, 2, 3)]
+    learned = {
+        partition: each._replace(gains=each.gains._replace(neighbourhoods=counted[partition]))
+        for partition, each in told[0].items()
+    }
+    (data, manifest), store = made((learned, told[1])), LocalStore(tmp_path)
+    artifacts.keep(store, data, manifest)
+    registered = RegisteredModel(PRIORS)
+    registered.apply(manifest_key(PRIORS, manifest.version), manifest.to_json().encode())
+    priors = Priors(SETTINGS, store, registered, Metrics(SETTINGS))
+    found = priors.for_partition(manifest.version, 1)
+    assert found is not None
+    assert found.neighbourhoods is not None
+    assert read(found.neighbourhoods) == ({"a": 6, "b": 4}, {("a", "b"): 4})
+
+
+def test_shards_that_do_not_rank_share_no_counts(told: Told) -> None:
+    tensors = tensors_of({partition: each.gains for partition, each in told[0].items()})
+    assert not [name for name in tensors if name.startswith("lists.")]
 
 
 def test_a_damaged_artifact_is_not_had(told: Told, tmp_path: Path) -> None:
