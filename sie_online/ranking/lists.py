@@ -15,7 +15,7 @@ from sie_online.elementary import exp
 from sie_online.hashing import combine
 from sie_online.jit import kernel
 from sie_online.ranking.learning import LARGEST_EXPONENT
-from sie_online.ranking.tables import AUTO, EVERYTHING, EXCLUDE, RankingConfig, check_of
+from sie_online.ranking.tables import AUTO, EVERYTHING, EXCLUDE, Known, RankingConfig, check_of
 from sie_online.slots import likely_slot
 
 REPEATING = 0.02
@@ -102,6 +102,13 @@ def score_items(cfg: RankingConfig, known: Any, scratch: Any, user_key: Any, ite
             popularity = _popularity(known, moment, candidate)
             scores[at] = scratch.score[candidate] + LEAST_SCORE * popularity / (popularity + moment.least)
     _clear(scratch, n)
+
+
+def id_of(known: Known, candidate: int) -> str:
+    """The id of a candidate."""
+    own, others = known.own.items.rows, known.others.items.rows
+    row = own[candidate] if candidate < len(own) else others[candidate - len(own)]
+    return bytes(row["id"][: row["id_bytes"]]).decode(errors="replace")
 
 
 @kernel

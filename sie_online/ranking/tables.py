@@ -16,6 +16,7 @@ from sie_online.memory import unclaimed
 from sie_online.slots import BASE_FIELDS, SlotTable, new_table
 
 EXCLUDE, INCLUDE, AUTO = range(3)
+SEEN = {"exclude": EXCLUDE, "include": INCLUDE, "auto": AUTO}
 """What becomes of items that the user has had already."""
 EVERYTHING = np.uint64(1)
 """Key of the category that every item belongs to."""

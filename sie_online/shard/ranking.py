@@ -17,12 +17,10 @@ from sie_online.ingest.events import EventBatch, Text
 from sie_online.jit import kernel
 from sie_online.masks import has, mask_of
 from sie_online.ranking.learning import forget_user, learn_event
-from sie_online.ranking.lists import is_known, rank_user
+from sie_online.ranking.lists import id_of, is_known, rank_user
 from sie_online.ranking.pooling import Neighbourhoods, bounded, counted, pack, tables_from, unpack
 from sie_online.ranking.tables import (
-    AUTO,
-    EXCLUDE,
-    INCLUDE,
+    SEEN,
     Known,
     RankingConfig,
     RankingSizes,
@@ -36,7 +34,6 @@ from sie_online.shard.output import Out
 from sie_online.shard.patches import Piece, Table, apply, raw
 from sie_online.slots import SlotTable, bytes_in_use, reindex
 
-SEEN = {"exclude": EXCLUDE, "include": INCLUDE, "auto": AUTO}
 TABLES = ("users", "items", "categories", "seen")
 POPULAR_PER_LIST = 4
 """Popular items known per item of a list: some of them the user has had."""
@@ -168,7 +165,7 @@ class Ranking:
             return []
         candidates, scores = np.empty(n, np.int64), np.empty(n, np.float64)
         filled = rank_user(self._config.ranking, self._known, self._scratch, user_key, candidates, scores)
-        return [self._id_of(candidate) for candidate in candidates[:filled].tolist()]
+        return [id_of(self._known, candidate) for candidate in candidates[:filled].tolist()]
 
     def counted(self) -> Neighbourhoods:
         """What the shard has counted itself, of as much as is shared."""
@@ -227,11 +224,6 @@ class Ranking:
 
     def _named(self) -> Iterator[tuple[str, SlotTable]]:
         return ((name, getattr(self._known.own, name)) for name in TABLES)
-
-    def _id_of(self, candidate: int) -> str:
-        own, others = self._known.own.items.rows, self._known.others.items.rows
-        row = own[candidate] if candidate < len(own) else others[candidate - len(own)]
-        return bytes(row["id"][: row["id_bytes"]]).decode()
 
 
 def own_neighbourhoods(
