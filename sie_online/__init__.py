@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sie_online.client.connection import connection
     from sie_online.client.entities import Entity, EntityReader
     from sie_online.client.entities import Name as EntityName
+    from sie_online.client.recommendations import RecommendationReader, Recommended
     from sie_online.client.rows import WeightRow
     from sie_online.client.subsample import Subsampler, subsample
     from sie_online.client.subscriber import SampleSubscriber, WeightSubscriber
@@ -44,6 +45,8 @@ __all__ = [
     "Entity",
     "EntityName",
     "EntityReader",
+    "RecommendationReader",
+    "Recommended",
     "SampleSubscriber",
     "Settings",
     "SieError",
@@ -60,6 +63,8 @@ _HOMES = {
     "Entity": ("sie_online.client.entities", "Entity"),
     "EntityName": ("sie_online.client.entities", "Name"),
     "EntityReader": ("sie_online.client.entities", "EntityReader"),
+    "RecommendationReader": ("sie_online.client.recommendations", "RecommendationReader"),
+    "Recommended": ("sie_online.client.recommendations", "Recommended"),
     "SampleSubscriber": ("sie_online.client.subscriber", "SampleSubscriber"),
     "Settings": ("sie_online.settings", "Settings"),
     "SieError": ("sie_online.errors", "SieError"),

@@ -39,6 +39,7 @@ class Content(NamedTuple):
 
 EVENTS = Content(JSON, "sie.events")
 ENTITIES = Content(JSON, "sie.entities.v1")
+RECOMMENDATIONS = Content(JSON, "sie.recs.v1")
 DEAD_LETTERS = Content(UNKNOWN, "sie.dead-letters.v1")
 
 LAYOUTS: tuple[Layout, ...] = ("1", "2", "json")

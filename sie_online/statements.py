@@ -1,13 +1,15 @@
-"""What a shard says about its entities (``sie.entities.v1``): the key and the JSON value of one statement.
+"""What a shard says in JSON: about its entities (``sie.entities.v1``) and what it recommends (``sie.recs.v1``).
 
-A statement is absolute, not a difference: the newest one per key is the whole truth of that shard. All four figures
-are plain sums without priors, so that a reader may add the shards' statements of one entity; sums are rounded to
-`DECIMALS`, far below what one event adds. `sie_online.shard.stated` writes many statements at once.
+A statement about an entity is absolute, not a difference: the newest one per key is the whole truth of that shard. All
+four figures are plain sums without priors, so that a reader may add the shards' statements of one entity; sums are
+rounded to `DECIMALS`, far below what one event adds. `sie_online.shard.stated` writes many statements at once.
 
 A shard makes one at an entity's first event, whenever its events have grown by the share ``entities.publish_growth``
 (1: doubled) since the last, and at its first event after ``entities.publish_max_age_s``. So the newest lacks less than
 g / (1 + g) of the entity's events, and so does the sum over shards: the mean noise read from it is off by less than
 that, the mean weight by less than that share of the largest weight.
+
+A list of recommendations takes the place of the user's last one. When one is made is `sie_online.shard`'s.
 """
 
 from __future__ import annotations
@@ -46,8 +48,29 @@ class EntityState(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     """Model version in force at that event."""
 
 
+class Recommendations(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
+    """Value of one record of ``sie.recs.v1``: what to show a user, as of their last event that changed it.
+
+    Within a major version fields are only ever added, at the end and with a default.
+    """
+
+    user_id: str
+    """The user, as published elsewhere."""
+    items: list[str]
+    """Item ids, the best first, each once."""
+    event_time_ms: int
+    """Time of the event after which this was the list, ms since 1970, as the user's clock says."""
+    partition: int
+    """Partition of the input topic: the shard that speaks, and the record's own partition."""
+    offset: int
+    """Offset of that event."""
+    generation: int
+    """Epoch of the shard's owner. A replay repeats the list with a higher one, and equal otherwise."""
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(EntityState)
+_recommendations = msgspec.json.Decoder(Recommendations)
 
 
 def key(kind: EntityKind, entity_id: bytes, partition: int) -> bytes:
@@ -69,6 +92,16 @@ def encode(kind: EntityKind, entity_id: bytes, partition: int, state: EntityStat
 def decode(value: bytes) -> EntityState:
     """The statement in ``value``; raises ``msgspec.ValidationError`` if it is none."""
     return _decoder.decode(value)
+
+
+def encode_recommendations(made: Recommendations) -> tuple[bytes, bytes]:
+    """Key (``user:<id>``) and value of the record that carries ``made``."""
+    return key("user", made.user_id.encode(), made.partition), _encoder.encode(made)
+
+
+def decode_recommendations(value: bytes) -> Recommendations:
+    """The list in ``value``; raises ``msgspec.ValidationError`` if it is none."""
+    return _recommendations.decode(value)
 
 
 def _rounded(figure: float) -> float:

@@ -10,18 +10,23 @@ from sie_online.client.access import Needs, Operation, missing
 from sie_online.settings import Settings
 from streams.brokers import broker_admin
 
+TO_WRITE: Sequence[Operation] = ("Write", "DescribeConfigs")
+"""Of a topic that is written to, and whose shape is looked at before."""
+
 
 def worker(settings: Settings) -> Needs:
     """Of ``sie worker``."""
     topics = settings.topics
+    needed: dict[str, Sequence[Operation]] = {topics.recs: TO_WRITE} if settings.recommend.publish else {}
     return Needs(
-        {
+        needed
+        | {
             topics.events: ("Read", "DescribeConfigs"),
             topics.weights: ("Read", "Write", "DescribeConfigs"),  # read: who has published there, and under which
             topics.samples: ("Read", "Write", "DescribeConfigs"),  # generation
-            topics.entities: ("Write", "DescribeConfigs"),
+            topics.entities: TO_WRITE,
             topics.models: ("Read", "Write", "DescribeConfigs"),
-            topics.dead_letters: ("Write", "DescribeConfigs"),
+            topics.dead_letters: TO_WRITE,
         },
         group=settings.group,
     )

@@ -94,20 +94,22 @@ class Findings:
 
 
 def specs(settings: Settings, n_partitions: int | None = None) -> dict[str, TopicSpec]:
-    """The six topics by name; ``n_partitions`` is the input's where it exists already."""
+    """The topics by name, as ``settings`` use them; ``n_partitions`` is the input's where it exists already."""
     topics = settings.topics
     n = n_partitions or topics.partitions
     events_ms = round(topics.events_retention_h * HOUR_MS)
     statements_ms = settings.labels.settles_after_ms + KEPT_AFTER_WINDOW_MS
     largest = settings.kafka.max_message_bytes
-    made = (
+    made = [
         TopicSpec(topics.events, n, "delete", events_ms, settings.limits.value_bytes),
         TopicSpec(topics.weights, n, "delete", statements_ms, largest, follows_events=True),
         TopicSpec(topics.samples, n, "delete", statements_ms, largest, follows_events=True),
         TopicSpec(topics.entities, n, "compact", None, largest),
         TopicSpec(topics.models, 1, "compact", None, largest),
         TopicSpec(topics.dead_letters, n, "delete", max(events_ms, KEPT_AFTER_WINDOW_MS), largest),
-    )
+    ]
+    if settings.recommend.publish:
+        made.append(TopicSpec(topics.recs, n, "compact", None, largest, follows_events=True))
     return {spec.name: spec for spec in made}
 
 
@@ -198,7 +200,7 @@ def _notes(spec: TopicSpec, state: TopicState) -> Iterator[str]:
 
 
 async def create_topics(settings: Settings) -> Findings:
-    """Make the topics that are missing, and give weights and samples as many partitions as the input has.
+    """Make the topics that are missing, and give weights, samples and recs as many partitions as the input has.
 
     May be repeated: what exists stays as it is. Missing outputs get as many partitions as an existing input topic.
 

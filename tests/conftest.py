@@ -47,7 +47,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 SettingsFactory = Callable[..., Any]
-TOPICS = ("events", "weights", "samples", "entities", "models", "dead_letters")
+TOPICS = ("events", "weights", "samples", "entities", "recs", "models", "dead_letters")
 
 
 def _forget_settings() -> None:

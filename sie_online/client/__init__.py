@@ -5,6 +5,7 @@ Reads what was published and computes no weight. The public names are also at ``
 - ``subscriber``: ``WeightSubscriber``, ``SampleSubscriber``; the way in; ``torch``: the same as a ``Dataset``
 - ``subsample``: all positives and a few of the negatives, with what the loss adds; ``keep_rate``: how many are few
 - ``entities``: ``EntityReader``, the sums over all shards; ``beta``: their intervals
+- ``recommendations``: ``RecommendationReader``, what to show each user; ``compacted``: what it shares with the former
 - ``rows``: messages to typed rows; ``revisions``: which of them are news; ``unreadable``: what cannot be read
 - ``lakes``: which files are the Parquet table that ``sie sink`` writes
 - ``reader``: one topic without a consumer group; ``share``: one of several readers

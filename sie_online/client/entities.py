@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from sie_online.client.beta import beta_quantile
-from sie_online.client.connection import settings_at
-from sie_online.client.reader import Message, TopicReader
-from sie_online.client.rows import Place, place
-from sie_online.client.unreadable import Unreadable
+from sie_online.client.compacted import CompactedReader, short, text_of, whole
 from sie_online.contracts import INT64_MAX, PARTITION_MAX
-from sie_online.errors import MessageError
 from sie_online.settings import Settings
 
 KINDS = ("user", "item", "category")
 
-VALUE_BYTES = 1 << 16
-"""A statement takes some 200 bytes; longer values are not parsed."""
+WHAT = "statement about an entity"
 
 JEFFREYS = 0.5  # Beta(1/2, 1/2): intervals have close to their nominal coverage even after few events
 
@@ -123,7 +117,7 @@ class EntityTable:
         return name
 
 
-class EntityReader:
+class EntityReader(CompactedReader):
     """Reads ``sie.entities.v1`` into ``table``.
 
     Example::
@@ -146,48 +140,15 @@ class EntityReader:
         topic: str | None = None,
         strict: bool = False,
     ) -> None:
-        settings = settings_at(settings, broker)
         self.table = EntityTable()
-        self._unreadable = Unreadable(strict=strict)
-        self._reader = TopicReader(settings, topic or settings.topics.entities)
-
-    async def __aenter__(self) -> Self:
-        await self._reader.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._reader.stop()
-
-    @property
-    def unreadable(self) -> int:
-        """Records passed over so far."""
-        return self._unreadable.count
-
-    async def refresh(self) -> int:
-        """Read on to where the log ends now; how many statements and erasures that were.
-
-        Raises:
-            MessageError: with ``strict``, a record is no statement.
-        """
-        spans = await self._reader.spans()
-        count = 0
-        while not self._reader.reached(spans):
-            records = await self._reader.poll(timeout_s=1.0)
-            count += sum(1 for _ in self._unreadable.readable(records, self._apply))
-        return count
-
-    def _apply(self, record: Message) -> None:
-        with_place(record, lambda: self.table.apply(record.key, record.value))
-
-
-def with_place(record: Place, read: Callable[[], Any]) -> Any:
-    """What ``read`` makes of ``record``; raises ``MessageError`` with its place where that is a ``ValueError``."""
-    try:
-        return read()
-    except ValueError as error:
-        raise MessageError(f"{place(record)}: no statement about an entity: {error}") from None
+        super().__init__(
+            settings,
+            broker,
+            lambda found: topic or found.topics.entities,
+            lambda record: self.table.apply(record.key, record.value),
+            WHAT,
+            strict=strict,
+        )
 
 
 def parse_key(key: bytes | None) -> tuple[Name, int | None]:
@@ -200,23 +161,21 @@ def parse_key(key: bytes | None) -> tuple[Name, int | None]:
     entity_id, mark, partition = rest.rpartition("#")
     if not (mark and partition.isascii() and partition.isdecimal()):
         raise ValueError("its key lacks the partition at its end")
-    return Name(kind, entity_id), _whole(int(partition), PARTITION_MAX)
+    return Name(kind, entity_id), whole(int(partition), PARTITION_MAX)
 
 
 def parse_statement(value: bytes) -> Statement:
     """The statement in a JSON value; unknown fields are ignored. Raises ``ValueError`` if there is none."""
-    if len(value) > VALUE_BYTES:
-        raise ValueError(f"a value of {len(value)} bytes; {VALUE_BYTES} are read")
     try:
-        fields = json.loads(value)
+        fields = json.loads(short(value))
         return Statement(
-            n_events=_whole(fields["n_events"], INT64_MAX),
+            n_events=whole(fields["n_events"], INT64_MAX),
             sum_weight=_finite(fields["sum_weight"]),
             noise_alpha=_finite(fields["noise_alpha"]),
             noise_beta=_finite(fields["noise_beta"]),
-            source_partition=_whole(fields["source_partition"], PARTITION_MAX),
-            source_offset=_whole(fields["source_offset"], INT64_MAX),
-            model_version=_text(fields["model_version"]),
+            source_partition=whole(fields["source_partition"], PARTITION_MAX),
+            source_offset=whole(fields["source_offset"], INT64_MAX),
+            model_version=text_of(fields["model_version"]),
         )
     except KeyError as error:
         raise ValueError(f"field {error} is missing") from None
@@ -224,20 +183,7 @@ def parse_statement(value: bytes) -> Statement:
         raise ValueError("the value is no JSON object of numbers and a model version") from None
 
 
-def _whole(value: Any, most: int) -> int:
-    if type(value) is not int or not 0 <= value <= most:
-        raise ValueError(f"a number is not whole and within 0 and {most}")
-    return value
-
-
 def _finite(value: Any) -> float:
     if type(value) not in (int, float) or not abs(value) <= INT64_MAX:
         raise ValueError("a sum is not finite")
     return float(value)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    value.encode()  # half a surrogate pair is no text
-    return value

@@ -126,6 +126,13 @@ def _moment(cfg: RankingConfig, known: Any, user_key: Any) -> Moment:
 
 
 @kernel
+def item_of(known: Any, candidate: int) -> Any:
+    """The record of a candidate."""
+    n = known.own.items.rows.shape[0]
+    return known.own.items.rows[candidate] if candidate < n else known.others.items.rows[candidate - n]
+
+
+@kernel
 def _user(known: Any, user_key: Any) -> Any:
     return known.own.users.rows[likely_slot(known.own.users, user_key)]
 

@@ -17,6 +17,13 @@ from sie_online.elementary import exp
 from sie_online.ranking.tables import RankingSizes, RankingTables, new_tables
 from sie_online.slots import SlotTable, slot_of
 
+MOST_ITEMS = 1 << 14
+"""Items that are shared: a few megabytes. What is less popular than so many has next to no counts that others lack."""
+MOST_NEIGHBOURS = 32
+"""Of each that are shared; a list of 20 is made of the neighbours of several."""
+ROOM = 4
+"""Slots per item of a table that must evict none: a set of 16 that has four on average."""
+
 
 class Listed(NamedTuple):
     """Lists of items: owner ``owner[k]`` (index) has item ``item[k]`` (index) with ``counts[k]``."""
@@ -95,10 +102,33 @@ def summed(parts: Sequence[Neighbourhoods], decay_per_ms: float) -> Neighbourhoo
     )
 
 
+def bounded(
+    found: Neighbourhoods, most_items: int = MOST_ITEMS, most_neighbours: int = MOST_NEIGHBOURS
+) -> Neighbourhoods:
+    """The most popular items of ``found``, and of each the strongest neighbours among these; ties go by key."""
+    ranked = np.lexsort((found.keys, -found.popularity))[:most_items]
+    kept = np.sort(ranked)
+    place = np.full(len(found.keys), -1, np.int32)
+    place[kept] = np.arange(len(kept), dtype=np.int32)
+    neighbours = _among(found.neighbours._replace(owner=place[found.neighbours.owner]), place)
+    order = np.lexsort((neighbours.item, -neighbours.counts, neighbours.owner))
+    rank = np.arange(len(order)) - np.searchsorted(neighbours.owner[order], neighbours.owner[order])
+    strongest = np.sort(order[rank < most_neighbours])
+    return found._replace(
+        keys=found.keys[kept],
+        ids=found.ids[kept],
+        popularity=found.popularity[kept],
+        neighbours=_taken(neighbours, strongest),
+        popular=_among(found.popular, place),
+    )
+
+
 def tables_from(found: Neighbourhoods, sizes: RankingSizes) -> RankingTables:
     """Tables of nobody's that hold ``found``, of each item and category as many as ``sizes`` allow, the largest."""
     tables = new_tables(
-        sizes._replace(users=1, seen=1, items=max(len(found.keys), 1), categories=max(len(found.category_keys), 1))
+        sizes._replace(
+            users=1, seen=1, items=max(ROOM * len(found.keys), 1), categories=max(ROOM * len(found.category_keys), 1)
+        )
     )
     totals = tables.totals[0]
     totals["landmark_ms"] = totals["now_ms"] = found.as_of_ms
@@ -127,6 +157,16 @@ def unpack(data: bytes | memoryview) -> Neighbourhoods:
     with np.load(io.BytesIO(data), allow_pickle=False) as saved:
         as_of, keys, ids, popularity, *rest = (saved[name] for name in saved.files)
     return Neighbourhoods(int(as_of[0]), keys, ids, popularity, Listed(*rest[:3]), rest[3], Listed(*rest[4:]))
+
+
+def _among(listed: Listed, place: NDArray[np.int32]) -> Listed:
+    """Of ``listed``, whose owners are there where they are not negative, the items that have a ``place``, by that."""
+    held = np.flatnonzero((listed.owner >= 0) & (place[listed.item] >= 0))
+    return _taken(listed._replace(item=place[listed.item]), held)
+
+
+def _taken(listed: Listed, which: NDArray[np.integer]) -> Listed:
+    return Listed(listed.owner[which], listed.item[which], listed.counts[which])
 
 
 def _in_use(table: SlotTable) -> NDArray[np.void]:

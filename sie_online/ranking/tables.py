@@ -86,7 +86,7 @@ def new_tables(sizes: RankingSizes) -> RankingTables:
     """Tables that know nothing; they claim memory as they fill."""
     return RankingTables(
         totals=np.zeros(1, TOTALS),
-        users=new_table(sizes.users, _record([("category_key", "u8"), *_listed(sizes.history)])),
+        users=new_table(sizes.users, _record([("category_key", "u8"), ("said", "u8"), *_listed(sizes.history)])),
         items=new_table(
             sizes.items,
             _record(

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sie_online.ranking.pooling import Neighbourhoods
 from sie_online.recommender.kernels import MOVED, RecommenderArrays
 from sie_online.recommender.machine import FACTOR_CAP
 
@@ -38,11 +39,16 @@ class Gain(NamedTuple):
     values: NDArray[np.float32]
 
 
+TABLES = ("linear", "factors")
+"""Tables of coefficients."""
+
+
 class Gains(NamedTuple):
-    """What was learned of a recommender's coefficients, by tables."""
+    """What was learned: of a recommender's coefficients, by tables; and counted for lists, None where nothing was."""
 
     linear: Gain
     factors: Gain
+    neighbourhoods: Neighbourhoods | None = None
 
 
 def gains_of(model: RecommenderArrays, start: RecommenderArrays, others: Gains | None) -> Gains:
@@ -54,7 +60,7 @@ def gains_of(model: RecommenderArrays, start: RecommenderArrays, others: Gains |
 
 
 def total(parts: Iterable[Gains], start: RecommenderArrays) -> Gains:
-    """The sum of ``parts``, added up in their order."""
+    """The sum of ``parts`` in coefficients, added up in their order."""
     linear, factors = np.zeros_like(start.linear), np.zeros_like(start.factors)
     for part in parts:
         _add(linear, part.linear)

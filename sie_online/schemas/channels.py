@@ -113,6 +113,19 @@ CHANNELS = (
         (("send", "Say how an entity stands when that has changed.", ()),),
     ),
     Channel(
+        "recommendations",
+        "sie.recs.v1",
+        "compact",
+        "What to show a user: the newest list. In the partition of the user's events; off by default. Null: erased.",
+        (
+            Message(
+                "recommendation", content.RECOMMENDATIONS, "Recommendations", "The user's list as of now.",
+                "user:<id>",
+            ),
+        ),
+        (("send", "Say what to show a user when that has changed.", ()),),
+    ),
+    Channel(
         "models",
         "sie.models.v1",
         "compact",

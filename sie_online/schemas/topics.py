@@ -12,7 +12,7 @@ import msgspec
 from sie_online.ingest.events import Erase, Event, Heartbeat
 from sie_online.schemas import headers, rows
 from sie_online.schemas.model_records import MODEL_RECORDS
-from sie_online.statements import EntityState
+from sie_online.statements import EntityState, Recommendations
 
 Schema = dict[str, Any]
 
@@ -21,6 +21,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 VALUES: dict[str, tuple[type[msgspec.Struct] | type, ...]] = {
     "sie.events": (Event, Heartbeat, Erase),
     "sie.entities.v1": (EntityState,),
+    "sie.recs.v1": (Recommendations,),
     "sie.models.v1": MODEL_RECORDS,
 }
 """What the values of topics with JSON are: one of these."""

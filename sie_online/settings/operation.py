@@ -161,6 +161,7 @@ class Topics(Section):
     weights: str = _named("sie.weights.v1", description="Output: weights, as output.format says.")
     samples: str = _named("sie.samples.v1", description="Output: settled samples, as output.format says.")
     entities: str = _named("sie.entities.v1", description="Output, compacted: state of users, items and categories.")
+    recs: str = _named("sie.recs.v1", description="Output, compacted, with recommend.publish: what to show each user.")
     models: str = _named("sie.models.v1", description="Model manifests and announcements, compacted.")
     dead_letters: str = _named("sie.dead-letters.v1", description="Records that could not be read, with the reason.")
     partitions: int = Field(4, ge=1, le=4096, description="Partitions of all topics but models when they are made.")
@@ -172,7 +173,7 @@ class Topics(Section):
     def _legal_prefix(cls, prefix: str) -> str:
         return cls._legal(f"{prefix}sie.dead-letters.v1").removesuffix("sie.dead-letters.v1")
 
-    @field_validator("events", "weights", "samples", "entities", "models", "dead_letters")
+    @field_validator("events", "weights", "samples", "entities", "recs", "models", "dead_letters")
     @classmethod
     def _legal(cls, name: str) -> str:
         if not name or len(name) > 249 or not all(c.isascii() and (c.isalnum() or c in "._-") for c in name):

@@ -10,7 +10,7 @@ file: who owns it, and where its state is kept, is ``streams``' business.
 - ``emit``, ``output``, ``buffers``: what is said, row by row; ``pack``, ``render``: messages of it; ``gathering``: what
   may wait; ``stated``: statements about entities, and ``digits``: their numbers
 - ``state``: all arrays together: ``entities``, ``views``, ``dedupe``, ``clock``; their ``scratch`` files
-- ``ranking``: lists for users, learned beside the event loop
+- ``ranking``: lists for users, learned beside the event loop; ``lists``: those that are published
 - ``snapshot``: the state as pieces; ``patches``: of tables, rows that changed; ``ranges``: of open views; ``layout``:
   what their bytes mean
 - ``lookup``: what it can be asked without learning anything

@@ -47,7 +47,7 @@ from sie_online.shard.loop import Texts, run
 from sie_online.shard.output import CLAIM, DONE, ENLARGE, Out, new_out
 from sie_online.shard.patches import Piece, Table
 from sie_online.shard.pooled import PooledCoefficients
-from sie_online.shard.ranking import ListBefore, Ranking, UserList, key_of
+from sie_online.shard.ranking import ListBefore, Ranking, key_of
 from sie_online.shard.render import Renderer
 from sie_online.shard.schedule import NAMED, Artifact, Schedule
 from sie_online.shard.snapshot import Snapshot, SnapshotDiff
@@ -78,8 +78,8 @@ class ShardOutput:
     noise: NoiseByType
     last: bool
     """Whether the record batch ends with it."""
-    recommended: Sequence[UserList] = ()
-    """The lists of the users with an event in it, as of its end; none unless ``recommend.publish``."""
+    lists: int = 0
+    """Lists of recommendations that were made, those that a later one has replaced among them."""
     lists_before: Sequence[ListBefore] = ()
     """Of each event the list as it stood before it; none unless ``Shard.list_before_events``."""
 
@@ -138,7 +138,7 @@ class Shard:
         self._pooled = PooledCoefficients(settings)
         self._schedule = Schedule()
         self._ranking = Ranking(settings) if settings.recommend.enabled else None
-        self._publishes_lists, self._lists_before = settings.recommend.publish, False
+        self._lists_before = False
 
     @classmethod
     def restore(
@@ -204,9 +204,9 @@ class Shard:
             begin = at
             at, out = self._advance(events, texts, at, self._schedule.next_adoption_row(offsets))
             done = out.control["stop"][0] == DONE and at == len(events)
+            lists_before = self._rank(events, begin, at, out)
             output = self._render(out, events, before, dead, dropped, last=done, gather=gather)
-            if self._ranking:
-                output = self._ranked(self._ranking, output, events, begin, at, out)
+            output = replace(output, lists_before=lists_before) if lists_before else output
             if done:
                 if erasures != self._state.counters["erasures"][0]:
                     self._full_snapshots = FULL_AFTER_ERASURE
@@ -247,7 +247,7 @@ class Shard:
             if adoption.model in NAMED:
                 self._replace(adoption.model, artifact)
             else:
-                self._pooled.put(self._state.model, cast(Gains | None, artifact))
+                self._put_priors(cast(Gains | None, artifact))
             if adoption.model == NOISE:
                 start_from(self._state.population[0], self._state.noise)
             self._schedule.adopted(adoption, builtin=artifact is None)
@@ -270,8 +270,12 @@ class Shard:
         return evidence
 
     def own_gains(self) -> Gains:
-        """What the recommender's coefficients have gained from this partition, as of ``next_offset``."""
-        return self._pooled.own(self._state.model)
+        """What was learned from this partition alone, as of ``next_offset``."""
+        return self._pooled.own(self._state.model)._replace(neighbourhoods=self.own_neighbourhoods())
+
+    def _put_priors(self, others: Gains | None) -> None:
+        self._pooled.put(self._state.model, others)
+        self.put_neighbourhoods(None if others is None else others.neighbourhoods)
 
     def _adopt_until(self, offset: int) -> None:
         for adoption, artifact in self._schedule.due(offset):
@@ -445,22 +449,27 @@ class Shard:
             judged=judged_samples(out),
             noise=noise_by_type(out),
             last=last,
+            lists=self._gathering.lists_made(),
         )
 
-    def _ranked(
-        self, ranking: Ranking, output: ShardOutput, events: EventBatch, first: int, last: int, out: Out
-    ) -> ShardOutput:
-        """Have ``ranking`` learn from rows ``first`` to ``last``; the output with the lists that are asked for."""
+    def _rank(self, events: EventBatch, first: int, last: int, out: Out) -> Sequence[ListBefore]:
+        """Have the ranking learn from rows ``first`` to ``last``, and gather the lists that changed.
+
+        Returns the lists as they stood before each event, where these are asked for.
+        """
+        if self._ranking is None:
+            return ()
         if self._lists_before:
-            output = replace(output, lists_before=ranking.learn_after_listing(events, first, last, out))
-        else:
-            ranking.learn(events, first, last, out)
-        return replace(output, recommended=ranking.lists(events, first, last)) if self._publishes_lists else output
+            return self._ranking.learn_after_listing(events, first, last, out)
+        self._gathering.take_lists(self._ranking.learn(events, first, last, out), events)
+        return ()
 
     def _gathered(self, *, samples: bool, statements: bool) -> Gathered:
         """What was gathered of those asked for; it waits no longer."""
         framed = self._renderer.samples(self._gathering.settled(), self.generation) if samples else self._nothing
-        return Gathered(framed, self._gathering.stated() if statements else NO_STATEMENTS)
+        if not statements:
+            return Gathered(framed, NO_STATEMENTS)
+        return Gathered(framed, self._gathering.stated(), self._gathering.recommended(self.generation))
 
 
 def _texts(events: EventBatch) -> Texts:

@@ -1,11 +1,13 @@
-"""What a shard has to say and may wait: settled samples and statements about entities, gathered over many outputs.
+"""What a shard has to say and may wait: settled samples, statements about entities and lists of recommendations,
+gathered over many outputs.
 
 A message of one sample costs as much to make, send and read as one of a hundred, and nobody waits for it as one waits
-for a weight. Of several statements about an entity only the newest counts.
+for a weight. Of several statements about an entity, or lists of a user, only the newest counts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -13,10 +15,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sie_online.ingest.events import EventBatch
+from sie_online.shard.lists import MadeLists, WaitingLists
 from sie_online.shard.output import Out
 from sie_online.shard.pack import take_ids
 from sie_online.shard.render import SettledSamples
-from sie_online.shard.stated import StatedEntities, Statements
+from sie_online.shard.stated import NO_STATEMENTS, StatedEntities, Statements
 from sie_online.unpacking import FramedRows
 
 MANY_SAMPLES = 2_048
@@ -26,11 +29,17 @@ MANY_STATEMENTS = 16_384
 and how long it takes to say them all at a checkpoint."""
 
 
+MANY_LISTS = 2_048
+"""The same of lists, each some ten times as long."""
+
+
 class Gathered(NamedTuple):
-    """Rows of ``sie.samples.v1`` in the order of settlement, and the records of ``sie.entities.v1``."""
+    """Rows of ``sie.samples.v1`` in the order of settlement, and the records of ``sie.entities.v1`` and
+    ``sie.recs.v1``."""
 
     framed: FramedRows
     entities: Statements
+    lists: Statements = NO_STATEMENTS
 
     @property
     def samples(self) -> pa.RecordBatch:
@@ -44,13 +53,15 @@ class Gathering:
     def __init__(self, partition: int) -> None:
         self._settled: list[SettledSamples] = []
         self._stated = StatedEntities(partition)
+        self._lists = WaitingLists(partition)
+        self._made = 0
         self.samples = 0
         """Samples that wait."""
 
     @property
     def statements(self) -> int:
-        """Statements that wait."""
-        return len(self._stated)
+        """Statements and lists that wait."""
+        return len(self._stated) + len(self._lists)
 
     @property
     def has_many_samples(self) -> bool:
@@ -60,7 +71,7 @@ class Gathering:
     @property
     def has_many_statements(self) -> bool:
         """Whether as many statements wait as may."""
-        return self.statements >= MANY_STATEMENTS
+        return len(self._stated) >= MANY_STATEMENTS or len(self._lists) >= MANY_LISTS
 
     def take(self, out: Out, events: EventBatch, version: str) -> None:
         """Copy what is in ``out``; ``version`` is the model's that was in force."""
@@ -68,6 +79,17 @@ class Gathering:
         if control["settled"]:
             self._take_settled(out, int(control["rows"]), int(control["settled"]))
         self._stated.take(out.entities[: int(control["entities"])], events, version)
+
+    def take_lists(self, made: Iterable[MadeLists], events: EventBatch) -> None:
+        """Copy lists that were made at some of ``events``."""
+        for each in made:
+            self._lists.take(each, events.user_id)
+            self._made += len(each.rows)
+
+    def lists_made(self) -> int:
+        """How many lists were taken since this was asked for."""
+        made, self._made = self._made, 0
+        return made
 
     def settled(self) -> SettledSamples | None:
         """The samples that wait, which wait no longer; None if there are none."""
@@ -86,6 +108,10 @@ class Gathering:
     def stated(self) -> Statements:
         """The newest statement about each entity, which wait no longer."""
         return self._stated.pop()
+
+    def recommended(self, generation: int) -> Statements:
+        """The newest list of each user, which wait no longer."""
+        return self._lists.pop(generation)
 
     def _take_settled(self, out: Out, n_rows: int, n: int) -> None:
         keys = out.settled[:n].copy()

@@ -15,13 +15,12 @@ import numpy as np
 
 from sie_online.features import FACTOR_COLUMNS, N_FEATURES, FeatureConfig
 from sie_online.recommender.kernels import RecommenderArrays, RecommenderConfig, new_model
-from sie_online.recommender.pooling import Gain, Gains, gains_of, replace
+from sie_online.recommender.pooling import TABLES, Gain, Gains, gains_of, replace
 from sie_online.settings import Settings
 from sie_online.shard.patches import Piece, Table, apply, raw
 from sie_online.shard.snapshot import EXTRA
 
 PIECE = f"{EXTRA}/others"
-TABLES = ("linear", "factors")
 
 
 def initial_recommender(settings: Settings) -> RecommenderArrays:
@@ -45,7 +44,7 @@ class PooledCoefficients:
     def put(self, model: RecommenderArrays, others: Gains | None) -> None:
         """Replace what ``model`` holds of others by ``others``, in place."""
         replace(model, self._start, self._others, others)
-        self._others = others
+        self._others = others and others._replace(neighbourhoods=None)  # those are the ranking's
         self._piece = b"" if others is None else _packed(others)
 
     def own(self, model: RecommenderArrays) -> Gains:

@@ -18,7 +18,7 @@ from sie_online.jit import kernel
 from sie_online.masks import has, mask_of
 from sie_online.ranking.learning import forget_user, learn_event
 from sie_online.ranking.lists import id_of, is_known, rank_user
-from sie_online.ranking.pooling import Neighbourhoods, counted, pack, tables_from, unpack
+from sie_online.ranking.pooling import Neighbourhoods, bounded, counted, pack, tables_from, unpack
 from sie_online.ranking.tables import (
     SEEN,
     Known,
@@ -29,6 +29,7 @@ from sie_online.ranking.tables import (
     no_tables,
 )
 from sie_online.settings import Settings
+from sie_online.shard.lists import ListBuffers, MadeLists, is_full, list_buffers, make_list, take_back_list
 from sie_online.shard.output import Out
 from sie_online.shard.patches import Piece, Table, apply, raw
 from sie_online.slots import WAYS, SlotTable, bytes_for, bytes_in_use, reindex
@@ -43,22 +44,28 @@ TOTALS, OTHERS = f"{PREFIX}.totals/0", f"{PREFIX}.others/0"
 
 
 class LearnConfig(NamedTuple):
-    """What an event counts."""
+    """What an event counts, and whether it may make a list."""
 
     types: int
     liked_rating: float
     disliked_weight: float
     weighted: bool
+    publishes: bool
     ranking: RankingConfig
 
 
-class UserList(NamedTuple):
-    """A user's list after an event of theirs; ``user_id`` is as published."""
+class Ids(NamedTuple):
+    """The batch's item ids in Arrow's layout."""
 
-    user_id: str
-    items: list[str]
-    event_time_ms: int
-    offset: int
+    at: Any
+    data: Any
+
+
+class Said(NamedTuple):
+    """The first ``n`` of ``rows`` are statements."""
+
+    rows: Any
+    n: int
 
 
 class ListBefore(NamedTuple):
@@ -94,18 +101,24 @@ def bytes_at_most(settings: Settings) -> int:
 def config_of(settings: Settings) -> LearnConfig:
     """The kernels' scalars for ``settings``."""
     recommend = settings.recommend
-    half_life_ms = recommend.half_life_s * 1_000
     return LearnConfig(
         types=mask_of(recommend.learn_from),
         liked_rating=recommend.liked_rating,
         disliked_weight=recommend.disliked_weight,
         weighted=recommend.weighted,
+        publishes=recommend.publish,
         ranking=RankingConfig(
-            decay_per_ms=math.log(2.0) / half_life_ms if half_life_ms else 0.0,
+            decay_per_ms=decay_per_ms(settings),
             window=recommend.together,
             seen=SEEN[recommend.seen],
         ),
     )
+
+
+def decay_per_ms(settings: Settings) -> float:
+    """Logarithm of what counts grow by in a millisecond, instead of older ones shrinking; 0: nothing is forgotten."""
+    half_life_ms = settings.recommend.half_life_s * 1_000
+    return math.log(2.0) / half_life_ms if half_life_ms else 0.0
 
 
 class Ranking:
@@ -118,16 +131,27 @@ class Ranking:
         self._known = Known(new_tables(self._sizes), no_tables(self._sizes))
         self._scratch = new_scratch(self._known)
         self._others = b""
+        self._lists = list_buffers(self._length, self._sizes.id_bytes)
 
-    def learn(self, events: EventBatch, first: int, last: int, out: Out) -> None:
-        """Take in rows ``first`` to ``last`` of a batch, all of whose statements are in ``out``."""
-        ids = events.item_id
-        rows, n = out.rows, int(out.control["rows"][0])
-        _learn_rows(self._config, self._known.own, events.columns, ids.offsets, ids.data, first, last, rows, n)
+    def learn(self, events: EventBatch, first: int, last: int, out: Out) -> Iterator[MadeLists]:
+        """Take in rows ``first`` to ``last`` of a batch, all of whose statements are in ``out``.
+
+        Yields, under ``recommend.publish``, the lists that changed. It must be asked until the end.
+        """
+        return self._learn(events, first, last, Said(out.rows, int(out.control["rows"][0])))
+
+    def _learn(self, events: EventBatch, first: int, last: int, said: Said) -> Iterator[MadeLists]:
+        ids = Ids(events.item_id.offsets, events.item_id.data)
+        while first < last:
+            first = _learn_rows(
+                self._config, self._known, self._scratch, events.columns, ids, first, last, said, self._lists
+            )
+            if self._lists.used[0]:
+                yield self._lists.taken()
 
     def learn_after_listing(self, events: EventBatch, first: int, last: int, out: Out) -> list[ListBefore]:
-        """As ``learn``; returns of every event that is taken in the list as it stood before it."""
-        own, ids, found = self._known.own, events.item_id, []
+        """As ``learn``, but returns of every event that is taken in the list as it stood before it."""
+        own, found = self._known.own, []
         statements = np.flatnonzero(out.rows["revision"][: int(out.control["rows"][0])] == 0)
         by_offset = dict(zip(out.rows["offset"][statements].tolist(), statements.tolist(), strict=True))
         event_ids = events.event_id.take(np.arange(first, last))
@@ -138,8 +162,8 @@ class Ranking:
                 listed = self.recommend(user_key, self._length)
                 found.append(ListBefore(event_ids[row - first].decode(), listed, cold=not is_known(own, user_key)))
             stated = out.rows[statement or 0 : 0 if statement is None else statement + 1]
-            columns, at = events.columns, ids.offsets
-            _learn_rows(self._config, own, columns, at, ids.data, row, row + 1, stated, len(stated))
+            for _ in self._learn(events, row, row + 1, Said(stated, len(stated))):
+                pass  # whoever asks for all lists needs none of those that changed
         return found
 
     def recommend(self, user_key: np.uint64, n: int) -> list[str]:
@@ -150,26 +174,9 @@ class Ranking:
         filled = rank_user(self._config.ranking, self._known, self._scratch, user_key, candidates, scores)
         return [id_of(self._known, candidate) for candidate in candidates[:filled].tolist()]
 
-    def lists(self, events: EventBatch, first: int, last: int) -> list[UserList]:
-        """The lists of all users with an event in rows ``first`` to ``last``, as of their end, by their last events."""
-        columns = events.columns[first:last]
-        users = np.flatnonzero(columns["etype"] < HEARTBEAT_CODE)
-        _, newest = np.unique(columns["user_key"][users[::-1]], return_index=True)
-        rows = np.sort(users[::-1][newest]) + first
-        ids = events.user_id.take(rows)
-        return [
-            UserList(
-                user_id.decode(),
-                self.recommend(events.columns["user_key"][row], self._length),
-                int(events.columns["time_ms"][row]),
-                int(events.columns["offset"][row]),
-            )
-            for user_id, row in zip(ids, rows.tolist(), strict=True)
-        ]
-
     def counted(self) -> Neighbourhoods:
-        """What the shard has counted itself."""
-        return counted(self._known.own, self._config.ranking.decay_per_ms)
+        """What the shard has counted itself, of as much as is shared."""
+        return bounded(counted(self._known.own, self._config.ranking.decay_per_ms))
 
     def put_others(self, others: Neighbourhoods | None) -> None:
         """Rank by ``others``, too, in the place of any before; None: by the shard's own counts alone."""
@@ -256,37 +263,52 @@ def key_of(published_id: bytes) -> np.uint64:
 
 @kernel
 def _learn_rows(
-    cfg: Any, tables: Any, events: Any, ids_at: Any, ids: Any, first: int, last: int, rows: Any, n_rows: int
-) -> None:
-    """The statements come in the events' order, those about earlier events in between; a duplicate has none."""
+    cfg: Any, known: Any, scratch: Any, events: Any, ids: Ids, first: int, last: int, said: Said, lists: ListBuffers
+) -> int:
+    """Go on until the end or until the lists are full; returns how far it came.
+
+    The statements come in the events' order, those about earlier events in between; a duplicate has none.
+    """
     row = 0
     for at in range(first, last):
         event = events[at]
+        if is_full(lists):
+            return at
         if event.etype == ERASE_CODE:
-            forget_user(tables, event.user_key)
+            forget_user(known.own, event.user_key)
+            if cfg.publishes:
+                take_back_list(event, at, lists)
         if event.etype >= HEARTBEAT_CODE:
             continue
-        while row < n_rows and (rows[row].revision != 0 or rows[row].offset < event.offset):
+        while row < said.n and (said.rows[row].revision != 0 or said.rows[row].offset < event.offset):
             row += 1
-        if row < n_rows and rows[row].offset == event.offset and has(cfg.types, event.etype):
-            _learn(cfg, tables, event, rows[row].weight, ids, ids_at[at], ids_at[at + 1])
+        if row == said.n or said.rows[row].offset != event.offset or not has(cfg.types, event.etype):
+            continue
+        weight = _weight(cfg, event, said.rows[row].weight)
+        if weight > 0.0:
+            _learn(cfg, known.own, event, weight, ids, at)
+            if cfg.publishes:
+                make_list(cfg.ranking, known, scratch, event, at, lists)
+    return last
 
 
 @kernel
-def _learn(cfg: Any, tables: Any, event: Any, event_weight: float, ids: Any, first: int, last: int) -> None:
+def _weight(cfg: Any, event: Any, event_weight: float) -> float:
     weight = cfg.disliked_weight if event.rating < cfg.liked_rating else 1.0  # not where there is no rating: NaN
-    if cfg.weighted:
-        weight *= event_weight
-    if weight > 0.0:
-        learn_event(
-            cfg.ranking,
-            tables,
-            event.user_key,
-            event.item_key,
-            event.category_key,
-            event.now_ms,
-            weight,
-            ids,
-            first,
-            last,
-        )
+    return float(weight * event_weight) if cfg.weighted else float(weight)
+
+
+@kernel
+def _learn(cfg: Any, tables: Any, event: Any, weight: float, ids: Ids, at: int) -> None:
+    learn_event(
+        cfg.ranking,
+        tables,
+        event.user_key,
+        event.item_key,
+        event.category_key,
+        event.now_ms,
+        weight,
+        ids.data,
+        ids.at[at],
+        ids.at[at + 1],
+    )

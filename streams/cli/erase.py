@@ -32,10 +32,10 @@ def command(
     """Have every shard forget users, for good: a record in the log, which every replay meets again.
 
     Workers forget them when they come to the record: entity, pairs and interests; open views get a last statement
-    without label and user id; the statement on sie.entities.v1 is taken back. The checkpoint after it holds nothing of
-    them, and one more checkpoint later no file of the store does ('--check' looks). What had been published, and the
-    events themselves, stay until the retention of their topics; what a model has learned from many users stays.
-    Events that come after the record begin a new user.
+    without label and user id; the statement on sie.entities.v1 and the list on sie.recs.v1 are taken back. The
+    checkpoint after it holds nothing of them, and one more checkpoint later no file of the store does ('--check'
+    looks). What had been published, and the events themselves, stay until the retention of their topics; what a model
+    has learned from many users stays. Events that come after the record begin a new user.
 
     Ends with 0 where the record is written, or, with --check, where nothing holds them; 78 where something does.
 
@@ -97,5 +97,7 @@ def _show(trace: Trace, settings: Settings) -> None:
     out.print(f"{trace.user_id}: {'still held' if trace.held else 'not held'}", soft_wrap=True)
     if trace.stated:
         out.print(f"  a statement on {settings.topics.entities}", soft_wrap=True)
+    if trace.recommended:
+        out.print(f"  a list on {settings.topics.recs}", soft_wrap=True)
     for shard, packs in trace.packs.items():
         out.print(f"  {packs} file(s) of the checkpoints {shard}", soft_wrap=True)

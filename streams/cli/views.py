@@ -1,4 +1,4 @@
-"""The four topics that people read: how each becomes rows, lines on a terminal, JSON documents and one table."""
+"""The topics that people read: how each becomes rows, lines on a terminal, JSON documents and one table."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ import pyarrow as pa
 from rich.text import Text
 
 from sie_online import contracts, tables
-from sie_online.client.entities import parse_key, parse_statement, with_place
+from sie_online.client.compacted import with_place
+from sie_online.client.entities import WHAT as ENTITY
+from sie_online.client.entities import parse_key, parse_statement
 from sie_online.client.reader import Message
+from sie_online.client.recommendations import WHAT as RECOMMENDATIONS
+from sie_online.client.recommendations import RecommendationTable, Recommended, parse_recommendations, parse_user
 from sie_online.client.rows import SAMPLES, place, read_batch
 from sie_online.client.unreadable import Unreadable
 from sie_online.contracts import INT64_MAX, PARTITION_MAX
@@ -27,6 +31,7 @@ class Kind(enum.StrEnum):
     WEIGHTS = "weights"
     SAMPLES = "samples"
     ENTITIES = "entities"
+    RECS = "recs"
     DEAD_LETTERS = "dead-letters"
 
 
@@ -164,7 +169,7 @@ class EntitiesView(TopicView):
         return self.settings.topics.entities
 
     def read(self, records: Iterable[Message], unreadable: Unreadable) -> Iterator[pa.RecordBatch]:
-        rows = unreadable.readable(records, lambda record: with_place(record, lambda: _statement(record)))
+        rows = unreadable.readable(records, lambda record: with_place(record, ENTITY, lambda: _statement(record)))
         yield pa.RecordBatch.from_pylist(list(rows), schema=self.schema)
 
     def merge(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
@@ -172,6 +177,43 @@ class EntitiesView(TopicView):
         newest = {(row["kind"], row["id"], row["kind"] != "user" and row["source_partition"]): row for row in rows}
         kept = [newest[key] for key in sorted(newest) if newest[key]["n_events"] is not None]
         return pa.Table.from_pylist(kept, schema=self.schema)
+
+
+class RecommendationsView(TopicView):
+    """``sie.recs.v1``: lists as they were made; merged, the newest of each user."""
+
+    columns = (
+        Column("event time (UTC)", 19, lambda row: _moment_or_dash(row["event_time_ms"]), style=lambda row: "dim"),
+        Column("user", 20, lambda row: row["user_id"]),
+        Column("source", 14, lambda row: f"{row['partition']}:{_or_dash(row['offset'])}"),
+        Column("n", 3, lambda row: str(len(row["items"] or ())), right=True),
+        Column("best first", 0, lambda row: "erased" if row["items"] is None else " ".join(row["items"])),
+    )
+    schema: ClassVar[pa.Schema] = pa.schema(
+        [
+            ("user_id", pa.string()),
+            ("items", pa.list_(pa.string())),
+            ("event_time_ms", pa.int64()),
+            ("partition", pa.int32()),
+            ("offset", pa.int64()),
+            ("generation", pa.int64()),
+        ]
+    )
+
+    @property
+    def topic(self) -> str:
+        return self.settings.topics.recs
+
+    def read(self, records: Iterable[Message], unreadable: Unreadable) -> Iterator[pa.RecordBatch]:
+        rows = unreadable.readable(records, lambda record: with_place(record, RECOMMENDATIONS, lambda: _list(record)))
+        yield pa.RecordBatch.from_pylist(list(rows), schema=self.schema)
+
+    def merge(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
+        table = RecommendationTable()
+        for row in (row for batch in batches for row in batch.to_pylist()):
+            table.put(row["user_id"], row["partition"], None if row["items"] is None else Recommended(**row))
+        rows = sorted(table, key=lambda made: made.user_id)
+        return pa.Table.from_pylist([made._asdict() for made in rows], schema=self.schema)
 
 
 class DeadLettersView(TopicView):
@@ -222,6 +264,12 @@ def _statement(record: Message) -> dict[str, Any]:
     return {"kind": name.kind, "id": name.id, **statement}
 
 
+def _list(record: Message) -> dict[str, Any]:
+    user_id = parse_user(record.key)
+    made = parse_recommendations(user_id, record.value)._asdict() if record.value else {"partition": record.partition}
+    return {"user_id": user_id, **made}
+
+
 def _dead_letter(record: Message) -> dict[str, Any]:
     headers = {name: value.decode("utf-8", "replace") for name, value in record.headers if value is not None}
     try:
@@ -251,12 +299,17 @@ VIEWS: dict[Kind, type[TopicView]] = {
     Kind.WEIGHTS: WeightsView,
     Kind.SAMPLES: SamplesView,
     Kind.ENTITIES: EntitiesView,
+    Kind.RECS: RecommendationsView,
     Kind.DEAD_LETTERS: DeadLettersView,
 }
 
 
 def _total_noise(row: Row) -> float | None:
     return None if row["noise_alpha"] is None else float(row["noise_alpha"] + row["noise_beta"])
+
+
+def _moment_or_dash(time_ms: int | None) -> str:
+    return "·" if time_ms is None else moment(time_ms)
 
 
 def _or_dash(value: Any) -> Any:

@@ -1,7 +1,8 @@
-"""Announced priors: what every partition's recommender has learned by itself, as one artifact.
+"""Announced priors: what every partition has learned by itself, as one artifact.
 
 Per table of coefficients (``linear``, ``factors``) three tensors: ``rows`` and ``values`` (`pooling.Gain`) of all
 partitions, one after the other, and ``ends``, where each one's rows end; ``partitions`` names them, in this order.
+Where partitions learn to rank, what they have counted for their lists lies beside it (`prior_lists`).
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from models.errors import ArtifactError
 from models.manifest import Manifest
 from models.snapshot import Tensors
 from sie_online.announcements import RegisteredModel
+from sie_online.ranking.pooling import bounded, summed
 from sie_online.recommender.kernels import RecommenderArrays
-from sie_online.recommender.pooling import Gain, Gains, total
+from sie_online.recommender.pooling import TABLES, Gain, Gains, total
 from sie_online.settings import Settings
 from sie_online.shard.pooled import initial_recommender
+from sie_online.shard.ranking import decay_per_ms
 from streams.model_registry import artifacts
+from streams.model_registry.prior_lists import list_tensors, lists_in
 from streams.model_registry.versions import Versions
 from streams.observe.metrics import Metrics
 from streams.store import Store
@@ -44,7 +48,10 @@ class Priors(Versions[Parts]):
         parts = self.get(version)
         if parts is None:
             return None
-        return total((part for number, part in sorted(parts.items()) if number != partition), self._start)
+        others = [part for number, part in sorted(parts.items()) if number != partition]
+        counted = [part.neighbourhoods for part in others if part.neighbourhoods is not None]
+        together = bounded(summed(counted, decay_per_ms(self._settings))) if counted else None
+        return total(others, self._start)._replace(neighbourhoods=together)
 
     @cached_property
     def _start(self) -> RecommenderArrays:
@@ -58,12 +65,12 @@ def tensors_of(parts: Parts) -> dict[str, NDArray[Any]]:
     """The artifact's tensors."""
     numbers = sorted(parts)
     found: dict[str, NDArray[Any]] = {PARTITIONS: np.array(numbers, np.int64)}
-    for table in Gains._fields:
+    for table in TABLES:
         gains = [getattr(parts[number], table) for number in numbers]
         found[f"{table}.rows"] = np.concatenate([gain.rows for gain in gains])
         found[f"{table}.values"] = np.concatenate([gain.values for gain in gains])
         found[f"{table}.ends"] = np.cumsum([len(gain.rows) for gain in gains])
-    return found
+    return found | list_tensors([parts[number].neighbourhoods for number in numbers])
 
 
 def parts_of(tensors: Tensors, like: Mapping[str, NDArray[Any]]) -> Parts:
@@ -74,10 +81,11 @@ def parts_of(tensors: Tensors, like: Mapping[str, NDArray[Any]]) -> Parts:
     """
     try:
         numbers = _partitions(tensors[PARTITIONS])
-        tables = [_split(tensors, table, len(numbers), like[table]) for table in Gains._fields]
+        tables = [_split(tensors, table, len(numbers), like[table]) for table in TABLES]
     except KeyError as error:
         raise ArtifactError(f"tensor {error} is missing: these are no priors") from None
-    return {number: Gains(*gains) for number, *gains in zip(numbers, *tables, strict=True)}
+    learned = zip(numbers, *tables, lists_in(tensors, len(numbers)), strict=True)
+    return {number: Gains(*each) for number, *each in learned}
 
 
 def _partitions(named: NDArray[Any]) -> list[int]:

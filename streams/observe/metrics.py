@@ -100,6 +100,10 @@ class Metrics:
         self._settled_early.labels(shard).inc(counts.settled_early)
         self._attributes_dropped.labels(shard).inc(counts.attributes_dropped)
 
+    def observe_lists(self, partition: int, made: int) -> None:
+        """So many lists of recommendations were made."""
+        self._lists.labels(partition_label(partition)).inc(made)
+
     def observe_quality(self, partition: int, judged: JudgedSamples, noise: NoiseByType) -> None:
         """What was predicted of the samples behind one output, and how noisy its events are."""
         self._quality.judge(partition_label(partition), judged)
@@ -230,6 +234,11 @@ class Metrics:
         families = self._families
         self._consumed_bytes = families.counter("consumed_bytes", "Bytes read, with keys and framing.", "partition")
         self._rows = families.counter("published_rows", "Rows of weights confirmed by the broker.", "partition")
+        self._lists = families.counter(
+            "recommendation_lists",
+            "Lists of recommendations that an event has changed; only a user's newest is sent.",
+            "partition",
+        )
         self._final_row = families.shard_gauge(
             "final_row_timestamp_seconds",
             "When the newest rows with a sample's final label were confirmed, s since 1970; 0 before the first.",
@@ -265,7 +274,8 @@ class Metrics:
         self._checkpoint_seconds = families.histogram("checkpoint_seconds", "Time to make one durable.", SECONDS)
         self._checkpoint_bytes = families.counter("checkpoint_bytes", "Bytes written by checkpoints.", "partition")
         self._plain = (  # counters by partition alone
-            *(self._settled_early, self._attributes_dropped, self._consumed_bytes, self._rows, self._checkpoint_bytes),
+            *(self._settled_early, self._attributes_dropped, self._consumed_bytes, self._rows, self._lists),
+            self._checkpoint_bytes,
         )
 
     def _add_models(self) -> None:

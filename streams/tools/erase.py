@@ -7,7 +7,7 @@ events of the user lie elsewhere.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sie_online.client.reader import TopicReader
@@ -43,17 +43,18 @@ class Subject:
 @dataclass(slots=True)
 class Trace:
     """Where a user was found: packs of checkpoints by shard (``group/topic/partition``), the statement on the entities
-    topic."""
+    topic, the list on that of recommendations."""
 
     user_id: str
     published_id: str
     packs: dict[str, int] = field(default_factory=dict)
     stated: bool = False
+    recommended: bool = False
 
     @property
     def held(self) -> bool:
         """Whether anything was found."""
-        return self.stated or bool(self.packs)
+        return self.stated or self.recommended or bool(self.packs)
 
 
 def subjects(settings: Settings, user_ids: Sequence[str]) -> list[Subject]:
@@ -94,21 +95,33 @@ async def erase(settings: Settings, users: Sequence[Subject], on_progress: Progr
 
 
 async def look_for(settings: Settings, store: Store, users: Sequence[Subject]) -> list[Trace]:
-    """What the store's checkpoints, of all groups, and the entities topic hold of ``users``.
+    """What the store's checkpoints, of all groups, and the compacted topics hold of ``users``.
 
     Raises:
-        UnreachableError: broker or store do not answer. TopicError: there is no entities topic.
+        UnreachableError: broker or store do not answer. TopicError: a topic is missing.
     """
     traces = [Trace(user.user_id, user.published_id) for user in users]
     await asyncio.to_thread(_look_in_store, store, users, traces)
     by_key = {statement_key("user", trace.published_id.encode(), 0): trace for trace in traces}
-    async with TopicReader(settings, settings.topics.entities) as reader:
+    for key, value in (await _newest(settings, settings.topics.entities, by_key)).items():
+        by_key[key].stated = value is not None
+    if settings.recommend.publish:
+        for key, value in (await _newest(settings, settings.topics.recs, by_key)).items():
+            by_key[key].recommended = value is not None
+    return traces
+
+
+async def _newest(settings: Settings, topic: str, keys: Collection[bytes]) -> dict[bytes, bytes | None]:
+    """The newest value of those of ``keys`` that ``topic`` has; of a key that lies in several partitions any value that
+    is left."""
+    found: dict[bytes, dict[int, bytes | None]] = {}
+    async with TopicReader(settings, topic) as reader:
         spans = await reader.spans()
         while not reader.reached(spans):
             for record in await reader.poll(timeout_s=1.0):
-                if record.key is not None and record.key in by_key:
-                    by_key[record.key].stated = record.value is not None
-    return traces
+                if record.key is not None and record.key in keys:
+                    found.setdefault(record.key, {})[record.partition] = record.value
+    return {key: next((value for value in at.values() if value is not None), None) for key, at in found.items()}
 
 
 def _look_in_store(store: Store, users: Sequence[Subject], traces: Sequence[Trace]) -> None:

@@ -22,6 +22,7 @@ from sie_online.features import schema_hash
 from sie_online.settings import Settings
 from sie_online.shard import Layout
 from sie_online.shard.pooled import initial_recommender, is_learned, own_gains
+from sie_online.shard.ranking import is_ranking, own_neighbourhoods
 from streams.checkpoint.store import CheckpointStore
 from streams.model_registry import event_log
 from streams.model_registry.announcer import Announcer, OvertakenError, SupersededError
@@ -127,7 +128,7 @@ class PriorRounds:
         start, now_ms = initial_recommender(self._settings), time.time_ns() // 1_000_000
         learned: dict[int, ShardGains] = {}
         for partition in partitions:
-            loaded = self._checkpoints.load(partition, only=is_learned)
+            loaded = self._checkpoints.load(partition, only=self._needs)
             if loaded is None:
                 continue
             if loaded.fingerprint != self._settings.fingerprint() or Layout.named_by(loaded.meta) != self._layout:
@@ -136,5 +137,13 @@ class PriorRounds:
                     f" config show'), or by a version with other records than the trainer's, {CODE_VERSION}: what it"
                     " has learned cannot be put together with others"
                 )
-            learned[partition] = ShardGains(loaded.next_offset, own_gains(start, loaded.pieces))
+            gains = own_gains(start, loaded.pieces)
+            if self._settings.recommend.enabled:
+                counted = own_neighbourhoods(self._settings, loaded.meta, loaded.pieces)
+                gains = gains._replace(neighbourhoods=counted)
+            learned[partition] = ShardGains(loaded.next_offset, gains)
         return pooled(learned, newest, self._settings, ulid(now_ms, secrets.token_bytes(10)), parent, now_ms)
+
+    def _needs(self, piece: str) -> bool:
+        """Whether a version is made of the piece of this name."""
+        return is_learned(piece) or (self._settings.recommend.enabled and is_ranking(piece))

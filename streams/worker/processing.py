@@ -147,6 +147,7 @@ class Processing:
             delivery.add_done_callback(partial(self._measure, lease.partition, output, fetched_at, time.time()))
         self._vitals.progressed(lease.partition)
         self._metrics.observe_counts(lease.partition, output.counts)
+        self._metrics.observe_lists(lease.partition, output.lists)
         self._metrics.observe_quality(lease.partition, output.judged, output.noise)
         for letter in output.dead_letters:
             self._metrics.dead_letter(letter.reason)

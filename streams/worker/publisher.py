@@ -124,9 +124,11 @@ class Publisher(mode.Service):
         return last
 
     async def publish_gathered(self, partition: int, gathered: Gathered, deliveries: Deliveries) -> None:
-        """Send samples and statements about entities, as ``publish`` does."""
+        """Send samples, statements about entities and lists of recommendations, as ``publish`` does."""
         await self._add(SAMPLES, partition, gathered.framed, deliveries)
-        await self._send_keyed(deliveries, self._settings.topics.entities, gathered.entities, content.ENTITIES)
+        topics = self._settings.topics
+        await self._send_keyed(deliveries, topics.entities, gathered.entities, content.ENTITIES)
+        await self._send_keyed(deliveries, topics.recs, gathered.lists, content.RECOMMENDATIONS, partition)
 
     async def flush(self, partition: int, outstanding: frozenset[asyncio.Future[Any]]) -> None:
         """Return when deliveries ``outstanding``, and what the other sinks were given of ``partition``, are durable."""
@@ -183,17 +185,24 @@ class Publisher(mode.Service):
         )
 
     async def _send_keyed(
-        self, deliveries: Deliveries, topic: str, statements: Statements, said: content.Content
+        self,
+        deliveries: Deliveries,
+        topic: str,
+        statements: Statements,
+        said: content.Content,
+        partition: int | None = None,
     ) -> None:
-        """Many small messages, each where its key belongs: as record batches of our own, not one by one."""
+        """Many small messages: as record batches of our own, not one by one. Without ``partition`` each goes where its
+        key belongs.
+        """
         if not statements:
             return
         kafka, now_ms = self._settings.kafka, int(time.time() * 1000)
-        partitions = len(await self._connected.partitions_for(topic))
+        partitions = len(await self._connected.partitions_for(topic)) if partition is None else 1
         limit, headers = kafka.max_message_bytes, said.headers
         for filled in fill_batches(statements.keys, statements.values, partitions, limit, headers):
             batch = FilledBatch(filled, now_ms, kafka.compression)
-            await self._send_batch(deliveries, topic, filled.partition, batch)
+            await self._send_batch(deliveries, topic, filled.partition if partition is None else partition, batch)
 
     async def _send_batch(self, deliveries: Deliveries, topic: str, partition: int, batch: FilledBatch) -> None:
         await self._hand_over(

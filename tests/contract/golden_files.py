@@ -79,6 +79,7 @@ def headers_of_all(name: str) -> bytes:
             for key in ("net/01J", "net/announcement/7", "net/current", "net/adopted/3/7", "net/trainer/lease")
         },
         "entities": content.ENTITIES,
+        "recommendations": content.RECOMMENDATIONS,
         "events": content.EVENTS,
         "dead letters": content.DEAD_LETTERS,
     }
@@ -103,6 +104,17 @@ def entity_lines(name: str) -> bytes:
         if row["value"] is not None:
             state = statements.EntityState(**row["value"])
             key, value = statements.encode(entity.kind, entity.id.encode(), partition or 0, state)
+        lines.append(key + b"\t" + value + b"\n")
+    return b"".join(lines)
+
+
+def recommendation_lines(name: str) -> bytes:
+    """Keys and values, tab-separated, a line per record."""
+    lines = []
+    for row in rows(name):
+        key, value = row["key"].encode(), b""
+        if row["value"] is not None:
+            key, value = statements.encode_recommendations(statements.Recommendations(**row["value"]))
         lines.append(key + b"\t" + value + b"\n")
     return b"".join(lines)
 
@@ -202,6 +214,7 @@ BUILDERS = {
     "entities-1.tsv": entity_lines,
     "weights-json-1.ndjson": json_message,
     "samples-json-1.ndjson": json_message,
+    "recs-1.tsv": recommendation_lines,
     "dead-letters-1.jsonl": dead_letter_lines,
     "dead-letters-2.jsonl": dead_letter_lines,
     "headers-1.jsonl": headers_of_all,

@@ -13,6 +13,7 @@ from models.manifest import Manifest
 from sie_online import content, contracts, statements, unpacking
 from sie_online.announcements import Adoption
 from sie_online.client.entities import EntityTable, Name, parse_key, parse_statement
+from sie_online.client.recommendations import RecommendationTable, parse_recommendations, parse_user
 from sie_online.client.rows import SAMPLES, Source, read_batch, weight_rows
 from sie_online.client.unreadable import Unreadable
 from streams.cli.views import DeadLettersView
@@ -101,13 +102,13 @@ def test_golden_weights_are_the_exponential_of_their_parts(name: str) -> None:
         assert sum(row.factors.values()) == pytest.approx(math.log(row.weight), abs=1e-6)
 
 
-def _entities() -> list[tuple[bytes, bytes]]:
-    lines = (DIRECTORY / "entities-1.tsv").read_bytes().splitlines()
+def _keyed(name: str) -> list[tuple[bytes, bytes]]:
+    lines = (DIRECTORY / f"{name}.tsv").read_bytes().splitlines()
     return [(key, value) for key, _, value in (line.partition(b"\t") for line in lines)]
 
 
 def test_golden_entities_are_read_alike_by_shard_and_client() -> None:
-    for (key, value), row in zip(_entities(), rows("entities-1"), strict=True):
+    for (key, value), row in zip(_keyed("entities-1"), rows("entities-1"), strict=True):
         name, partition = parse_key(key)
         assert (partition is None) == (name.kind == "user")
         if value:
@@ -118,7 +119,7 @@ def test_golden_entities_are_read_alike_by_shard_and_client() -> None:
 
 def test_golden_entities_make_a_table() -> None:
     table = EntityTable()
-    for key, value in _entities():
+    for key, value in _keyed("entities-1"):
         table.apply(key, value or None)
     assert {(entity.kind, entity.id) for entity in table} == {
         ("user", "ann"),
@@ -127,6 +128,24 @@ def test_golden_entities_make_a_table() -> None:
         ("category", "été"),
     }
     assert table[Name("user", "ann")].mean_weight == 1.5
+
+
+def test_golden_recommendations_are_read_alike_by_shard_and_client() -> None:
+    for (key, value), row in zip(_keyed("recs-1"), rows("recs-1"), strict=True):
+        user_id = parse_user(key)
+        assert key == row["key"].encode()
+        if value:
+            made = statements.decode_recommendations(value)
+            assert {field: getattr(made, field) for field in made.__struct_fields__} == row["value"]
+            read = parse_recommendations(user_id, value)
+            assert read._asdict() | {"items": list(read.items)} == row["value"]
+
+
+def test_golden_recommendations_make_a_table() -> None:
+    table = RecommendationTable()
+    for (key, value), row in zip(_keyed("recs-1"), rows("recs-1"), strict=True):
+        table.apply(key, value or None, row["value"]["partition"] if value else 1)
+    assert {made.user_id: made.items for made in table} == {"ann": ("7",), "a:b": ("42",)}
 
 
 def test_golden_announcements_say_what_each_partition_adopts_and_where() -> None:

@@ -24,6 +24,7 @@ from sie_online import contracts, ndjson_text, statements, unpacking
 from sie_online.announcements import NET, Announcement, announcement_key, encode, manifest_key
 from sie_online.client.batches import bounded
 from sie_online.client.entities import EntityTable
+from sie_online.client.recommendations import RecommendationTable
 from sie_online.client.rows import SAMPLES, Source, read_batch, weight_rows
 from sie_online.client.rows import statements as statements_of
 from sie_online.errors import CheckpointError, DecisionError, MessageError
@@ -39,6 +40,7 @@ from tests.fuzz.mutate import BINARY, TEXT, Mutation, token
 from tests.support.events import EventRecord, batch, random_events, records
 from tests.support.log_records import CODECS, COUNT, Fetched, as_columns, by_objects, sealed
 from tests.support.log_records import batch as record_batch
+from tests.support.neighbourhoods import neighbourhoods
 from tests.support.noise_examples import random_canary, random_noise
 from tests.support.rows import packed, packed_samples, sample_batch, weight_batch, weight_message, weight_row
 from tests.support.samples import made_manifest
@@ -229,6 +231,26 @@ def _check_entities(inputs: Sequence[bytes]) -> None:
             assert entity.shards == 1
 
 
+# -- recommendations
+
+
+def _recommendations() -> Seeds:
+    made = statements.Recommendations("ann", ["4", "2\u00e9"], 1_700_000_000_000, 0, 17, 1)
+    return [b"\n".join(statements.encode_recommendations(made))]
+
+
+def _check_recommendations(inputs: Sequence[bytes]) -> None:
+    for text in inputs:
+        key, _, value = text.partition(b"\n")
+        table = RecommendationTable()
+        try:
+            table.apply(key, value, 0)
+        except ValueError:
+            assert len(table) == 0
+        for made in table:
+            assert table.get(made.user_id) == made.items
+
+
 # -- checkpoints
 
 
@@ -266,7 +288,7 @@ def _check_checkpoints(inputs: Sequence[bytes]) -> None:
 def _artifacts() -> Seeds:
     gains = [
         Gains(*(Gain(np.array(rows, np.int32), np.ones((len(rows), *TABLES[name].shape[1:]), np.float32))
-                for name in Gains._fields))
+                for name in TABLES), neighbourhoods({"a": 2, "b": 1}, {("a", "b"): 1}))
         for rows in ([0, 3], [1, 2, 7])
     ]  # fmt: skip
     noise = random_noise()
@@ -300,6 +322,7 @@ TARGETS: dict[str, Target] = {
     "announcements": Target(_announcements, _check_announcements, TEXT),
     "manifests": Target(_manifests, _check_manifests, TEXT),
     "entities": Target(_entities, _check_entities, TEXT),
+    "recommendations": Target(_recommendations, _check_recommendations, TEXT),
     "checkpoints": Target(_checkpoints, _check_checkpoints, TEXT),
     "artifacts": Target(_artifacts, _check_artifacts, (*BINARY, header, header, header)),
 }

@@ -78,6 +78,7 @@ def _base(secure: SecureKafka) -> dict[str, Any]:
     store = secure.certificate.parent / "store"
     base: dict[str, Any] = {"broker": secure.broker.address, "store": store.as_uri(), "web": {"port": 0}}
     base |= {"checkpoint": {"interval_s": 0.5}, "topics": {"partitions": 2}, "trainer": {"ahead_s": 1}}
+    base |= {"recommend": {"enabled": True, "publish": True}}
     return base
 
 
@@ -158,9 +159,11 @@ COMMANDS = {
     ("sie-erase", "sie.events"): ("erase", "--user", "u1", "--yes"),
     ("sie-erase", "sie."): ("erase", "--user", "u1", "--yes"),
     ("sie-erase", "sie.entities.v1"): ("erase", "--user", "u1", "--check"),
+    ("sie-erase", "sie.recs.v1"): ("erase", "--user", "u1", "--check"),
     ("sie-reader", "sie.weights.v1"): ("tail", "weights", "--until-idle", "0.1"),
     ("sie-reader", "sie.samples.v1"): ("tail", "samples", "--until-idle", "0.1"),
     ("sie-reader", "sie.entities.v1"): ("tail", "entities", "--until-idle", "0.1"),
+    ("sie-reader", "sie.recs.v1"): ("tail", "recs", "--until-idle", "0.1"),
     ("sie-reader", "sie.dead-letters.v1"): ("tail", "dead-letters", "--until-idle", "0.1"),
     ("sie-audit", "sie.events"): ("audit", "{rows}"),
     ("sie-audit", "sie.models.v1"): ("audit", "{rows}"),
@@ -318,7 +321,7 @@ def test_the_documented_rights_suffice_and_one_taken_away_later_ends_the_worker_
         worker.wait_for("model adopted late")
         wait_until_read(as_user(ADMIN), worker)
         topics = reader_s.topics
-        for topic in (topics.weights, topics.samples, topics.entities, topics.dead_letters):
+        for topic in (topics.weights, topics.samples, topics.entities, topics.recs, topics.dead_letters):
             asyncio.run(_read(reader_s, topic))
         assert asyncio.run(_read(audit_s, topics.events)) == before + 600
         assert asyncio.run(_announced(audit_s)) == 1

@@ -13,7 +13,7 @@ from aiokafka.admin import NewPartitions, NewTopic
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.structs import TopicPartition
 
-from sie_online import EntityName, EntityReader, WeightSubscriber, statements
+from sie_online import EntityName, EntityReader, RecommendationReader, WeightSubscriber, statements
 from sie_online.client.reader import TopicReader
 from sie_online.errors import DecisionError, MessageError, TopicError, UnreachableError
 from sie_online.settings import Settings
@@ -33,7 +33,8 @@ def online(request: pytest.FixtureRequest, settings: SettingsFactory) -> Setting
     """Settings of a broker with this test's own topics of two partitions: embedded, and real Apache Kafka."""
     running: Broker = request.getfixturevalue(request.param)
     made = settings(broker=running.address)
-    names = [made.topics.weights, made.topics.samples, made.topics.entities, made.topics.dead_letters]
+    topics = made.topics
+    names = [topics.weights, topics.samples, topics.entities, topics.recs, topics.dead_letters]
     asyncio.run(administrate(made, lambda admin: admin.create_topics([NewTopic(name, 2, 1) for name in names])))
     return made
 
@@ -167,6 +168,30 @@ def test_entities_sum_over_shards_and_follow_the_log(online: Settings) -> None:
             await publish(online, online.topics.entities, None, key=stated(1, 0)[0], partition=1)
             assert await entities.refresh() == 1
             assert entities.table[EntityName("item", "42")].n_events == 3
+
+    asyncio.run(story())
+
+
+def test_recommendations_follow_the_log(online: Settings) -> None:
+    def made(offset: int, *items: str) -> tuple[bytes, bytes]:
+        return statements.encode_recommendations(
+            statements.Recommendations("ann", list(items), 1_000 * offset, partition=1, offset=offset, generation=1)
+        )
+
+    async def story() -> None:
+        topic = online.topics.recs
+        async with RecommendationReader(online) as recommendations:
+            for key, value in (made(1, "a", "b"), made(2, "c"), (b"user:ann", b"no list")):
+                await publish(online, topic, value, key=key, partition=1)
+            assert await recommendations.refresh() == 2
+            assert recommendations.unreadable == 1
+            assert recommendations.table.get("ann") == ("c",)
+            await publish(online, topic, None, key=b"user:ann", partition=1)
+            assert await recommendations.refresh() == 1
+            assert recommendations.table.get("ann") == ()
+        async with RecommendationReader(online, strict=True) as recommendations:
+            with pytest.raises(MessageError, match="no list of recommendations"):
+                await recommendations.refresh()
 
     asyncio.run(story())
 

@@ -76,6 +76,7 @@ def at(
         checkpoint={"interval_s": 0.3},
         topics={"partitions": 2},
         entities={"publish_max_age_s": 1e-3},
+        recommend={"enabled": True, "publish": True},
     )
     topic_io.make_topics(made)
     return EraseDeployment(made, monkeypatch, capsys)
@@ -91,11 +92,13 @@ def test_an_erased_user_is_gone_from_store_and_statements_even_after_the_log_is_
         before = at.held()
         assert before["packs"]
         assert before["stated"]
+        assert before["recommended"]
 
         code, printed = at.sie("erase", "--user", WHO, "--yes", "--json")
         assert (code, json.loads(printed)["partitions"]) == (0, 2)
         at.wait(worker)
         assert not at.held()["stated"]
+        assert not at.held()["recommended"]
         at.write(OTHERS)  # the last checkpoint before the record is still kept, until two lie after it
         at.wait(worker)
         assert not at.held()["held"]

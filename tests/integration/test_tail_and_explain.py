@@ -51,12 +51,17 @@ def published(broker: Broker, settings: SettingsFactory) -> Settings:
     """Topics with a replayed and revised event, samples, entities and a dead letter."""
     made = settings(broker=broker.address)
     topics = made.topics
-    names = [topics.weights, topics.samples, topics.entities, topics.dead_letters]
+    names = [topics.weights, topics.samples, topics.entities, topics.recs, topics.dead_letters]
     replayed = weight_row(0, generation=2, weight=1.25, f_noise=-0.25)
     final = weight_row(0, 1, generation=2, final=True, label=1, error=0.75, weight=2.0, f_noise=0.5, f_clip=-0.25)
     letter = DeadLetter(9, 1_700_000_000_000, Reason.BAD_JSON, "not \x1b[31mJSON", b"k", b"\xff\x1b" * 90_000, [])
     key, value, headers = dead_letter(topics.events, 1, letter)
     entity = statements.encode("user", b"ann", 0, statements.EntityState(4, 2.0, 1.0, 3.0, 0, 17, "builtin"))
+
+    lists = [
+        statements.encode_recommendations(statements.Recommendations("ann", [item, "b"], 1_700_000_000_000, 0, at, 1))
+        for at, item in enumerate(("a", "\x1b[31m"))
+    ]
 
     async def prepare() -> None:
         await administrate(made, lambda admin: admin.create_topics([NewTopic(name, 2, 1) for name in names]))
@@ -66,6 +71,8 @@ def published(broker: Broker, settings: SettingsFactory) -> Settings:
         await publish(made, topics.weights, weight_message(weight_row(5, partition=1)), partition=1)
         await publish(made, topics.samples, contracts.to_message(sample_batch(0)))
         await publish(made, topics.entities, entity[1], key=entity[0])
+        for made_for, made_list in (*lists, (b"user:bob", None)):
+            await publish(made, topics.recs, made_list, key=made_for)
         await publish(made, topics.dead_letters, value, key=key, headers=headers)
 
     asyncio.run(prepare())
@@ -124,7 +131,7 @@ def test_tail_parquet_writes_the_newest_statement_of_each_identity(sie: Callable
     ]
 
 
-@pytest.mark.parametrize("kind", ["weights", "samples", "entities", "dead-letters"])
+@pytest.mark.parametrize("kind", ["weights", "samples", "entities", "recs", "dead-letters"])
 def test_tail_shows_each_topic_as_lines_json_and_parquet(sie: Callable[..., Done], tmp_path: Path, kind: str) -> None:
     lines = sie("tail", kind, "--until-idle", "0.5")
     assert lines.code == 0, lines.err
@@ -134,6 +141,21 @@ def test_tail_shows_each_topic_as_lines_json_and_parquet(sie: Callable[..., Done
     path = tmp_path / "table.parquet"
     assert sie("tail", kind, "--parquet", str(path), "--until-idle", "0.5").code == 0
     assert len(pq.read_table(path)) >= 1
+
+
+def test_tail_recs_tells_every_list_and_the_table_has_each_users_newest(
+    sie: Callable[..., Done], tmp_path: Path
+) -> None:
+    rows = sie("tail", "recs", "--json", "--until-idle", "0.5").documents()
+    assert [(row["user_id"], row["items"]) for row in rows] == [
+        ("ann", ["a", "b"]),
+        ("ann", ["\x1b[31m", "b"]),
+        ("bob", None),
+    ]
+    path = tmp_path / "recs.parquet"
+    assert sie("tail", "recs", "--parquet", str(path), "--until-idle", "0.5").code == 0
+    assert pq.read_table(path).to_pylist() == rows[1:2]
+    assert "erased" in sie("tail", "recs", "--until-idle", "0.5").out
 
 
 def test_a_limit_counts_the_rows_that_are_written(sie: Callable[..., Done], tmp_path: Path) -> None:
@@ -198,7 +220,7 @@ def test_what_cannot_be_read_is_counted_and_passed_over_unless_strict(
 ) -> None:
     topics, path = published.topics, tmp_path / "table.parquet"
     readable = {kind: len(sie("tail", kind, "--json", "--until-idle", "0.5").documents()) for kind in VIEWS}
-    for topic in (topics.weights, topics.samples, topics.entities, topics.dead_letters):
+    for topic in (topics.weights, topics.samples, topics.entities, topics.recs, topics.dead_letters):
         asyncio.run(publish(published, topic, weight_message(weight_row(0))[:-50], key=b"no key of ours"))
     for kind, rows in readable.items():
         done = sie("tail", kind, "--json", "--until-idle", "0.5")

@@ -29,8 +29,14 @@ def _rights(needs: Needs, principal: str) -> set[Acl]:
 
 @pytest.mark.parametrize("role", [access.worker, access.trainer])
 def test_the_page_lists_the_rights_that_a_role_asks_for_and_no_others(role: Callable[[Settings], Needs]) -> None:
-    principal = f"User:sie-{role.__name__}"
-    assert {acl for acl in documented() if acl.principal == principal} == _rights(role(load()), principal)
+    principal, settings = f"User:sie-{role.__name__}", load({"recommend": {"enabled": True, "publish": True}})
+    assert {acl for acl in documented() if acl.principal == principal} == _rights(role(settings), principal)
+
+
+def test_recommendations_need_no_right_while_they_are_not_published() -> None:
+    for off in ({}, {"enabled": True}):
+        settings = load({"recommend": off})
+        assert settings.topics.recs not in access.worker(settings).topics
 
 
 def test_the_page_names_settings_that_there_are() -> None:

@@ -85,6 +85,21 @@ def test_state_is_compacted_and_announcements_have_one_order(settings: Callable[
     assert {made[getattr(current.topics, name)].partitions for name in NAMES if name != "models"} == {6}
 
 
+def test_recommendations_have_a_topic_only_where_they_are_published(settings: Callable[..., Settings]) -> None:
+    for off in ({}, {"enabled": True}):
+        assert settings(recommend=off).topics.recs not in specs(settings(recommend=off))
+    on = settings(recommend={"enabled": True, "publish": True})
+    recs = specs(on, n_partitions=12)[on.topics.recs]
+    assert (recs.cleanup, recs.partitions) == ("compact", 12)
+    faults: dict[str, dict[str, Any]] = {"cleanup.policy=compact": {"cleanup": "delete"}, "create": {"partitions": 3}}
+    for remedy, fault in faults.items():
+        problems = with_changes(on, "recs", **fault).problems
+        assert problems
+        assert all(remedy in problem for problem in problems)
+    there = {name: state for name, state in perfect(on).items() if name != on.topics.recs}
+    assert on.topics.recs in examine(on, there).problems[0]
+
+
 def test_outputs_follow_the_input_that_exists_and_not_the_settings(settings: Callable[..., Settings]) -> None:
     assert specs(settings(), n_partitions=12)[settings().topics.weights].partitions == 12
 

@@ -169,6 +169,7 @@ def test_the_fingerprint_ignores_what_changes_no_row() -> None:
         "kafka": {"max_poll_records": 7},
         "topics": {"weights": "w"},
         "output": {"version": 1},
+        "recommend": {"enabled": True},
         "checkpoint": {"interval_s": 1},
         "watchdog": {"progress_s": 1},
         "web": {"port": 0},

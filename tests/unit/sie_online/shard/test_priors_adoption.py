@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sie_online.announcements import NET, PRIORS, Adoption
 from sie_online.importance.influence import NetArrays, new_net
-from sie_online.recommender.pooling import Gains
+from sie_online.recommender.pooling import TABLES, Gains
 from sie_online.shard import Shard
 from sie_online.shard.pooled import initial_recommender, is_learned, own_gains
 from tests.support.events import heartbeat, random_events, records, run, small_settings, weights
@@ -107,7 +107,7 @@ def test_a_snapshot_says_what_the_shard_has_learned_itself(
     run(shard, records(EVENTS)[: NEWER_AT + 50])
     pieces = {name: data for name, data in shard.snapshot().changed.items() if is_learned(name)}
     found, expected = own_gains(initial_recommender(SETTINGS), pieces), shard.own_gains()
-    for table in Gains._fields:
+    for table in TABLES:
         for ours, theirs in zip(getattr(found, table), getattr(expected, table), strict=True):
             assert (ours == theirs).all()
 

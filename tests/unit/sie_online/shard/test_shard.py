@@ -90,7 +90,7 @@ def test_samples_and_statements_wait_until_each_are_many(
     for first in range(0, len(EVENTS), 50):
         outputs = list(shard.process(batch(records(EVENTS)[first : first + 50]), gather=True))
         said += [output.gathered for output in outputs]
-    n_samples, n_statements = (sum(len(one) for one in kind) for kind in zip(*said, strict=True))
+    n_samples, n_statements, _ = (sum(len(one) for one in kind) for kind in zip(*said, strict=True))
     assert n_samples == (undisturbed[1].num_rows if samples < 1_000_000 else 0)  # most settle with the last batch
     assert (n_statements > 0) == (statements < 1_000_000)
     said.append(shard.gathered())

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -33,6 +34,9 @@ PARTITIONS = 3
 LENIENT = {"priors": {"every_events": 10, "min_positives": 1, "nll_slack": 9.0, "held_out_slack": 9.0}}
 
 
+RANKED = {"enabled": True}
+
+
 class FakePriorsAnnouncer:
     """Takes announcements, or raises ``fails_with``."""
 
@@ -53,7 +57,7 @@ class PriorsScene:
     """Three shards with a checkpoint each, and a trainer that has their settled samples."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, outputs: list[ShardOutput], **rules: Any) -> None:
-        self.settings: Settings = small_settings(trainer=rules or LENIENT)
+        self.settings: Settings = small_settings(trainer=rules or LENIENT, recommend=RANKED)
         self.backend = LocalStore(folder)
         self.announcer = FakePriorsAnnouncer()
         self.metrics = TrainerMetrics()
@@ -97,7 +101,7 @@ class LearnedShards(NamedTuple):
 
 @pytest.fixture(scope="module")
 def stream() -> LearnedShards:
-    shards = [Shard(small_settings(), partition) for partition in range(PARTITIONS)]
+    shards = [Shard(small_settings(recommend=RANKED), partition) for partition in range(PARTITIONS)]
     outputs: list[ShardOutput] = []
     for shard in shards:
         outputs += run(shard, records([*random_events(N, seed=shard.partition), heartbeat(10 * N * 20)]))
@@ -128,6 +132,13 @@ def test_the_announced_parts_are_what_the_shards_have_learned(
         expected = shard.own_gains()
         assert (parts[shard.partition].linear.rows == expected.linear.rows).all()
         assert (parts[shard.partition].factors.values == expected.factors.values).all()
+        found, counted = parts[shard.partition].neighbourhoods, expected.neighbourhoods
+        assert found is not None
+        assert counted is not None
+        assert len(counted.keys) > 30
+        assert (found.keys == counted.keys).all()
+        assert (found.neighbours.item == counted.neighbours.item).all()
+        assert np.allclose(found.neighbours.counts, counted.neighbours.counts)
 
 
 def test_one_partition_has_nothing_to_share(

@@ -13,18 +13,19 @@ from models.errors import ArtifactError
 from models.manifest import Manifest
 from models.samples import SampleColumns, chronological, from_table, joined
 from sie_online.announcements import MODELS, PRIORS, Adoption, RegisteredModel, manifest_key
-from sie_online.recommender.pooling import Gain, Gains, total
+from sie_online.recommender.pooling import TABLES, Gain, Gains, total
 from sie_online.settings import Settings
 from sie_online.settings.training import PriorsPooling
 from sie_online.shard import Shard
 from sie_online.shard.pooled import initial_recommender
 from streams.model_registry import artifacts
 from streams.model_registry.loaded import LoadedModels
-from streams.model_registry.priors import parts_of, tensors_of
+from streams.model_registry.priors import Priors, parts_of, tensors_of
 from streams.observe.metrics import Metrics
 from streams.store import LocalStore
 from streams.trainer.priors import Cadence, ShardGains, judge, judges, pooled, suffice
 from tests.support.events import heartbeat, random_events, records, run, samples, small_settings
+from tests.support.neighbourhoods import neighbourhoods, read
 from tests.support.versions import new_version
 
 N = 1_500
@@ -34,7 +35,9 @@ Told = tuple[dict[int, ShardGains], SampleColumns]
 
 def equal(a: Gains, b: Gains) -> bool:
     return all(
-        (one == other).all() for mine, its in zip(a, b, strict=True) for one, other in zip(mine, its, strict=True)
+        (one == other).all()
+        for table in TABLES
+        for one, other in zip(getattr(a, table), getattr(b, table), strict=True)
     )
 
 
@@ -101,6 +104,28 @@ def test_a_partition_is_given_what_the_others_have_learned(told: Told, tmp_path:
     assert equal(newcomer, total([parts[n].gains for n in range(3)], initial_recommender(SETTINGS)))
 
 
+def test_a_partition_is_given_what_the_others_have_counted(told: Told, tmp_path: Path) -> None:
+    counted = [neighbourhoods({"a": 3, "b": n}, {("a", "b"): n}) for n in (1, 2, 3)]
+    learned = {
+        partition: each._replace(gains=each.gains._replace(neighbourhoods=counted[partition]))
+        for partition, each in told[0].items()
+    }
+    (data, manifest), store = made((learned, told[1])), LocalStore(tmp_path)
+    artifacts.keep(store, data, manifest)
+    registered = RegisteredModel(PRIORS)
+    registered.apply(manifest_key(PRIORS, manifest.version), manifest.to_json().encode())
+    priors = Priors(SETTINGS, store, registered, Metrics(SETTINGS))
+    found = priors.for_partition(manifest.version, 1)
+    assert found is not None
+    assert found.neighbourhoods is not None
+    assert read(found.neighbourhoods) == ({"a": 6, "b": 4}, {("a", "b"): 4})
+
+
+def test_shards_that_do_not_rank_share_no_counts(told: Told) -> None:
+    tensors = tensors_of({partition: each.gains for partition, each in told[0].items()})
+    assert not [name for name in tensors if name.startswith("lists.")]
+
+
 def test_a_damaged_artifact_is_not_had(told: Told, tmp_path: Path) -> None:
     (data, manifest), store, registry = made(told), LocalStore(tmp_path), {m: RegisteredModel(m) for m in MODELS}
     artifacts.keep(store, data[:-1] + b"?", manifest)
@@ -121,7 +146,7 @@ def lenient(slack: float) -> Settings:
 def spoiled(gains: Gains, factor: float) -> Gains:
     """The opposite of what was learned (``factor`` -1), more or less of it."""
     flipped = []
-    for gain in gains:
+    for gain in (gains.linear, gains.factors):
         values, k = gain.values.copy(), gain.values.shape[-1] // 2
         values[..., :k] *= factor
         flipped.append(Gain(gain.rows, values))

@@ -14,13 +14,13 @@ from aiokafka.record.default_records import DefaultRecordBatch
 
 from sie_online import content
 from sie_online.contracts import DEAD_LETTER_HEADERS, DEAD_LETTER_VALUE_BYTES
-from sie_online.ingest.events import DeadLetter, Reason
+from sie_online.ingest.events import DeadLetter, Reason, Text
 from sie_online.ingest.headers import Headers
 from sie_online.ingest.partitioner import partition_of
 from sie_online.ndjson import is_ndjson
 from sie_online.packing import LAYOUT
 from sie_online.settings import Settings
-from sie_online.shard import Shard
+from sie_online.shard import Shard, Statements
 from sie_online.unpacking import from_message
 from streams.sinks import WEIGHTS
 from streams.sinks.topic import Deliveries, messages
@@ -100,8 +100,9 @@ def test_a_single_row_is_never_split() -> None:
 class Broker:
     """Takes batches as aiokafka's producer does, and reads them."""
 
-    def __init__(self, partitions: int) -> None:
+    def __init__(self, partitions: int, said: content.Content = content.ENTITIES) -> None:
         self.partitions = partitions
+        self.said = said
         self.batches: list[tuple[int, list[tuple[bytes, bytes | None]]]] = []
 
     async def partitions_for(self, topic: str) -> set[int]:
@@ -112,7 +113,7 @@ class Broker:
         """Note what is in ``batch``."""
         read = DefaultRecordBatch(bytes(batch._build()))
         found = list(read)
-        assert {tuple(record.headers) for record in found} == {content.ENTITIES.headers}
+        assert {tuple(record.headers) for record in found} == {self.said.headers}
         self.batches.append((partition, [(record.key, record.value) for record in found]))
         delivery = asyncio.get_running_loop().create_future()
         delivery.set_result(None)
@@ -140,6 +141,17 @@ def test_statements_go_where_their_keys_belong_in_batches_within_the_limit(
     assert len(broker.batches) > 3
     assert all(sum(len(key) + len(value or b"") for key, value in pairs) < limit for _, pairs in broker.batches)
     assert publisher.unacked_bytes == 0
+
+
+def test_lists_go_to_the_partition_of_the_shard_that_made_them(settings: Callable[..., Settings]) -> None:
+    lists = Statements(Text.of([b"user:u%d" % n for n in range(2_000)]), Text.of([b'{"items":[]}', b""] * 1_000))
+    publisher, broker = Publisher(settings(kafka={"max_message_bytes": 10_000})), Broker(3, content.RECOMMENDATIONS)
+    publisher._producer = broker
+    nothing = Shard(settings(), 2).gathered()
+    asyncio.run(publisher.publish_gathered(2, nothing._replace(lists=lists), set()))
+    assert {partition for partition, _ in broker.batches} == {2}
+    assert [pair for _, pairs in broker.batches for pair in pairs] == list(lists)
+    assert len(broker.batches) > 3
 
 
 def test_a_dead_letter_carries_the_record_and_says_where_it_is_from() -> None:
