@@ -18,7 +18,14 @@ SOURCES = ROOT / "deploy" / "java"
 
 def test_every_topic_and_every_kind_of_message_is_on_the_page() -> None:
     assert all(f"| `{topic}` |" in FORMATS for topic in specs(Settings()))
-    said = [content.EVENTS, content.ENTITIES, content.RECOMMENDATIONS, content.DEAD_LETTERS, content.MANIFEST, *content.MODELS.values()]
+    said = [
+        content.EVENTS,
+        content.ENTITIES,
+        content.RECOMMENDATIONS,
+        content.DEAD_LETTERS,
+        content.MANIFEST,
+        *content.MODELS.values(),
+    ]
     said += [content.of_rows(*kind) for kind in product(("weights", "samples"), LAYOUTS)]
     for kind in said:
         assert f"`{kind.type}`" in FORMATS

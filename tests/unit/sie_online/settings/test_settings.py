@@ -177,7 +177,6 @@ def test_the_fingerprint_ignores_what_changes_no_row() -> None:
         "recommend": {"enabled": True},
         "trainer": {"every_s": 1},
         "models": {"keep": 1},
-        "recommend": {"enabled": True},
     }
     assert set(elsewhere) | set(ROW_SECTIONS) == set(Settings.model_fields), "say on which side a new section is"
     assert load(elsewhere).fingerprint() == load().fingerprint()
