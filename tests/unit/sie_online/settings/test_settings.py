@@ -174,7 +174,6 @@ def test_the_fingerprint_ignores_what_changes_no_row() -> None:
         "watchdog": {"progress_s": 1},
         "web": {"port": 0},
         "api": {"port": 0},
-        "recommend": {"enabled": True},
         "trainer": {"every_s": 1},
         "models": {"keep": 1},
     }
