@@ -99,6 +99,9 @@ class Shard:
         generation: epoch of this ownership.
         scratch: folder for the file of open views; the system's temporary folder by default.
         offset: first offset to process.
+
+    Attributes:
+        lists_begin_anew: whether it was restored from a snapshot without lists, or with ones under other bounds.
     """
 
     def __init__(
@@ -114,6 +117,7 @@ class Shard:
         self.generation = generation
         self.next_offset = offset
         self.dead_letters = self.attributes_dropped = 0
+        self.lists_begin_anew = False
         self._settings = settings
         self._scratch = scratch
         self._config = config_of(settings)
@@ -165,7 +169,7 @@ class Shard:
         if shard._external:
             shard._external.restore(pieces)
         if shard._ranking:
-            shard._ranking.restore(meta, pieces)
+            shard.lists_begin_anew = not shard._ranking.restore(meta, pieces)
         return shard
 
     @property
@@ -355,7 +359,7 @@ class Shard:
             open_views=int(counters["tail"] - counters["head"]),
             entities={kind: int(table.used[0]) for kind, table in tables.items()},
             evictions={kind: int(table.evicted[0]) for kind, table in tables.items()},
-            table_bytes=sum(map(bytes_in_use, tables.values())),
+            table_bytes=sum(map(bytes_in_use, tables.values())) + (self._ranking.bytes_in_use if self._ranking else 0),
             weight_counts=tuple(counters["weight_bins"].tolist()),
             effective_share=float(effective_share(state.population[0])),
             strength=float(strength(self._config.weight.guard, state.population[0])),

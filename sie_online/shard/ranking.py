@@ -32,7 +32,7 @@ from sie_online.settings import Settings
 from sie_online.shard.lists import ListBuffers, MadeLists, is_full, list_buffers, make_list, take_back_list
 from sie_online.shard.output import Out
 from sie_online.shard.patches import Piece, Table, apply, raw
-from sie_online.slots import SlotTable, bytes_in_use, reindex
+from sie_online.slots import WAYS, SlotTable, bytes_for, bytes_in_use, reindex
 
 TABLES = ("users", "items", "categories", "seen")
 POPULAR_PER_LIST = 4
@@ -89,6 +89,13 @@ def sizes_of(settings: Settings) -> RankingSizes:
         popular=POPULAR_PER_LIST * recommend.list_length,
         id_bytes=settings.limits.id_bytes,
     )
+
+
+def bytes_at_most(settings: Settings) -> int:
+    """Memory that a shard's own tables take when they are full."""
+    tables = new_tables(sizes_of(settings))
+    full = ((getattr(tables, name), len(getattr(tables, name).rows) - 1) for name in TABLES)
+    return sum(bytes_for(n, n // WAYS, table.rows.dtype) for table, n in full)
 
 
 def config_of(settings: Settings) -> LearnConfig:
@@ -212,9 +219,8 @@ class Ranking:
 
     @property
     def bytes_in_use(self) -> int:
-        """Memory that the tables take by now."""
-        tables = [*self._named(), ("others", self._known.others.items)]
-        return sum(bytes_in_use(table) for _, table in tables)
+        """Memory that the shard's own tables take by now."""
+        return sum(bytes_in_use(table) for _, table in self._named())
 
     def _put(self, others: bytes) -> None:
         self._others = others

@@ -148,7 +148,7 @@ def command(
         model_source = beginning(settings, directory, begin_with)
     chunks = read_events(files, reading, limit=given.limit, note=read.print_note)
     with compiling():
-        warm_up()
+        warm_up(settings)
     begin, started_ms = time.monotonic(), int(time.time() * 1_000)
     with progress("Evaluate") as advance:
         report = evaluate(

@@ -10,6 +10,7 @@ import typer
 
 from sie_online import jit
 from sie_online.errors import UsageError
+from sie_online.settings import Recommend, Settings
 from streams.cli.common import Json, out, print_json
 from streams.cli.progress import compiling
 from streams.worker.startup import compile_kernels
@@ -35,7 +36,7 @@ def command(
     """
     started = time.process_time()
     with compiling():
-        compile_kernels(lambda stage: None)
+        compile_kernels(lambda stage: None, Settings(recommend=Recommend(enabled=True)))
     seconds = round(time.process_time() - started, 1)
     folder = jit.folders.kept if copy_to is None else _copy(copy_to)
     kernels = sorted(jit.folders.used)
