@@ -5,5 +5,5 @@
 - ``compare``: whether the weights help a subscriber's learners
 - ``pollution``: how well the detector does on a user's own log
 - ``pictures``: both as a page to look at
-- ``dead_letters``: what could not be read, where it stands, and why
+- ``dead_letters``: what could not be read, where it stands, and why; ``lists``: what users would have been shown
 """

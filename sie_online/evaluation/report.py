@@ -28,6 +28,19 @@ class Scores:
     auc: float | None = None
 
 
+@dataclass(frozen=True)
+class ListFigures:
+    """How many lists were written, and which share of them was for users of whom nothing was known."""
+
+    written: int
+    cold_share: float
+
+    @classmethod
+    def of(cls, written: int, cold: int) -> ListFigures:
+        """From counts."""
+        return cls(written, cold / written if written else 0.0)
+
+
 @dataclass
 class EvaluationReport:
     """What an evaluation found. ``auc`` and ``log_loss`` are progressive: of revision 0 against the final label.
@@ -37,7 +50,8 @@ class EvaluationReport:
     one. Published comparisons of recommenders are usually of these.
     ``events_in = events_weighted + duplicates + heartbeats + erasures + dead_letters``. Weights are those of each
     event's last revision. AUC and log loss are None where no sample, or only one class, has matured. ``rows_by_model``
-    counts rows by the model version in force. ``source`` is what the records were found to be before.
+    counts rows by the model version in force. ``source`` is what the records were found to be before. ``lists`` is None
+    where none were asked for.
     """
 
     partitions: int
@@ -60,6 +74,7 @@ class EvaluationReport:
     weight_mean: float | None = None
     weight_quantiles: dict[str, float] = field(default_factory=dict)
     source: SourceFindings = field(default_factory=SourceFindings)
+    lists: ListFigures | None = None
 
     def conclude(self, found: Sequence[Progressive], window_ms: int) -> None:
         """Fill in the figures of the rows of all partitions."""

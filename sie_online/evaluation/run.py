@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 from sie_online.contracts import WEIGHTS, weights_schema
 from sie_online.evaluation.dead_letters import DeadLetterTable
 from sie_online.evaluation.inspection import Inspector
-from sie_online.evaluation.report import EvaluationReport, Progressive
+from sie_online.evaluation.lists import ListTable
+from sie_online.evaluation.report import EvaluationReport, ListFigures, Progressive
 from sie_online.ingest.partitioner import Placer
 from sie_online.ingest.records import LogRecord, RecordBatch
 from sie_online.ingest.wire import Chunk, WireRecord, final_heartbeats
@@ -35,6 +36,7 @@ LOOK_EVERY = 1_000
 WEIGHTS_FILE = "weights.parquet"
 PREDICTIONS_FILE = "predictions.parquet"
 DEAD_LETTERS_FILE = "dead_letters.parquet"
+LISTS_FILE = "recs.parquet"
 PREDICTIONS = pa.schema([WEIGHTS.field("event_id"), WEIGHTS.field("probability")])
 
 Progress = Callable[[int, float], None]
@@ -73,13 +75,15 @@ def evaluate(
     model_source: ModelSource | None = None,
     listeners: Sequence[Listener] = (),
     strict: bool = False,
+    lists: bool = False,
 ) -> EvaluationReport:
     """Run ``chunks`` through ``partitions`` shards, then a heartbeat to each; write the tables into ``out``.
 
     ``out/weights.parquet`` has the columns of ``sie.weights.v1``, sorted by partition, offset and revision,
     ``out/predictions.parquet`` the probability of revision 0, and ``out/dead_letters.parquet`` what is no valid event
     (``dead_letters.SCHEMA``), in the source's order. ``started_ms`` is every record's Kafka timestamp. ``listeners``
-    change nothing.
+    change nothing. With ``lists``, for which ``recommend`` must be enabled, ``out/recs.parquet`` has of every event the
+    user's list as it stood before (``lists.SCHEMA``).
 
     Raises:
         UsageError: no record of the source is a valid event, or it cannot be read on, or it has a dead letter and we
@@ -92,13 +96,19 @@ def evaluate(
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".spill-", dir=out) as spill, ExitStack() as open_lines:
         hearing = [*listeners, *([model_source] if model_source else [])]
-        lines = [_Line(settings, number, started_ms, Path(spill), hearing) for number in range(partitions)]
+        table = ListTable(Path(spill) / LISTS_FILE) if lists else None
+        lines = [_Line(settings, number, started_ms, Path(spill), hearing, table) for number in range(partitions)]
         for line in lines:
             open_lines.callback(line.close)
+        if table:
+            open_lines.callback(table.close)
         with DeadLetterTable(Path(spill) / DEAD_LETTERS_FILE, settings) as dead_letters:
             accounted = _inspected(chunks, inspector, dead_letters, started_ms)
             _feed(lines, accounted, settings, report, on_progress or (lambda _records, _share: None), model_source)
         open_lines.close()
+        if table:
+            (Path(spill) / LISTS_FILE).replace(out / LISTS_FILE)
+            report.lists = ListFigures.of(table.written, table.cold)
         _write_tables(lines, Path(spill), out, report, settings.labels.window_ms)
     return report
 
@@ -107,9 +117,18 @@ class _Line:
     """One partition: its log so far, its shard, and the rows it has said, in a file."""
 
     def __init__(
-        self, settings: Settings, partition: int, started_ms: int, spill: Path, listeners: Sequence[Listener]
+        self,
+        settings: Settings,
+        partition: int,
+        started_ms: int,
+        spill: Path,
+        listeners: Sequence[Listener],
+        lists: ListTable | None,
     ) -> None:
         self.shard = Shard(settings, partition, scratch=spill)
+        self._lists = lists
+        if lists:
+            self.shard.list_before_events()
         self.path = spill / f"{partition}.arrow"
         self._topic = settings.topics.events
         self._partition = partition
@@ -144,6 +163,8 @@ class _Line:
             self._rows.write_batch(output.weights)
             for listener in self._listeners if len(output.gathered.samples) else ():
                 listener.settled(output.gathered.samples)
+            if self._lists:
+                self._lists.add(output.lists_before)
             report.events_in += output.counts.events_in
             report.events_weighted += sum(output.counts.weighted)
             report.duplicates += sum(output.counts.duplicates)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from sie_online.elementary import exp
 from sie_online.hashing import combine
 from sie_online.jit import kernel
-from sie_online.ranking.tables import EVERYTHING, RankingConfig
+from sie_online.ranking.tables import EVERYTHING, RankingConfig, check_of
 from sie_online.slots import forget, slot_of
 
 INHERITED = 0.5
@@ -17,13 +15,6 @@ INHERITED = 0.5
 lets any newcomer pass for a neighbour: recall@20 on ML-100K .17 against .28 with 64 neighbours; none of it: .27."""
 LARGEST_EXPONENT = 40.0
 """Of the growth since the landmark; beyond it there is a new landmark."""
-UPPER_HALF = np.uint64(32)
-
-
-@kernel
-def check_of(key: Any) -> Any:
-    """What tells whether a slot is still the one of ``key``."""
-    return np.uint32(key >> UPPER_HALF)
 
 
 @kernel

@@ -7,14 +7,15 @@ n(i, j) / sqrt((n(i) + m) (n(j) + m)) of decayed counts; m holds back what was s
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from sie_online.elementary import exp
 from sie_online.hashing import combine
 from sie_online.jit import kernel
-from sie_online.ranking.learning import check_of, growth_now
-from sie_online.ranking.tables import AUTO, EVERYTHING, EXCLUDE, RankingConfig
+from sie_online.ranking.learning import LARGEST_EXPONENT
+from sie_online.ranking.tables import AUTO, EVERYTHING, EXCLUDE, Known, RankingConfig, check_of
 from sie_online.slots import likely_slot
 
 REPEATING = 0.02
@@ -28,50 +29,34 @@ LEAST_SCORE = 1e-9
 """Of items that are no neighbours: popularity, as a share, times this."""
 
 
+class Moment(NamedTuple):
+    """A ranking's user, and what holds while it goes on.
+
+    Attributes:
+        user_key: whose list it is.
+        least: the counts that every item is taken to have had besides, as counts are kept.
+        others: by what to multiply the others' counts.
+        excludes: whether items that the user has had are left out.
+    """
+
+    user_key: Any
+    least: float
+    others: float
+    excludes: bool
+
+
+class Chosen(NamedTuple):
+    """The best candidates so far, best first from ``begin`` on."""
+
+    candidates: Any
+    scores: Any
+
+
 @kernel
 def repeat_rate(tables: Any) -> float:
     """Which share of events repeats an earlier one of the same user and item."""
     totals = tables.totals[0]
     return float(totals.repeats / (totals.events + PRIOR_EVENTS))
-
-
-@kernel
-def rank_user(cfg: RankingConfig, tables: Any, scratch: Any, user_key: Any, slots: Any, scores: Any) -> int:
-    """Fill ``slots`` (n,) int64 with the best items for a user, best first; returns how many there are.
-
-    ``scores`` (n,) float64 is working memory. Of a user who is not known nothing but popularity is.
-    """
-    n = _score(cfg, tables, scratch, user_key)
-    excludes = excludes_seen(cfg, tables)
-    filled = 0
-    for at in range(n):
-        slot = scratch.candidates[at]
-        filled = _insert(tables, slots, scores, 0, filled, slot, scratch.score[slot], excludes, user_key)
-    user = _user(tables, user_key)
-    if user.key == user_key and user.category_key != 0:
-        filled = _fill(tables, scratch, user.category_key, slots, scores, filled, excludes, user_key)
-    for at in range(filled):
-        scratch.mark[slots[at]] = 1
-    begin = filled
-    filled = _fill(tables, scratch, EVERYTHING, slots, scores, filled, excludes, user_key)
-    for at in range(begin):
-        scratch.mark[slots[at]] = 0
-    _clear(scratch, n)
-    return filled
-
-
-@kernel
-def score_items(cfg: RankingConfig, tables: Any, scratch: Any, user_key: Any, item_keys: Any, scores: Any) -> None:
-    """Fill ``scores`` (n,) float64 with how much a user is expected to like each of ``item_keys`` (n,) uint64."""
-    n = _score(cfg, tables, scratch, user_key)
-    least = cfg.floor * growth_now(cfg, tables)
-    for at in range(item_keys.shape[0]):
-        slot = likely_slot(tables.items, item_keys[at])
-        row = tables.items.rows[slot]
-        scores[at] = 0.0
-        if row.key == item_keys[at]:
-            scores[at] = scratch.score[slot] + LEAST_SCORE * row.popularity / (row.popularity + least)
-    _clear(scratch, n)
 
 
 @kernel
@@ -81,30 +66,118 @@ def excludes_seen(cfg: RankingConfig, tables: Any) -> bool:
 
 
 @kernel
-def _user(tables: Any, user_key: Any) -> Any:
-    return tables.users.rows[likely_slot(tables.users, user_key)]
+def is_known(tables: Any, user_key: Any) -> bool:
+    """Whether anything is known of a user."""
+    return bool(tables.users.rows[likely_slot(tables.users, user_key)].key == user_key)
 
 
 @kernel
-def _score(cfg: RankingConfig, tables: Any, scratch: Any, user_key: Any) -> int:
-    """Score the neighbours of the user's last items, and these; returns how many slots have a score."""
-    user, n = _user(tables, user_key), 0
-    if user.key != user_key:
-        return 0
-    rows, least = tables.items.rows, cfg.floor * growth_now(cfg, tables)
-    for place in range(user.n):
-        had = rows[user.slot[place]]
-        if check_of(had.key) != user.check[place]:
-            continue
-        share = user.count[place] / (1.0 + place) / math.sqrt(had.popularity + least)
-        for at in range(had.n):
-            if check_of(rows[had.slot[at]].key) == had.check[at]:
-                n = _add(scratch, n, had.slot[at], share * had.count[at])
+def rank_user(cfg: RankingConfig, known: Any, scratch: Any, user_key: Any, candidates: Any, scores: Any) -> int:
+    """Fill ``candidates`` (n,) int64 with the best for a user, best first; returns how many there are.
+
+    ``scores`` (n,) float64 is working memory. Of a user who is not known nothing but popularity is.
+    """
+    moment, chosen = _moment(cfg, known, user_key), Chosen(candidates, scores)
+    n, filled = _score(known, scratch, moment), 0
     for at in range(n):
-        slot = scratch.candidates[at]
-        scratch.score[slot] /= math.sqrt(rows[slot].popularity + least)
-    if not excludes_seen(cfg, tables):
-        returning = RETURNING * repeat_rate(tables)
+        candidate = scratch.candidates[at]
+        filled = _insert(known, moment, chosen, 0, filled, candidate, scratch.score[candidate])
+    user = _user(known, user_key)
+    if user.key == user_key and user.category_key != 0:
+        n, filled = _append_popular(known, scratch, moment, user.category_key, chosen, n, filled)
+    n, filled = _append_popular(known, scratch, moment, EVERYTHING, chosen, n, filled)
+    _clear(scratch, n)
+    return filled
+
+
+@kernel
+def score_items(cfg: RankingConfig, known: Any, scratch: Any, user_key: Any, item_keys: Any, scores: Any) -> None:
+    """Fill ``scores`` (n,) float64 with how much a user is expected to like each of ``item_keys`` (n,) uint64."""
+    moment = _moment(cfg, known, user_key)
+    n = _score(known, scratch, moment)
+    for at in range(item_keys.shape[0]):
+        candidate = _candidate(known, item_keys[at])
+        scores[at] = 0.0
+        if candidate >= 0:
+            popularity = _popularity(known, moment, candidate)
+            scores[at] = scratch.score[candidate] + LEAST_SCORE * popularity / (popularity + moment.least)
+    _clear(scratch, n)
+
+
+def id_of(known: Known, candidate: int) -> str:
+    """The id of a candidate."""
+    own, others = known.own.items.rows, known.others.items.rows
+    row = own[candidate] if candidate < len(own) else others[candidate - len(own)]
+    return bytes(row["id"][: row["id_bytes"]]).decode(errors="replace")
+
+
+@kernel
+def _moment(cfg: RankingConfig, known: Any, user_key: Any) -> Moment:
+    own, others = known.own.totals[0], known.others.totals[0]
+    since_landmark = cfg.decay_per_ms * (own.now_ms - own.landmark_ms)
+    until_others = cfg.decay_per_ms * (others.now_ms - own.landmark_ms)
+    return Moment(
+        user_key,
+        cfg.floor * exp(since_landmark),
+        # others that are ahead in time count as if they were not
+        exp(min(max(until_others, -LARGEST_EXPONENT), since_landmark)),
+        excludes_seen(cfg, known.own),
+    )
+
+
+@kernel
+def _user(known: Any, user_key: Any) -> Any:
+    return known.own.users.rows[likely_slot(known.own.users, user_key)]
+
+
+@kernel
+def _candidate(known: Any, item_key: Any) -> int:
+    """The candidate of an item; -1 where it is not known."""
+    own, others = known.own.items, known.others.items
+    slot = likely_slot(own, item_key)
+    if own.rows[slot].key == item_key:
+        return slot
+    slot = likely_slot(others, item_key)
+    return own.rows.shape[0] + slot if others.rows[slot].key == item_key else -1
+
+
+@kernel
+def _key(known: Any, candidate: int) -> Any:
+    n = known.own.items.rows.shape[0]
+    if candidate < n:
+        return np.uint64(known.own.items.rows[candidate].key)
+    return np.uint64(known.others.items.rows[candidate - n].key)
+
+
+@kernel
+def _popularity(known: Any, moment: Moment, candidate: int) -> float:
+    """By own counts and others'."""
+    own, others = known.own.items.rows, known.others.items
+    if candidate >= own.shape[0]:
+        return float(moment.others * others.rows[candidate - own.shape[0]].popularity)
+    popularity = float(own[candidate].popularity)
+    if others.used[0] > 0:
+        row = others.rows[likely_slot(others, np.uint64(own[candidate].key))]
+        if row.key == own[candidate].key:
+            popularity += moment.others * row.popularity
+    return popularity
+
+
+@kernel
+def _score(known: Any, scratch: Any, moment: Moment) -> int:
+    """Score the neighbours of the user's last items, and these; returns how many candidates have a score."""
+    user, n = _user(known, moment.user_key), 0
+    if user.key != moment.user_key:
+        return 0
+    rows = known.own.items.rows
+    for place in range(user.n):
+        if check_of(rows[user.slot[place]].key) == user.check[place]:
+            n = _score_neighbours(known, scratch, moment, user.slot[place], user.count[place] / (1.0 + place), n)
+    for at in range(n):
+        candidate = scratch.candidates[at]
+        scratch.score[candidate] /= math.sqrt(_popularity(known, moment, candidate) + moment.least)
+    if not moment.excludes:
+        returning = RETURNING * repeat_rate(known.own)
         for place in range(user.n):
             if check_of(rows[user.slot[place]].key) == user.check[place]:
                 n = _add(scratch, n, user.slot[place], returning * user.count[place] / (1.0 + place))
@@ -112,74 +185,96 @@ def _score(cfg: RankingConfig, tables: Any, scratch: Any, user_key: Any) -> int:
 
 
 @kernel
-def _add(scratch: Any, n: int, slot: int, score: float) -> int:
-    scratch.score[slot] += score
-    if scratch.mark[slot] != 0:
+def _score_neighbours(known: Any, scratch: Any, moment: Moment, had: int, counts: float, n: int) -> int:
+    own, others = known.own.items, known.others.items
+    row = own.rows[had]
+    share = counts / math.sqrt(_popularity(known, moment, had) + moment.least)
+    for at in range(row.n):
+        if check_of(own.rows[row.slot[at]].key) == row.check[at]:
+            n = _add(scratch, n, row.slot[at], share * row.count[at])
+    if others.used[0] > 0:
+        row = others.rows[likely_slot(others, np.uint64(own.rows[had].key))]
+        if row.key == own.rows[had].key:
+            for at in range(row.n):
+                candidate = _candidate(known, np.uint64(others.rows[row.slot[at]].key))
+                n = _add(scratch, n, candidate, share * moment.others * row.count[at])
+    return n
+
+
+@kernel
+def _add(scratch: Any, n: int, candidate: int, score: float) -> int:
+    scratch.score[candidate] += score
+    if scratch.mark[candidate] != 0:
         return n
-    scratch.mark[slot] = 1
-    scratch.candidates[n] = slot
+    scratch.mark[candidate] = 1
+    scratch.candidates[n] = candidate
     return n + 1
 
 
 @kernel
 def _clear(scratch: Any, n: int) -> None:
     for at in range(n):
-        slot = scratch.candidates[at]
-        scratch.score[slot], scratch.mark[slot] = 0.0, 0
+        candidate = scratch.candidates[at]
+        scratch.score[candidate], scratch.mark[candidate] = 0.0, 0
 
 
 @kernel
-def _fill(
-    tables: Any, scratch: Any, category_key: Any, slots: Any, scores: Any, begin: int, excludes: bool, user_key: Any
-) -> int:
-    """Append the most popular of a category that have no mark; returns how many there are then."""
-    row = tables.categories.rows[likely_slot(tables.categories, category_key)]
-    if row.key != category_key:
-        return begin
-    filled = begin
-    for at in range(row.n):
-        slot = row.slot[at]
-        if scratch.mark[slot] == 0 and check_of(tables.items.rows[slot].key) == row.check[at]:
-            filled = _insert(tables, slots, scores, begin, filled, slot, row.count[at], excludes, user_key)
-    return filled
+def _append_popular(
+    known: Any, scratch: Any, moment: Moment, category_key: Any, chosen: Chosen, n: int, begin: int
+) -> tuple[int, int]:
+    """Append the most popular of a category that have no score; returns how many have one then, and are chosen."""
+    if begin == chosen.scores.shape[0]:
+        return n, begin
+    filled, own, others = begin, known.own, known.others
+    row = own.categories.rows[likely_slot(own.categories, category_key)]
+    if row.key == category_key:
+        for at in range(row.n):
+            if check_of(own.items.rows[row.slot[at]].key) == row.check[at]:
+                n, filled = _append(known, scratch, moment, chosen, row.slot[at], n, begin, filled)
+    row = others.categories.rows[likely_slot(others.categories, category_key)]
+    if row.key == category_key:
+        for at in range(row.n):
+            candidate = _candidate(known, np.uint64(others.items.rows[row.slot[at]].key))
+            n, filled = _append(known, scratch, moment, chosen, candidate, n, begin, filled)
+    return n, filled
 
 
 @kernel
-def _insert(
-    tables: Any,
-    slots: Any,
-    scores: Any,
-    begin: int,
-    filled: int,
-    slot: int,
-    score: float,
-    excludes: bool,
-    user_key: Any,
-) -> int:
-    """Put an item where it belongs behind ``begin``, if there; returns how many there are then."""
-    if filled == slots.shape[0] and (
-        begin == filled or not _is_before(tables, slot, score, slots[filled - 1], scores[filled - 1])
-    ):
+def _append(
+    known: Any, scratch: Any, moment: Moment, chosen: Chosen, candidate: int, n: int, begin: int, filled: int
+) -> tuple[int, int]:
+    if scratch.mark[candidate] != 0:
+        return n, filled
+    filled = _insert(known, moment, chosen, begin, filled, candidate, _popularity(known, moment, candidate))
+    return _add(scratch, n, candidate, 0.0), filled
+
+
+@kernel
+def _insert(known: Any, moment: Moment, chosen: Chosen, begin: int, filled: int, candidate: int, score: float) -> int:
+    """Put a candidate where it belongs behind ``begin``, if anywhere; returns how many are chosen then."""
+    candidates, scores = chosen
+    size = scores.shape[0]
+    if filled == size and not _is_before(known, candidate, score, candidates[size - 1], scores[size - 1]):
         return filled
-    if excludes and _was_seen(tables, user_key, slot):
+    if moment.excludes and _was_seen(known, moment.user_key, candidate):
         return filled
-    at = filled if filled < slots.shape[0] else filled - 1
-    while at > begin and _is_before(tables, slot, score, slots[at - 1], scores[at - 1]):
-        slots[at], scores[at] = slots[at - 1], scores[at - 1]
+    at = filled if filled < size else size - 1
+    while at > begin and _is_before(known, candidate, score, candidates[at - 1], scores[at - 1]):
+        candidates[at], scores[at] = candidates[at - 1], scores[at - 1]
         at -= 1
-    slots[at], scores[at] = slot, score
-    return int(min(filled + 1, slots.shape[0]))
+    candidates[at], scores[at] = candidate, score
+    return int(min(filled + 1, size))
 
 
 @kernel
-def _is_before(tables: Any, slot: int, score: float, other: int, other_score: float) -> bool:
+def _is_before(known: Any, candidate: int, score: float, other: int, other_score: float) -> bool:
     """Ties go by key: slots depend on what was evicted."""
     if score != other_score:
         return score > other_score
-    return bool(tables.items.rows[slot].key < tables.items.rows[other].key)
+    return bool(_key(known, candidate) < _key(known, other))
 
 
 @kernel
-def _was_seen(tables: Any, user_key: Any, slot: int) -> bool:
-    key = combine(user_key, np.uint64(tables.items.rows[slot].key))
-    return bool(tables.seen.rows[likely_slot(tables.seen, key)].key == key)
+def _was_seen(known: Any, user_key: Any, candidate: int) -> bool:
+    key, seen = combine(user_key, _key(known, candidate)), known.own.seen
+    return bool(seen.rows[likely_slot(seen, key)].key == key)

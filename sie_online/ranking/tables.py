@@ -11,13 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sie_online.jit import kernel
 from sie_online.memory import unclaimed
 from sie_online.slots import BASE_FIELDS, SlotTable, new_table
 
 EXCLUDE, INCLUDE, AUTO = range(3)
+SEEN = {"exclude": EXCLUDE, "include": INCLUDE, "auto": AUTO}
 """What becomes of items that the user has had already."""
 EVERYTHING = np.uint64(1)
 """Key of the category that every item belongs to."""
+
+UPPER_HALF = np.uint64(32)
 
 
 class RankingConfig(NamedTuple):
@@ -56,8 +60,19 @@ class RankingTables(NamedTuple):
     seen: SlotTable
 
 
+class Known(NamedTuple):
+    """What a shard has counted itself, and what is known of others: of items and categories only, as of another time.
+
+    A *candidate* is an item's slot in its own tables, or, where they do not know it, the one in the others' behind all
+    of these.
+    """
+
+    own: RankingTables
+    others: RankingTables
+
+
 class RankingScratch(NamedTuple):
-    """Working memory of one ranking, all zero in between: score and mark by slot, and the slots that have one."""
+    """Working memory of one ranking, all zero in between: score and mark by candidate, and those that have one."""
 
     score: NDArray[np.float64]
     mark: NDArray[np.uint8]
@@ -88,10 +103,21 @@ def new_tables(sizes: RankingSizes) -> RankingTables:
     )
 
 
-def new_scratch(tables: RankingTables) -> RankingScratch:
-    """Working memory for rankings by ``tables``."""
-    n = len(tables.items.rows)
+def no_tables(sizes: RankingSizes) -> RankingTables:
+    """Tables for no others."""
+    return new_tables(sizes._replace(users=1, items=1, categories=1, seen=1))
+
+
+def new_scratch(known: Known) -> RankingScratch:
+    """Working memory for rankings by what is ``known``."""
+    n = len(known.own.items.rows) + len(known.others.items.rows)
     return RankingScratch(unclaimed(n, np.float64), unclaimed(n, np.uint8), unclaimed(n, np.int32))
+
+
+@kernel
+def check_of(key: Any) -> Any:
+    """What tells whether a slot is still the one of ``key``."""
+    return np.uint32(key >> UPPER_HALF)
 
 
 def _listed(n: int) -> list[tuple[Any, ...]]:

@@ -5,6 +5,7 @@ Sees hashed features, never an event; what a sample is worth it is told.
 - ``kernels``: the model that the event loop calls: ``linear`` and ``machine``, averaged; ``loss``: what a weight does
 - ``classifier``: ``CurvatureLogisticRegression``, the same model with River's protocol
 - ``plugin``: ``RiverRecommender`` puts any other River classifier in its place
+- ``ranker``: ``NeighbourhoodRanker``, lists of items with River's protocol
 - ``pooling``: what several shards have learned, put together
 """
 
@@ -24,12 +25,14 @@ from sie_online.recommender.kernels import (
     take_back,
 )
 from sie_online.recommender.plugin import RiverRecommender
+from sie_online.recommender.ranker import NeighbourhoodRanker
 
 __all__ = [
     "TWINS",
     "UNIFORM",
     "WEIGHTED",
     "CurvatureLogisticRegression",
+    "NeighbourhoodRanker",
     "Prediction",
     "RecommenderArrays",
     "RecommenderConfig",

@@ -23,6 +23,7 @@ from sie_online.ingest.decoder import Decoder
 from sie_online.ingest.events import DeadLetter, EventBatch
 from sie_online.ingest.records import RecordBatch
 from sie_online.pseudonyms import longest_id, pseudonyms
+from sie_online.ranking.pooling import Neighbourhoods
 from sie_online.recommender.pooling import Gains
 from sie_online.settings import Settings
 from sie_online.shard import lookup, snapshot
@@ -46,7 +47,7 @@ from sie_online.shard.loop import Texts, run
 from sie_online.shard.output import CLAIM, DONE, ENLARGE, Out, new_out
 from sie_online.shard.patches import Piece, Table
 from sie_online.shard.pooled import PooledCoefficients
-from sie_online.shard.ranking import Ranking, UserList, key_of
+from sie_online.shard.ranking import ListBefore, Ranking, UserList, key_of
 from sie_online.shard.render import Renderer
 from sie_online.shard.schedule import NAMED, Artifact, Schedule
 from sie_online.shard.snapshot import Snapshot, SnapshotDiff
@@ -59,6 +60,8 @@ from sie_online.unpacking import FramedRows
 FULL_AFTER_ERASURE = 2
 """Full snapshots after an erasure. After one the store would still keep a checkpoint in which the erased are: the
 newest that shares no file with what follows. After two, that one lies after the erasure, too."""
+
+NO_LISTS = "there are no lists of items for users: set recommend.enabled=true, and they are learned from then on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ class ShardOutput:
     """Whether the record batch ends with it."""
     recommended: Sequence[UserList] = ()
     """The lists of the users with an event in it, as of its end; none unless ``recommend.publish``."""
+    lists_before: Sequence[ListBefore] = ()
+    """Of each event the list as it stood before it; none unless ``Shard.list_before_events``."""
 
     @property
     def weights(self) -> pa.RecordBatch:
@@ -96,6 +101,9 @@ class Shard:
         generation: epoch of this ownership.
         scratch: folder for the file of open views; the system's temporary folder by default.
         offset: first offset to process.
+
+    Attributes:
+        lists_begin_anew: whether it was restored from a snapshot without lists, or with ones under other bounds.
     """
 
     def __init__(
@@ -111,6 +119,7 @@ class Shard:
         self.generation = generation
         self.next_offset = offset
         self.dead_letters = self.attributes_dropped = 0
+        self.lists_begin_anew = False
         self._settings = settings
         self._scratch = scratch
         self._config = config_of(settings)
@@ -129,7 +138,7 @@ class Shard:
         self._pooled = PooledCoefficients(settings)
         self._schedule = Schedule()
         self._ranking = Ranking(settings) if settings.recommend.enabled else None
-        self._publishes_lists = settings.recommend.publish
+        self._publishes_lists, self._lists_before = settings.recommend.publish, False
 
     @classmethod
     def restore(
@@ -162,7 +171,7 @@ class Shard:
         if shard._external:
             shard._external.restore(pieces)
         if shard._ranking:
-            shard._ranking.restore(meta, pieces)
+            shard.lists_begin_anew = not shard._ranking.restore(meta, pieces)
         return shard
 
     @property
@@ -196,8 +205,8 @@ class Shard:
             at, out = self._advance(events, texts, at, self._schedule.next_adoption_row(offsets))
             done = out.control["stop"][0] == DONE and at == len(events)
             output = self._render(out, events, before, dead, dropped, last=done, gather=gather)
-            if self._ranking and self._publishes_lists:
-                output = replace(output, recommended=self._ranking.lists(events, begin, at))
+            if self._ranking:
+                output = self._ranked(self._ranking, output, events, begin, at, out)
             if done:
                 if erasures != self._state.counters["erasures"][0]:
                     self._full_snapshots = FULL_AFTER_ERASURE
@@ -307,6 +316,25 @@ class Shard:
     def _ranked_tables(self) -> Iterator[Table]:
         return self._ranking.tables() if self._ranking else iter(())
 
+    def list_before_events(self) -> None:
+        """From now on say with every output what the users' lists were before each event: takes longer.
+
+        Raises:
+            UsageError: ``recommend.enabled`` is false.
+        """
+        if self._ranking is None:
+            raise UsageError(NO_LISTS)
+        self._lists_before = True
+
+    def own_neighbourhoods(self) -> Neighbourhoods | None:
+        """What this partition has counted for its lists; None where it does not learn to rank."""
+        return self._ranking.counted() if self._ranking else None
+
+    def put_neighbourhoods(self, others: Neighbourhoods | None) -> None:
+        """Rank by what ``others`` have counted, too, in the place of any put in before; None takes it out again."""
+        if self._ranking:
+            self._ranking.put_others(others)
+
     def recommend(self, user_id: str, n: int) -> list[str]:
         """The best ``n`` items for a user as of ``next_offset``, best first, by their ids; ``user_id`` is the raw one.
 
@@ -316,7 +344,7 @@ class Shard:
             UsageError: ``recommend.enabled`` is false.
         """
         if self._ranking is None:
-            raise UsageError("this shard does not learn to rank: set recommend.enabled=true")
+            raise UsageError(NO_LISTS)
         published = user_id.encode() if self._pseudonyms is None else self._pseudonyms.of(user_id.encode())
         return self._ranking.recommend(key_of(published), n)
 
@@ -329,7 +357,7 @@ class Shard:
             open_views=int(counters["tail"] - counters["head"]),
             entities={kind: int(table.used[0]) for kind, table in tables.items()},
             evictions={kind: int(table.evicted[0]) for kind, table in tables.items()},
-            table_bytes=sum(map(bytes_in_use, tables.values())),
+            table_bytes=sum(map(bytes_in_use, tables.values())) + (self._ranking.bytes_in_use if self._ranking else 0),
             weight_counts=tuple(counters["weight_bins"].tolist()),
             effective_share=float(effective_share(state.population[0])),
             strength=float(strength(self._config.weight.guard, state.population[0])),
@@ -370,7 +398,7 @@ class Shard:
 
     def _advance(self, events: EventBatch, texts: Texts, at: int, until: int) -> tuple[int, Out]:
         """Run the event loop from row ``at`` until the output needs draining or row ``until`` is reached."""
-        out, begin = output_buffers(self._id_bytes), at
+        out = output_buffers(self._id_bytes)
         while True:
             at = self._run(events, texts, at, until, out)
             stop = out.control["stop"][0]
@@ -379,8 +407,6 @@ class Shard:
             elif stop == ENLARGE:
                 out = new_out(2 * int(out.control["needed"][0]), self._id_bytes)
             else:
-                if self._ranking:
-                    self._ranking.learn(events, begin, at, out)
                 return at, out
 
     def _run(self, events: EventBatch, texts: Texts, at: int, until: int, out: Out) -> int:
@@ -420,6 +446,16 @@ class Shard:
             noise=noise_by_type(out),
             last=last,
         )
+
+    def _ranked(
+        self, ranking: Ranking, output: ShardOutput, events: EventBatch, first: int, last: int, out: Out
+    ) -> ShardOutput:
+        """Have ``ranking`` learn from rows ``first`` to ``last``; the output with the lists that are asked for."""
+        if self._lists_before:
+            output = replace(output, lists_before=ranking.learn_after_listing(events, first, last, out))
+        else:
+            ranking.learn(events, first, last, out)
+        return replace(output, recommended=ranking.lists(events, first, last)) if self._publishes_lists else output
 
     def _gathered(self, *, samples: bool, statements: bool) -> Gathered:
         """What was gathered of those asked for; it waits no longer."""

@@ -13,6 +13,7 @@ from sie_online.importance.factor import POSITIVE
 from sie_online.settings import Settings
 from sie_online.shard.entities import RECORDS
 from sie_online.shard.output import Out
+from sie_online.shard.ranking import bytes_at_most
 from sie_online.shard.state import State
 from sie_online.slots import WAYS, SlotTable, bytes_for, slots_for
 
@@ -108,7 +109,8 @@ def table_limits(settings: Settings) -> TableLimits:
     bounds = settings.entities
     asked = (bounds.users, bounds.items, bounds.categories, bounds.pairs, bounds.interests)
     slots = {kind: slots_for(n) for kind, n in zip(RECORDS, asked, strict=True)}
-    return TableLimits(slots, sum(bytes_for(n, n // WAYS, RECORDS[kind]) for kind, n in slots.items()))
+    lists = bytes_at_most(settings) if settings.recommend.enabled else 0
+    return TableLimits(slots, lists + sum(bytes_for(n, n // WAYS, RECORDS[kind]) for kind, n in slots.items()))
 
 
 def tables_by_kind(state: State) -> dict[str, SlotTable]:

@@ -17,27 +17,29 @@ from sie_online.ingest.events import EventBatch, Text
 from sie_online.jit import kernel
 from sie_online.masks import has, mask_of
 from sie_online.ranking.learning import forget_user, learn_event
-from sie_online.ranking.lists import rank_user
+from sie_online.ranking.lists import id_of, is_known, rank_user
+from sie_online.ranking.pooling import Neighbourhoods, counted, pack, tables_from, unpack
 from sie_online.ranking.tables import (
-    AUTO,
-    EXCLUDE,
-    INCLUDE,
+    SEEN,
+    Known,
     RankingConfig,
     RankingSizes,
     new_scratch,
     new_tables,
+    no_tables,
 )
 from sie_online.settings import Settings
 from sie_online.shard.output import Out
 from sie_online.shard.patches import Piece, Table, apply, raw
-from sie_online.slots import SlotTable, bytes_in_use, reindex
+from sie_online.slots import WAYS, SlotTable, bytes_for, bytes_in_use, reindex
 
-SEEN = {"exclude": EXCLUDE, "include": INCLUDE, "auto": AUTO}
 TABLES = ("users", "items", "categories", "seen")
 POPULAR_PER_LIST = 4
 """Popular items known per item of a list: some of them the user has had."""
 PREFIX = "ranking"
 """Of the names of the tables in a snapshot."""
+TOTALS, OTHERS = f"{PREFIX}.totals/0", f"{PREFIX}.others/0"
+"""The pieces that are saved whole."""
 
 
 class LearnConfig(NamedTuple):
@@ -59,6 +61,14 @@ class UserList(NamedTuple):
     offset: int
 
 
+class ListBefore(NamedTuple):
+    """A user's list as it stood before an event of theirs; ``cold``: nothing was known of the user."""
+
+    event_id: str
+    items: list[str]
+    cold: bool
+
+
 def sizes_of(settings: Settings) -> RankingSizes:
     """The bounds under ``settings``."""
     recommend = settings.recommend
@@ -72,6 +82,13 @@ def sizes_of(settings: Settings) -> RankingSizes:
         popular=POPULAR_PER_LIST * recommend.list_length,
         id_bytes=settings.limits.id_bytes,
     )
+
+
+def bytes_at_most(settings: Settings) -> int:
+    """Memory that a shard's own tables take when they are full."""
+    tables = new_tables(sizes_of(settings))
+    full = ((getattr(tables, name), len(getattr(tables, name).rows) - 1) for name in TABLES)
+    return sum(bytes_for(n, n // WAYS, table.rows.dtype) for table, n in full)
 
 
 def config_of(settings: Settings) -> LearnConfig:
@@ -92,25 +109,46 @@ def config_of(settings: Settings) -> LearnConfig:
 
 
 class Ranking:
-    """What one shard knows for its lists."""
+    """What one shard knows for its lists: its own counts, and perhaps those of others."""
 
     def __init__(self, settings: Settings) -> None:
         self._config = config_of(settings)
+        self._sizes = sizes_of(settings)
         self._length = settings.recommend.list_length
-        self._tables = new_tables(sizes_of(settings))
-        self._scratch = new_scratch(self._tables)
+        self._known = Known(new_tables(self._sizes), no_tables(self._sizes))
+        self._scratch = new_scratch(self._known)
+        self._others = b""
 
     def learn(self, events: EventBatch, first: int, last: int, out: Out) -> None:
         """Take in rows ``first`` to ``last`` of a batch, all of whose statements are in ``out``."""
         ids = events.item_id
         rows, n = out.rows, int(out.control["rows"][0])
-        _learn_rows(self._config, self._tables, events.columns, ids.offsets, ids.data, first, last, rows, n)
+        _learn_rows(self._config, self._known.own, events.columns, ids.offsets, ids.data, first, last, rows, n)
+
+    def learn_after_listing(self, events: EventBatch, first: int, last: int, out: Out) -> list[ListBefore]:
+        """As ``learn``; returns of every event that is taken in the list as it stood before it."""
+        own, ids, found = self._known.own, events.item_id, []
+        statements = np.flatnonzero(out.rows["revision"][: int(out.control["rows"][0])] == 0)
+        by_offset = dict(zip(out.rows["offset"][statements].tolist(), statements.tolist(), strict=True))
+        event_ids = events.event_id.take(np.arange(first, last))
+        for row in range(first, last):
+            statement = by_offset.get(int(events.columns["offset"][row]))
+            if statement is not None:
+                user_key = events.columns["user_key"][row]
+                listed = self.recommend(user_key, self._length)
+                found.append(ListBefore(event_ids[row - first].decode(), listed, cold=not is_known(own, user_key)))
+            stated = out.rows[statement or 0 : 0 if statement is None else statement + 1]
+            columns, at = events.columns, ids.offsets
+            _learn_rows(self._config, own, columns, at, ids.data, row, row + 1, stated, len(stated))
+        return found
 
     def recommend(self, user_key: np.uint64, n: int) -> list[str]:
         """The best ``n`` items for a user, best first."""
-        slots, scores = np.empty(n, np.int64), np.empty(n, np.float64)
-        filled = rank_user(self._config.ranking, self._tables, self._scratch, user_key, slots, scores)
-        return [self._id_of(slot) for slot in slots[:filled].tolist()]
+        if n < 1:
+            return []
+        candidates, scores = np.empty(n, np.int64), np.empty(n, np.float64)
+        filled = rank_user(self._config.ranking, self._known, self._scratch, user_key, candidates, scores)
+        return [id_of(self._known, candidate) for candidate in candidates[:filled].tolist()]
 
     def lists(self, events: EventBatch, first: int, last: int) -> list[UserList]:
         """The lists of all users with an event in rows ``first`` to ``last``, as of their end, by their last events."""
@@ -129,6 +167,14 @@ class Ranking:
             for user_id, row in zip(ids, rows.tolist(), strict=True)
         ]
 
+    def counted(self) -> Neighbourhoods:
+        """What the shard has counted itself."""
+        return counted(self._known.own, self._config.ranking.decay_per_ms)
+
+    def put_others(self, others: Neighbourhoods | None) -> None:
+        """Rank by ``others``, too, in the place of any before; None: by the shard's own counts alone."""
+        self._put(b"" if others is None else pack(others))
+
     def tables(self) -> Iterator[Table]:
         """What is to be saved row by row."""
         for name, table in self._named():
@@ -136,7 +182,7 @@ class Ranking:
 
     def pieces(self) -> dict[str, bytes]:
         """What is to be saved whole."""
-        return {f"{PREFIX}.totals/0": self._tables.totals.tobytes()}
+        return {TOTALS: self._known.own.totals.tobytes()} | ({OTHERS: self._others} if self._others else {})
 
     def layout(self) -> dict[str, Any]:
         """What the saved bytes mean."""
@@ -150,15 +196,13 @@ class Ranking:
         """
         if meta.get(PREFIX) != self.layout():
             return False
-        self._tables.totals.view(np.uint8)[:] = np.frombuffer(pieces[f"{PREFIX}.totals/0"], np.uint8)
+        self._known.own.totals.view(np.uint8)[:] = np.frombuffer(pieces[TOTALS], np.uint8)
         for table in self.tables():
             first, last = meta["rows"][table.name]
-            found = {
-                int(name.rpartition("/")[2]): data for name, data in pieces.items() if name.startswith(f"{table.name}/")
-            }
-            apply(table._replace(first=first, last=last), found)
+            apply(table._replace(first=first, last=last), _patches(table.name, pieces))
         for _, slots in self._named():
             reindex(slots)
+        self._put(bytes(pieces.get(OTHERS, b"")))
         return True
 
     @property
@@ -168,15 +212,40 @@ class Ranking:
 
     @property
     def bytes_in_use(self) -> int:
-        """Memory that the tables take by now."""
+        """Memory that the shard's own tables take by now."""
         return sum(bytes_in_use(table) for _, table in self._named())
 
-    def _named(self) -> Iterator[tuple[str, SlotTable]]:
-        return ((name, getattr(self._tables, name)) for name in TABLES)
+    def _put(self, others: bytes) -> None:
+        self._others = others
+        tables = tables_from(unpack(others), self._sizes) if others else no_tables(self._sizes)
+        self._known = self._known._replace(others=tables)
+        self._scratch = new_scratch(self._known)
 
-    def _id_of(self, slot: int) -> str:
-        row = self._tables.items.rows[slot]
-        return bytes(row["id"][: row["id_bytes"]]).decode()
+    def _named(self) -> Iterator[tuple[str, SlotTable]]:
+        return ((name, getattr(self._known.own, name)) for name in TABLES)
+
+
+def own_neighbourhoods(
+    settings: Settings, meta: Mapping[str, Any], pieces: Mapping[str, Piece]
+) -> Neighbourhoods | None:
+    """What the shard had counted itself whose snapshot has this ``meta`` and ``pieces``; None where it did not.
+
+    Of the pieces those suffice that ``is_ranking`` names. None, too, where it did under settings of another layout.
+
+    Raises:
+        CheckpointError: a piece is missing or does not fit.
+    """
+    ranking = Ranking(settings)
+    return ranking.counted() if ranking.restore(meta, pieces) else None
+
+
+def is_ranking(piece: str) -> bool:
+    """Whether ``own_neighbourhoods`` needs the piece of this name."""
+    return piece.startswith(f"{PREFIX}.") and piece != OTHERS
+
+
+def _patches(table: str, pieces: Mapping[str, Piece]) -> dict[int, Piece]:
+    return {int(name.rpartition("/")[2]): data for name, data in pieces.items() if name.startswith(f"{table}/")}
 
 
 def key_of(published_id: bytes) -> np.uint64:

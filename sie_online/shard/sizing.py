@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sie_online.ranking.tables import Known, new_scratch, new_tables, no_tables
 from sie_online.settings import Settings
+from sie_online.shard.ranking import sizes_of
 from sie_online.shard.state import most_open_views, new_state, new_views
 from sie_online.shard.views import COLD, HOT, ID_BYTES_PER_VIEW, LOAD, OVERLAY
 
@@ -44,6 +46,7 @@ def _parts(settings: Settings) -> Iterator[PartSize]:
         table = getattr(state, name)
         yield PartSize(name, f"entities.{name}", len(table.rows) - 1, _bytes(table))
     yield PartSize("event ids", "dedupe.events", len(state.dedupe.ring), _bytes(state.dedupe))
+    yield from ranking_parts(settings) if settings.recommend.enabled else ()
     views = most_open_views(settings)
     yield PartSize(
         "open views",
@@ -54,6 +57,16 @@ def _parts(settings: Settings) -> Iterator[PartSize]:
     )
     rest = (state.model, state.noise, state.net, state.population, state.counters, state.clock, state.scratch)
     yield PartSize("models, counts", None, 0, sum(map(_bytes, rest)))
+
+
+def ranking_parts(settings: Settings) -> Iterator[PartSize]:
+    """Of the lists: those of the shard's own counts. What is known of other partitions takes no more than its items."""
+    tables = new_tables(sizes_of(settings))
+    for name, setting in (("users", "users"), ("items", "items"), ("categories", "categories"), ("seen", "pairs")):
+        table = getattr(tables, name)
+        yield PartSize(f"lists: {setting}", f"recommend.{setting}", len(table.rows) - 1, _bytes(table))
+    scratch = new_scratch(Known(tables, no_tables(sizes_of(settings))))
+    yield PartSize("lists: working memory", "recommend.items", len(tables.items.rows) - 1, _bytes(scratch))
 
 
 def _bytes(arrays: Any) -> int:

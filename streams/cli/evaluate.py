@@ -58,6 +58,9 @@ def command(
     models: Annotated[
         str | None, typer.Option(metavar="DIR", help="Repeat what --trainer announced in DIR; 'live': the broker's.")
     ] = None,
+    recs: Annotated[
+        bool, typer.Option("--recs", help="Learn to rank beside; write each event's list of items as it stood before.")
+    ] = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Train learners with and without the weights: do they help?")
     ] = False,
@@ -100,6 +103,10 @@ def command(
 
     Both draw their pictures in DIR/report.html.
 
+    --recs switches recommend.enabled on and writes recs.parquet (event_id, items): of every event the list of
+    recommend.list_length items that its user would have been shown just before, best first. It goes to any top-N
+    measure as it is; what the settings of section recommend do for your log shows in minutes.
+
     --models live takes the announcements from sie.models.v1 and the nets from the store. They name offsets of the
     live partitions: repeat them over that log from its beginning, with as many partitions.
 
@@ -113,6 +120,8 @@ def command(
       sie evaluate events.parquet --out again --models trained
       sie evaluate events.parquet --out own --noise-fit
       sie fit-noise events.parquet --out fitted && sie evaluate new.parquet --out new --noise-model fitted
+      sie evaluate events.parquet --out lists --recs
+      sie --set recommend.seen=exclude evaluate events.parquet --out new-items --recs --partitions 4
       sie evaluate events.parquet --out results --compare
       sie evaluate events.parquet --out results --pollute 1,2,3 --families crawler,fake_orders
     """
@@ -121,7 +130,8 @@ def command(
     if models == LIVE and pollute is not None:
         raise UsageError("--pollute examines a noise model in a folder: --models DIR or --noise-model DIR, not 'live'")
     fits = trainer if noise_fit is None else noise_fit
-    settings = get_settings(ctx, **({} if fits else {"trainer": {"noise": {"enabled": False}}}))
+    overrides: dict[str, Any] = {} if fits else {"trainer": {"noise": {"enabled": False}}}
+    settings = get_settings(ctx, **overrides, **({"recommend": {"enabled": True}} if recs else {}))
     reading = given.reading(settings.limits.earliest_ms)
     if trainer or fits:
         from streams.trainer.process import require_torch
@@ -138,7 +148,7 @@ def command(
         model_source = beginning(settings, directory, begin_with)
     chunks = read_events(files, reading, limit=given.limit, note=read.print_note)
     with compiling():
-        warm_up()
+        warm_up(settings)
     begin, started_ms = time.monotonic(), int(time.time() * 1_000)
     with progress("Evaluate") as advance:
         report = evaluate(
@@ -151,6 +161,7 @@ def command(
             model_source=model_source,
             listeners=examination.listeners,
             strict=given.strict,
+            lists=recs,
         )
     document = _document(report, time.monotonic() - begin, training)
     _write(directory, document)
@@ -179,6 +190,8 @@ def _write(directory: Path, document: dict[str, Any]) -> None:
 def _document(report: EvaluationReport, seconds: float, training: OfflineTrainer | None) -> dict[str, Any]:
     paced = {"seconds": seconds, "events_per_s": report.events_in / max(seconds, 1e-9)}
     document = findings.flat(asdict(report)) | paced
+    if report.lists is None:
+        del document["lists"]
     if training is not None:
         document["fine_tunes"] = [asdict(done) for done in training.fine_tuned]
         document["noise_fits"] = [asdict(done) for done in training.noise.fitted]

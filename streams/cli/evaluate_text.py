@@ -49,6 +49,7 @@ def summary(report: EvaluationReport, document: Mapping[str, Any], training: Off
         *_scored_rows(report),
         ("mean weight", report.weight_mean),
         *((f"  quantile {q}", value) for q, value in report.weight_quantiles.items()),
+        *_list_rows(report),
         ("seconds", document["seconds"]),
         ("events/s", round(document["events_per_s"])),
     ]
@@ -68,6 +69,12 @@ def _scored_rows(report: EvaluationReport) -> list[tuple[str, int | float | None
         ("  log loss of what was predicted", scored.log_loss),
         ("  AUC", scored.auc),
     ]
+
+
+def _list_rows(report: EvaluationReport) -> list[tuple[str, int | float]]:
+    if report.lists is None:
+        return []
+    return [("lists", report.lists.written), ("  share for users not known", report.lists.cold_share)]
 
 
 def _training_rows(training: OfflineTrainer | None) -> list[tuple[str, int]]:

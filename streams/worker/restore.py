@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 
 NOWHERE = -1
+LISTS_BEGIN_ANEW = "lists begin anew: the checkpoint was written without recommend.enabled, or under other bounds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,8 @@ class Ownership:
                     f" cannot put it up ({error}): run version {loaded.code_version}, which wrote it"
                 ) from error
             shard.next_offset = offset  # an accepted gap moves it
+            if shard.lists_begin_anew:
+                log.warning(LISTS_BEGIN_ANEW, extra={"partition": partition, "offset": offset})
             saved = Position(loaded.epoch, loaded.next_offset)
         begin = NOWHERE if left_behind else offset
         recent = RecentWeights(self._settings.api.recent_bytes) if self._settings.api.enabled else None

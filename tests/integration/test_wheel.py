@@ -23,7 +23,7 @@ from sie_online import jit
 from streams.worker.startup import compile_kernels
 
 stages = []
-compile_kernels(stages.append, queries=True, recommend=True)
+compile_kernels(stages.append)
 missed = sum(sum(kernel.stats.cache_misses.values()) for kernel in jit._kernels)
 print(json.dumps({"from": sie_online.__file__, "used": sorted(jit.folders.used), "compiled": missed}))
 """

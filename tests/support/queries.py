@@ -79,7 +79,7 @@ class QueryWorker:
 
     async def start(self) -> None:
         """Listen, and then take the partitions over; kernels first, or the first question would wait for them."""
-        warm_up_lookup(recommend=self.settings.recommend.enabled)
+        warm_up_lookup()
         await self.api.start()
         for partition, events in self._events.items():
             await self.take_over(partition)
@@ -97,6 +97,8 @@ class QueryWorker:
         lease = self.leases.get(partition)
         assert lease is not None
         assert lease.recent is not None
+        if self.settings.recommend.enabled:
+            lease.shard.recommend("nobody", 1)
         if rows:
             for output in lease.shard.process(batch(rows, partition)):
                 keep_recent(lease.recent, output)

@@ -57,6 +57,7 @@ class RecordingShard:
     """A shard whose state is how many records it has seen and what they were."""
 
     fail_at: ClassVar[int | None] = None
+    lists_begin_anew = False
     stall_at: ClassVar[int | None] = None
 
     def __init__(
@@ -156,7 +157,7 @@ def main() -> int:
     RecordingShard.fail_at, RecordingShard.stall_at = given.fail_at, given.stall_at
     ownership.Shard = RecordingShard  # type: ignore[assignment,misc]
     ownership.Layout = SimpleNamespace(of=lambda _: Layout())  # type: ignore[assignment,misc]  # it has no records
-    startup.warm_up = lambda: None
+    startup.warm_up = lambda _: None
     try:
         overrides = Overrides(
             fresh=given.fresh,

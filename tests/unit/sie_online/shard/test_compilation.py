@@ -17,7 +17,7 @@ def compiled():
     return {f"{each.py_func.__qualname__}{types}" for each in jit._kernels for types in each.signatures}
 
 warm_up()
-warm_up_lookup(recommend=False)
+warm_up_lookup()
 before = compiled()
 assert before
 settings = small_settings()
