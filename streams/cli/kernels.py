@@ -10,7 +10,7 @@ import typer
 
 from sie_online import jit
 from sie_online.errors import UsageError
-from sie_online.settings import Recommend, Settings
+from sie_online.settings import Api, Recommend, Settings
 from streams.cli.common import Json, out, print_json
 from streams.cli.progress import compiling
 from streams.worker.startup import compile_kernels
@@ -35,8 +35,9 @@ def command(
       sie kernels --copy-to build/kernels    for a wheel: see make wheel
     """
     started = time.process_time()
+    everything = Settings(recommend=Recommend(enabled=True), api=Api(token_file=Path("tokens")))
     with compiling():
-        compile_kernels(lambda stage: None, Settings(recommend=Recommend(enabled=True)), queries=True)
+        compile_kernels(lambda stage: None, everything)
     seconds = round(time.process_time() - started, 1)
     folder = jit.folders.kept if copy_to is None else _copy(copy_to)
     kernels = sorted(jit.folders.used)

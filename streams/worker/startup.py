@@ -45,23 +45,19 @@ def prepare(settings: Settings, on_stage: Callable[[str], None]) -> None:
     check_store(settings)
     on_stage("checking the topics")
     asyncio.run(check_topics(settings, access.worker(settings)))
-    compile_kernels(on_stage, settings, queries=settings.api.enabled)
+    compile_kernels(on_stage, settings)
     gc.collect()
     gc.freeze()  # what is there by now stays: to look through all of it once more holds publishing up for 200 ms
 
 
-def compile_kernels(
-    on_stage: Callable[[str], None], settings: Settings | None = None, *, queries: bool = False
-) -> None:
-    """Compile the kernels that ``settings`` need, or load them from their cache, telling how many are there; those of
-    ``queries`` if asked to, too.
-    """
+def compile_kernels(on_stage: Callable[[str], None], settings: Settings | None = None) -> None:
+    """Compile the kernels that ``settings`` need, or load them from their cache, telling how many are there."""
     started, done = time.monotonic(), threading.Event()
     threading.Thread(target=_report_progress, args=(on_stage, done), daemon=True).start()
     try:
         log_batch.warm_up()
         warm_up(settings)
-        if queries:
+        if settings is not None and settings.api.enabled:
             warm_up_lookup()
         nothing = Text.of([])
         list(fill_batches(nothing, nothing, partitions=1, limit=0))  # as the publisher does

@@ -19,12 +19,14 @@ pytestmark = pytest.mark.slow
 
 FIRST_START = """
 import json, sie_online
+from pathlib import Path
 from sie_online import jit
-from sie_online.settings import Recommend, Settings
+from sie_online.settings import Api, Recommend, Settings
 from streams.worker.startup import compile_kernels
 
 stages = []
-compile_kernels(stages.append, Settings(recommend=Recommend(enabled=True)), queries=True)
+everything = Settings(recommend=Recommend(enabled=True), api=Api(token_file=Path("tokens")))
+compile_kernels(stages.append, everything)
 missed = sum(sum(kernel.stats.cache_misses.values()) for kernel in jit._kernels)
 print(json.dumps({"from": sie_online.__file__, "used": sorted(jit.folders.used), "compiled": missed}))
 """

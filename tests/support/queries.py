@@ -98,6 +98,8 @@ class QueryWorker:
         lease = self.leases.get(partition)
         assert lease is not None
         assert lease.recent is not None
+        if self.settings.recommend.enabled:
+            lease.shard.recommend("nobody", 1)
         if rows:
             for output in lease.shard.process(batch(rows, partition)):
                 keep_recent(lease.recent, output)
