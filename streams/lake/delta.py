@@ -84,13 +84,12 @@ class DeltaLakeTable(LakeTable):
     def commit(self, flush: Flush) -> None:
         """See the port. A commit that is there already, because its answer got lost, is not made again."""
         for _ in range(TRIES):
-            if self._is_committed(flush):
-                return
             try:
-                with self._reaching():
-                    (self._merge if flush.doubtful else self._append)(flush)
+                if not self._is_committed(flush):
+                    with self._reaching():
+                        (self._merge if flush.doubtful else self._append)(flush)
             except _ConflictError as error:
-                log.warning("%s: another commit came first, trying again: %s", self._url, error)
+                log.warning("%s: another commit came first, looking again: %s", self._url, error)
                 continue
             self._marks |= flush.marks
             return

@@ -56,9 +56,7 @@ class ParquetTable(LakeTable):
         """See the port. From here on, whoever wrote before stops at its next commit."""
         self._taken_over(self._folder.newest(), about, 0)  # refuses before it takes it from anybody
         epoch = self._folder.claim()
-        first = self._taken_over(
-            self._folder.newest(), about, epoch
-        )  # of now: nothing an earlier epoch says comes after
+        first = self._taken_over(self._folder.newest(), about, epoch)  # looked at anew, now that it is ours
         self._folder.put(first)  # above all that a sink of an earlier epoch may still say
         self._folder.put_latest(first)
         self._manifest = first
@@ -137,6 +135,8 @@ class ParquetTable(LakeTable):
     def _tidy(self, manifest: Manifest, intent: str | None, due: Sequence[Retired]) -> None:
         """The commit stands: what cannot be tidied up now goes with a later one, or at the next start."""
         try:
+            if self._folder.newest_epoch() > manifest.epoch:  # nothing here is ours any more
+                return
             self._folder.put_latest(manifest)
             if intent:
                 self._store.delete(intent)

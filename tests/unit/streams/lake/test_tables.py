@@ -14,6 +14,7 @@ from sie_online.errors import DecisionError, UnreachableError, UsageError
 from streams.lake.layout import lake_schema
 from streams.lake.port import ALL, FINAL, About, LakeTable
 from streams.lake.waiting import Limits, WaitingRows
+from tests.support.buckets import LOST_ANSWER, Network, once
 from tests.support.lakes import (
     FORMATS,
     about,
@@ -125,6 +126,17 @@ def test_a_commit_whose_answer_got_lost_is_not_made_again(tmp_path: Path) -> Non
     table.commit(flush)
     table.commit(flush)
     assert rows_of("delta", f"{tmp_path.as_uri()}/weights") == expected([message(0, row(0))])
+
+
+@pytest.mark.parametrize("kind", ["PUT", "CREATE"])
+def test_an_answer_that_gets_lost_costs_no_row(fmt: str, network: Network, bucket: str, kind: str) -> None:
+    """The bucket did what it was asked; its client asks again, and is refused by what it made itself."""
+    said = replayed_topic()
+    table = place(fmt, bucket).table("weights")
+    sink(table, said[:1])
+    with network.befallen(once(kind, LOST_ANSWER, times=2)):
+        sink(table, said)
+    assert rows_of(fmt, f"{bucket}/weights") == expected(said)
 
 
 def test_compaction_merges_the_small_files_of_quiet_hours_and_changes_no_row(
