@@ -107,11 +107,13 @@ def try_soft_targets(
     *,
     resamples: int = 200,
     seed: int = 0,
+    on_begin: Callable[[str], None] = lambda _what: None,
 ) -> Outcome:
     """Choose a, and compare it with the labels as they are on later events.
 
     Args:
         probability: (n,), what the stream stated of each sample at its event.
+        on_begin: told what begins.
 
     Raises:
         UsageError: a part has too few samples of one class.
@@ -123,13 +125,16 @@ def try_soft_targets(
     _require_both_classes({"learned": samples.take(early), "choosing": choosing, "scored": scored})
 
     def predicted(rows: NDArray[Any], share: float, part: TrainingSamples) -> Floats:
+        on_begin(f"train on {len(rows):,} samples with a = {share:g}")
         learner = new_learner()
         learner.learn(*softened(samples.take(rows), probability[rows], share))
         return np.clip(learner.predict(part), SURE, 1.0 - SURE)
 
     choices = {share: _scores(choosing.label, predicted(early, share, choosing)) for share in SHARES}
     chosen = min(choices, key=lambda share: choices[share].NLL)
-    plain, soft = predicted(late, 1.0, scored), predicted(late, chosen, scored)
+    plain = predicted(late, 1.0, scored)
+    soft = plain if chosen == 1.0 else predicted(late, chosen, scored)
+    on_begin("compare")
     return Outcome(
         chosen,
         learned=len(late),
@@ -225,6 +230,11 @@ def _new_learner(name: str, seed: int) -> Callable[[], Learner]:
     return new
 
 
+def _show_progress(what: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{what} ...\n")
+
+
 def _parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m sie_online.examples.soft_targets",
@@ -257,7 +267,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UsageError(f"{options.file} has no column 'probability', which soft targets are made of")
         new_learner = _new_learner(options.learner, options.seed)
         outcome = try_soft_targets(
-            samples, table["probability"].to_numpy(), new_learner, resamples=options.resamples, seed=options.seed
+            samples,
+            table["probability"].to_numpy(),
+            new_learner,
+            resamples=options.resamples,
+            seed=options.seed,
+            on_begin=_show_progress,
         )
     except SieError as error:
         sys.stderr.write(f"{parser.prog}: {harmless(str(error))}\n")

@@ -108,8 +108,10 @@ def test_no_part_is_learned_before_its_time() -> None:
         made.append(ItemMean())
         return made[-1]
 
+    begun: list[str] = []
     samples, probability = stream()
-    outcome = try_soft_targets(samples, probability, new, resamples=0)
+    outcome = try_soft_targets(samples, probability, new, resamples=0, on_begin=begun.append)
+    assert len(begun) == len(made) + 1
     first, second = np.quantile(samples.event_time_ms, CUTS)
     *choosing, plain, soft = made
     assert len(choosing) == len(SHARES)
