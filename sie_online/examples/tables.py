@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sie_online.errors import UsageError
+from sie_online.escape import harmless
 from sie_online.examples.command import parser, read_samples, run
 from sie_online.examples.samples import TrainingSamples
 from sie_online.examples.trial import Floats, Learner
@@ -78,6 +79,6 @@ def main_of(
         if given.out is not None:
             joined = training_table(stated(samples, samples.weight), given.features)
             write_parquet(joined, given.out)
-            sys.stderr.write(f"{given.out}: {len(joined):,} of {len(samples):,} samples\n")
+            sys.stderr.write(f"{harmless(str(given.out))}: {len(joined):,} of {len(samples):,} samples\n")
 
     return run(options, arguments, lambda given: new_learner(OwnTable(given.features, given.by)), read, write)
