@@ -43,10 +43,10 @@ def manifest_files(url: str) -> list[str]:
     They are paths on a local disk, URLs elsewhere: what DuckDB's ``read_parquet``, Polars' ``scan_parquet`` and Spark's
     ``read.parquet`` take. Files that a compaction replaces stay for an hour, so ask again for each query.
 
-    >>> import duckdb
-    >>> files = manifest_files("file:///data/lake/weights")  # doctest: +SKIP
-    >>> duckdb.sql("SELECT count(*) FROM read_parquet($files, union_by_name=true)", params={"files": files})
-    ... # doctest: +SKIP
+    Example::
+
+        files = manifest_files("file:///data/lake/weights")
+        duckdb.execute("SELECT count(*) FROM read_parquet($files, union_by_name = true)", {"files": files})
 
     Raises:
         UsageError: no sink has written there yet.

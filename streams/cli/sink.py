@@ -89,7 +89,7 @@ def command(
       sie sink --to delta+file:///data/lake
       sie sink --to parquet+s3://my-bucket/lake --topics samples --every 5m
       sie sink --to delta+s3://my-bucket/lake --all-revisions --metrics-port 9108
-      sie sink --to delta+file:///data/lake --until-idle 10      what there is, and end
+      sie sink --to delta+file:///data/lake --until-idle 10
       sie sink --to delta+file:///data/lake --compact
     """
     from streams.lake.places import Place
