@@ -13,18 +13,10 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
-NAMES = (
-    "sie_online:WeightSubscriber",
-    "sie_online:WeightRow",
-    "sie_online:SampleSubscriber",
-    "sie_online.client.subscriber:BatchSubscriber",
-    "sie_online:EntityReader",
-    "sie_online.client.entities:EntityTable",
-    "sie_online:Entity",
-    "sie_online:connection",
-    "sie_online:load_settings",
-    "sie_online:SieError",
-)
+import sie_online
+
+BESIDE_PUBLIC = ("sie_online.client.subscriber:BatchSubscriber", "sie_online.client.entities:EntityTable")
+TOLD_ELSEWHERE = {"EntityName", "Settings", "__version__"}
 PAGE = "reference.md"
 LONGEST_LINE = 100
 SECTION = re.compile(r"^(Args|Raises|Returns|Yields):\n((?:    .*\n?|\n(?=    ))+)", re.MULTILINE)
@@ -33,7 +25,9 @@ ENTRY = re.compile(r"^    (\w+): ", re.MULTILINE)
 
 def reference() -> str:
     """The page, as Markdown."""
-    return "\n\n".join(["# Reference of the client", *(text for name in NAMES for text in _described(name))]) + "\n"
+    names = [f"sie_online:{name}" for name in sie_online.__all__ if name not in TOLD_ELSEWHERE]
+    described = (text for name in (*names, *BESIDE_PUBLIC) for text in _described(name))
+    return "\n\n".join(["# Reference of the client", *described]) + "\n"
 
 
 def _described(name: str) -> Iterator[str]:
