@@ -21,7 +21,7 @@ from sie_online.evaluation.report import EvaluationReport, Progressive
 from sie_online.evaluation.run import evaluate
 from sie_online.ingest.partitioner import partition_of
 from sie_online.ingest.records import RecordBatch
-from sie_online.settings import Settings
+from sie_online.settings import Settings, load
 from sie_online.shard import Shard
 from sie_online.simulator import Scenario, Simulation, simulate
 from streams.cli.root import run
@@ -206,3 +206,48 @@ def test_settings_that_shape_rows_reach_the_shards(
     report = evaluate(simulation.chunks(), uniform, tmp_path, partitions=1, started_ms=STARTED_MS)
     assert report.settings_fingerprint == uniform.fingerprint() != Settings().fingerprint()
     assert np.allclose(weights(tmp_path)["weight"].to_numpy(), 1.0)
+
+
+def test_lists_are_those_of_shards_before_every_event_and_repeat(simulation: Simulation, tmp_path: Path) -> None:
+    settings = load({"recommend": {"enabled": True, "list_length": 5}})
+    tables = []
+    for run_number in range(2):
+        out = tmp_path / str(run_number)
+        report = evaluate(simulation.chunks(), settings, out, partitions=PARTITIONS, started_ms=STARTED_MS, lists=True)
+        tables.append(pq.read_table(out / "recs.parquet"))
+    assert tables[0].equals(tables[1])
+    assert tables[0].schema.names == ["event_id", "items"]
+    assert sorted(tables[0]["event_id"].to_pylist()) == simulation.truth["event_id"].to_pylist()
+    listed = tables[0]["items"].to_pylist()
+    assert max(map(len, listed)) == 5
+    assert all(len(items) == len(set(items)) for items in listed)
+    assert report.lists is not None
+    assert report.lists.written == simulation.events
+    assert 0 < report.lists.cold_share < 1
+
+
+def test_lists_change_no_row(simulation: Simulation, evaluated: tuple[Path, EvaluationReport], tmp_path: Path) -> None:
+    settings = load({"recommend": {"enabled": True}})
+    evaluate(simulation.chunks(), settings, tmp_path, partitions=PARTITIONS, started_ms=STARTED_MS, lists=True)
+    assert weights(tmp_path).equals(weights(evaluated[0]))
+
+
+def test_lists_need_a_shard_that_learns_them(simulation: Simulation, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"recommend\.enabled"):
+        evaluate(simulation.chunks(), Settings(), tmp_path, partitions=1, started_ms=STARTED_MS, lists=True)
+
+
+def test_the_command_writes_lists_and_says_how_many(simulation: Simulation, tmp_path: Path) -> None:
+    source = tmp_path / "events.jsonl"
+    values = [record.value for record in simulation.records() if record.value and record.value.startswith(b"{")]
+    source.write_bytes(b"\n".join(values[:300]))
+    assert run(["evaluate", str(source), "--out", str(tmp_path / "out"), "--recs", "--partitions", "2"]) == 0
+    document = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (
+        document["lists"]["written"]
+        == document["events_weighted"]
+        == pq.read_metadata(tmp_path / "out" / "recs.parquet").num_rows
+    )
+    assert run(["evaluate", str(source), "--out", str(tmp_path / "plain")]) == 0
+    assert "lists" not in json.loads((tmp_path / "plain" / "report.json").read_text())
+    assert not (tmp_path / "plain" / "recs.parquet").exists()
