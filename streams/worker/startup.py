@@ -70,7 +70,7 @@ def compile_kernels(on_stage: Callable[[str], None], settings: Settings | None =
 def _report_progress(on_stage: Callable[[str], None], done: threading.Event) -> None:
     for second in itertools.count():
         ready, there_are = jit.progress()
-        on_stage(f"compiling kernels ({ready} of {there_are})")
+        on_stage(f"compiling kernels ({ready} of at most {there_are})")
         if second % PROGRESS_S == 1:  # kernels that were compiled before are loaded by then
             log.info("compiling kernels", extra={"ready": ready, "of": there_are, "cache": str(jit.folders.kept)})
         if done.wait(1.0):

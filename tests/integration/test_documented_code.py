@@ -14,7 +14,7 @@ from tests.support.pages import BROKER, RUNS, Block, blocks, reader
 
 pytestmark = pytest.mark.slow
 
-PAGES = ("docs/cookbook.md", "docs/subsampling.md")
+PAGES = ("docs/cookbook.md", "docs/quickstart.md", "docs/subsampling.md")
 
 
 def runnable(page: str) -> list[Block]:

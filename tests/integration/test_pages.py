@@ -234,9 +234,9 @@ def test_an_outage_is_told_in_words_and_that_nothing_is_lost(
 def test_starting_and_recovering_are_told_while_they_last(
     browser: Browser, worker: WorkerPage, site: WorkerSite
 ) -> None:
-    worker.starting = "compiling kernels (50 of 188)"
+    worker.starting = "compiling kernels (50 of at most 250)"
     browser.show(site.url)
-    browser.until_text("#sentence", "Compiling kernels (50 of 188).")
+    browser.until_text("#sentence", "Compiling kernels (50 of at most 250).")
     worker.starting, worker.recovered = "", False
     browser.until_text("#sentence", "Recovering: ")
 

@@ -54,8 +54,8 @@ def sentence(**facts: Any) -> str:
             "outage/bad: None of the brokers a:1, b:2 has answered since 2026-11-25 17:15 UTC (25 h).",
         ),
         (
-            {"starting": "compiling kernels (50 of 188)", "checks": {"assigned": False}},
-            "starting/busy: Compiling kernels (50 of 188).",
+            {"starting": "compiling kernels (50 of at most 250)", "checks": {"assigned": False}},
+            "starting/busy: Compiling kernels (50 of at most 250).",
         ),
         (
             {"alive": False, "stalled_s": 75.0},
