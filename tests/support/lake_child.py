@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import deltalake
 import obstore
@@ -34,17 +35,17 @@ class SinkProcesses:
 
     def start(self, format_name: str, url: str, environment: Mapping[str, str]) -> int:
         """A sink that takes the table at ``url``, commits ``short_topic``, and merges the files; its process id."""
-        assert self._server.stdin is not None
-        self._server.stdin.write(json.dumps([format_name, url, dict(environment)]) + "\n")
-        self._server.stdin.flush()
-        return self._answer()
+        return self._ask([format_name, url, dict(environment)])
 
     def wait(self) -> int:
-        """How it ended: its exit code, or the signal that ended it, negative."""
-        return self._answer()
+        """How it ended: its exit code, or the signal that ended it, negative. Until then its process id stays its own."""
+        return self._ask("wait")
 
-    def _answer(self) -> int:
+    def _ask(self, what: Any) -> int:
+        assert self._server.stdin is not None
         assert self._server.stdout is not None
+        self._server.stdin.write(json.dumps(what) + "\n")
+        self._server.stdin.flush()
         return int(self._server.stdout.readline())
 
 
@@ -64,6 +65,7 @@ def _serve() -> None:
             _write_all(*json.loads(line))
             os._exit(0)
         print(pid, flush=True)
+        sys.stdin.readline()
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 
 

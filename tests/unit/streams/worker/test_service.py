@@ -51,7 +51,7 @@ class FakeShard:
             if last:
                 self.next_offset = batch.end
             judged = SimpleNamespace(positive=())
-            figures = SimpleNamespace(known_ms=0, counts=None, judged=judged, noise=None)
+            figures = SimpleNamespace(known_ms=0, counts=None, judged=judged, noise=None, lists=0)
             yield SimpleNamespace(framed=ROWS, dead_letters=[], last=last, **vars(figures))
 
     def gathered(self) -> str:
