@@ -70,7 +70,9 @@ def test_the_official_parser_finds_nothing_wrong_and_every_topic(parser: Path, t
 
 
 def test_every_topic_is_a_channel_with_its_cleanup_policy_and_has_a_schema() -> None:
-    topics = {name: spec.cleanup for name, spec in specs(Settings(recommend=Recommend(enabled=True, publish=True))).items()}
+    topics = {
+        name: spec.cleanup for name, spec in specs(Settings(recommend=Recommend(enabled=True, publish=True))).items()
+    }
     assert {channel.address: channel.cleanup for channel in CHANNELS} == topics
     assert schemas().keys() == topics.keys()
 

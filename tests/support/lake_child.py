@@ -38,7 +38,7 @@ class SinkProcesses:
         return self._ask([format_name, url, dict(environment)])
 
     def wait(self) -> int:
-        """How it ended: its exit code, or the signal that ended it, negative. Until then its process id stays its own."""
+        """How it ended: its exit code, or the signal that ended it, negative. Until then nobody else gets its id."""
         return self._ask("wait")
 
     def _ask(self, what: Any) -> int:
