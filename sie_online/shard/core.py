@@ -349,8 +349,7 @@ class Shard:
         """
         if self._ranking is None:
             raise UsageError(NO_LISTS)
-        published = user_id.encode() if self._pseudonyms is None else self._pseudonyms.of(user_id.encode())
-        return self._ranking.recommend(key_of(published), n)
+        return self._ranking.recommend(np.uint64(self._key("user", user_id)), n)
 
     def stats(self) -> ShardStats:
         """Figures for metrics."""
