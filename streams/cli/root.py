@@ -85,7 +85,7 @@ COMMANDS = {
         CommandEntry("replay", "Write a file of events to the input topic, at a chosen rate.", "Work with data"),
         CommandEntry("evaluate", "Weigh a file of events without a broker.", "Work with data"),
         CommandEntry("fit-noise", "Fit the noise model on a file of a shop's own events.", "Work with data"),
-        CommandEntry("tail", "Follow weights, samples, entities or dead letters.", "Work with data"),
+        CommandEntry("tail", "Follow weights, samples, entities, recommendations or dead letters.", "Work with data"),
         CommandEntry("sink", "Write weights and samples into tables of a lake.", "Work with data"),
         CommandEntry("explain", "Why an event has its weight.", "Work with data"),
         CommandEntry("audit", "Recompute published weights from the log, bit for bit.", "Work with data"),
