@@ -42,6 +42,8 @@ class _Segment:
     n_bytes: int = 0
     index: tuple[NDArray[np.uint64], NDArray[np.int64]] | None = None
     """Hashes in order and the rows they are of; made when it is first asked for and takes no more messages."""
+    since: int | None = None
+    """When the first of its statements became known (event time, ms); looked up when it is first asked for."""
 
     def take(self, message: bytes, hashes: NDArray[np.uint64]) -> None:
         self.messages.append(message)
@@ -56,6 +58,13 @@ class _Segment:
         for place in np.unique(places).tolist():
             yield picked(self.messages[place], rows[places == place] - self.begins[place])
 
+    def since_ms(self) -> int:
+        """From when on it has statements; it must have some."""
+        if self.since is None:
+            compute: Any = pc  # the stubs lag behind
+            self.since = int(compute.min(from_message(self.messages[0])["published_ms"]).as_py())
+        return self.since
+
     def _indexed(self, wanted: np.uint64) -> list[int]:
         if self.index is None:
             hashes = np.concatenate(self.hashes)
@@ -68,8 +77,9 @@ class _Segment:
         return found
 
     def _scanned(self, wanted: np.uint64) -> list[int]:
-        parts = zip(tuple(self.begins), tuple(self.hashes), strict=False)
-        return [begin + int(row) for begin, hashes in parts for row in np.flatnonzero(hashes == wanted)]
+        parts = tuple(self.hashes)
+        found: list[int] = np.flatnonzero(np.concatenate(parts) == wanted).tolist() if parts else []
+        return found
 
 
 class RecentWeights:
@@ -115,11 +125,7 @@ class RecentWeights:
 
     def since_ms(self) -> int | None:
         """From when on statements are kept, by when they became known (event time, ms); None where none are."""
-        first = next((segment.messages[0] for segment in tuple(self._segments) if segment.messages), None)
-        if first is None:
-            return None
-        compute: Any = pc  # the stubs lag behind
-        return int(compute.min(from_message(first)["published_ms"]).as_py())
+        return next((segment.since_ms() for segment in tuple(self._segments) if segment.messages), None)
 
 
 def _hashes(message: bytes) -> NDArray[np.uint64]:
