@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import uuid
@@ -64,6 +65,24 @@ def _no_settings_from_outside() -> Iterator[None]:
     """What the person running the tests has set for their deployment must not reach them, nor one test's the next."""
     yield
     _forget_settings()
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """What a command run inside a test sets up for its log ends with that test: levels, and handlers of its stderr."""
+    root = logging.getLogger()
+    handlers, levels = root.handlers[:], {logger: logger.level for logger in (root, *_loggers())}
+    yield
+    for handler in root.handlers[:]:
+        if handler not in handlers and not type(handler).__module__.startswith("_pytest."):
+            root.removeHandler(handler)
+    for logger in (root, *_loggers()):
+        if logger.level != (before := levels.get(logger, logging.NOTSET)):
+            logger.setLevel(before)
+
+
+def _loggers() -> list[logging.Logger]:
+    return [known for known in logging.root.manager.loggerDict.values() if isinstance(known, logging.Logger)]
 
 
 @pytest.fixture(scope="session")
