@@ -126,11 +126,11 @@ def _of_lists(column: Any) -> Spans:
 def _float32_texts(values: Any) -> Any:
     """In float32's own shortest form, which only Arrow knows; it writes -0.0 as a whole number, which has no sign."""
     texts, numbers = values.cast(pa.string()), values.to_numpy()
-    negative_zero = (numbers == 0) & np.signbit(numbers)
-    if not negative_zero.any():
-        return texts
     compute: Any = pc
-    return compute.if_else(pa.array(negative_zero), "-0.0", texts)
+    for odd, written in (((numbers == 0) & np.signbit(numbers), "-0.0"), (~np.isfinite(numbers), "null")):
+        if odd.any():
+            texts = compute.if_else(pa.array(odd), written, texts)
+    return texts
 
 
 def _separated(array: bytes, n: int) -> Spans:

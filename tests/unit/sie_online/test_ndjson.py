@@ -122,6 +122,12 @@ def test_numbers_that_are_none_are_null() -> None:
         read_batch(text(batch), ANYWHERE, contracts.WEIGHTS)
 
 
+def test_numbers_in_lists_that_are_none_are_null() -> None:
+    dense = pa.array([[float("nan"), -0.0], [0.5, float("-inf")]], pa.list_(pa.float32(), 2))
+    lists = [json.loads(line)["dense"] for line in text(pa.record_batch({"dense": dense})).splitlines()]
+    assert list(map(str, lists)) == ["[None, -0.0]", "[0.5, None]"]
+
+
 def test_messages_are_whole_lines_within_the_limit_in_order() -> None:
     batch = weight_batch(*(weight_row(at) for at in range(300)))
     messages = list(ndjson_text.messages(batch, 20_000))
