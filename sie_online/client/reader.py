@@ -19,7 +19,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from sie_online.client.access import Needs, Operation, failure, refusal, require
+from sie_online.client.access import Needs, Operation, refusal, require, topic_failure
 from sie_online.client.availability import ANSWER_S, ASK_EVERY_S, Availability
 from sie_online.client.consumer import PatientConsumer
 from sie_online.client.login import require_login
@@ -190,7 +190,7 @@ class TopicReader:
             firsts = await self._connected.beginning_offsets(partitions)
             ends = await self._connected.end_offsets(partitions)
         except KafkaError as error:
-            raise failure(error, f"{self.topic}: the broker at {self._settings.broker} says {error!r}") from error
+            raise topic_failure(error, self._settings, self.topic) from error
         return {at.partition: Span(firsts[at], ends[at]) for at in partitions}
 
     async def seek_to_time(self, since_ms: int) -> None:
@@ -269,7 +269,7 @@ class TopicReader:
         except TopicAuthorizationFailedError:  # since we began
             raise refusal(self._settings, "topic", self.topic, *self.operations) from None
         except KafkaError as error:
-            raise failure(error, f"{self.topic}: the broker at {self._settings.broker} says {error!r}") from error
+            raise topic_failure(error, self._settings, self.topic) from error
         for number in self._next:  # of a partition without a record, too: its position may have passed markers
             self._next[number] = await self._connected.position(TopicPartition(self.topic, number))
         return [record for records in fetched.values() for record in records]
