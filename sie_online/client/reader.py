@@ -221,7 +221,7 @@ class TopicReader:
 
     async def _require_topic(self) -> None:
         if self.topic not in await self._connected.topics():  # asks for all: naming it could create it
-            raise TopicError(f"topic {self.topic} does not exist at {self._settings.broker}: run 'sie topics create'")
+            raise no_such_topic(self._settings, self.topic)
 
     async def _learn_partitions(self) -> None:
         """Have the client follow the topic's metadata, which an assignment does; paused, so that nothing is fetched."""
@@ -273,6 +273,14 @@ class TopicReader:
         for number in self._next:  # of a partition without a record, too: its position may have passed markers
             self._next[number] = await self._connected.position(TopicPartition(self.topic, number))
         return [record for records in fetched.values() for record in records]
+
+
+def no_such_topic(settings: Settings, topic: str) -> TopicError:
+    """The error that says how ``topic`` comes into being; recommendations have none until they are published."""
+    how = "run 'sie topics create'"
+    if topic == settings.topics.recs and not settings.recommend.publish:
+        how = "set SIE_RECOMMEND__ENABLED=true and SIE_RECOMMEND__PUBLISH=true, for the workers too, and " + how
+    return TopicError(f"topic {topic} does not exist at {settings.broker}: {how}")
 
 
 def saved_positions(saved: Mapping[str, Any], topic: str) -> dict[int, int]:
