@@ -57,6 +57,13 @@ def test_a_sound_site_has_no_faults_and_takes_along_what_is_linked(faults: Fault
     assert "more.html#part" in (site / "repository" / "NOTES.html").read_text("utf-8")
 
 
+def test_a_link_that_names_a_page_by_its_file_has_the_pages_title(faults: Faults, tmp_path: Path) -> None:
+    named = "[more.md](more.md#part) [docs/more.md](more.md) [NOTES.md](../NOTES.md) [more](more.md)\n"
+    assert faults(docs__index_md=f"{INDEX}\n{named}") == []
+    gathered = (tmp_path / "build" / "docs" / "index.md").read_text("utf-8")
+    assert "[More](more.md#part) [More](more.md) [Notes](repository/NOTES.md) [more](more.md)" in gathered
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
