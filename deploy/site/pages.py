@@ -3,7 +3,8 @@
 On a host of repositories a link such as ``../CONTRIBUTING.md`` leads out of ``docs/``; a site has nothing there. What
 is linked is taken along below ``repository/`` (Markdown as it is, any other file as a page that shows it), and such
 links are turned there, and a link whose text is a page's file has the page's title instead. A page keeps its lines, so
-that messages about it name those of its source.
+that messages about it name those of its source. Under its address in the repository each page of docs is answered too
+(``redirects``).
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from deploy.site.redirects import DOCS, redirects
 from deploy.site.reference import PAGE, reference
 
-DOCS = "docs"
 TAKEN_ALONG = "repository"
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#|/)([^)\s#]+)")
 NAMED = re.compile(r"\[(?P<text>[\w./-]+\.md)\](?=\((?P<page>[^)\s#:]+\.md)[)#])")
@@ -34,7 +35,9 @@ def gather(root: Path, into: Path) -> None:
     Raises ``UnlinkableError`` where a link leads to a folder outside docs, or to nothing.
     """
     there = {path for path in into.rglob("*") if path.is_file()}
-    wanted = {**dict(_pages(root)), PurePosixPath(PAGE): reference().encode()}
+    pages = dict(_pages(root))
+    of_docs = (place for place in pages if place.suffix == ".md" and place.parts[0] != TAKEN_ALONG)
+    wanted = {**pages, **dict(redirects(of_docs)), PurePosixPath(PAGE): reference().encode()}
     for place, content in wanted.items():
         _write(into / place, content)
     for path in there - {into / place for place in wanted}:
