@@ -18,7 +18,7 @@ from streams.checkpoint import Written
 from streams.observe.page.showcase import Showcase
 from streams.sinks.topic import confirmed
 from streams.transport import Claim, Positions
-from streams.worker import assignment, checkpointer, processing
+from streams.worker import assignment, checkpointer, current, processing
 from streams.worker.leases import ShardLease
 from streams.worker.service import Worker
 from streams.worker.watchdog import Vitals
@@ -207,7 +207,7 @@ def bench(settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch) ->
     def die(code: int, reason: str) -> None:
         raise Died(code, reason)
 
-    for module in (processing, assignment, checkpointer):
+    for module in (processing, assignment, checkpointer, current):
         monkeypatch.setattr(module, "die", die)
     return lambda: Bench(settings())
 
@@ -257,6 +257,26 @@ async def test_a_superseded_owner_ends_before_it_publishes_anything_more(bench: 
     bench.store.error = StaleEpochError("epoch 4 has been claimed")
     with pytest.raises(Died, match="epoch 4 has been claimed"):
         await bench.worker.processing.process(_batch(100, 110))
+    assert bench.publisher.open == []
+
+
+@in_loop
+async def test_nor_does_it_publish_what_was_gathered_before(bench: Bench) -> None:
+    await bench.worker.processing.process(_batch(100, 110))
+    bench.store.error, bench.lease.checked_at = StaleEpochError("epoch 4 has been claimed"), 0.0
+    with pytest.raises(Died, match="epoch 4 has been claimed"):
+        await bench.checkpoint()
+    assert bench.publisher.gathered == []
+
+
+@in_loop
+async def test_a_shard_that_was_given_up_while_the_store_was_asked_ends_nothing(bench: Bench) -> None:
+    def given_up(partition: int, epoch: int) -> None:
+        bench.worker.leases.forget(partition)
+        raise StaleEpochError("epoch 4 has been claimed")
+
+    bench.store.check_current = given_up  # type: ignore[method-assign]
+    await bench.worker.processing.process(_batch(100, 110))
     assert bench.publisher.open == []
 
 
