@@ -36,6 +36,8 @@ from sie_online.text_hashes import hash_texts, mix
 CORRECTION = "log_odds_correction"
 """Column that is added: log(pi_1 / pi_0) in nats, float64."""
 ID, LABEL, PROBABILITY, FINAL = "event_id", "label", "probability", "final"
+LATER = frozenset({LABEL, "error", "weight", "noise_probability"})
+"""Columns stated with the label, which a keep rate must not know: a fake order's weight falls with the order."""
 LARGEST_SALT = (1 << 64) - 1
 
 _DRAW = 2.0**-53
@@ -59,7 +61,8 @@ def subsample(rows: Rows, budget: float, *, by: str | None = PROBABILITY, salt: 
             weights, the final ones alone: earlier statements bring a sample twice, or a label that is taken back.
         budget: share of the rows that is kept, in (0, 1]; more than are positive.
         by: a column that says before the label is known how much a negative teaches; it is kept in proportion to the
-            square root, values below 1e-6 (``PROBABILITY_FLOOR``) counting as that. None: all negatives at one rate.
+            square root, values below 1e-6 (``PROBABILITY_FLOOR``) counting as that. Not the weight, which is stated
+            with the label. None: all negatives at one rate.
         salt: another number, another choice of rows; below 2^64.
 
     Raises:
@@ -143,6 +146,8 @@ def _seen(rows: Any, by: str | None, salt: int) -> tuple[NDArray[np.bool_], Floa
     """Of each row whether it is positive, its ticket u / s and its size s, all (n,)."""
     if CORRECTION in rows.schema.names:
         raise UsageError(f"these rows have been subsampled already: they have a column {CORRECTION!r}")
+    if by in LATER:
+        raise UsageError(f"by is {by!r}, which is stated with the label: with such a keep rate the correction is wrong")
     _require_final(rows)
     positive = _numbers(rows, LABEL) > 0
     size = np.sqrt(np.maximum(_numbers(rows, by), PROBABILITY_FLOOR)) if by is not None else np.ones(len(rows))

@@ -375,6 +375,14 @@ def test_rows_that_are_final_are_fit_whatever_that_means_elsewhere() -> None:
     assert len(subsample(rows.append_column("final", pa.array([True] * 200)).slice(0, 0), 0.1)) == 0
 
 
+@pytest.mark.parametrize("by", ["label", "error", "weight", "noise_probability"])
+def test_a_rate_that_knows_the_label_is_refused(by: str) -> None:
+    rows = table(3, **{name: pa.array([0.1, 0.2, 0.3]) for name in ("error", "weight", "noise_probability")})
+    for refused in (lambda: subsample(rows, 0.5, by=by), lambda: Subsampler(0.5, by=by).take(rows)):
+        with pytest.raises(UsageError, match="stated with the label"):
+            refused()
+
+
 @pytest.mark.parametrize("name", ["event_id", "label", "probability"])
 def test_a_missing_column_is_named(name: str) -> None:
     with pytest.raises(UsageError, match=f"no column '{name}'; there are"):
