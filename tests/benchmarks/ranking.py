@@ -79,8 +79,8 @@ def main() -> None:
             found[name].append(seconds / len(rows) * 1e6)
             if name == "on":
                 lists.append(list_seconds(shard, rows) * 1e6)
-                used = {table: getattr(shard._ranking._known.own, table).used[0] for table in TABLES}  # type: ignore[union-attr]
-                taken = shard._ranking.bytes_in_use  # type: ignore[union-attr]
+                used = {table: getattr(shard._learned.ranking._known.own, table).used[0] for table in TABLES}  # type: ignore[union-attr]
+                taken = shard._learned.ranking.bytes_in_use  # type: ignore[union-attr]
             shard.close()
         print(f"round {number}: " + ", ".join(f"{name} {each[-1]:.2f}" for name, each in found.items()), flush=True)
     print(f"\n{len(rows):,} records, batches of {given.batch:,}; {warning(busy) or 'machine idle'}")
