@@ -101,8 +101,9 @@ class Settings(BaseSettings):
             raise ValueError("recommend.publish needs recommend.enabled: there would be no lists to publish")
         if self.recommend.publish and self._largest_list_bytes > self.kafka.max_message_bytes:
             raise ValueError(
-                f"a list may take {self._largest_list_bytes} bytes (recommend.list_length items of limits.id_bytes bytes,"
-                f" each up to {ESCAPED} in JSON), more than kafka.max_message_bytes: lower one of the two, or raise that"
+                f"a list may take {self._largest_list_bytes} bytes (recommend.list_length items of limits.id_bytes"
+                f" bytes, each up to {ESCAPED} in JSON), more than kafka.max_message_bytes: lower one of the two, or"
+                " raise that"
             )
         if self.watchdog.checkpoint_s < 3 * self.checkpoint.interval_s:
             raise ValueError("watchdog.checkpoint_s must be at least three times checkpoint.interval_s")
