@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from sie_online.settings import Settings
-from streams.worker import assignment, checkpointer, processing
+from streams.worker import assignment, checkpointer, current, processing
 from tests.support.worker_bench import Bench, Died
 
 
@@ -18,6 +18,6 @@ def bench(settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch) ->
     def die(code: int, reason: str) -> None:
         raise Died(code, reason)
 
-    for module in (processing, assignment, checkpointer):
+    for module in (processing, assignment, checkpointer, current):
         monkeypatch.setattr(module, "die", die)
     return lambda: Bench(settings())

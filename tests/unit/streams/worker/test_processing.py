@@ -43,6 +43,26 @@ async def test_a_superseded_owner_ends_before_it_publishes_anything_more(bench: 
 
 
 @in_loop
+async def test_nor_does_it_publish_what_was_gathered_before(bench: Bench) -> None:
+    await bench.worker.processing.process(batch(100, 110))
+    bench.store.error, bench.lease.checked_at = StaleEpochError("epoch 4 has been claimed"), 0.0
+    with pytest.raises(Died, match="epoch 4 has been claimed"):
+        await bench.checkpoint()
+    assert bench.publisher.gathered == []
+
+
+@in_loop
+async def test_a_shard_that_was_given_up_while_the_store_was_asked_ends_nothing(bench: Bench) -> None:
+    def given_up(partition: int, epoch: int) -> None:
+        bench.worker.leases.forget(partition)
+        raise StaleEpochError("epoch 4 has been claimed")
+
+    bench.store.check_current = given_up  # type: ignore[method-assign]
+    await bench.worker.processing.process(batch(100, 110))
+    assert bench.publisher.open == []
+
+
+@in_loop
 async def test_a_store_that_goes_away_while_it_is_asked_is_no_fault_of_ours(bench: Bench) -> None:
     bench.store.error = UnreachableError("the store fails at /mnt: Input/output error")
     with pytest.raises(Died, match=r"\(3, .*Input/output error"):
