@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from sie_online.client.compacted import CompactedReader, short, text_of, whole
 from sie_online.client.entities import parse_key
+from sie_online.client.reader import Message
 from sie_online.contracts import INT64_MAX, PARTITION_MAX
-from sie_online.settings import Settings
 
 WHAT = "list of recommendations"
 LIST_BYTES = 1 << 20
@@ -95,23 +95,14 @@ class RecommendationReader(CompactedReader):
     Raises, on entering, what ``TopicReader`` raises.
     """
 
-    def __init__(
-        self,
-        settings: Settings | None = None,
-        *,
-        broker: str | None = None,
-        topic: str | None = None,
-        strict: bool = False,
-    ) -> None:
-        self.table = RecommendationTable()
-        super().__init__(
-            settings,
-            broker,
-            lambda found: topic or found.topics.recs,
-            lambda record: self.table.apply(record.key, record.value, record.partition),
-            WHAT,
-            strict=strict,
-        )
+    topic_setting = "recs"
+    what = WHAT
+    table_type = RecommendationTable
+    table: RecommendationTable
+
+    def take_in(self, record: Message) -> None:
+        """Apply ``record`` to the table."""
+        self.table.apply(record.key, record.value, record.partition)
 
 
 def parse_user(key: bytes | None) -> str:

@@ -112,7 +112,7 @@ class Learned:
         self._views_file.claim(head, tail + n, ids_head, ids_tail + id_bytes)
 
     def release_views(self) -> None:
-        """Give back the disk of settled views, and the memory of open ones, until the next event."""
+        """Give back the disk of settled views, and the memory of open ones that are neither new nor settle next."""
         self._claim_views()
         self._views_file.rest()
 
