@@ -107,6 +107,13 @@ def test_the_site_has_what_alerts_link_to() -> None:
     assert "docs/runbooks/index.html" in there, "where the dashboards' link to all of them leads"
 
 
+def test_a_link_that_names_a_page_by_its_file_has_the_pages_title(faults: Faults, tmp_path: Path) -> None:
+    named = "[more.md](more.md#part) [docs/more.md](more.md) [NOTES.md](../NOTES.md) [more](more.md)\n"
+    assert faults(docs__index_md=f"{INDEX}\n{named}") == []
+    gathered = (tmp_path / "build" / "docs" / "index.md").read_text("utf-8")
+    assert "[More](more.md#part) [More](more.md) [Notes](repository/NOTES.md) [more](more.md)" in gathered
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
