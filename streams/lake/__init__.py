@@ -9,8 +9,8 @@ subscriber does.
 - ``marks``: how far a table has come, and which rows may repeat one in it; ``rivals``: which of two stays
 - ``decisions``: where to go on, or why not
 - ``port``: what a table must do; ``places``: which of them
-- ``delta``, a table, with ``delta_users`` and ``delta_errors``; ``parquet``, the other, with ``manifest``, ``files`` and
-  ``tenure`` (who writes it)
+- ``delta``, with ``delta_users`` and ``delta_errors``; ``parquet``, with ``manifest``, ``files`` and ``tenure`` (who
+  writes it)
 - ``users``: whose rows are to go; ``erasing``: ``sie erase --lake``
 - ``layout``: columns and partitions; ``metrics``: what Prometheus is told
 """
