@@ -12,5 +12,5 @@ subscriber does.
 - ``delta``, with ``delta_users`` and ``delta_errors``; ``parquet``, with ``manifest``, ``files`` and ``tenure`` (who
   writes it)
 - ``users``: whose rows are to go; ``erasing``: ``sie erase --lake``
-- ``layout``: columns and partitions; ``metrics``: what Prometheus is told
+- ``layout``: columns and partitions; ``metrics``: what Prometheus is told; ``site``: where, and whether it is well
 """
