@@ -46,5 +46,5 @@ def compact(place: Place, stream: str) -> int:
         UnreachableError: the place fails.
     """
     table = place.table(stream)
-    table.resume(None)
+    table.visit()
     return table.compact(int(time.time() * 1000) + 1)

@@ -12,39 +12,20 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from queue import SimpleQueue
 
 import pyarrow.fs as pafs
 import pytest
 
 from sie_online.client.lakes import read_manifest
+from sie_online.errors import DecisionError
 from streams.lake.parquet import ParquetTable
+from streams.lake.port import ALL
 from streams.store import open_store
-from tests.support.buckets import LOST_REQUEST, NONE, Asked, Fault, Network
+from tests.support.buckets import Asked, Network
 from tests.support.checkpoints import Killed, MortalStore
 from tests.support.lake_child import SinkProcesses, sink_processes
-from tests.support.lakes import FORMATS, expected, flush_of, place, rows_of, short_topic, sink
-
-CHANGES = ("PUT", "CREATE", "DELETE", "POST")
-
-
-class KilledAt:
-    """Kills the child when it asks for its ``n``-th change, which never arrives."""
-
-    def __init__(self, n: int) -> None:
-        self.pid: SimpleQueue[int] = SimpleQueue()
-        self.left = n
-        self.last: Asked | None = None
-
-    def __call__(self, asked: Asked) -> Fault:
-        if asked.kind in CHANGES:
-            self.left -= 1
-        if self.left > 0:
-            return NONE
-        self.last = self.last or asked
-        if asked is self.last:
-            os.kill(self.pid.get(), signal.SIGKILL)
-        return LOST_REQUEST
+from tests.support.lakes import FORMATS, about, expected, flush_of, place, rows_of, short_topic, sink
+from tests.support.mortal import KilledAt
 
 
 @pytest.fixture(scope="module")
@@ -133,9 +114,11 @@ def test_a_replaced_sinks_last_words_are_never_read(tmp_path: Path) -> None:
     store = open_store(root.as_uri())
     before = set(store.list("_manifests"))
     successor = ParquetTable(root.as_uri())
-    successor.resume(None)
-    zombie._check_ours = lambda: None  # type: ignore[method-assign]  # it had looked before
-    zombie.commit(flush_of(said[2:4], zombie._ours.marks))
+    successor.resume(about(ALL))
+    tenure = zombie._tenure
+    tenure.keep = lambda: delattr(tenure, "keep")  # type: ignore[method-assign]  # once: it had looked before
+    with pytest.raises(DecisionError, match="another sink has taken this table over"):
+        zombie.commit(flush_of(said[2:4], zombie._ours.marks))
     assert len(set(store.list("_manifests")) - before) == 2
     sink(ParquetTable(root.as_uri()), said)
     assert rows_of("parquet", root.as_uri()) == expected(said)
