@@ -20,7 +20,7 @@ from sie_online.importance.noise import start_from
 from sie_online.importance.noise.model import NoiseArrays, default_noise
 from sie_online.importance.weight import effective_share
 from sie_online.ingest.decoder import Decoder
-from sie_online.ingest.events import DeadLetter, EventBatch
+from sie_online.ingest.events import DeadLetter, EventBatch, Text
 from sie_online.ingest.records import RecordBatch
 from sie_online.pseudonyms import longest_id, pseudonyms
 from sie_online.ranking.pooling import Neighbourhoods
@@ -78,6 +78,8 @@ class ShardOutput:
     noise: NoiseByType
     last: bool
     """Whether the record batch ends with it."""
+    event_ids: Text
+    """Of the weights, row by row."""
     lists: int = 0
     """Lists of recommendations that were made, those that a later one has replaced among them."""
     lists_before: Sequence[ListBefore] = ()
@@ -448,6 +450,7 @@ class Shard:
             judged=judged_samples(out),
             noise=noise_by_type(out),
             last=last,
+            event_ids=Text(out.event_at[: n + 1].copy(), out.event_ids[: out.event_at[n]].copy()),
             lists=self._gathering.lists_made(),
         )
 
