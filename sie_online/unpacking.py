@@ -81,8 +81,11 @@ def picked(message: bytes, rows: NDArray[np.int64]) -> pa.RecordBatch:
     padded.reshape(-1)[: len(ids)] = ids
     at = batch.schema.get_field_index("ids")
     kind = pa.list_(pa.uint8(), width)
-    columns = [batch.column(which).take(pa.array(rows)) for which in range(batch.num_columns)]
-    columns[at] = matrix_array(padded, kind)
+    taken = pa.array(rows)
+    columns = [
+        matrix_array(padded, kind) if which == at else batch.column(which).take(taken)
+        for which in range(batch.num_columns)
+    ]
     return unpack(pa.record_batch(columns, schema=batch.schema.set(at, batch.schema.field(at).with_type(kind))))
 
 
