@@ -9,7 +9,7 @@ themselves, and Arrow's full validation, up to which its makers fuzz the reader.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +20,10 @@ MOST_BYTES = 32 << 20
 MOST_ROWS = 1 << 16
 """Of a message; a row of ours takes at least 40 bytes, so that a worker's has at most about 25,000."""
 MOST_COLUMNS = 256
+MOST_SCHEMA_BYTES = 1 << 20
+"""Of names and metadata, each as often as it is referred to: Arrow copies a text that has a thousand references a
+thousand times, and one message of 1 MB can refer to half of itself 100,000 times.
+"""
 
 _types: Any = lib
 _TEXTS = frozenset({_types.Type_STRING, _types.Type_LARGE_STRING})
@@ -31,6 +35,13 @@ _OPTIONS = pa.ipc.IpcReadOptions(ensure_native_endian=False, use_threads=False)
 
 # Tables of Arrow's Message.fbs and Schema.fbs, by field number
 _HEADER, _ENDIANNESS, _BUFFERS, _COMPRESSION, _DICTIONARY_DATA = 2, 0, 2, 3, 1
+_FIELDS, _METADATA = 1, 2  # of a schema
+_NAME, _CHILDREN, _FIELD_METADATA = 0, 5, 6
+_KEY, _VALUE = 0, 1
+_SHORT_SCHEMA = 8 << 10
+"""Bytes in which a schema of ours is said; at most 8 MB become of as many, so that nobody has to look."""
+_TABLE_BYTES = 64
+"""What an entry or a column costs besides its texts, about."""
 
 
 def read_batch(message: bytes) -> pa.RecordBatch:
@@ -41,9 +52,9 @@ def read_batch(message: bytes) -> pa.RecordBatch:
             hold more than a message may.
     """
     try:
+        _check_sizes(message)
         with pa.ipc.open_stream(message, options=_OPTIONS) as reader:
             _check_schema(reader.schema)
-            _check_sizes(message)
             batch = _only(list(reader), reader.schema)
         batch.validate(full=True)
         check_dictionaries(batch)
@@ -81,7 +92,7 @@ def _only(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _check_sizes(message: bytes) -> None:
-    """What the batches claim to hold, before anything is allocated for them."""
+    """What schema and batches claim to hold, before anything is allocated for them."""
     total = 0
     for part in pa.ipc.MessageReader.open_stream(message):
         metadata = bytes(part.metadata)
@@ -90,6 +101,8 @@ def _check_sizes(message: bytes) -> None:
             at = _field(metadata, header, _ENDIANNESS)
             if at is not None and metadata[at]:
                 raise ValueError("it is big-endian")
+            if len(metadata) > _SHORT_SCHEMA:
+                _check_schema_size(metadata, header)
         elif part.type == "dictionary":
             total += _claimed(metadata, _inside(metadata, header, _DICTIONARY_DATA), part.body)
         elif part.type == "record batch":
@@ -98,6 +111,27 @@ def _check_sizes(message: bytes) -> None:
             raise ValueError(f"it holds a {part.type}")
         if total > MOST_BYTES:
             raise ValueError(f"it unpacks to more than {MOST_BYTES} bytes")
+
+
+def _check_schema_size(metadata: bytes, schema: int) -> None:
+    total, fields = _entries_size(metadata, schema, _METADATA), list(_tables(metadata, schema, _FIELDS))
+    while fields and total <= MOST_SCHEMA_BYTES:
+        field = fields.pop()
+        total += _text_size(metadata, field, _NAME) + _entries_size(metadata, field, _FIELD_METADATA)
+        inner = _tables(metadata, field, _CHILDREN)
+        total += _TABLE_BYTES * (1 + len(inner))
+        fields += inner
+    if total > MOST_SCHEMA_BYTES:
+        raise ValueError(f"a schema of more than {MOST_SCHEMA_BYTES} bytes of names and metadata")
+
+
+def _entries_size(metadata: bytes, table: int, number: int) -> int:
+    total = 0
+    for entry in _tables(metadata, table, number):
+        total += _TABLE_BYTES + _text_size(metadata, entry, _KEY) + _text_size(metadata, entry, _VALUE)
+        if total > MOST_SCHEMA_BYTES:
+            break
+    return total
 
 
 def _claimed(metadata: bytes, batch: int, body: pa.Buffer) -> int:
@@ -137,11 +171,12 @@ def _buffers(metadata: bytes, batch: int) -> Iterator[tuple[int, int]]:
 def check_dictionaries(batch: pa.RecordBatch) -> None:
     """A text that every row names is written out for every row by whoever makes rows of them.
 
-    Raises ``ValueError`` where that is too much.
+    Raises ``ValueError`` where that is too much, of all columns together.
     """
-    for at, kind in enumerate(batch.schema.types):
-        if kind.id == _types.Type_DICTIONARY and batch.column(at).dictionary.nbytes * len(batch) > MOST_BYTES:
-            raise ValueError(f"a column that is more than {MOST_BYTES} bytes when it is written out")
+    kinds = enumerate(batch.schema.types)
+    dictionaries = (batch.column(at).dictionary.nbytes for at, kind in kinds if kind.id == _types.Type_DICTIONARY)
+    if sum(dictionaries) * len(batch) > MOST_BYTES:
+        raise ValueError(f"columns of more than {MOST_BYTES} bytes when they are written out")
 
 
 # -- flatbuffers, as far as they are needed; Arrow has verified the buffer when its metadata are handed out
@@ -159,6 +194,24 @@ def _field(data: bytes, table: int, number: int) -> int | None:
         return None
     offset: int = struct.unpack_from("<H", data, entries + 4 + 2 * number)[0]
     return table + offset if offset else None
+
+
+def _tables(data: bytes, table: int, number: int) -> Sequence[int]:
+    """The tables in the vector that a field holds."""
+    at = _field(data, table, number)
+    if at is None:
+        return ()
+    vector = _follow(data, at)
+    (count,) = struct.unpack_from("<I", data, vector)
+    if count * 4 > len(data):
+        raise ValueError("more entries than its metadata can name")
+    offsets = struct.unpack_from(f"<{count}I", data, vector + 4)
+    return [vector + 4 + 4 * nth + offset for nth, offset in enumerate(offsets)]
+
+
+def _text_size(data: bytes, table: int, number: int) -> int:
+    at = _field(data, table, number)
+    return 0 if at is None else int(struct.unpack_from("<I", data, _follow(data, at))[0])
 
 
 def _inside(data: bytes, table: int, number: int) -> int:

@@ -105,8 +105,8 @@ def whole(value: Any, most: int) -> int:
     return value
 
 
-def short(value: bytes) -> bytes:
-    """``value`` if it is short enough to parse; raises ``ValueError``."""
-    if len(value) > VALUE_BYTES:
-        raise ValueError(f"a value of {len(value)} bytes; {VALUE_BYTES} are read")
+def short(value: bytes, most: int = VALUE_BYTES) -> bytes:
+    """``value`` if it has at most ``most`` bytes, short enough to parse; raises ``ValueError``."""
+    if len(value) > most:
+        raise ValueError(f"a value of {len(value)} bytes; {most} are read")
     return value

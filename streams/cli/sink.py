@@ -7,6 +7,7 @@ import enum
 import logging
 import re
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -69,7 +70,8 @@ def command(
         bool, typer.Option("--accept-gap", help="Go on though retention was faster, and messages are missing.")
     ] = False,
     metrics_port: Annotated[
-        int | None, typer.Option(metavar="PORT", min=0, max=65_535, help="Serve /metrics on 127.0.0.1.")
+        int | None,
+        typer.Option(metavar="PORT", min=0, max=65_535, help="Serve /metrics, /healthz, /readyz there, on web.host."),
     ] = None,
     strict: Strict = False,
 ) -> None:
@@ -123,14 +125,17 @@ def command(
 def _run(settings: Settings, streams: Sequence[str], order: Order, metrics_port: int | None) -> list[TableWriter]:
     from streams.lake.metrics import SinkMetrics
     from streams.lake.process import serve
+    from streams.lake.site import SinkSite
 
-    metrics = SinkMetrics()
-    if metrics_port is not None:
-        metrics.serve(metrics_port)
+    metrics = SinkMetrics(streams)
+
+    def site(writers: Sequence[TableWriter]) -> AbstractAsyncContextManager[object]:
+        return nullcontext() if metrics_port is None else SinkSite(settings.web, metrics_port, metrics, writers)
+
     if not (err.is_terminal or order.idle_s):  # a service: its log tells of every commit
-        return asyncio.run(serve(settings, streams, order, Watches(metrics, CommitLog())))
+        return asyncio.run(serve(settings, streams, order, Watches(metrics, CommitLog()), site))
     with progress("sink", "rows") as report:
-        return asyncio.run(serve(settings, streams, order, Watches(metrics, ProgressBar(report))))
+        return asyncio.run(serve(settings, streams, order, Watches(metrics, ProgressBar(report)), site))
 
 
 def _streams(names: str) -> list[str]:

@@ -10,5 +10,5 @@ subscriber does.
 - ``decisions``: where to go on, or why not
 - ``port``: what a table must do; ``delta``, ``parquet``: the two there are; ``manifest``: of the latter; ``places``:
   which of them
-- ``layout``: columns and partitions; ``metrics``: what Prometheus is told
+- ``layout``: columns and partitions; ``metrics``: what Prometheus is told; ``site``: where, and whether it is well
 """
