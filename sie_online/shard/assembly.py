@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from sie_online.ingest.events import DeadLetter, EventBatch
+from sie_online.ingest.events import DeadLetter, EventBatch, Text
 from sie_online.settings import Settings
 from sie_online.shard.figures import JudgedSamples, NoiseByType, RecordCounts, judged_samples, noise_by_type
 from sie_online.shard.gathering import Gathered, Gathering
@@ -33,6 +33,8 @@ class ShardOutput:
     noise: NoiseByType
     last: bool
     """Whether the record batch ends with it."""
+    event_ids: Text
+    """Of the weights, row by row."""
     lists: int = 0
     """Lists of recommendations that were made, those that a later one has replaced among them."""
     lists_before: Sequence[ListBefore] = ()
@@ -94,6 +96,7 @@ class Assembly:
             judged=judged_samples(out),
             noise=noise_by_type(out),
             last=last,
+            event_ids=Text(out.event_at[: n + 1].copy(), out.event_ids[: out.event_at[n]].copy()),
             lists=self._gathering.lists_made(),
             lists_before=lists_before,
         )

@@ -173,7 +173,7 @@ def keep_recent(recent: RecentWeights, output: ShardOutput) -> None:
     if output.counts.erasures:
         recent.forget()
     else:
-        recent.take(output.framed)
+        recent.take(output.framed, output.event_ids, output.known_ms)
 
 
 def _fail(error: Exception, batch: RecordBatch) -> NoReturn:
