@@ -8,8 +8,10 @@ reader takes the files of the newest manifest and none by a pattern.
 from __future__ import annotations
 
 import json
+import os
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyarrow.fs as pafs
 
@@ -82,7 +84,23 @@ def read_manifest(url: str) -> dict[str, Any]:
 
 def _opened(url: str) -> tuple[Any, str]:
     try:
-        system, path = pafs.FileSystem.from_uri(url)
+        system, path = _azure(url) if url.startswith("az://") else pafs.FileSystem.from_uri(url)
     except (ValueError, OSError) as error:
         raise UsageError(f"{url!r} is no place of a lake: {error}; write file:///data/lake/weights") from None
     return system, path.rstrip("/")
+
+
+def _azure(url: str) -> tuple[Any, str]:
+    """Arrow knows Azure by URLs of another kind; here it is reached as stores are, with what the environment says."""
+    account = os.environ.get("AZURE_STORAGE_ACCOUNT_NAME")
+    if not account:
+        raise ValueError("AZURE_STORAGE_ACCOUNT_NAME is not set")
+    key, token = map(os.environ.get, ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN"))
+    options = {"account_key": key, "sas_token": None if key else token}
+    endpoint = urlsplit(os.environ.get("AZURE_STORAGE_ENDPOINT", ""))
+    if endpoint.netloc:  # Arrow wants it without the account
+        blobs = endpoint.netloc.removeprefix(account)
+        options |= {"blob_storage_authority": blobs, "dfs_storage_authority": blobs.replace(".blob.", ".dfs.", 1)}
+        options |= {"blob_storage_scheme": endpoint.scheme, "dfs_storage_scheme": endpoint.scheme}
+    files: Any = pafs  # the stubs lag behind
+    return files.AzureFileSystem(account, **options), url.removeprefix("az://")

@@ -5,7 +5,7 @@ Within a major version only optional fields are added.
 
 - ``topics``: JSON Schema (2020-12) by topic; of rows (``rows``), of the models topic (``model_records``), of headers
   (``headers``)
-- ``asyncapi``: all of it in one AsyncAPI 3.0 document, with what its ``channels`` are
+- ``asyncapi``: all of it in one AsyncAPI 3.1 document, with what its ``channels`` are
 - ``files``: the files in ``deploy/schemas``, and the command, which ``__main__`` runs
 """
 

@@ -1,4 +1,4 @@
-"""One AsyncAPI 3.0 document of all topics, with every schema in it: its operations are a worker's."""
+"""One AsyncAPI 3.1 document of all topics, with every schema in it: its operations are a worker's."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BINDING = "0.5.0"
 def document() -> Document:
     """The document."""
     return {
-        "asyncapi": "3.0.0",
+        "asyncapi": "3.1.0",
         "id": "urn:sie-online:topics",
         "info": _info(),
         "defaultContentType": content.JSON,

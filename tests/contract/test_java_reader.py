@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,11 +11,16 @@ import pyarrow as pa
 import pytest
 
 from sie_online import contracts, ndjson_text
+from sie_online.client.rows import SAMPLES, Source, read_batch
+from sie_online.errors import MessageError
 from sie_online.shard import ShardOutput
 from tests.contract.golden_files import DIRECTORY
 from tests.contract.golden_files import rows as golden_rows
+from tests.fuzz.mutate import mutated
+from tests.fuzz.targets import TARGETS
 from tests.support import java_reader
 from tests.support.events import process, random_events, samples, weights
+from tests.support.hostile_messages import HOSTILE
 from tests.support.java_reader import Row
 
 GOLDEN = ("weights-1", "samples-1", "weights-packed-1", "samples-packed-1")
@@ -82,10 +88,52 @@ def test_java_reads_golden_files_and_codes_of_any_width(tmp_path: Path) -> None:
     assert list(map(bits, read)) == list(map(bits, expected))
 
 
-def test_java_refuses_what_is_no_message(tmp_path: Path) -> None:
-    cut = contracts.to_message(pa.record_batch({"n": [1]}))[:50]
-    for number, (content, error) in enumerate(((cut, "IOException"), (b"{\n", "JsonEOFException"))):
-        path = tmp_path / str(number)
+def test_java_says_of_what_is_no_message_why(tmp_path: Path) -> None:
+    path = tmp_path / "message"
+    for content in (contracts.to_message(pa.record_batch({"n": [1]}))[:50], b"{\n"):
         path.write_bytes(content)
-        with pytest.raises(AssertionError, match=error):
+        with pytest.raises(AssertionError, match=r"sie\.reader\.MessageException"):
             java_reader.rows("files", str(path))
+
+
+def crowded() -> bytes:
+    """Few bytes of message, of which far too many values would become."""
+    columns = {f"flag{at}": pa.array([True] * 65_000) for at in range(200)}
+    return contracts.to_message(pa.record_batch(columns))
+
+
+def test_java_answers_or_refuses_whatever_it_is_given_with_little_memory() -> None:
+    """Hostile messages, and damaged ones by the same mutations that Python's readers are tried with (tests/fuzz): never
+    rows that Python refuses or that are others, never another exception, nothing kept outside the heap."""
+    hostile = [message for make in HOSTILE.values() if (message := make()) is not None]
+    rng, target = random.Random(1), TARGETS["rows"]
+    seeds = target.seeds()
+    damaged = [mutated(rng, seeds, target.mutations) for _ in range(2_000)]
+    said = java_reader.outcomes([*hostile, crowded(), *damaged, *seeds])
+    assert said.most_bytes < 64 << 20
+    refused, answers = said.each[: len(hostile) + 1], said.each[len(hostile) + 1 :]
+    assert all(isinstance(why, str) and why.isprintable() and len(why) <= 200 for why in refused)
+    alike = 0
+    for message, answer in zip([*damaged, *seeds], answers, strict=True):
+        if not isinstance(answer, str) and (expected := by_python(message)) is not None:
+            assert list(map(known, answer)) == list(map(known, expected))
+            alike += 1
+    assert alike > 60
+    assert sum(isinstance(answer, str) for answer in answers[-len(seeds) :]) == 2  # those that are compressed
+
+
+def by_python(message: bytes) -> list[Row] | None:
+    """Its rows; None where it is no flatbuffer, of which Java looks only at what it needs."""
+    errors = []
+    for schema in (contracts.WEIGHTS, SAMPLES):
+        try:
+            return read_batch(message, Source("topic", 0, 0), schema).to_pylist()
+        except MessageError as error:
+            errors.append(str(error))
+    assert all("flatbuffer" in error for error in errors), errors
+    return None
+
+
+def known(row: Row) -> Row:
+    """What is not null of it: Java leaves out parts of log weight that an older worker did not know."""
+    return {name: value for name, value in bits(row).items() if value is not None}

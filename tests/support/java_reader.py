@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.support.brokers import ROOT
 from tests.support.requirements import end, need
 
 SOURCES, BUILT = ROOT / "deploy" / "java", ROOT / "build" / "java"
+HARNESS = ROOT / "tests" / "support" / "Outcomes.java"
 INSTALL = "apt-get install --no-install-recommends default-jdk-headless maven"
 MAVEN = ("mvn", "--quiet", "--batch-mode", "-Dstyle.color=never", "compiler:compile", "dependency:copy-dependencies")
 JVM = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "--add-opens=java.base/java.nio=ALL-UNNAMED")
@@ -33,12 +36,32 @@ def build() -> None:
 
 
 def rows(*arguments: str) -> list[Row]:
-    """What it prints, given ``arguments``; it must say nothing on stderr."""
-    command = ["java", *JVM, "-cp", f"{BUILT / 'classes'}:{BUILT / 'libs'}/*", "sie.reader.Main", *arguments]
-    done = subprocess.run(command, capture_output=True, timeout=120)
+    """What it prints, given ``arguments``."""
+    return [json.loads(line) for line in _said("sie.reader.Main", *arguments)]
+
+
+class Outcomes(NamedTuple):
+    """What it made of some messages: each one's rows, or why it was refused; and the most bytes outside the heap."""
+
+    each: list[list[Row] | str]
+    most_bytes: int
+
+
+def outcomes(messages: Sequence[bytes], *, heap: str = "192m", timeout_s: float = 120) -> Outcomes:
+    """Of messages that anybody may have written, in one process with a small ``heap``, which they must not end."""
+    given = [struct.pack(">i", len(messages)), *(struct.pack(">i", len(one)) + one for one in messages)]
+    *lines, most = _said(f"-Xmx{heap}", str(HARNESS), input=b"".join(given), timeout=timeout_s)
+    said = map(json.loads, lines)
+    return Outcomes([one["refused"] if "refused" in one else one["rows"] for one in said], int(most))
+
+
+def _said(*arguments: str, input: bytes = b"", timeout: float = 120) -> list[bytes]:
+    """Lines of a program that has the reader; it must say nothing on stderr."""
+    command = ["java", *JVM, "-cp", f"{BUILT / 'classes'}:{BUILT / 'libs'}/*", *arguments]
+    done = subprocess.run(command, input=input, capture_output=True, timeout=timeout)
     if done.returncode or done.stderr:
         raise AssertionError(f"exit code {done.returncode}: {done.stderr.decode()[-2000:]}")
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return done.stdout.splitlines()
 
 
 def _digest() -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
+import pyarrow.fs as pafs
 import pytest
 
 from sie_online.client.lakes import manifest_files, manifest_name, newest_manifest, read_manifest
@@ -30,6 +32,27 @@ def test_files_are_paths_that_are_there(tmp_path: Path) -> None:
     assert str(litter) not in files
     assert manifest_files(unquote(f"{url}/weights").removeprefix("file://")) == files, "a path will do"
     assert read_manifest(f"{url}/weights")["columns"]["weight"] == "double"
+
+
+def test_azure_is_reached_with_what_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink(place("parquet", tmp_path.as_uri()).table("weights"), replayed_topic())
+    asked = []
+
+    def opened(account: str, **options: str | None) -> Any:
+        asked.append((account, {name: option for name, option in options.items() if option}))
+        return pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
+
+    monkeypatch.setattr(pafs, "AzureFileSystem", opened)
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    with pytest.raises(UsageError, match="AZURE_STORAGE_ACCOUNT_NAME is not set"):
+        manifest_files("az://weights")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "shop")
+    monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", "sig=1")
+    monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", "https://shop.blob.example.com")
+    assert all(file.startswith("az://weights/day=") for file in manifest_files("az://weights"))
+    places = {f"{kind}_storage_authority": f".{kind}.example.com" for kind in ("blob", "dfs")}
+    schemes = {f"{kind}_storage_scheme": "https" for kind in ("blob", "dfs")}
+    assert asked == [("shop", {"sas_token": "sig=1"} | places | schemes)]
 
 
 def test_a_place_without_a_table_is_said_so(tmp_path: Path, network: Network) -> None:

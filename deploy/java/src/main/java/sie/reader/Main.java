@@ -82,7 +82,7 @@ public final class Main {
         List<Map<String, Object>> rows = List.of();
         try {
             rows = Rows.read(record.value(), allocator);
-        } catch (IOException error) {
+        } catch (MessageException error) {
             System.err.printf(
                     "%s, partition %d, offset %d: %s%n",
                     record.topic(), record.partition(), record.offset(), error.getMessage());
