@@ -20,11 +20,11 @@ from sie_online.client.lakes import read_manifest
 from sie_online.errors import DecisionError
 from streams.lake.parquet import ParquetTable
 from streams.lake.port import ALL
-from streams.store import open_store
+from streams.store import LocalStore, open_store
 from tests.support.buckets import Asked, Network
 from tests.support.checkpoints import Killed, MortalStore
 from tests.support.lake_child import SinkProcesses, sink_processes
-from tests.support.lakes import FORMATS, about, expected, flush_of, place, rows_of, short_topic, sink
+from tests.support.lakes import FORMATS, about, expected, flush_of, message, place, row, rows_of, short_topic, sink
 from tests.support.mortal import KilledAt
 
 
@@ -121,4 +121,27 @@ def test_a_replaced_sinks_last_words_are_never_read(tmp_path: Path) -> None:
         zombie.commit(flush_of(said[2:4], zombie._ours.marks))
     assert len(set(store.list("_manifests")) - before) == 2
     sink(ParquetTable(root.as_uri()), said)
+    assert rows_of("parquet", root.as_uri()) == expected(said)
+
+
+class DiesDeleting(LocalStore):
+    """A disk under a process that dies as it is to delete rows."""
+
+    def delete(self, name: str) -> None:
+        if name.endswith(".parquet"):
+            raise Killed(name)
+        super().delete(name)
+
+
+def test_a_file_whose_time_has_come_is_not_forgotten_by_a_death_before_its_deletion(tmp_path: Path) -> None:
+    said, root, now_s = [message(at, row(at)) for at in range(5)], tmp_path / "weights", time.time()
+    table = ParquetTable(root.as_uri(), lambda: now_s)
+    sink(table, said[:3])
+    assert table.compact(int(now_s * 1000) + 1) == 3
+    with pytest.raises(Killed):
+        sink(ParquetTable(root.as_uri(), lambda: now_s + 7_200, store=DiesDeleting(root)), said[:4])
+    sink(ParquetTable(root.as_uri(), lambda: now_s + 7_200), said)
+    assert {name for name in _files(root.as_uri()) if name.startswith("day=")} == {
+        each["path"] for each in read_manifest(root.as_uri())["files"]
+    }
     assert rows_of("parquet", root.as_uri()) == expected(said)
