@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs sie-online with all it needs and its compiled kernels: install.sh EXTRAS PREFIX, in the root of its sources
 #
-#   EXTRAS   worker, or worker,trainer
+#   EXTRAS   worker; or worker,trainer; or worker,lake
 #   PREFIX   the environment to make, as /opt/sie; nothing in it is written to later
 #
 # Versions are those of constraints.txt. PYTHON is the interpreter (default: python3), TORCH_BACKEND which torch is

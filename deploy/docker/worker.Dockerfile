@@ -1,12 +1,14 @@
 # syntax=docker/dockerfile:1
 # The worker, without torch: docker build --file deploy/docker/worker.Dockerfile --tag sie-worker .
+# A sink, with what writes Delta tables, 147 MB: … --build-arg EXTRAS=worker,lake --tag sie-sink .
 ARG PYTHON=3.11.13-slim-bookworm
 
 FROM python:${PYTHON} AS build
+ARG EXTRAS=worker
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/root/.cache/uv UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 \
-    deploy/docker/install.sh worker /opt/sie
+    deploy/docker/install.sh "$EXTRAS" /opt/sie
 
 FROM python:${PYTHON}
 LABEL org.opencontainers.image.title="sie-online worker" \

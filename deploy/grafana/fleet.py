@@ -22,8 +22,11 @@ from deploy.grafana.panels import (
 JOB = Variable("job", "job", "sie_assigned_partitions", "Prometheus job of the workers.", several=False)
 INSTANCE = Variable("instance", "instance", 'sie_assigned_partitions{job=~"$job"}', "Workers.")
 
+SINK = Variable("sink", "job", "sie_sink_rows_total", "Prometheus job of sinks: sie sink.", several=False)
+
 OF_JOB = 'job=~"$job"'
 OF_WORKERS = f'{OF_JOB},instance=~"$instance"'
+OF_SINKS = 'job=~"$sink"'
 
 QUANTILES = (0.5, 0.99)
 
@@ -270,10 +273,77 @@ SAFE = Row(
     ],
 )
 
+LAKE = Row(
+    "Does the lake keep up?",
+    [
+        stat(
+            "Sinks that do not answer",
+            "Processes of sie sink that Prometheus cannot scrape. What is missing meanwhile waits in the topics.",
+            f"count(up{{{OF_SINKS}}} == 0) or vector(0)",
+            width=6,
+            steps=[(1, RED)],
+            alerts=("SieSinkDown",),
+        ),
+        stat(
+            "Newest commit",
+            "How long ago rows were committed last, of the table that has waited longest. On a quiet stream this grows"
+            " by itself.",
+            f"time() - min(max by (stream) (sie_sink_last_commit_timestamp_seconds{{{OF_SINKS}}}))",
+            SECONDS,
+            width=6,
+            none="none yet",
+            alerts=("SieSinkStalled",),
+        ),
+        stat(
+            "Messages that tables lack",
+            "Of weights and samples together. Unknown while the brokers do not answer.",
+            f"sum(sie_sink_lag_messages{{{OF_SINKS}}})",
+            width=6,
+            none="unknown",
+        ),
+        stat(
+            "Passed over, last hour",
+            "Messages that could not be read: their rows are in no table.",
+            f"sum(increase(sie_sink_unreadable_messages_total{{{OF_SINKS}}}[1h]))",
+            width=6,
+            steps=[(1, ORANGE)],
+            decimals=0,
+            alerts=("SieSinkUnreadable",),
+        ),
+        Panel(
+            "Messages that a table lacks",
+            "Goes up as messages come, and down with each commit. A floor that rises: more comes than is committed.",
+            [Query(f"sum by (stream) (sie_sink_lag_messages{{{OF_SINKS}}})", "{{stream}}")],
+            low=0,
+            alerts=("SieSinkBehind",),
+        ),
+        Panel(
+            "Rows committed",
+            "Of weights final ones alone, unless the sink was told otherwise: these come a window after their events.",
+            [Query(f"sum by (stream) (rate(sie_sink_rows_total{{{OF_SINKS}}}[$__rate_interval]))", "{{stream}}")],
+            PER_SECOND,
+            low=0,
+        ),
+        Panel(
+            "Time that commits take",
+            "Share of the time in which a commit is under way, and nothing of the stream is read. After a change of"
+            " owners commits also look into the table.",
+            [
+                Query(
+                    f"sum by (stream) (rate(sie_sink_commit_seconds_total{{{OF_SINKS}}}[$__rate_interval]))",
+                    "{{stream}}",
+                )
+            ],
+            SHARE,
+            low=0,
+        ),
+    ],
+)
+
 FLEET = Dashboard(
     "sie-fleet",
     "sie-online: fleet",
-    "All workers together: are they well, do they keep up, is anything lost, is the state safe.",
-    [JOB, INSTANCE],
-    [WELL, KEEPS_UP, LOST, SAFE],
+    "All workers together: are they well, do they keep up, is anything lost, is the state safe; does the lake keep up.",
+    [JOB, INSTANCE, SINK],
+    [WELL, KEEPS_UP, LOST, SAFE, LAKE],
 )

@@ -36,7 +36,7 @@ def faults(pages: Path, site: Path, nav: Sequence[str]) -> list[str]:
 
 
 def _unnamed(pages: Path, nav: Sequence[str]) -> Iterator[str]:
-    there = {path.relative_to(pages).as_posix() for path in pages.rglob("*.md")}
+    there = {path.relative_to(pages).as_posix() for path in _markdown(pages)}
     for name in sorted(page for page in there - set(nav) if not page.startswith(f"{TAKEN_ALONG}/")):
         yield f"docs/{name} is not in the navigation: add it to nav in zensical.toml"
     for name in sorted(set(nav) - there):
@@ -44,12 +44,17 @@ def _unnamed(pages: Path, nav: Sequence[str]) -> Iterator[str]:
 
 
 def _shallow_lists(pages: Path) -> Iterator[str]:
-    for path in sorted(pages.rglob("*.md")):
+    for path in _markdown(pages):
         code = False
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
             code ^= line.lstrip().startswith(FENCES)
             if not code and SHALLOW_ITEM.match(line):
                 yield f"{path.relative_to(pages)}:{number}: a list below another one's item is indented by four blanks"
+
+
+def _markdown(pages: Path) -> list[Path]:
+    """The pages; a folder that is called like one holds what leads to it."""
+    return sorted(path for path in pages.rglob("*.md") if path.is_file())
 
 
 def _broken(site: Path) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 On a host of repositories a link such as ``../CONTRIBUTING.md`` leads out of ``docs/``; a site has nothing there. What
 is linked is taken along below ``repository/`` (Markdown as it is, any other file as a page that shows it), and such
-links are turned there. A page keeps its lines, so that messages about it name those of its source.
+links are turned there, and a link whose text is a page's file has the page's title instead. A page keeps its lines, so
+that messages about it name those of its source. Under its address in the repository each page of docs is answered too
+(``redirects``).
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from deploy.site.redirects import DOCS, redirects
 from deploy.site.reference import PAGE, reference
 
-DOCS = "docs"
 TAKEN_ALONG = "repository"
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#|/)([^)\s#]+)")
+NAMED = re.compile(r"\[(?P<text>[\w./-]+\.md)\](?=\((?P<page>[^)\s#:]+\.md)[)#])")
 NOT_SEARCHED = "---\nsearch:\n  exclude: true\n---\n\n"
 
 
@@ -32,7 +35,9 @@ def gather(root: Path, into: Path) -> None:
     Raises ``UnlinkableError`` where a link leads to a folder outside docs, or to nothing.
     """
     there = {path for path in into.rglob("*") if path.is_file()}
-    wanted = {**dict(_pages(root)), PurePosixPath(PAGE): reference().encode()}
+    pages = dict(_pages(root))
+    of_docs = (place for place in pages if place.suffix == ".md" and place.parts[0] != TAKEN_ALONG)
+    wanted = {**pages, **dict(redirects(of_docs)), PurePosixPath(PAGE): reference().encode()}
     for place, content in wanted.items():
         _write(into / place, content)
     for path in there - {into / place for place in wanted}:
@@ -85,7 +90,15 @@ def _page(root: Path, source: PurePosixPath) -> tuple[bytes, set[PurePosixPath]]
             linked.add(target)
         return os.path.relpath(place_of(target), place_of(source).parent)
 
-    return LINK.sub(turned, content.decode("utf-8")).encode("utf-8"), linked
+    text = NAMED.sub(lambda link: f"[{_title(root, source, link)}]", content.decode("utf-8"))
+    return LINK.sub(turned, text).encode("utf-8"), linked
+
+
+def _title(root: Path, source: PurePosixPath, link: re.Match[str]) -> str:
+    """The heading of the page that a link names by its file, as files mean nothing on a site; else the link's text."""
+    page = root / os.path.normpath(source.parent / link["page"])
+    heading = re.search(r"^# (.+)$", page.read_text("utf-8"), flags=re.MULTILINE) if page.is_file() else None
+    return heading[1] if heading else link["text"]
 
 
 def place_of(source: PurePosixPath) -> PurePosixPath:

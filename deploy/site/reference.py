@@ -18,6 +18,10 @@ import sie_online
 BESIDE_PUBLIC = ("sie_online.client.subscriber:BatchSubscriber", "sie_online.client.entities:EntityTable")
 TOLD_ELSEWHERE = {"EntityName", "Settings", "__version__"}
 PAGE = "reference.md"
+INTRODUCTION = (
+    "What `sie_online` offers to a training job or an application, by name. Whole programs are on the pages *Reading "
+    "weights from Python*, *Cookbook* and *Recommending*."
+)
 LONGEST_LINE = 100
 SECTION = re.compile(r"^(Args|Raises|Returns|Yields):\n((?:    .*\n?|\n(?=    ))+)", re.MULTILINE)
 ENTRY = re.compile(r"^    (\w+): ", re.MULTILINE)
@@ -27,7 +31,7 @@ def reference() -> str:
     """The page, as Markdown."""
     names = [f"sie_online:{name}" for name in sie_online.__all__ if name not in TOLD_ELSEWHERE]
     described = (text for name in (*names, *BESIDE_PUBLIC) for text in _described(name))
-    return "\n\n".join(["# Reference of the client", *described]) + "\n"
+    return "\n\n".join(["# Python reference", INTRODUCTION, *described]) + "\n"
 
 
 def _described(name: str) -> Iterator[str]:

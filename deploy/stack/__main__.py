@@ -67,6 +67,7 @@ async def _shown(plan: StackPlan) -> None:
   Prometheus    http://127.0.0.1:{ports.prometheus}/alerts
   Dashboards    import {DASHBOARDS}/*.json into a Grafana that has this Prometheus as a data source
   Kafka         127.0.0.1:{ports.kafka}, as in: {tail}
+  Lake          {plan.directory / "lake"}: sie sink writes final rows there
   Logs, data    {plan.directory}
 
 {plan.rate:g} events/s come until Ctrl-C ends everything.

@@ -1,4 +1,4 @@
-"""What a stack is asked for: its folder, its addresses, and the settings that worker, trainer and load share."""
+"""What a stack is asked for: its folder, its addresses, and the settings that its processes share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from streams.demo.children import free_port, listens
 
 DEPLOY = Path(__file__).resolve().parents[1]
 RATE = 20.0
-WRITTEN = ("kafka", "store", "prometheus", "kafka.log", "worker.log", "trainer.log", "prometheus.log")
+WRITTEN = (
+    *("kafka", "store", "lake", "prometheus"),
+    *("kafka.log", "worker.log", "trainer.log", "sink.log", "prometheus.log"),
+)
 """In the stack's folder; of an earlier stack they go."""
 NEEDS = {
     "java": "apt-get install --no-install-recommends default-jre-headless",
@@ -31,10 +34,11 @@ class Ports(NamedTuple):
     controller: int
     worker: int
     trainer: int
+    sink: int
     prometheus: int
 
 
-USUAL = Ports(kafka=9092, controller=9093, worker=8080, trainer=8081, prometheus=9090)
+USUAL = Ports(kafka=9092, controller=9093, worker=8080, trainer=8081, sink=8083, prometheus=9090)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,11 @@ class StackPlan:
     def anywhere(cls, directory: Path, rate: float) -> StackPlan:
         """On ports that are free."""
         return cls(directory, rate, Ports(*(free_port() for _ in USUAL)))
+
+    @property
+    def lake(self) -> str:
+        """Where the sink writes: plain Parquet, which needs no extra."""
+        return f"parquet+{(self.directory / 'lake').as_uri()}"
 
     @property
     def settings(self) -> Settings:

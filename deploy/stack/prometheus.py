@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import math
-import re
 import shutil
 from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
+import yaml
 
 from deploy.stack.plan import DEPLOY, StackPlan
 
 CONFIGURATION = DEPLOY / "prometheus"
 SCRAPE_S = 2
 """Seconds: somebody watches, or waits."""
-INTERVALS = r"\b(scrape_interval|scrape_timeout|evaluation_interval): \w+"
+INTERVALS = ("scrape_interval", "scrape_timeout", "evaluation_interval")
 TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 
 def configure(plan: StackPlan) -> list[str]:
     """Write what Prometheus reads; the command that runs it.
 
-    It is what ``deploy/prometheus`` has, but for the addresses and the interval.
+    It is what ``deploy/prometheus`` has, but for the targets and the interval.
     """
     folder = plan.directory / "prometheus"
     shutil.copytree(CONFIGURATION, folder)
     file = folder / "prometheus.yml"
-    text = file.read_text("utf-8")
-    for name, port in (("worker:8080", plan.ports.worker), ("trainer:8081", plan.ports.trainer)):
-        text = text.replace(name, f"127.0.0.1:{port}")
-    file.write_text(re.sub(INTERVALS, rf"\1: {SCRAPE_S}s", text), "utf-8")
+    configuration = yaml.safe_load(file.read_text("utf-8"))
+    configuration["global"] |= dict.fromkeys(INTERVALS, f"{SCRAPE_S}s")
+    ports = {"sie-worker": plan.ports.worker, "sie-trainer": plan.ports.trainer, "sie-sink": plan.ports.sink}
+    configuration["scrape_configs"] = [
+        {"job_name": job["job_name"], "static_configs": [{"targets": [f"127.0.0.1:{ports[job['job_name']]}"]}]}
+        for job in configuration["scrape_configs"]
+    ]
+    file.write_text(yaml.safe_dump(configuration), "utf-8")
     return [
         "prometheus",
         f"--config.file={file}",

@@ -1,4 +1,4 @@
-"""The order of a stack: Kafka, topics, Prometheus, worker and trainer, then events. Nothing of it outlives it."""
+"""The order of a stack: Kafka, topics, Prometheus, worker, trainer and sink, then events. Nothing of it outlives it."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from streams.topics import create_topics
 RUN_KAFKA = str(DEPLOY / "kafka" / "run.sh")
 KAFKA_READY_S = 120.0  # a cold JVM on a busy machine
 WORKER_READY_S = 600.0  # the first start compiles the kernels
+COMMIT_EVERY_S = 5
 LOOK_EVERY_S = 0.5
 
 T = TypeVar("T")
@@ -89,10 +90,15 @@ class _Stage:
         await _until(created, KAFKA_READY_S, "Apache Kafka does not answer")
 
     async def _start_workers(self) -> None:
-        self.console.print("Starting worker and trainer (the first time kernels are compiled: half a minute) ...")
+        self.console.print("Starting worker, trainer and sink (the first time kernels are compiled: half a minute) ...")
         self._start("worker", sie_command("worker"))
         self._start("trainer", sie_command("trainer"))
+        self._start("sink", sie_command("sink", *self._to_lake()))
         await _until(SiteClient(self.plan.settings).ready, WORKER_READY_S, "the worker does not get ready")
+
+    def _to_lake(self) -> list[str]:
+        """The sink's options; it commits often, since somebody watches."""
+        return ["--to", self.plan.lake, "--every", f"{COMMIT_EVERY_S}s", "--metrics-port", str(self.plan.ports.sink)]
 
     def _start(self, name: str, command: list[str]) -> None:
         log = self.plan.directory / f"{name}.log"

@@ -16,6 +16,7 @@ from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     IncompatibleBrokerVersion,
+    KafkaTimeoutError,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
@@ -93,6 +94,14 @@ def failure(error: BaseException, message: str) -> SieError:
     missing, else a broker's.
     """
     return (AccessError if isinstance(error, REFUSALS) else UnreachableError)(message)
+
+
+def topic_failure(error: BaseException, settings: Settings, topic: str) -> SieError:
+    """The ``failure`` of a question about ``topic``. Of a time-out it says what that may mean: no broker said it."""
+    if isinstance(error, KafkaTimeoutError):
+        cause = "it is overloaded, or it advertises an address (advertised.listeners) that cannot be reached from here"
+        return failure(error, f"{topic}: the broker at {settings.broker} did not answer in time: {cause} ({error})")
+    return failure(error, f"{topic}: the broker at {settings.broker} says {error!r}")
 
 
 def refusal(settings: Settings, kind: Kind, name: str, *operations: str) -> AccessError:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from sie_online.client.connection import settings_at
 from sie_online.client.reader import Message, TopicReader
@@ -16,40 +17,44 @@ from sie_online.settings import Settings
 VALUE_BYTES = 1 << 16
 """What is written takes some 200 bytes, or 20 ids; longer values are not parsed."""
 
-Apply = Callable[[Message], Any]
-"""Takes a record in; raises ``ValueError`` where it is none of the topic's, having changed nothing."""
 
-
-class CompactedReader:
+class CompactedReader(ABC):
     """Reads a topic from its beginning, again and again to where its log ends, and has a table take each record in.
 
     A record that the table refuses is counted (``unreadable``) and passed over; with ``strict`` it is an error.
 
     Args:
-        settings: of the connection.
+        settings: of the connection; by default those of the environment.
         broker: in place of the settings' one.
-        topic: name of the topic, by the settings.
-        apply: takes a record into the table.
-        what: the topic's records, in words for an error.
+        topic: in place of the settings' one.
         strict: whether a record that is refused is an error.
 
     Raises, on entering, what ``TopicReader`` raises.
     """
 
+    topic_setting: ClassVar[str]
+    """The topic's name in the settings' section ``topics``."""
+    what: ClassVar[str]
+    """The topic's records, in words for an error."""
+    table_type: ClassVar[type[Any]]
+    """Makes the empty ``table``."""
+
     def __init__(
         self,
-        settings: Settings | None,
-        broker: str | None,
-        topic: Callable[[Settings], str],
-        apply: Apply,
-        what: str,
+        settings: Settings | None = None,
         *,
-        strict: bool,
+        broker: str | None = None,
+        topic: str | None = None,
+        strict: bool = False,
     ) -> None:
         settings = settings_at(settings, broker)
-        self._take_in, self._what = apply, what
+        self.table = self.table_type()
         self._unreadable = Unreadable(strict=strict)
-        self._reader = TopicReader(settings, topic(settings))
+        self._reader = TopicReader(settings, topic or str(getattr(settings.topics, self.topic_setting)))
+
+    @abstractmethod
+    def take_in(self, record: Message) -> Any:
+        """Have the table take ``record`` in; raises ``ValueError`` where it is none, having changed nothing."""
 
     async def __aenter__(self) -> Self:
         await self._reader.start()
@@ -79,7 +84,7 @@ class CompactedReader:
         return count
 
     def _apply(self, record: Message) -> None:
-        with_place(record, self._what, lambda: self._take_in(record))
+        with_place(record, self.what, lambda: self.take_in(record))
 
 
 def with_place(record: Place, what: str, read: Callable[[], Any]) -> Any:
@@ -105,8 +110,8 @@ def whole(value: Any, most: int) -> int:
     return value
 
 
-def short(value: bytes) -> bytes:
-    """``value`` if it is short enough to parse; raises ``ValueError``."""
-    if len(value) > VALUE_BYTES:
-        raise ValueError(f"a value of {len(value)} bytes; {VALUE_BYTES} are read")
+def short(value: bytes, most: int = VALUE_BYTES) -> bytes:
+    """``value`` if it has at most ``most`` bytes, short enough to parse; raises ``ValueError``."""
+    if len(value) > most:
+        raise ValueError(f"a value of {len(value)} bytes; {most} are read")
     return value

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from sie_online.client.beta import beta_quantile
 from sie_online.client.compacted import CompactedReader, short, text_of, whole
+from sie_online.client.reader import Message
 from sie_online.contracts import INT64_MAX, PARTITION_MAX
-from sie_online.settings import Settings
 
 KINDS = ("user", "item", "category")
 
@@ -132,23 +132,14 @@ class EntityReader(CompactedReader):
     Raises, on entering, what ``TopicReader`` raises.
     """
 
-    def __init__(
-        self,
-        settings: Settings | None = None,
-        *,
-        broker: str | None = None,
-        topic: str | None = None,
-        strict: bool = False,
-    ) -> None:
-        self.table = EntityTable()
-        super().__init__(
-            settings,
-            broker,
-            lambda found: topic or found.topics.entities,
-            lambda record: self.table.apply(record.key, record.value),
-            WHAT,
-            strict=strict,
-        )
+    topic_setting = "entities"
+    what = WHAT
+    table_type = EntityTable
+    table: EntityTable
+
+    def take_in(self, record: Message) -> None:
+        """Apply ``record`` to the table."""
+        self.table.apply(record.key, record.value)
 
 
 def parse_key(key: bytes | None) -> tuple[Name, int | None]:

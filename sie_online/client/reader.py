@@ -19,7 +19,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from sie_online.client.access import Needs, Operation, failure, refusal, require
+from sie_online.client.access import Needs, Operation, refusal, require, topic_failure
 from sie_online.client.availability import ANSWER_S, ASK_EVERY_S, Availability
 from sie_online.client.consumer import PatientConsumer
 from sie_online.client.login import require_login
@@ -190,7 +190,7 @@ class TopicReader:
             firsts = await self._connected.beginning_offsets(partitions)
             ends = await self._connected.end_offsets(partitions)
         except KafkaError as error:
-            raise failure(error, f"{self.topic}: the broker at {self._settings.broker} says {error!r}") from error
+            raise topic_failure(error, self._settings, self.topic) from error
         return {at.partition: Span(firsts[at], ends[at]) for at in partitions}
 
     async def seek_to_time(self, since_ms: int) -> None:
@@ -221,7 +221,7 @@ class TopicReader:
 
     async def _require_topic(self) -> None:
         if self.topic not in await self._connected.topics():  # asks for all: naming it could create it
-            raise TopicError(f"topic {self.topic} does not exist at {self._settings.broker}: run 'sie topics create'")
+            raise no_such_topic(self._settings, self.topic)
 
     async def _learn_partitions(self) -> None:
         """Have the client follow the topic's metadata, which an assignment does; paused, so that nothing is fetched."""
@@ -269,10 +269,18 @@ class TopicReader:
         except TopicAuthorizationFailedError:  # since we began
             raise refusal(self._settings, "topic", self.topic, *self.operations) from None
         except KafkaError as error:
-            raise failure(error, f"{self.topic}: the broker at {self._settings.broker} says {error!r}") from error
+            raise topic_failure(error, self._settings, self.topic) from error
         for number in self._next:  # of a partition without a record, too: its position may have passed markers
             self._next[number] = await self._connected.position(TopicPartition(self.topic, number))
         return [record for records in fetched.values() for record in records]
+
+
+def no_such_topic(settings: Settings, topic: str) -> TopicError:
+    """The error that says how ``topic`` comes into being; recommendations have none until they are published."""
+    how = "run 'sie topics create'"
+    if topic == settings.topics.recs and not settings.recommend.publish:
+        how = "set SIE_RECOMMEND__ENABLED=true and SIE_RECOMMEND__PUBLISH=true, for the workers too, and " + how
+    return TopicError(f"topic {topic} does not exist at {settings.broker}: {how}")
 
 
 def saved_positions(saved: Mapping[str, Any], topic: str) -> dict[int, int]:

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 from sie_online.client.compacted import CompactedReader, short, text_of, whole
 from sie_online.client.entities import parse_key
+from sie_online.client.reader import Message
 from sie_online.contracts import INT64_MAX, PARTITION_MAX
-from sie_online.settings import Settings
 
 WHAT = "list of recommendations"
+LIST_BYTES = 1 << 20
+"""A longer value is not parsed; as long as a message that a worker may send."""
 
 
 class Recommended(NamedTuple):
@@ -29,11 +31,13 @@ class RecommendationTable:
     """The newest list of each user, held in memory: ``table["4711"].items``, the best first.
 
     A user's lists come from one shard, but for those from before the number of partitions was changed: of several
-    shards' lists the one after the latest event counts. Of one shard's, the highest generation's newest.
+    shards' lists the one after the latest event counts. Of one shard's, the highest generation's newest; a list of a
+    lower generation than was read before is of a worker that had lost the shard, and is passed over.
     """
 
     def __init__(self) -> None:
         self._lists: dict[str, dict[int, Recommended]] = {}
+        self._generations: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._lists)
@@ -63,12 +67,16 @@ class RecommendationTable:
 
     def put(self, user_id: str, partition: int, made: Recommended | None) -> None:
         """Take in what the shard of ``partition`` has made for the user; None: forget what it had made."""
+        if made is not None and made.generation < self._generations.get(partition, 0):
+            return
         lists = self._lists.setdefault(user_id, {})
         before = lists.get(partition)
         if made is None:
             lists.pop(partition, None)
-        elif before is None or (before.generation, before.offset) <= (made.generation, made.offset):
-            lists[partition] = made
+        else:
+            self._generations[partition] = made.generation
+            if before is None or (before.generation, before.offset) <= (made.generation, made.offset):
+                lists[partition] = made
         if not lists:
             del self._lists[user_id]
 
@@ -87,23 +95,14 @@ class RecommendationReader(CompactedReader):
     Raises, on entering, what ``TopicReader`` raises.
     """
 
-    def __init__(
-        self,
-        settings: Settings | None = None,
-        *,
-        broker: str | None = None,
-        topic: str | None = None,
-        strict: bool = False,
-    ) -> None:
-        self.table = RecommendationTable()
-        super().__init__(
-            settings,
-            broker,
-            lambda found: topic or found.topics.recs,
-            lambda record: self.table.apply(record.key, record.value, record.partition),
-            WHAT,
-            strict=strict,
-        )
+    topic_setting = "recs"
+    what = WHAT
+    table_type = RecommendationTable
+    table: RecommendationTable
+
+    def take_in(self, record: Message) -> None:
+        """Apply ``record`` to the table."""
+        self.table.apply(record.key, record.value, record.partition)
 
 
 def parse_user(key: bytes | None) -> str:
@@ -117,7 +116,7 @@ def parse_user(key: bytes | None) -> str:
 def parse_recommendations(user_id: str, value: bytes) -> Recommended:
     """The user's list in a JSON value; unknown fields are ignored. Raises ``ValueError`` if there is none."""
     try:
-        fields = json.loads(short(value))
+        fields = json.loads(short(value, LIST_BYTES))
         made = Recommended(
             user_id=text_of(fields["user_id"]),
             items=_items(fields["items"]),

@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sie_online.client.keep_rate import Floats, StreamRate, exact_rate
@@ -34,8 +35,13 @@ from sie_online.text_hashes import hash_texts, mix
 
 CORRECTION = "log_odds_correction"
 """Column that is added: log(pi_1 / pi_0) in nats, float64."""
-ID, LABEL, PROBABILITY = "event_id", "label", "probability"
+ID, LABEL, PROBABILITY, FINAL = "event_id", "label", "probability", "final"
+LATER = frozenset({LABEL, "error", "weight", "noise_probability"})
+"""Columns stated with the label, which a keep rate must not know: a fake order's weight falls with the order."""
 LARGEST_SALT = (1 << 64) - 1
+
+_DRAW = 2.0**-53
+"""From one u to the next: a lower keep rate than that cannot be told from it."""
 
 Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)
 
@@ -51,10 +57,12 @@ def subsample(rows: Rows, budget: float, *, by: str | None = PROBABILITY, salt: 
         loss = binary_cross_entropy_with_logits(model(x) + correction, label, weight=weight)
 
     Args:
-        rows: with ``event_id`` (text), ``label`` (a number, above 0: positive) and ``by``, none of them null.
+        rows: with ``event_id`` (text), ``label`` (a number, above 0: positive) and ``by``, none of them null. Of
+            weights, the final ones alone: earlier statements bring a sample twice, or a label that is taken back.
         budget: share of the rows that is kept, in (0, 1]; more than are positive.
         by: a column that says before the label is known how much a negative teaches; it is kept in proportion to the
-            square root. None: all negatives are kept at one rate.
+            square root, values below 1e-6 (``PROBABILITY_FLOOR``) counting as that. Not the weight, which is stated
+            with the label. None: all negatives at one rate.
         salt: another number, another choice of rows; below 2^64.
 
     Raises:
@@ -73,7 +81,9 @@ class Subsampler:
     met, so that training stays unbiased while rates move. The first 64 rows are all kept. Which rows are kept depends
     on the stream from its first row on, not on how it is cut into batches, and rows of a smaller budget are among those
     of a larger one. The share that is kept is the budget's only on average: n kept rows may be sqrt(n) more or fewer.
-    Where more positives come than the budget has room for, negatives get a tenth of it on top.
+    It is more while ``by`` rises from one ten thousand rows to the next, and less while it falls: what was kept so far
+    has no say, or smaller budgets would not keep subsets. Where more positives come than the budget has room for,
+    negatives get a tenth of it on top.
 
     Takes the options of ``subsample``; raises ``UsageError`` for bad ones.
 
@@ -106,7 +116,7 @@ class Subsampler:
 def draws(ids: Any, salt: int = 0) -> Floats:
     """u of each id of an Arrow column of text, uniform in [0, 1), (n,)."""
     spice = mix(np.array([salt], np.uint64))
-    return (mix(hash_texts(ids) ^ spice) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return (mix(hash_texts(ids) ^ spice) >> np.uint64(11)).astype(np.float64) * _DRAW
 
 
 def check_options(budget: float, salt: int = 0) -> None:
@@ -136,6 +146,9 @@ def _seen(rows: Any, by: str | None, salt: int) -> tuple[NDArray[np.bool_], Floa
     """Of each row whether it is positive, its ticket u / s and its size s, all (n,)."""
     if CORRECTION in rows.schema.names:
         raise UsageError(f"these rows have been subsampled already: they have a column {CORRECTION!r}")
+    if by in LATER:
+        raise UsageError(f"by is {by!r}, which is stated with the label: with such a keep rate the correction is wrong")
+    _require_final(rows)
     positive = _numbers(rows, LABEL) > 0
     size = np.sqrt(np.maximum(_numbers(rows, by), PROBABILITY_FLOOR)) if by is not None else np.ones(len(rows))
     try:
@@ -145,9 +158,20 @@ def _seen(rows: Any, by: str | None, salt: int) -> tuple[NDArray[np.bool_], Floa
     return positive, ticket, size
 
 
+def _require_final(rows: Any) -> None:
+    at = rows.schema.get_field_index(FINAL)
+    if at < 0 or not pa.types.is_boolean(rows.schema.field(at).type):
+        return
+    if earlier := len(rows) - (pc.sum(rows.column(at)).as_py() or 0):
+        raise UsageError(
+            f"{earlier:,} of {len(rows):,} rows are not final: their samples come again, maybe with another label. "
+            f"Take the final ones, or samples"
+        )
+
+
 def _kept(rows: Any, mask: NDArray[np.bool_], keep_rate: Floats) -> Any:
     """The rows of ``mask``, with the corrections of their keep rates, which are capped at 1; both (n,)."""
-    correction = np.log(np.maximum(1.0, 1.0 / keep_rate[mask]))
+    correction = np.log(1.0 / np.clip(keep_rate[mask], _DRAW, 1.0))
     field = pa.field(CORRECTION, pa.float64(), nullable=False)
     return rows.filter(pa.array(mask)).append_column(field, pa.array(correction))
 

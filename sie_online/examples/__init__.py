@@ -12,7 +12,8 @@ One for each library, ``python -m sie_online.examples.<name> --help``:
 
 and what they share:
 
-- ``trial``: train with and without weights; score on what came later; say how sure that is; ``verdict``: in a sentence
+- ``trial``: train without weights, with them, and with them shuffled; ``verdict``: what came of it, in a sentence
+- ``hold_out``: what is learned and what is scored; ``scoring``: how well, and how sure a difference is
 - ``samples``: settled samples in columns, from a Parquet file or the topic
 - ``command``: options, errors and output; ``tables``: more of them, for examples of tables
 

@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from sie_online.errors import SieError, UsageError
 from sie_online.escape import harmless
+from sie_online.examples.hold_out import Plan
 from sie_online.examples.samples import TrainingSamples, read_file, read_topic
-from sie_online.examples.trial import METRICS, Comparison, Learner, Plan, compare
+from sie_online.examples.trial import Learner, Report, compare
 
 EPILOG = """\
 what it does
@@ -40,12 +42,15 @@ when not to use the weights
   Where the last line does not say that they help. Expect that on clean logs, or where somebody cleans them before you
   train; with a strong learner and little noise, which averages it away; and where what you are judged by holds the
   same noise. Never to count or bill, and not to train a detector of noise. docs/weights.md has the figures.
-
+"""
+EXIT_CODES = """\
 exit codes: 0 done, 2 wrong use, unusable samples or a missing library, 3 the broker does not answer, 78 the log is not
 what it was
 """
 
 Read = Callable[[argparse.Namespace], TrainingSamples]
+Study = Callable[[TrainingSamples, Callable[[], Learner], Plan, Report], Any]
+"""What is found out with a learner: a dataclass, whose text is what people read."""
 
 
 @contextmanager
@@ -70,13 +75,14 @@ def run(
     new_learner: Callable[[argparse.Namespace], Learner],
     read: Read = read_samples,
     then: Callable[[argparse.Namespace, TrainingSamples], None] = lambda _options, _samples: None,
+    study: Study = compare,
 ) -> int:
-    """Run the command: read samples, compare, tell, and do what is to be done ``then``; its exit code."""
+    """Run the command: read samples, ``study``, tell, and do what is to be done ``then``; its exit code."""
     options = parser.parse_args(arguments)
     try:
         samples = read(options)
-        result = compare(samples, lambda: new_learner(options), _plan(options), _show_progress)
-        sys.stdout.write((json.dumps(asdict(result)) if options.json else as_text(result)) + "\n")
+        result = study(samples, lambda: new_learner(options), _plan(options), _show_progress)
+        sys.stdout.write((json.dumps(asdict(result)) if options.json else str(result)) + "\n")
         then(options, samples)
     except SieError as error:
         sys.stderr.write(f"{parser.prog}: {harmless(str(error))}\n")
@@ -86,7 +92,9 @@ def run(
     return 0
 
 
-def parser(name: str, summary: str, *, epochs: int | None = None, example: str = "") -> argparse.ArgumentParser:
+def parser(
+    name: str, summary: str, *, epochs: int | None = None, example: str = "", epilog: str = EPILOG
+) -> argparse.ArgumentParser:
     """A parser with the options that all have.
 
     ``epochs``: passes in training by default, None where there are none; ``example``: what the examples say behind it.
@@ -94,7 +102,7 @@ def parser(name: str, summary: str, *, epochs: int | None = None, example: str =
     made = argparse.ArgumentParser(
         prog=f"python -m sie_online.examples.{name}",
         description=f"{summary}\n\n{_examples(name, example)}",
-        epilog=EPILOG,
+        epilog=f"{epilog}\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--file", type=Path, metavar="FILE", help="read this Parquet file instead of a broker")
@@ -112,26 +120,6 @@ def parser(name: str, summary: str, *, epochs: int | None = None, example: str =
     made.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
     made.add_argument("--json", action="store_true", help="print one JSON object")
     return made
-
-
-def as_text(result: Comparison) -> str:
-    """``result`` as a table, and in a sentence."""
-    scored = f"scored {result.scored:,} later ones ({result.positives:,} positive, {result.users:,} users)"
-    rows = [
-        f"{name:<10}{result.unweighted[name]:>11.4f}{result.weighted[name]:>11.4f}   {result.difference[name]}"
-        for name in METRICS
-    ]
-    return "\n".join(
-        [
-            f"learned {result.learned:,} settled samples, {scored}",
-            f"left out {result.unsettled:,} that had not settled when the held-out part begins",
-            "",
-            f"{'':<10}{'unweighted':>11}{'weighted':>11}   difference",
-            *rows,
-            "",
-            result.verdict.sentence,
-        ]
-    )
 
 
 def _show_progress(what: str) -> None:

@@ -14,9 +14,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from sie_online.examples.command import library
-from sie_online.examples.samples import TrainingSamples
+from sie_online.examples.samples import Floats, TrainingSamples
 from sie_online.examples.tables import PRIOR, OwnTable, main_of, stated
-from sie_online.examples.trial import Floats
 
 with library("duckdb"):
     import duckdb

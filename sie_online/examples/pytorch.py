@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from sie_online.errors import UsageError
 from sie_online.examples.command import library, parser, read_samples, run
-from sie_online.examples.samples import TrainingSamples
-from sie_online.examples.trial import Floats
+from sie_online.examples.samples import Floats, TrainingSamples
 
 with library("torch"):
     import torch
@@ -105,7 +104,7 @@ def read(options: argparse.Namespace) -> TrainingSamples:
         raise UsageError("--truth goes by ids of events, which tensors do not carry: give --file, too")
     names = [name for name in TrainingSamples.names() if name != "event_id"]
     dataset = SampleDataset(
-        broker=options.broker, topic=options.topic, idle_s=options.idle, columns=["noise_probability"]
+        broker=options.broker, topic=options.topic, idle_s=options.idle, columns=["noise_probability", "probability"]
     )
     batches = list(DataLoader(dataset, batch_size=None, num_workers=options.workers))
     if not batches:

@@ -16,17 +16,21 @@ from numpy.typing import NDArray
 from sie_online.client.subscriber import SampleSubscriber
 from sie_online.errors import UsageError
 
+Floats = NDArray[np.float64]
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingSamples:
     """n samples. ``features`` (n, F) are indices of hashed one-hot features, 0 meaning absent; ``dense`` (n, D) real
-    values; both as they were at the event. ``event_time_ms`` is when that was, ``settled_ms`` when ``label`` (0 or 1)
-    and ``weight`` became known; ms since 1970.
+    values; both as they were at the event, like ``probability``, which the stream's own model stated of label 1.
+    ``event_time_ms`` is when that was, ``settled_ms`` when ``label`` (0 or 1) and ``weight`` became known; both in ms
+    since 1970.
     """
 
     event_id: NDArray[Any]
     features: NDArray[Any]
     dense: NDArray[Any]
+    probability: NDArray[Any]
     label: NDArray[Any]
     weight: NDArray[Any]
     noise_probability: NDArray[Any]

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sie_online.examples.command import library, parser, run
-from sie_online.examples.samples import TrainingSamples
-from sie_online.examples.trial import Floats
+from sie_online.examples.samples import Floats, TrainingSamples
 
 with library("scikit-learn"):
     from scipy.sparse import csr_matrix

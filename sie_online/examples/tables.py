@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from sie_online.errors import UsageError
 from sie_online.escape import harmless
 from sie_online.examples.command import parser, read_samples, run
-from sie_online.examples.samples import TrainingSamples
-from sie_online.examples.trial import Floats, Learner
+from sie_online.examples.samples import Floats, TrainingSamples
+from sie_online.examples.trial import Learner
 from sie_online.tables import write_parquet
 
 PRIOR = 20.0  # as many samples as the overall rate is worth

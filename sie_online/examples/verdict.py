@@ -1,4 +1,4 @@
-"""Use the weights or not: one sentence of a comparison.
+"""Use the weights, or soft targets, or not: one sentence of a comparison.
 
 Judged by AUC and log loss at 95 % each: on streams with nothing to find, "helps" comes up about once in twenty times at
 most, and so does "harms".
@@ -10,29 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from sie_online.examples.scoring import Difference
+
 JUDGED = {"AUC": 1, "NLL": -1}
 """What is judged, and whether more of it is better."""
 
 Word = Literal["helps", "harms", "no evidence", "not judged"]
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One model minus another; ``low`` and ``high`` bound the 95 % interval (None: not asked for)."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-    def __str__(self) -> str:
-        band = "" if self.low is None else f" [{self.low:+.4f}, {self.high:+.4f}]"
-        return f"{self.value:+.4f}{band}"
-
-    def side(self) -> int:
-        """1: above 0 by evidence, -1: below, 0: neither."""
-        if self.low is None or self.high is None:
-            return 0
-        return int(self.low > 0) - int(self.high < 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +26,9 @@ class Verdict:
     sentence: str
 
 
+NOT_JUDGED = Verdict("not judged", "Not judged: without intervals (--resamples 0) a difference says nothing.")
+
+
 def judge(over_uniform: Mapping[str, Difference], over_shuffled: Mapping[str, Difference], *, noisy: bool) -> Verdict:
     """What the weights did, by metric: against uniform weights, and against the same ones shuffled.
 
@@ -50,7 +36,7 @@ def judge(over_uniform: Mapping[str, Difference], over_shuffled: Mapping[str, Di
     holds the stream's own noise.
     """
     if any(over_uniform[name].low is None for name in JUDGED):
-        return Verdict("not judged", "Not judged: without intervals (--resamples 0) a difference says nothing.")
+        return NOT_JUDGED
     shown = [name for name in JUDGED if over_uniform[name].side()]
     known = [name for name in shown if over_uniform[name].side() == over_shuffled[name].side()]
     better = [name for name in known if over_uniform[name].side() == JUDGED[name]]
@@ -63,6 +49,21 @@ def judge(over_uniform: Mapping[str, Difference], over_shuffled: Mapping[str, Di
         told = f"{_told(over_uniform, shown)}, but {_told(over_shuffled, shown)} against the same weights shuffled"
         return Verdict("no evidence", f"No measurable difference that the weights explain ({told}): leave them out.")
     return Verdict("no evidence", f"No measurable difference ({_told(over_uniform, JUDGED)}): leave them out.")
+
+
+def judge_soft_targets(label_share: float, difference: Mapping[str, Difference]) -> Verdict:
+    """What a target with that share of the label did, by metric, against the labels as they are."""
+    if label_share == 1.0:
+        said = "Keep the labels as they are: no softer target was better on the part on which it was to be chosen."
+        return Verdict("no evidence", said)
+    if any(difference[name].low is None for name in JUDGED):
+        return NOT_JUDGED
+    told, sides = _told(difference, JUDGED), [JUDGED[name] * difference[name].side() for name in JUDGED]
+    if -1 in sides:
+        return Verdict("harms", f"Soft targets harm here ({told}): keep the labels as they are.")
+    if 1 in sides:
+        return Verdict("helps", f"Soft targets help here (a = {label_share:g}; {told}).")
+    return Verdict("no evidence", f"No measurable difference ({told}): keep the labels as they are.")
 
 
 def _harm(over_uniform: Mapping[str, Difference], better: list[str], worse: list[str], *, noisy: bool) -> str:

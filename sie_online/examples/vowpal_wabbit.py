@@ -14,8 +14,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from sie_online.examples.command import library, parser, run
-from sie_online.examples.samples import TrainingSamples
-from sie_online.examples.trial import Floats
+from sie_online.examples.samples import Floats, TrainingSamples
 
 with library("vowpalwabbit"):
     from vowpalwabbit import Workspace

@@ -87,10 +87,13 @@ def growth(cfg: RankingConfig, tables: Any, now_ms: int) -> float:
 
 
 @kernel
-def growth_now(cfg: RankingConfig, tables: Any) -> float:
-    """The same at the last event."""
+def change_decay(cfg: RankingConfig, tables: Any) -> None:
+    """From now on what is counted decays as ``cfg`` says; until now it has as ``totals`` say."""
     totals = tables.totals[0]
-    return exp(cfg.decay_per_ms * (totals.now_ms - totals.landmark_ms))
+    if totals.decay_per_ms == cfg.decay_per_ms:
+        return
+    _scale(tables, exp(-totals.decay_per_ms * (totals.now_ms - totals.landmark_ms)))
+    totals.landmark_ms, totals.decay_per_ms = totals.now_ms, cfg.decay_per_ms
 
 
 @kernel

@@ -56,14 +56,18 @@ class Neighbourhoods(NamedTuple):
 
 
 def counted(tables: RankingTables, decay_per_ms: float) -> Neighbourhoods:
-    """What ``tables`` hold of items and categories, without anything of a user."""
+    """What ``tables`` hold of items and categories, without anything of a user, and without items whose ids end in a
+    zero byte: a fixed width does not tell them from others.
+    """
     totals = tables.totals[0]
     items, categories = _in_use(tables.items), _in_use(tables.categories)
     now_ms = int(totals["now_ms"])
     shrunk = exp(-decay_per_ms * (now_ms - int(totals["landmark_ms"])))
-    order = np.argsort(items["key"])
-    place = np.empty(len(items), np.int32)
-    place[order] = np.arange(len(items), dtype=np.int32)
+    last = np.take_along_axis(items["id"], items["id_bytes"][:, None] - 1, axis=1)[:, 0]
+    nameable = np.flatnonzero(last != 0)
+    order = nameable[np.argsort(items["key"][nameable])]
+    place = np.full(len(items), -1, np.int32)
+    place[order] = np.arange(len(order), dtype=np.int32)
     by_key = np.argsort(categories["key"])
     return Neighbourhoods(
         as_of_ms=now_ms,
@@ -185,6 +189,7 @@ def _listed(owners: NDArray[np.void], tables: RankingTables, place: NDArray[np.i
     owner, at = np.nonzero(np.arange(owners["slot"].shape[1]) < owners["n"][:, None])
     slot, check = owners["slot"][owner, at], owners["check"][owner, at]
     holds = (tables.items.rows["key"][slot] >> np.uint64(32)).astype(np.uint32) == check
+    holds &= place[slot] >= 0
     return Listed(
         owner[holds].astype(np.int32),
         place[slot[holds]],

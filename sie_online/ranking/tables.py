@@ -79,7 +79,15 @@ class RankingScratch(NamedTuple):
     candidates: NDArray[np.int32]
 
 
-TOTALS = np.dtype([("events", "i8"), ("repeats", "i8"), ("landmark_ms", "i8"), ("now_ms", "i8")])
+TOTALS = np.dtype(
+    [
+        ("events", "i8"),
+        ("repeats", "i8"),
+        ("landmark_ms", "i8"),
+        ("now_ms", "i8"),
+        ("decay_per_ms", "f8"),  # by which what is counted has grown since the landmark; set by who saves the tables
+    ]
+)
 
 
 def new_tables(sizes: RankingSizes) -> RankingTables:

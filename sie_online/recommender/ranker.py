@@ -121,9 +121,9 @@ class NeighbourhoodRanker(reco.base.Ranker):  # type: ignore[misc,unused-ignore]
 
     def recommend(self, user: Hashable, n: int) -> list[str]:
         """The best ``n`` items for a user, best first, as text."""
-        candidates, scores = np.empty(n, np.int64), np.empty(n)
         if n < 1:
             return []
+        candidates, scores = np.empty(n, np.int64), np.empty(n)
         filled = rank_user(self._cfg, self._known, self._scratch, _key(_text(user)), candidates, scores)
         return [id_of(self._known, candidate) for candidate in candidates[:filled].tolist()]
 

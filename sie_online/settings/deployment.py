@@ -25,6 +25,11 @@ from sie_online.settings.recommendation import Recommend
 from sie_online.settings.rows import Dedupe, Entities, Events, Guard, Importance, Labels, Limits, Privacy, Recommender
 from sie_online.settings.training import Models, Trainer
 
+ESCAPED = 6
+"""Bytes that one of an id can take in JSON: a control character is written as its number."""
+LIST_BESIDE = 1_000
+"""Bytes of a published list beside its ids, and of its message beside its value, at most."""
+
 ROW_SECTIONS = ("events", "limits", "labels", "dedupe", "entities", "recommender", "importance", "guard", "privacy")
 
 
@@ -94,9 +99,21 @@ class Settings(BaseSettings):
             raise ValueError("recommender.classifier works only with a file:// store")
         if self.recommend.publish and not self.recommend.enabled:
             raise ValueError("recommend.publish needs recommend.enabled: there would be no lists to publish")
+        if self.recommend.publish and self._largest_list_bytes > self.kafka.max_message_bytes:
+            raise ValueError(
+                f"a list may take {self._largest_list_bytes} bytes (recommend.list_length items of limits.id_bytes"
+                f" bytes, each up to {ESCAPED} in JSON), more than kafka.max_message_bytes: lower one of the two, or"
+                " raise that"
+            )
         if self.watchdog.checkpoint_s < 3 * self.checkpoint.interval_s:
             raise ValueError("watchdog.checkpoint_s must be at least three times checkpoint.interval_s")
         return self
+
+    @property
+    def _largest_list_bytes(self) -> int:
+        """Of a message of ``sie.recs.v1``: the items, the user's id in key and value, what stands between them."""
+        ids = self.recommend.list_length + 2
+        return ids * (ESCAPED * self.limits.id_bytes + len('"",')) + LIST_BESIDE
 
     @classmethod
     def settings_customise_sources(

@@ -3,7 +3,8 @@
 ``Shard`` is the whole public surface; a shard is a pure function of its partition's records. No clock, no socket, no
 file: who owns it, and where its state is kept, is ``streams``' business.
 
-- ``core``: ``Shard``, and in ``figures`` how it stands; ``compilation``: of all that it calls
+- ``core``: ``Shard``, put together of what is ``learned``, the ``assembly`` of what it says, and the ``questions`` it
+  answers; ``figures``: how it stands; ``compilation``: of all that it calls
 - ``loop``: one pass over a batch in event order; ``ahead``: what it asks of memory beforehand; ``estimate``: one event
   in it; ``external``: with a River classifier
 - ``labels``: what becomes of open views; ``erase``: a user forgotten
@@ -13,14 +14,15 @@ file: who owns it, and where its state is kept, is ``streams``' business.
 - ``ranking``: lists for users, learned beside the event loop; ``lists``: those that are published
 - ``snapshot``: the state as pieces; ``patches``: of tables, rows that changed; ``ranges``: of open views; ``layout``:
   what their bytes mean
-- ``lookup``: what it can be asked without learning anything
+- ``lookup``: what ``questions`` look up, without anything being learned
 - ``sizing``: what all of it takes at most
 - ``trace``: the evidence of a log, for a fit of the noise model
 - ``schedule``: model versions and their offsets; ``pooled``: what the other shards have learned
 """
 
+from sie_online.shard.assembly import ShardOutput
 from sie_online.shard.compilation import warm_up, warm_up_lookup
-from sie_online.shard.core import Shard, ShardOutput
+from sie_online.shard.core import Shard
 from sie_online.shard.figures import RecordCounts, ShardStats
 from sie_online.shard.gathering import Gathered
 from sie_online.shard.layout import Layout

@@ -16,7 +16,7 @@ from sie_online.contracts import ERASE_CODE, HEARTBEAT_CODE
 from sie_online.ingest.events import EventBatch, Text
 from sie_online.jit import kernel
 from sie_online.masks import has, mask_of
-from sie_online.ranking.learning import forget_user, learn_event
+from sie_online.ranking.learning import change_decay, forget_user, learn_event
 from sie_online.ranking.lists import id_of, is_known, rank_user
 from sie_online.ranking.pooling import Neighbourhoods, bounded, counted, pack, tables_from, unpack
 from sie_online.ranking.tables import (
@@ -29,7 +29,7 @@ from sie_online.ranking.tables import (
     no_tables,
 )
 from sie_online.settings import Settings
-from sie_online.shard.lists import ListBuffers, MadeLists, is_full, list_buffers, make_list, take_back_list
+from sie_online.shard.lists import NOTHING, ListBuffers, MadeLists, is_full, list_buffers, make_list, take_back_list
 from sie_online.shard.output import Out
 from sie_online.shard.patches import Piece, Table, apply, raw
 from sie_online.slots import WAYS, SlotTable, bytes_for, bytes_in_use, reindex
@@ -129,6 +129,7 @@ class Ranking:
         self._sizes = sizes_of(settings)
         self._length = settings.recommend.list_length
         self._known = Known(new_tables(self._sizes), no_tables(self._sizes))
+        self._known.own.totals["decay_per_ms"] = self._config.ranking.decay_per_ms
         self._scratch = new_scratch(self._known)
         self._others = b""
         self._lists = list_buffers(self._length, self._sizes.id_bytes)
@@ -193,10 +194,14 @@ class Ranking:
 
     def layout(self) -> dict[str, Any]:
         """What the saved bytes mean."""
-        return {name: [str(table.rows.dtype.descr), len(table.rows) - 1] for name, table in self._named()}
+        tables = {name: [str(table.rows.dtype.descr), len(table.rows) - 1] for name, table in self._named()}
+        return tables | {"totals": str(self._known.own.totals.dtype.descr)}
 
     def restore(self, meta: Mapping[str, Any], pieces: Mapping[str, Piece]) -> bool:
         """Go on with what a snapshot holds; False, and nothing is known, if it holds nothing of this layout.
+
+        Under another half-life than was in force, what was counted is taken as it had decayed by then; unless lists
+        are published, none counts as said.
 
         Raises:
             CheckpointError: a piece does not fit.
@@ -209,6 +214,10 @@ class Ranking:
             apply(table._replace(first=first, last=last), _patches(table.name, pieces))
         for _, slots in self._named():
             reindex(slots)
+        own = self._known.own
+        change_decay(self._config.ranking, own)
+        if not self._config.publishes:
+            own.users.rows["said"][: int(own.users.used[0])] = NOTHING
         self._put(bytes(pieces.get(OTHERS, b"")))
         return True
 

@@ -7,9 +7,9 @@ and what a command needs is imported when it runs, so that ``sie --help`` is qui
 - topics: ``topics``, ``tail``, ``sink``, ``replay``
 - without a broker: ``evaluate``, ``fit_noise``, ``sample_events``, ``config``; models: ``model``
 - published rows: ``explain``, ``audit``; people: ``erase``
-- how it is said: ``common``, ``reading`` (shared options), ``progress``, ``findings``, ``views``, ``text``,
-  ``evaluate_text``, ``examination``, ``examination_text``, ``given_models``,
-  ``explain_text``, ``explain_noise``, ``model_text``, ``noise_text``, ``sizing_text``;
+- how it is asked: ``common``, ``options`` (in groups), ``reading`` (of files), ``evaluate_models``, ``given_models``
+- how it is said: ``progress``, ``findings``, ``views``, ``text``, ``evaluate_text``, ``examination``,
+  ``examination_text``, ``explain_text``, ``explain_noise``, ``model_text``, ``noise_text``, ``sizing_text``;
   ``terminal``: where all of it is printed
 """
 

@@ -83,7 +83,8 @@ def check(
     changed = sum(setting.value != setting.default for setting in effective(settings))
     if not as_json:
         fingerprint = settings.fingerprint()[:16]
-        out.print(f"OK: {changed} settings differ from their defaults, fingerprint {fingerprint}")
+        differ = "setting differs from its default" if changed == 1 else "settings differ from their defaults"
+        out.print(f"OK: {changed} {differ}, fingerprint {fingerprint}")
     findings = asyncio.run(_try_out(settings, aloud=not as_json)) if connect else []
     if as_json:
         document = {"valid": True, "fingerprint": settings.fingerprint()}

@@ -4,36 +4,39 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sie_online.errors import UsageError
-from sie_online.evaluation.run import BATCH_RECORDS, ModelSource, evaluate
+from sie_online.evaluation.run import evaluate
 from sie_online.evaluation.samples import SAMPLES_FILE, SampleTable
 from sie_online.ingest.sources import read_events
-from sie_online.moments import moment
 from sie_online.settings import Settings
 from sie_online.shard import warm_up
-from streams.cli import findings, noise_text
+from streams.cli import findings
 from streams.cli import reading as read
 from streams.cli.common import Json, err, get_settings, out, print_json, require_writable
+from streams.cli.evaluate_models import ModelOptions, ModelsInForce
 from streams.cli.evaluate_text import summary, why_none
-from streams.cli.examination import Examination
-from streams.cli.given_models import LIVE, beginning, repeated
+from streams.cli.examination import Examination, ExaminationOptions
+from streams.cli.given_models import LIVE
+from streams.cli.options import with_groups
 from streams.cli.progress import compiling, progress
 
 if TYPE_CHECKING:
-    from models.manifest import Manifest
     from sie_online.evaluation.report import EvaluationReport
-    from streams.trainer.offline import FineTuned, OfflineTrainer
+    from sie_online.ingest.wire import Chunk
+    from streams.trainer.offline import OfflineTrainer
 
 
-@read.with_options
+@with_groups
 def command(
+    *,
     ctx: typer.Context,
     files: read.Files,
     given: read.Given,
@@ -42,45 +45,11 @@ def command(
     samples: Annotated[
         bool, typer.Option("--samples", help="Write samples.parquet, too: settled samples with features, to train on.")
     ] = False,
-    trainer: Annotated[
-        bool, typer.Option("--trainer", help="Fit noise model and importance net beside the events; adopt what passes.")
-    ] = False,
-    noise_fit: Annotated[
-        bool | None,
-        typer.Option(
-            "--noise-fit/--no-noise-fit", help="Fit the noise model beside the events; as --trainer unless said."
-        ),
-    ] = None,
-    noise_model: Annotated[
-        Path | None,
-        typer.Option(
-            "--noise-model", metavar="DIR", help="Begin with the noise model that 'sie fit-noise' left in DIR."
-        ),
-    ] = None,
-    adopt_after: Annotated[
-        int, typer.Option(metavar="M", min=1, help="An announced net applies M offsets later, in every partition.")
-    ] = BATCH_RECORDS,
-    models: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Repeat what --trainer announced in DIR; 'live': the broker's.")
-    ] = None,
+    model_options: ModelOptions,
     recs: Annotated[
         bool, typer.Option("--recs", help="Learn to rank beside; write each event's list of items as it stood before.")
     ] = False,
-    compare: Annotated[
-        bool, typer.Option("--compare", help="Train learners with and without the weights: do they help?")
-    ] = False,
-    pollute: Annotated[
-        str | None,
-        typer.Option(
-            "--pollute",
-            metavar="SEEDS",
-            help="Mix random behaviours into the events and see what is found: 1 or 1,2,3.",
-        ),
-    ] = None,
-    families: Annotated[
-        str | None,
-        typer.Option("--families", metavar="NAMES", help="Of behaviours, for --pollute; else all that pollute."),
-    ] = None,
+    examined: ExaminationOptions,
     as_json: Json = False,
 ) -> None:
     """Weigh files of events without a broker: the very rows that workers would publish.
@@ -132,65 +101,89 @@ def command(
       sie evaluate events.parquet --out results --compare
       sie evaluate events.parquet --out results --pollute 1,2,3 --families crawler,fake_orders
     """
-    if models is not None and (trainer or noise_fit or noise_model is not None):
-        raise UsageError("--trainer, --noise-fit and --noise-model announce and --models repeats: choose one")
-    if models == LIVE and pollute is not None:
+    model_options.refuse_contradictions()
+    if model_options.models == LIVE and examined.pollute is not None:
         raise UsageError("--pollute examines a noise model in a folder: --models DIR or --noise-model DIR, not 'live'")
-    fits = trainer if noise_fit is None else noise_fit
-    overrides: dict[str, Any] = {} if fits else {"trainer": {"noise": {"enabled": False}}}
-    settings = get_settings(ctx, **overrides, **({"recommend": {"enabled": True}} if recs else {}))
+    lists = {"recommend": {"enabled": True}} if recs else {}
+    settings = get_settings(ctx, **model_options.overrides(), **lists)
     reading = given.reading(settings.limits.earliest_ms)
-    if trainer or fits:
-        from streams.trainer.process import require_torch
-
-        require_torch()
+    model_options.require_torch()
     require_writable("--out", directory)
-    examination = Examination.asked(settings, directory, compare=compare, seeds=pollute, families=families)
-    begin_with = None if noise_model is None else noise_text.given(noise_model)
-    training = _training(settings, directory, adopt_after, begin_with, net=trainer) if trainer or fits else None
-    model_source: ModelSource | None = training
-    if models is not None:
-        model_source = repeated(settings, models)
-    elif training is None and begin_with is not None:
-        model_source = beginning(settings, directory, begin_with)
-    chunks = read_events(files, reading, limit=given.limit, note=read.print_note)
-    with compiling():
-        warm_up(settings)
-    begin, started_ms = time.monotonic(), int(time.time() * 1_000)
-    with progress("Evaluate") as advance, ExitStack() as tables:
-        listeners = list(examination.listeners)
-        if samples:
-            listeners.append(tables.enter_context(SampleTable(directory / SAMPLES_FILE, settings)))
-        report = evaluate(
-            chunks,
-            settings,
-            directory,
-            partitions=partitions,
-            started_ms=started_ms,
-            on_progress=advance,
-            model_source=model_source,
-            listeners=listeners,
-            strict=given.strict,
-            lists=recs,
-        )
-    document = _document(report, time.monotonic() - begin, training)
-    _write(directory, document)
-    pace = document["events_per_s"] if training is None else None
-    announced = str(directory) if models is None and model_source is not None else models
-    for found in examination.examine(partitions, started_ms, announced, events_per_s=pace):
-        document |= found
-        _write(directory, document)
+    plan = Plan(
+        settings=settings,
+        directory=directory,
+        partitions=partitions,
+        samples=samples,
+        lists=recs,
+        strict=given.strict,
+        examination=Examination.asked(settings, directory, examined),
+        models=model_options.in_force(settings, directory),
+    )
+    report, document = _run(plan, read_events(files, reading, limit=given.limit, note=read.print_note))
     findings.warn_disorder(report.source, settings)
     if as_json:
         print_json(document)
-        return
+    else:
+        _tell(plan, report, document, fine_tunes=model_options.trainer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is to be done with the events."""
+
+    settings: Settings
+    directory: Path
+    partitions: int
+    samples: bool
+    lists: bool
+    strict: bool
+    examination: Examination
+    models: ModelsInForce
+
+
+def _run(plan: Plan, chunks: Iterable[Chunk]) -> tuple[EvaluationReport, dict[str, Any]]:
+    """Weigh the events, then look into what is to be examined; write down what was found as soon as it is."""
+    with compiling():
+        warm_up(plan.settings)
+    begin, started_ms = time.monotonic(), int(time.time() * 1_000)
+    report = _weighed(plan, chunks, started_ms)
+    document = _document(report, time.monotonic() - begin, plan.models.training)
+    _write(plan.directory, document)
+    pace = document["events_per_s"] if plan.models.training is None else None
+    for found in plan.examination.examine(plan.partitions, started_ms, plan.models.announced, events_per_s=pace):
+        document |= found
+        _write(plan.directory, document)
+    return report, document
+
+
+def _weighed(plan: Plan, chunks: Iterable[Chunk], started_ms: int) -> EvaluationReport:
+    with progress("Evaluate") as advance, ExitStack() as tables:
+        listeners = list(plan.examination.listeners)
+        if plan.samples:
+            listeners.append(tables.enter_context(SampleTable(plan.directory / SAMPLES_FILE, plan.settings)))
+        return evaluate(
+            chunks,
+            plan.settings,
+            plan.directory,
+            partitions=plan.partitions,
+            started_ms=started_ms,
+            on_progress=advance,
+            model_source=plan.models.source,
+            listeners=listeners,
+            strict=plan.strict,
+            lists=plan.lists,
+        )
+
+
+def _tell(plan: Plan, report: EvaluationReport, document: dict[str, Any], *, fine_tunes: bool) -> None:
+    training = plan.models.training
     out.print(summary(report, document, training))
     if report.dead_letters:
         out.print("", findings.dead_letters(report.source), sep="\n", soft_wrap=True)
-    if trainer and training is not None and not training.fine_tuned:
-        err.print(why_none(settings, report))
-    examination.tell()
-    err.print(f"Tables and report are in {directory}", soft_wrap=True)
+    if fine_tunes and training is not None and not training.fine_tuned:
+        err.print(why_none(plan.settings, report))
+    plan.examination.tell()
+    err.print(f"Tables and report are in {plan.directory}", soft_wrap=True)
 
 
 def _write(directory: Path, document: dict[str, Any]) -> None:
@@ -207,40 +200,3 @@ def _document(report: EvaluationReport, seconds: float, training: OfflineTrainer
         document["noise_fits"] = [asdict(done) for done in training.noise.fitted]
         document["priors"] = [str(outcome) for outcome in training.priors.outcomes]
     return document
-
-
-def _training(
-    settings: Settings, directory: Path, adopt_after: int, begin_with: tuple[bytes, Manifest] | None, *, net: bool
-) -> OfflineTrainer:
-    from streams.store import LocalStore
-    from streams.trainer.offline import OfflineTrainer
-    from streams.trainer.process import limit_threads
-
-    limit_threads(settings)
-    store = LocalStore(directory)
-    training = OfflineTrainer(
-        settings,
-        store,
-        adopt_after=adopt_after,
-        net=net,
-        on_begin=_show_begin,
-        on_end=_show_end,
-        on_noise_begin=noise_text.show_begin,
-        on_noise_end=noise_text.show_end,
-    )
-    if begin_with is not None:
-        training.begin_with(*begin_with)
-    return training
-
-
-def _show_begin(begun: FineTuned) -> None:
-    size = f"{begun.samples:,} samples, {begun.positives:,} positive"
-    err.print(f"Fine-tune {begun.number} at {moment(begun.clock_ms)}: {size} ...", soft_wrap=True)
-
-
-def _show_end(done: FineTuned) -> None:
-    accepted = done.outcome == "accepted"
-    what = f"accepted as {done.version}" if accepted else "; ".join((f"{done.outcome}", *done.reasons))
-    if done.withdrawn:
-        what += f"; the net in force is withdrawn: {'; '.join(done.withdrawn)}"
-    err.print(f"Fine-tune {done.number}: {what} ({done.seconds:.0f} s)", soft_wrap=True)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.text import Text
 
 from sie_online.behaviours import POLLUTING
@@ -34,6 +35,27 @@ MIXTURE_COST = 1.7
 """Times of an evaluation that a mixture of the same log takes: it has more events, and is learned and scored."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExaminationOptions:
+    """A group for `streams.cli.options.with_groups`."""
+
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Train learners with and without the weights: do they help?")
+    ] = False
+    pollute: Annotated[
+        str | None,
+        typer.Option(
+            "--pollute",
+            metavar="SEEDS",
+            help="Mix random behaviours into the events and see what is found: 1 or 1,2,3.",
+        ),
+    ] = None
+    families: Annotated[
+        str | None,
+        typer.Option("--families", metavar="NAMES", help="Of behaviours, for --pollute; else all that pollute."),
+    ] = None
+
+
 @dataclass
 class Examination:
     """What was asked for, what listens meanwhile, and what was found."""
@@ -48,18 +70,16 @@ class Examination:
     pollution: Pollution | None = field(default=None, init=False)
 
     @classmethod
-    def asked(
-        cls, settings: Settings, directory: Path, *, compare: bool, seeds: str | None, families: str | None
-    ) -> Examination:
-        """By the options.
+    def asked(cls, settings: Settings, directory: Path, options: ExaminationOptions) -> Examination:
+        """What the options ask for.
 
         Raises:
             UsageError: they are no seeds, there is no such family, or families are named and no seed.
         """
-        if families is not None and seeds is None:
+        if options.families is not None and options.pollute is None:
             raise UsageError("--families says what --pollute mixes in: give --pollute SEEDS, too")
-        examination = cls(settings, directory, _seeds(seeds), _families(families))
-        if compare:
+        examination = cls(settings, directory, _seeds(options.pollute), _families(options.families))
+        if options.compare:
             from sie_online.evaluation.compare.settled import Collector
 
             examination.collector = Collector()

@@ -16,6 +16,7 @@ from sie_online.shard import warm_up
 from streams.cli import noise_text
 from streams.cli import reading as read
 from streams.cli.common import Json, err, get_settings, out, print_json, require_writable
+from streams.cli.options import with_groups
 from streams.cli.progress import compiling, progress, steps
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ REFUSED = 1
 BATCH_RECORDS = 4_000
 
 
-@read.with_options
+@with_groups
 def command(
     ctx: typer.Context,
     files: read.Files,

@@ -1,10 +1,8 @@
-"""How files of events are to be read: the options that `sie evaluate` and `sie replay` share."""
+"""How files of events are to be read: options of every command that reads them."""
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,7 +34,7 @@ Files = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """The options as somebody gave them. A command has them all that takes a ``given`` and is ``with_options``."""
+    """The options as somebody gave them: a group for `streams.cli.options.with_groups`."""
 
     preset: Annotated[str, _option(metavar="NAME", help=f"A format that is known: {', '.join(PRESETS)}.")] = ""
     mapping: Annotated[
@@ -108,20 +106,6 @@ class Given:
             sort=self.sort,
             earliest_ms=earliest_ms,
         )
-
-
-def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """``command`` as typer sees it: every field of ``Given``, after its own options, in place of ``given``."""
-    own = inspect.signature(command, eval_str=True).parameters
-    ours = inspect.signature(Given, eval_str=True).parameters
-
-    @functools.wraps(command)
-    def run(**values: Any) -> None:
-        command(given=Given(**{name: values.pop(name) for name in ours}), **values)
-
-    rest = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for name, each in own.items() if name != "given"]
-    run.__signature__ = inspect.Signature([*rest, *ours.values()])  # type: ignore[attr-defined]
-    return run
 
 
 def print_note(sentence: str) -> None:

@@ -14,12 +14,13 @@ from sie_online.settings import Settings
 from streams.cli import findings
 from streams.cli import reading as read
 from streams.cli.common import Json, err, get_settings, out, print_json
+from streams.cli.options import with_groups
 from streams.cli.progress import compiling, progress
 from streams.tools.pacing import ReplayRate
 from streams.tools.replay import Replayed, replay
 
 
-@read.with_options
+@with_groups
 def command(
     ctx: typer.Context,
     files: read.Files,

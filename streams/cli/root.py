@@ -94,15 +94,11 @@ COMMANDS = {
 
 
 class LazyGroup(TyperGroup):
-    """Lists every command, imports only the one that is called."""
+    """Lists every command in the order of ``COMMANDS``, imports only the one that is called."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Names in the order of ``COMMANDS``."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """A stub for listings."""
-        return COMMANDS[cmd_name].stub() if cmd_name in COMMANDS else None
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {entry.name: entry.stub() for entry in COMMANDS.values()}
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The real command, imported now."""

@@ -7,6 +7,7 @@ import enum
 import logging
 import re
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,12 +20,14 @@ from streams.observe import logs
 
 if TYPE_CHECKING:
     from sie_online.settings import Settings
+    from streams.lake.places import Place
     from streams.lake.port import Flush
     from streams.lake.writer import Order, TableWriter, Watch
 
 log = logging.getLogger(__name__)
 
 STREAMS = ("weights", "samples")
+BOTH = ",".join(STREAMS)
 SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?")
 SECONDS = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 MEGABYTE = 1 << 20
@@ -37,40 +40,48 @@ class Format(enum.StrEnum):
     PARQUET = "parquet"
 
 
+To = Annotated[str, typer.Option("--to", metavar="URL", help="delta+file:///data/lake, parquet+s3://bucket/lake, …")]
+NamedFormat = Annotated[
+    Format | None, typer.Option("--format", help="Where the URL does not begin with it.", show_default=False)
+]
+Topics = Annotated[str, typer.Option(metavar="NAMES", help="weights, samples, or both.")]
+FinalOnly = Annotated[
+    bool,
+    typer.Option(
+        "--final-only/--all-revisions", help="Of weights one row an event, once it is final; or every revision."
+    ),
+]
+Every = Annotated[str, typer.Option(metavar="SPAN", help="Commit at least so often: 60s, 5m, 1h.")]
+Rows = Annotated[int, typer.Option(min=1, help="Commit as soon as so many rows wait.")]
+Megabytes = Annotated[int, typer.Option(min=1, help="Commit as soon as rows of so many MB wait in memory, per topic.")]
+CompactAfter = Annotated[
+    float, typer.Option(metavar="H", min=0, help="Merge files of an hour that got none for H hours; 0: never.")
+]
+Compact = Annotated[bool, typer.Option("--compact", help="Merge the small files there are, now, and end.")]
+UntilIdle = Annotated[float | None, typer.Option(metavar="S", min=0.1, help="End when nothing has come for S seconds.")]
+AcceptGap = Annotated[
+    bool, typer.Option("--accept-gap", help="Go on though retention was faster, and messages are missing.")
+]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(metavar="PORT", min=0, max=65_535, help="Serve /metrics, /healthz, /readyz there, on web.host."),
+]
+
+
 def command(
     ctx: typer.Context,
-    to: Annotated[
-        str,
-        typer.Option("--to", metavar="URL", help="delta+file:///data/lake, parquet+s3://bucket/lake, …"),
-    ],
-    table_format: Annotated[
-        Format | None, typer.Option("--format", help="Where the URL does not begin with it.", show_default=False)
-    ] = None,
-    topics: Annotated[str, typer.Option(metavar="NAMES", help="weights, samples, or both.")] = ",".join(STREAMS),
-    final_only: Annotated[
-        bool,
-        typer.Option(
-            "--final-only/--all-revisions", help="Of weights one row an event, once it is final; or every revision."
-        ),
-    ] = True,
-    every: Annotated[str, typer.Option(metavar="SPAN", help="Commit at least so often: 60s, 5m, 1h.")] = "60s",
-    rows: Annotated[int, typer.Option(min=1, help="Commit as soon as so many rows wait.")] = 1_000_000,
-    megabytes: Annotated[
-        int, typer.Option(min=1, help="Commit as soon as rows of so many MB wait in memory, per topic.")
-    ] = 64,
-    compact_after_h: Annotated[
-        float, typer.Option(metavar="H", min=0, help="Merge files of an hour that got none for H hours; 0: never.")
-    ] = 2.0,
-    compact: Annotated[bool, typer.Option("--compact", help="Merge the small files there are, now, and end.")] = False,
-    until_idle: Annotated[
-        float | None, typer.Option(metavar="S", min=0.1, help="End when nothing has come for S seconds.")
-    ] = None,
-    accept_gap: Annotated[
-        bool, typer.Option("--accept-gap", help="Go on though retention was faster, and messages are missing.")
-    ] = False,
-    metrics_port: Annotated[
-        int | None, typer.Option(metavar="PORT", min=0, max=65_535, help="Serve /metrics on 127.0.0.1.")
-    ] = None,
+    to: To,
+    table_format: NamedFormat = None,
+    topics: Topics = BOTH,
+    final_only: FinalOnly = True,
+    every: Every = "60s",
+    rows: Rows = 1_000_000,
+    megabytes: Megabytes = 64,
+    compact_after_h: CompactAfter = 2.0,
+    compact: Compact = False,
+    until_idle: UntilIdle = None,
+    accept_gap: AcceptGap = False,
+    metrics_port: MetricsPort = None,
     strict: Strict = False,
 ) -> None:
     """Write weights and samples into tables of a lake, each row once, until stopped.
@@ -94,26 +105,28 @@ def command(
     """
     from streams.lake.places import Place
     from streams.lake.port import ALL, FINAL
-    from streams.lake.process import compact as compact_table
     from streams.lake.waiting import Limits
     from streams.lake.writer import Order
 
     place = Place.of(to, table_format.value if table_format else "")
     streams = _streams(topics)
     if compact:
-        for stream in streams:
-            err.print(f"{place.table_url(stream)}: {compact_table(place, stream):,} files merged")
+        _compact(place, streams)
         return
-    order = Order(
-        place,
-        FINAL if final_only else ALL,
-        Limits(rows, megabytes * MEGABYTE, _seconds(every)),
-        compact_after_h,
-        until_idle,
-        accept_gap,
-        strict,
-    )
-    settings = get_settings(ctx)
+    limits = Limits(rows, megabytes * MEGABYTE, _seconds(every))
+    kept = FINAL if final_only else ALL
+    order = Order(place, kept, limits, compact_after_h, until_idle, accept_gap, strict)
+    _sink(get_settings(ctx), streams, order, metrics_port)
+
+
+def _compact(place: Place, streams: Sequence[str]) -> None:
+    from streams.lake.process import compact
+
+    for stream in streams:
+        err.print(f"{place.table_url(stream)}: {compact(place, stream):,} files merged")
+
+
+def _sink(settings: Settings, streams: Sequence[str], order: Order, metrics_port: int | None) -> None:
     logs.set_up(settings.log_level)
     for writer in _run(settings, streams, order, metrics_port):
         err.print(f"{writer.url}: {writer.rows:,} rows of {writer.rows_read:,} read")
@@ -123,14 +136,17 @@ def command(
 def _run(settings: Settings, streams: Sequence[str], order: Order, metrics_port: int | None) -> list[TableWriter]:
     from streams.lake.metrics import SinkMetrics
     from streams.lake.process import serve
+    from streams.lake.site import SinkSite
 
-    metrics = SinkMetrics()
-    if metrics_port is not None:
-        metrics.serve(metrics_port)
+    metrics = SinkMetrics(streams)
+
+    def site(writers: Sequence[TableWriter]) -> AbstractAsyncContextManager[object]:
+        return nullcontext() if metrics_port is None else SinkSite(settings.web, metrics_port, metrics, writers)
+
     if not (err.is_terminal or order.idle_s):  # a service: its log tells of every commit
-        return asyncio.run(serve(settings, streams, order, Watches(metrics, CommitLog())))
+        return asyncio.run(serve(settings, streams, order, Watches(metrics, CommitLog()), site))
     with progress("sink", "rows") as report:
-        return asyncio.run(serve(settings, streams, order, Watches(metrics, ProgressBar(report))))
+        return asyncio.run(serve(settings, streams, order, Watches(metrics, ProgressBar(report)), site))
 
 
 def _streams(names: str) -> list[str]:

@@ -67,6 +67,7 @@ def command(
     [bold]Examples[/bold]
       sie tail weights
       sie tail dead-letters --from earliest --until-idle 2
+      sie tail recs --from earliest --until-idle 2
       sie tail weights --json --from earliest --limit 3
       sie tail weights --parquet weights.parquet --until-idle 5
       sie tail samples --parquet samples.parquet --until-idle 5 --budget 0.1

@@ -8,7 +8,9 @@ subscriber does.
   ``waiting``: rows until the next commit
 - ``marks``: how far a table has come, and which rows may repeat one in it; ``rivals``: which of two stays
 - ``decisions``: where to go on, or why not
-- ``port``: what a table must do; ``delta``, ``parquet``: the two there are; ``manifest``: of the latter; ``places``:
-  which of them
-- ``layout``: columns and partitions; ``metrics``: what Prometheus is told
+- ``port``: what a table must do; ``places``: which of them
+- ``delta``, with ``delta_users`` and ``delta_errors``; ``parquet``, with ``manifest``, ``files`` and ``tenure`` (who
+  writes it)
+- ``users``: whose rows are to go; ``erasing``: ``sie erase --lake``
+- ``layout``: columns and partitions; ``metrics``: what Prometheus is told; ``site``: where, and whether it is well
 """

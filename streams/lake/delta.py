@@ -12,10 +12,8 @@ commit where both are at it at the same time, for the application ids are the sa
 from __future__ import annotations
 
 import logging
-import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -23,11 +21,13 @@ import pyarrow.compute as pc
 
 from sie_online.errors import DecisionError, UnreachableError, UsageError
 from streams import extras
+from streams.lake.delta_errors import ConflictError, if_nobody_else_does, reaching
+from streams.lake.delta_users import DeltaUsers
 from streams.lake.layout import DAY, HOUR, IDENTITY, PARTITIONED_BY, Hour, by_hour, integers
 from streams.lake.marks import NOTHING, Mark
 from streams.lake.port import About, Flush, Held, LakeTable
+from streams.lake.users import Found, Users
 from streams.store.bucket import CONNECT_S, REQUEST_S, RETRIED_S
-from streams.store.failures import sentence
 
 if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable, WriterProperties
@@ -36,6 +36,10 @@ log = logging.getLogger(__name__)
 
 TOPIC, TOPIC_ID, ROWS = "sie.topic", "sie.topicId", "sie.rows"
 """Properties of the table."""
+STATISTICS = "delta.dataSkippingStatsColumns"
+MEASURED = ("partition", "offset", "revision", "generation", "event_time_ms", "published_ms", "settled_ms", "weight")
+"""Columns of which the log tells each file's lowest and highest value. Not of ids and hashes: nobody skips a file by
+them, and the log would name users for a month after they are forgotten."""
 PARTITIONS = "partitions"
 """The application id ``<topic>/partitions``: the highest partition with a mark, and one more."""
 
@@ -50,7 +54,6 @@ BUCKET_OPTIONS = {
     "retry_timeout": f"{RETRIED_S:g}s",
 }
 """A bucket is waited for as long as one of checkpoints is."""
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class DeltaLakeTable(LakeTable):
@@ -70,9 +73,20 @@ class DeltaLakeTable(LakeTable):
         self._table: DeltaTable | None = None
         self._vacuumed = clock()
 
-    def resume(self, about: About | None) -> Held:
+    def resume(self, about: About) -> Held:
         """See the port."""
-        with self._reaching():
+        return self._taken(about)
+
+    def look(self) -> Held:
+        """See the port."""
+        return self._taken(None)
+
+    def visit(self) -> None:
+        """See the port. Whoever commits to a Delta table does so beside others."""
+        self._taken(None)
+
+    def _taken(self, about: About | None) -> Held:
+        with reaching(self._url):
             table = self._opened(about)
             properties = table.metadata().configuration
         if TOPIC not in properties:
@@ -86,9 +100,9 @@ class DeltaLakeTable(LakeTable):
         for _ in range(TRIES):
             try:
                 if not self._is_committed(flush):
-                    with self._reaching():
+                    with reaching(self._url):
                         (self._merge if flush.doubtful else self._append)(flush)
-            except _ConflictError as error:
+            except ConflictError as error:
                 log.warning("%s: another commit came first, looking again: %s", self._url, error)
                 continue
             self._marks |= flush.marks
@@ -99,7 +113,7 @@ class DeltaLakeTable(LakeTable):
         """See the port. What another commit gets in the way of is left for the next time."""
         merged = 0
         try:
-            with self._reaching():
+            with reaching(self._url):
                 self._ours.update_incremental()
                 for hour in _small(self._ours, quiet_before_ms):
                     found = self._ours.optimize.compact(_filters(hour), target_size=TARGET_BYTES)
@@ -107,9 +121,18 @@ class DeltaLakeTable(LakeTable):
                 if self._clock() - self._vacuumed > VACUUM_EVERY_S:
                     self._vacuumed = self._clock()
                     self._ours.vacuum(dry_run=False, full=True)  # what left the table a week ago, or never was in it
-        except _ConflictError as error:
+        except ConflictError as error:
             log.warning("%s: compaction waits, another commit came first: %s", self._url, error)
         return merged
+
+    def find(self, users: Users) -> Found:
+        """See the port."""
+        self.look()
+        return DeltaUsers(self._ours, self._url).find(users)
+
+    def forget(self, users: Users) -> Found:
+        """See the port. Time travel ends with it."""
+        return DeltaUsers(self._ours, self._url).forget(users)
 
     @property
     def _ours(self) -> DeltaTable:
@@ -126,13 +149,18 @@ class DeltaLakeTable(LakeTable):
         except TableNotFoundError:
             if about is None:
                 raise UsageError(f"{self._url}: there is no table of 'sie sink'") from None
-        with _if_nobody_else_does():
+        with if_nobody_else_does():
             DeltaTable.create(
                 self._url,
                 about.schema,
                 partition_by=list(PARTITIONED_BY),
                 description=f"{about.topic}, as 'sie sink' writes it",
-                configuration={TOPIC: about.topic, TOPIC_ID: about.topic_id, ROWS: about.rows},
+                configuration={
+                    TOPIC: about.topic,
+                    TOPIC_ID: about.topic_id,
+                    ROWS: about.rows,
+                    STATISTICS: ",".join(name for name in MEASURED if name in about.schema.names),
+                },
                 storage_options=self._options,
                 raise_if_key_not_exists=False,
             )
@@ -149,7 +177,7 @@ class DeltaLakeTable(LakeTable):
 
     def _is_committed(self, flush: Flush) -> bool:
         """Whether the table is at the end of ``flush`` already; else it must be where this sink left it."""
-        with self._reaching():
+        with reaching(self._url):
             self._ours.update_incremental()
             found = {number: self._ours.transaction_version(f"{self._topic}/{number}") for number in flush.marks}
         if found == {number: mark.next_offset for number, mark in flush.marks.items()}:
@@ -205,34 +233,6 @@ class DeltaLakeTable(LakeTable):
             versions += zip(_names(self._topic, number), mark, strict=True)
         return CommitProperties(app_transactions=[Transaction(name, version) for name, version in versions])
 
-    @contextmanager
-    def _reaching(self) -> Iterator[None]:
-        """What the place cannot do, as the one error by which every process knows that its store has failed."""
-        from deltalake.exceptions import CommitFailedError, DeltaError
-
-        try:
-            yield
-        except CommitFailedError as error:
-            raise _ConflictError(_plain(error)) from None
-        except (DeltaError, OSError) as error:
-            raise UnreachableError(sentence(self._url, "_delta_log", Exception(_plain(error)))) from error
-
-
-class _ConflictError(Exception):
-    """Somebody else's commit came first."""
-
-
-@contextmanager
-def _if_nobody_else_does() -> Iterator[None]:
-    """Two may find that there is no table; the second to make it takes the first one's."""
-    from deltalake.exceptions import DeltaError
-
-    try:
-        yield
-    except DeltaError as error:
-        if "already exists" not in str(error):
-            raise
-
 
 def _names(topic: str, partition: int) -> list[str]:
     """The application ids of a mark's numbers, in their order."""
@@ -271,8 +271,3 @@ def _compressed() -> WriterProperties:
     from deltalake import WriterProperties
 
     return WriterProperties(compression="ZSTD")
-
-
-def _plain(error: BaseException) -> str:
-    """What Delta says, without the colours that it says it in."""
-    return COLOURS.sub("", str(error))

@@ -2,7 +2,8 @@
 
 Whoever writes claims an epoch first, by creating its name, which one of any number of rivals can. Manifests are
 numbered within their epoch: that of a later epoch counts for more, so that whatever a sink says that was replaced is
-never read.
+never read. Epochs of sinks are odd; a command that works on the table and goes again (a *visitor*) has even ones, so
+that a number alone says who it was.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ LAYOUT = "sie-online/1"
 KEPT = 16
 """Manifests that stay beside the newest, for readers that have just listed them."""
 TRIES = 8
+SINK, VISITOR = 1, 0
+"""Whose an epoch is: its remainder by two."""
 
 
 class LakeFile(msgspec.Struct, frozen=True):
@@ -90,10 +93,11 @@ class ManifestFolder:
             raise DecisionError(f"{self.url}: the table is of layout {found.layout}, this version writes {LAYOUT}")
         return found
 
-    def claim(self) -> int:
-        """A new epoch, above every other."""
+    def claim(self, owner: int) -> int:
+        """A new epoch of ``owner`` (SINK or VISITOR), above every other."""
         for _ in range(TRIES):
-            epoch = self.newest_epoch() + 1
+            next_one = self.newest_epoch() + 1
+            epoch = next_one + (next_one - owner) % 2
             if self.store.create(f"{EPOCHS}/{epoch:010d}", b""):
                 return epoch
         raise DecisionError(
@@ -102,7 +106,14 @@ class ManifestFolder:
 
     def newest_epoch(self) -> int:
         """The newest claim; 0 where there is none."""
-        return max((int(name) for name in self.store.list(EPOCHS) if name.isdigit()), default=0)
+        return max(self._epochs(), default=0)
+
+    def is_of_another_sink(self, epoch: int) -> bool:
+        """Whether a sink has claimed the table after ``epoch``."""
+        return any(each > epoch and each % 2 == SINK for each in self._epochs())
+
+    def _epochs(self) -> list[int]:
+        return [int(name) for name in self.store.list(EPOCHS) if name.isdigit()]
 
     def put(self, manifest: Manifest) -> None:
         """Make ``manifest`` the newest."""

@@ -24,8 +24,8 @@ class Place(NamedTuple):
     url: str
 
     @classmethod
-    def of(cls, to: str, named: str = "") -> Place:
-        """From ``FORMAT+URL``, or a URL and the format ``named`` beside it.
+    def of(cls, to: str, named: str = "", option: str = "--to") -> Place:
+        """From ``FORMAT+URL``, as given by ``option``, or a URL and the format ``named`` beside it.
 
         Raises:
             UsageError: neither says the format, both say another one, or the URL is of no store.
@@ -33,12 +33,12 @@ class Place(NamedTuple):
         prefix, plus, url = to.partition("+")
         written, url = (prefix, url) if plus and "://" not in prefix else ("", to)
         if written and named and written != named:
-            raise UsageError(f"--to {to} says {written}, --format says {named}: leave one out")
+            raise UsageError(f"{option} {to} says {written}, --format says {named}: leave one out")
         found = written or named
         if not found:
-            raise UsageError(f"--to {to}: of which format? Write {HOW_TO_WRITE}; or add --format delta")
+            raise UsageError(f"{option} {to}: of which format? Write {HOW_TO_WRITE}")
         if found not in TABLES:
-            raise UsageError(f"--to {to}: format {found!r} is not known: there are {', '.join(TABLES)}")
+            raise UsageError(f"{option} {to}: format {found!r} is not known: there are {', '.join(TABLES)}")
         open_store(url)  # opens nothing, and refuses what is no place
         return cls(found, url.rstrip("/"))
 

@@ -12,6 +12,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from streams.lake.marks import Mark
+from streams.lake.users import Found, Users
 
 FINAL, ALL = "final", "all"
 """What of the weights a table holds: final rows, or every revision."""
@@ -50,17 +51,32 @@ class Flush:
 
 
 class LakeTable(Protocol):
-    """One table, written by one sink at a time. Calls block, and come from one thread at a time.
+    """One table, written by one sink at a time, which visitors may come between. Calls block, and come from one thread
+    at a time.
 
     A process may be killed at any moment: the table then holds all rows of a commit and its marks, or none of either.
     Where the place fails, ``UnreachableError``: whether the commit was made is then for ``resume`` to say.
     """
 
-    def resume(self, about: About | None) -> Held:
-        """Take the table over, making it where there is none (None: it must be there); what it holds.
+    def resume(self, about: About) -> Held:
+        """Take the table over as its sink, making it where there is none; what it holds.
 
         Raises:
-            UsageError: something else lies there, or nothing and ``about`` is None.
+            UsageError: something else lies there.
+        """
+
+    def look(self) -> Held:
+        """What the table holds, whoever writes it.
+
+        Raises:
+            UsageError: there is none.
+        """
+
+    def visit(self) -> None:
+        """Take the table for ``compact`` or ``forget``. A sink that writes it goes on.
+
+        Raises:
+            UsageError: there is none.
         """
 
     def commit(self, flush: Flush) -> None:
@@ -74,4 +90,16 @@ class LakeTable(Protocol):
         """Merge the small files of each hour that has got none since ``quiet_before_ms`` (wall clock); how many went.
 
         Removes, besides, what readers no longer need. It changes no row.
+        """
+
+    def find(self, users: Users) -> Found:
+        """Which rows of the table are of ``users``, and which files hold any, whoever writes it.
+
+        Raises:
+            UsageError: there is none.
+        """
+
+    def forget(self, users: Users) -> Found:
+        """Delete the rows of ``users``, and every file that held them or is no part of the table any more; how many
+        rows and files went. After a death, whoever does it again finishes. What a sink commits meanwhile stays.
         """

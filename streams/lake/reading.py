@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from aiokafka.errors import KafkaError
 
 from sie_online.client.availability import ANSWER_S
-from sie_online.client.reader import Message, TopicReader
+from sie_online.client.reader import Message, Span, TopicReader
 from sie_online.settings import Settings
 from streams.lake.marks import Mark
 from streams.topic_ids import UNKNOWN, topic_id
@@ -43,9 +43,13 @@ class LakeReader(TopicReader):
         """Go on at ``positions``, by partition."""
         self._seek(dict(positions))
 
+    async def look(self) -> dict[int, Span] | None:
+        """What each partition holds now; None where no broker says."""
+        return await self._look()
+
     async def lag(self, marks: Mapping[int, Mark]) -> int | None:
         """Messages from ``marks`` to the log's end; None where no broker says."""
-        spans = await self._look()
+        spans = await self.look()
         if spans is None:
             return None
         return sum(max(0, span.end - max(span.first, marks.get(n, Mark()).next_offset)) for n, span in spans.items())

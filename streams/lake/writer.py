@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from sie_online.client.availability import Availability
 from sie_online.client.reader import Message, Span
 from sie_online.client.rows import read_batch
 from sie_online.client.unreadable import Unreadable
@@ -67,6 +68,8 @@ class TableWriter:
         self.begins: Mapping[int, int] = {}
         self.spans: Mapping[int, Span] = {}
         """Where this writer began in each partition, and what the log held then."""
+        self.held: Mapping[int, int] = {}
+        """The first offset that the table lacks, by partition."""
         self._order = order
         self._watch = watch
         self._reader = LakeReader(settings, self.topic)
@@ -79,6 +82,23 @@ class TableWriter:
     def rows_waiting(self) -> int:
         """Rows read that wait for the next commit."""
         return self._waiting.rows if self._waiting else 0
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the table is taken up, and what it lacks is being read."""
+        return self._waiting is not None
+
+    @property
+    def availability(self) -> Availability:
+        """Of the brokers, as this writer's reading finds them."""
+        return self._reader.availability
+
+    async def look(self) -> Mapping[int, Span] | None:
+        """What the topic's log holds now; None where no broker says.
+
+        Raises what ``TopicReader.poll`` raises.
+        """
+        return await self._reader.look()
 
     @property
     def positions(self) -> dict[int, int]:
@@ -118,6 +138,7 @@ class TableWriter:
         self._held = held
         self.spans = await self._reader.spans()
         self.begins = positions(held, self.spans, self.url, accept_gap=self._order.accept_gap)
+        self.held = self.begins
         self._reader.go_to(self.begins)
         log.info("sink goes on", extra={"table": self.url, "topic": self.topic, "offsets": dict(self.begins)})
         self._waiting = WaitingRows(self.stream, rows, held.marks, self._order.limits)
@@ -150,6 +171,7 @@ class TableWriter:
             await in_thread(None, self._table.commit, flush)
             took_s = time.monotonic() - begun
             self.rows += len(flush.table)
+            self.held = {**self.held, **{number: mark.next_offset for number, mark in flush.marks.items()}}
             self._watch.has_committed(self, flush, took_s, await self._reader.lag(waiting.marks))
         await self._compact()
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from sie_online.client.access import failure
+from sie_online.client.access import topic_failure
 from sie_online.client.reader import TopicReader
 from sie_online.settings import Settings
 
@@ -58,7 +58,7 @@ class EventLog(TopicReader):
         try:
             found = await self._connected.offsets_for_times(dict.fromkeys(partitions, time_ms))
         except KafkaError as error:
-            raise failure(error, f"{self.topic}: the broker at {self._settings.broker} says {error!r}") from error
+            raise topic_failure(error, self._settings, self.topic) from error
         return {at.partition: hit.offset for at, hit in found.items() if hit is not None}
 
 

@@ -91,7 +91,7 @@ def _check(given: Columns, n: int) -> None:
         _require(given[size].dtype == np.int64 and given[size].shape == (n,) and not (given[size] < 0).any(), size)
         for name, kind in KINDS[size].items():
             _require(given[name].dtype == kind and given[name].shape == (given[size].sum(),), name)
-            _require(not (given[name] < 0).any(), name)
+            _require((np.isfinite(given[name]) & (given[name] >= 0)).all(), name)
     _require(given["ids"].dtype == np.uint8 and given["ids"].shape == (given["id_bytes"].sum(dtype=np.int64),), "ids")
 
 

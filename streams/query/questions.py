@@ -2,16 +2,17 @@
 
 A shard is asked between two batches, for as long as a look at its state takes: whoever asks waits for the batch under
 way, and the next batch for the look, which takes less than the way to a thread and back would (measured: 13 µs an
-entity, 60 a score, 30 to 400 a list). What was published is searched and decoded in one thread beside the loop.
+entity, 60 a score, 30 to 400 a list). What was published waits for no batch; it is decoded on the event loop, too, a
+message at a time, with a turn for others in between.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from itertools import chain
 from typing import Any
 
 from sie_online.announcements import RegisteredModel
@@ -35,11 +36,11 @@ from streams.query.answers import (
 )
 from streams.query.owners import Owners
 from streams.query.problems import ProblemError, not_found, not_ready
-from streams.threads import in_thread
 from streams.tools.explanation import document
 from streams.tools.influence import UnexplainedError, require_net
 from streams.tools.noise import judge_of
 from streams.worker.leases import ShardLease, ShardLeases
+from streams.worker.recent import newest
 
 SEE_EXPLAIN = "'sie explain' reads the whole topic."
 OFF = "This worker does not recommend: set recommend.enabled (SIE_RECOMMEND__ENABLED=true) on all workers."
@@ -57,11 +58,6 @@ class Questions:
         self._owners = owners
         self._registry = registry
         self._pseudonyms = pseudonyms(settings)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="queries")
-
-    def close(self) -> None:
-        """Have no thread any more."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def weights(self, event_id: str, user: str, asked: str) -> Weights:
         """What was published of an event lately."""
@@ -76,8 +72,8 @@ class Questions:
     async def explain(self, event_id: str, user: str, asked: str) -> Explanation:
         """Why an event has its weight."""
         rows = await self._published(event_id, user, asked)
-        newest = max(rows, key=lambda row: row.published_ms)
-        revisions = [row for row in rows if (row.partition, row.offset) == (newest.partition, newest.offset)]
+        last = max(rows, key=lambda row: row.published_ms)
+        revisions = [row for row in rows if (row.partition, row.offset) == (last.partition, last.offset)]
         said: dict[str, Any] = document(revisions, _unexplained(revisions[-1]))
         judge = judge_of(self._registry, revisions[0])
         said |= {"noise_model": NoiseModel(judge.version, judge.announcement)}
@@ -128,11 +124,16 @@ class Questions:
     async def _published(self, event_id: str, user: str, asked: str) -> list[WeightRow]:
         """The rows of the events of an id, by place and revision; at least one."""
         leases = [await self._owners.of_user(user, _list(asked))] if user else self._owners.held()
-        rows, since = await in_thread(self._thread, _found, event_id, leases)
+        kept = [lease.recent for lease in leases if lease.recent is not None]
+        since = max((known for recent in kept if (known := recent.since_ms()) is not None), default=None)
+        rows: list[WeightRow] = []
+        for of_one_message in chain.from_iterable([recent.find(event_id) for recent in kept]):
+            rows += of_one_message
+            await asyncio.sleep(0)
         if rows:
-            return rows
-        kept = f"the oldest was known at {moment(since)} UTC, event time" if since is not None else "so far none"
-        nothing = f"No statement about this event is among those that are kept ({kept}). {SEE_EXPLAIN}"
+            return newest(rows)
+        begin = f"since {moment(since)} UTC, event time" if since is not None else "so far none"
+        nothing = f"No statement about this event is among those that are kept ({begin}). {SEE_EXPLAIN}"
         raise not_found(nothing) if user else await self._owners.others(_list(asked), nothing)
 
     async def _entity(self, lease: ShardLease, kind: EntityKind, entity_id: str) -> EntityFigures | None:
@@ -158,14 +159,6 @@ class Questions:
 
     def _published_id(self, user: str) -> str:
         return self._pseudonyms.of(user.encode()).decode() if self._pseudonyms else user
-
-
-def _found(event_id: str, leases: list[ShardLease]) -> tuple[list[WeightRow], int | None]:
-    """The rows that are kept, and if there are none since when any are (event time, ms)."""
-    kept = [lease.recent for lease in leases if lease.recent is not None]
-    rows = [row for recent in kept for row in recent.find(event_id)]
-    begins = [begin for recent in kept if (begin := recent.since_ms()) is not None] if not rows else []
-    return rows, max(begins, default=None)
 
 
 def _unexplained(row: WeightRow) -> str:

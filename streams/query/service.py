@@ -103,7 +103,6 @@ class QueryApi(mode.Service):
     async def on_stop(self) -> None:
         """Close the port."""
         await self._server.close()
-        self._questions.close()
 
     def _respond(self, route: Route) -> Respond:
         """What answers on ``route``."""

@@ -12,16 +12,15 @@ import secrets
 import threading
 import time
 
-from models.errors import ManifestError, ModelError, StoppedError
+from models.errors import ManifestError
 from models.manifest import Manifest
 from models.noise.gate import withdrawal
 from models.ulid import ulid
 from sie_online.announcements import NOISE
 from sie_online.contracts import BUILTIN_MODEL
-from sie_online.errors import DecisionError, UnreachableError
 from sie_online.settings import Settings
 from streams.model_registry import event_log
-from streams.model_registry.announcer import Announcer, OvertakenError, SupersededError
+from streams.model_registry.announcer import Announcer
 from streams.model_registry.noises import noise_in_force
 from streams.store import Store
 from streams.threads import in_thread
@@ -29,7 +28,7 @@ from streams.trainer.event_window import EventWindow, read_window
 from streams.trainer.metrics import TrainerMetrics, TrainingOutcome
 from streams.trainer.noise_attempt import NoiseAttempt, attempt_noise
 from streams.trainer.plan import noise_gate_of, noise_is_due
-from streams.trainer.settlement import given_up, settle, verdict_of
+from streams.trainer.settlement import outcome_of, settle, verdict_of
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +70,8 @@ class NoiseRounds:
     async def look(self) -> TrainingOutcome | None:
         """Fit if that is due; what became of it. Raises as ``run``."""
         before = self._fitted_at
-        outcome = await self._outcome()
+        nothing, stopping = "no new noise model, the one in force stays", self._stopping.is_set
+        outcome = await outcome_of(self._round_if_due(), nothing, stopping=stopping)
         if outcome is not None:
             self.latest, self._ended_at = outcome, time.monotonic()
             self._metrics.noise_ended(outcome)
@@ -79,28 +79,6 @@ class NoiseRounds:
         if outcome in TRIED_AGAIN:
             self._fitted_at = before
         return outcome
-
-    async def _outcome(self) -> TrainingOutcome | None:
-        try:
-            return await self._round_if_due()
-        except SupersededError:
-            raise
-        except OvertakenError as error:
-            log.warning("%s", error)
-            return TrainingOutcome.OVERTAKEN
-        except ModelError as error:
-            stopped = isinstance(error, StoppedError) and self._stopping.is_set()
-            log.warning("no noise model fitted, the one in force stays: %s", error)
-            return TrainingOutcome.STOPPED if stopped else given_up(error)
-        except (UnreachableError, DecisionError) as error:
-            log.warning("no noise model announced, the one in force stays: %s", error)
-            return TrainingOutcome.UNREACHABLE
-        except MemoryError as error:
-            log.warning("no noise model fitted for want of memory, the one in force stays: %s", error)
-            return TrainingOutcome.OUT_OF_MEMORY
-        except Exception:  # whatever it is: workers have what is in force, and we try again
-            log.exception("no noise model fitted, the one in force stays")
-            return TrainingOutcome.FAULT
 
     async def _round_if_due(self) -> TrainingOutcome | None:
         growth = await event_log.growth(self._settings)

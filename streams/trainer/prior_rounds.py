@@ -12,12 +12,11 @@ import secrets
 import time
 from functools import cached_property
 
-from models.errors import ModelError
 from models.samples import SampleColumns
 from models.ulid import ulid
 from sie_online.announcements import PRIORS
 from sie_online.contracts import CODE_VERSION
-from sie_online.errors import CheckpointError, DecisionError, UnreachableError
+from sie_online.errors import DecisionError
 from sie_online.features import schema_hash
 from sie_online.settings import Settings
 from sie_online.shard import Layout
@@ -25,13 +24,13 @@ from sie_online.shard.pooled import initial_recommender, is_learned, own_gains
 from sie_online.shard.ranking import is_ranking, own_neighbourhoods
 from streams.checkpoint.store import CheckpointStore
 from streams.model_registry import event_log
-from streams.model_registry.announcer import Announcer, OvertakenError, SupersededError
+from streams.model_registry.announcer import Announcer
 from streams.store import Store
 from streams.threads import in_thread
 from streams.trainer.intake import Intake
 from streams.trainer.metrics import TrainerMetrics, TrainingOutcome
 from streams.trainer.priors import LEAST_PARTITIONS, Cadence, PooledPriors, ShardGains, judges, pooled, suffice
-from streams.trainer.settlement import settle, verdict_of
+from streams.trainer.settlement import outcome_of, settle, verdict_of
 
 log = logging.getLogger(__name__)
 
@@ -72,22 +71,7 @@ class PriorRounds:
 
     async def _look(self) -> TrainingOutcome | None:
         """Make a version if one is due; what became of it."""
-        try:
-            return await self._round_if_due()
-        except SupersededError:
-            raise
-        except OvertakenError as error:
-            log.warning("%s", error)
-            return TrainingOutcome.OVERTAKEN
-        except ModelError as error:
-            log.warning("no priors made, those in force stay: %s", error)
-            return TrainingOutcome.UNFIT
-        except (UnreachableError, CheckpointError, DecisionError) as error:
-            log.warning("no priors made, those in force stay: %s", error)
-            return TrainingOutcome.UNREACHABLE
-        except Exception:  # whatever it is: workers have what is in force, and we try again
-            log.exception("no priors made, those in force stay")
-            return TrainingOutcome.FAULT
+        return await outcome_of(self._round_if_due(), "no new priors, those in force stay")
 
     async def _round_if_due(self) -> TrainingOutcome | None:
         if not self._partitions:

@@ -5,6 +5,8 @@ The same beside a stream, beside an evaluation and for a file; where an announce
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
 from models.errors import ExplodingNormError, ModelError, NotFiniteLossError, OutOfMemoryError, StoppedError
@@ -12,10 +14,14 @@ from models.manifest import Manifest, Verdict
 from models.snapshot import Contents
 from sie_online.announcements import Announcement
 from sie_online.contracts import BUILTIN_MODEL
+from sie_online.errors import CheckpointError, DecisionError, UnreachableError
 from streams.model_registry import artifacts
+from streams.model_registry.announcer import OvertakenError, SupersededError
 from streams.store import Store
 from streams.threads import in_thread
 from streams.trainer.metrics import TrainingOutcome
+
+log = logging.getLogger(__name__)
 
 NOT_JUDGED = Verdict(False, ("it was not judged",))
 GIVEN_UP: dict[type[ModelError], TrainingOutcome] = {
@@ -81,3 +87,37 @@ async def settle(
 def given_up(error: ModelError) -> TrainingOutcome:
     """What became of a fine-tune that brought no candidate forth."""
     return GIVEN_UP.get(type(error), TrainingOutcome.UNFIT)
+
+
+async def outcome_of(
+    attempt: Awaitable[TrainingOutcome | None], nothing: str, *, stopping: Callable[[], bool] = lambda: False
+) -> TrainingOutcome | None:
+    """What became of an attempt beside the fine-tunes, whatever failed in it; None: none was due.
+
+    Args:
+        attempt: looks whether one is due, makes and settles it.
+        nothing: what the log says of a failed one: what was not made, and what stays in force.
+        stopping: whether the trainer is being stopped.
+
+    Raises:
+        SupersededError: another trainer has begun.
+    """
+    try:
+        return await attempt
+    except SupersededError:
+        raise
+    except OvertakenError as error:
+        log.warning("%s", error)
+        return TrainingOutcome.OVERTAKEN
+    except ModelError as error:
+        log.warning("%s: %s", nothing, error)
+        return TrainingOutcome.STOPPED if isinstance(error, StoppedError) and stopping() else given_up(error)
+    except (UnreachableError, CheckpointError, DecisionError) as error:
+        log.warning("%s: %s", nothing, error)
+        return TrainingOutcome.UNREACHABLE
+    except MemoryError as error:
+        log.warning("%s, for want of memory: %s", nothing, error)
+        return TrainingOutcome.OUT_OF_MEMORY
+    except Exception:  # whatever it is: workers have what is in force, and we try again
+        log.exception("%s", nothing)
+        return TrainingOutcome.FAULT

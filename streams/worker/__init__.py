@@ -2,7 +2,8 @@
 
 Owns neither what a row says (``sie_online.shard``) nor how a checkpoint lies in the store (``streams.checkpoint``).
 
-- ``service``: ``Worker``, the parts together; ``leases``: which shards are in memory, and owned under which epoch
+- ``service``: ``Worker``, the parts together; ``leases``: which shards are in memory, and owned under which epoch;
+  ``current``: whether they still are
 - ``processing``: batches in, statements out; ``publisher``: how those reach Kafka; ``filled_batch``: many at once
 - ``recent``: what was published lately, to be asked for
 - ``assignment``: what the group gives and takes; ``restore``: one shard taken over; ``checkpointer``: when it is saved

@@ -24,6 +24,7 @@ from streams.observe.metrics import Metrics
 from streams.threads import in_thread
 from streams.transport import ConsumerHandle
 from streams.worker.adoption import Adoptions
+from streams.worker.current import CurrentOwner
 from streams.worker.leases import ShardLease, ShardLeases
 from streams.worker.publisher import Publisher
 from streams.worker.watchdog import Vitals
@@ -43,6 +44,7 @@ class Checkpointer:
         consumer: ConsumerHandle,
         *,
         store: CheckpointStore,
+        owner: CurrentOwner,
         publisher: Publisher,
         adoptions: Adoptions,
         metrics: Metrics,
@@ -55,6 +57,7 @@ class Checkpointer:
         self._publisher = publisher
         self._adoptions = adoptions
         self._store = store
+        self._owner = owner
         self._vitals = vitals
         self._metrics = metrics
         self._pool = pool
@@ -88,7 +91,7 @@ class Checkpointer:
         async with lease.saving:
             await self._copy_ahead(lease)
             async with lease.processing:
-                if not lease.unsaved:
+                if not lease.unsaved or not await self._owner.is_ours(lease):
                     return
                 stopped = time.perf_counter()
                 await self._adoptions.adopt_late(lease)

@@ -19,7 +19,7 @@ from aiokafka.errors import (
     for_code,
 )
 
-from sie_online.client.access import failure
+from sie_online.client.access import topic_failure
 from sie_online.client.reader import TopicReader
 from sie_online.errors import DecisionError
 from sie_online.settings import Settings
@@ -78,7 +78,7 @@ class InputLog(TopicReader):
         try:
             known_as = await topic_id(self._connected._client, self.topic)
         except KafkaError as error:
-            raise failure(error, f"{self.topic}: the broker at {settings.broker} says {error!r}") from error
+            raise topic_failure(error, settings, self.topic) from error
         commits = await _ask_coordinator(settings, lambda admin: admin.list_consumer_group_offsets(settings.group))
         committed = {at.partition: one.offset for at, one in commits.items() if at.topic == self.topic}
         return {p: LogPlace(*span, _offset(committed.get(p)), len(spans), known_as) for p, span in spans.items()}

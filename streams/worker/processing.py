@@ -16,14 +16,13 @@ from typing import Any, NoReturn
 
 from sie_online.errors import SieError
 from sie_online.ingest.records import FetchedBatches, RecordBatch
-from sie_online.settings import Settings
 from sie_online.shard import ShardOutput
-from streams.checkpoint import CheckpointStore
 from streams.exits import code_of, die
 from streams.observe.metrics import Metrics
 from streams.observe.page.showcase import Showcase
 from streams.threads import in_thread
 from streams.transport import ConsumerHandle
+from streams.worker.current import CurrentOwner
 from streams.worker.leases import ShardLease, ShardLeases
 from streams.worker.publisher import Publisher
 from streams.worker.recent import RecentWeights
@@ -41,21 +40,19 @@ class Processing:
 
     def __init__(
         self,
-        settings: Settings,
         leases: ShardLeases,
         consumer: ConsumerHandle,
         *,
-        store: CheckpointStore,
+        owner: CurrentOwner,
         publisher: Publisher,
         metrics: Metrics,
         vitals: Vitals,
         pool: Executor,
         showcase: Showcase,
     ) -> None:
-        self._settings = settings
         self._leases = leases
         self._consumer = consumer
-        self._store = store
+        self._owner = owner
         self._publisher = publisher
         self._metrics = metrics
         self._vitals = vitals
@@ -100,7 +97,8 @@ class Processing:
         shard = lease.shard
         if batch.start != shard.next_offset:
             raise RuntimeError(f"the batch begins at {batch.start}, the shard expects {shard.next_offset}")
-        await self._stop_if_superseded(lease)
+        if not await self._owner.is_ours(lease):
+            return
         seconds = _seconds_before(batch) | {"process": 0.0, "publish": 0.0}
         lease.works()
         lease.reaches(batch.timestamps_ms[:1])
@@ -169,20 +167,13 @@ class Processing:
             self._metrics.final_rows_confirmed(partition, now)
         self._metrics.observe_stage("deliver", now - published_at)
 
-    async def _stop_if_superseded(self, lease: ShardLease) -> None:
-        """Ask the store now and then: a process that was suspended for a while is the last to learn of a new owner."""
-        now = time.monotonic()
-        if now - lease.checked_at > self._settings.kafka.session_timeout_s / 2:
-            await asyncio.to_thread(self._store.check_current, lease.partition, lease.epoch)
-            lease.checked_at = now
-
 
 def keep_recent(recent: RecentWeights, output: ShardOutput) -> None:
     """Have what was published found again, but for what was said of users who are to be forgotten."""
     if output.counts.erasures:
         recent.forget()
     else:
-        recent.take(output.framed)
+        recent.take(output.framed, output.event_ids, output.known_ms)
 
 
 def _fail(error: Exception, batch: RecordBatch) -> NoReturn:

@@ -32,6 +32,7 @@ from streams.transport import ConsumerHandle
 from streams.worker.adoption import Adoptions
 from streams.worker.assignment import Assignment
 from streams.worker.checkpointer import Checkpointer
+from streams.worker.current import CurrentOwner
 from streams.worker.leases import ShardLeases
 from streams.worker.processing import Processing
 from streams.worker.publisher import Publisher
@@ -80,12 +81,14 @@ class Worker(mode.Service):
         self.consumer = ConsumerHandle()
         self.leases = ShardLeases(self.consumer, metrics, vitals)
         self._reports = ShardReports(self.leases, adoptions, metrics)
+        self._owner = CurrentOwner(settings, self.leases, store)
         self._identity = TopicIdentity(settings, self.leases, self.consumer, store)
         self.checkpointer = Checkpointer(
             settings,
             self.leases,
             self.consumer,
             store=store,
+            owner=self._owner,
             publisher=publisher,
             adoptions=adoptions,
             metrics=metrics,
@@ -93,10 +96,9 @@ class Worker(mode.Service):
             pool=self._pool,
         )
         self.processing = Processing(
-            settings,
             self.leases,
             self.consumer,
-            store=store,
+            owner=self._owner,
             publisher=publisher,
             metrics=metrics,
             vitals=vitals,
@@ -145,7 +147,8 @@ class Worker(mode.Service):
             for lease in self.leases:
                 async with lease.processing:
                     waiting = lease.shard.waiting if statements else lease.shard.waiting_samples
-                    if waiting and self.leases.owns(lease.partition, lease.epoch):
+                    owned = self.leases.owns(lease.partition, lease.epoch)
+                    if waiting and owned and await self._owner.is_ours(lease):
                         gathered = await in_thread(self._pool, lease.shard.gathered, statements=statements)
                         await self._publisher.publish_gathered(lease.partition, gathered, lease.deliveries)
 

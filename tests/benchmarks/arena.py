@@ -20,7 +20,7 @@ from streams.topics import create_topics, specs
 from tests.support.brokers import free_ports
 
 EVENTS = "bench.events"
-OUTPUTS = ("weights", "samples", "entities", "models", "dead_letters")
+OUTPUTS = ("weights", "samples", "entities", "recs", "models", "dead_letters")
 CHECKPOINT_S = 5.0
 
 BROKER_STAMPS = {"message.timestamp.type": "LogAppendTime"}

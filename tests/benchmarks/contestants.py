@@ -101,10 +101,8 @@ def run_worker(
     found = read_weights(settings)
     counts = outcomes(samples)
     _prove_complete(settings, counts, found)
-    volume = {
-        f"{topic}_mb": topic_bytes(arena.folder, getattr(settings.topics, topic)) / 1e6
-        for topic in ("events", "weights", "samples", "entities")
-    }
+    written = ("events", "weights", "samples", "entities", *(("recs",) if settings.recommend.publish else ()))
+    volume = {f"{topic}_mb": topic_bytes(arena.folder, getattr(settings.topics, topic)) / 1e6 for topic in written}
     drop(settings, outputs)
     return Run(
         contestant=WITH_TRAINER if trainer else WORKER,

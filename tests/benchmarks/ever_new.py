@@ -40,7 +40,7 @@ TEMPLATE = Template(
 def points(settings: Settings, n_events: int, n_points: int) -> Iterator[Point]:
     """Run a shard over ``n_events``; ``n_points`` readings on the way."""
     shard, spent_s, told = Shard(settings, 0), 0.0, 0
-    bound = bound_mb(shard._state)
+    bound = bound_mb(shard._learned.state)
     for nth, start in enumerate(range(0, n_events, RECORDS), 1):
         number = np.arange(start, min(start + RECORDS, n_events), dtype=np.int64)
         records = TEMPLATE.batch(start, id=number, user=number, time=FIRST_MS + number * 1_000 // RATE)

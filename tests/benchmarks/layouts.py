@@ -28,17 +28,21 @@ from sie_online.shard import Shard, warm_up
 from sie_online.statements import EntityState
 from streams.sinks.topic import messages
 from tests.benchmarks import BENCH
-from tests.benchmarks.arena import write_events
-from tests.benchmarks.contestants import run_fetch, run_worker
+from tests.benchmarks.in_turns import whole_job
 from tests.benchmarks.machine import busy_cores, describe, warning
-from tests.benchmarks.running import kafka_arena, log, now_and_then, prepare
+from tests.benchmarks.running import prepare
 from tests.benchmarks.shard import _batch as laid_out
 from tests.benchmarks.shard import rows_of
 
 RESULT = BENCH / "layouts.json"
 LIMIT = Settings().kafka.max_message_bytes
 BATCH = 4_000
-OUTPUTS: dict[str, dict[str, Any]] = {"2": {}, "1": {"version": 1}, "json": {"format": "json"}}
+OUTPUTS: dict[str, dict[str, Any]] = {
+    "2": {},
+    "1": {"output": {"version": 1}},
+    "json": {"output": {"format": "json"}},
+}
+"""Settings by layout."""
 Framed = list[list[bytes]]
 
 
@@ -131,22 +135,6 @@ def _taken(data: bytes, n: int) -> list[RecordColumns]:
     return found
 
 
-def whole_job(n_events: int, rounds: int, partitions: int) -> list[dict[str, Any]]:
-    """A worker of each layout in turns over the same events."""
-    found = []
-    with kafka_arena(partitions) as (empty, broker):
-        arena = write_events(empty, n_events, now_and_then(lambda n, _share: f"written {n:,}"))
-        run_fetch(arena, broker, "warm-up")
-        for number in range(1, rounds + 1):
-            for layout, output in OUTPUTS.items():
-                busy = busy_cores()
-                run = run_worker(arena, broker, f"{layout}-{number}", now_and_then(print), output=output)
-                volume = {name: mb for name, mb in run.details.items() if name.endswith("_mb")}
-                found.append({"layout": layout, "busy_before": busy, "rate": run.rate, "cpu_us": run.cpu_us, **volume})
-                log(f"round {number}/{rounds}: {json.dumps(found[-1])}")
-    return found
-
-
 def main() -> None:
     """Measure and print; JSON beside."""
     parser = argparse.ArgumentParser(prog="tests.benchmarks.layouts", description=__doc__)
@@ -164,7 +152,7 @@ def main() -> None:
     result["shard"] = one_shard(given.events)
     print(json.dumps(result, indent=2), flush=True)
     if given.job:
-        result["job"] = whole_job(given.events, given.rounds, given.partitions)
+        result["job"] = whole_job(OUTPUTS, given.events, given.rounds, given.partitions)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
 

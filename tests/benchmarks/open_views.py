@@ -181,7 +181,9 @@ class Run:
 
     def _figures(self, events: int) -> dict[str, Any]:
         n, held = self._open_views, memory()
-        disk = sum(os.fstat(shard._views_file._ids._file._descriptor).st_blocks * 512 for shard in self._shards)
+        disk = sum(
+            os.fstat(shard._learned._views_file._ids._file._descriptor).st_blocks * 512 for shard in self._shards
+        )
         return {
             "open_views": n,
             "us_per_event": self._seconds / events * 1e6,

@@ -2,8 +2,9 @@
 
 One worker under a steady load of events is asked and left alone in turns, so that both meet the same machine; before
 that another one with the Query API off gets the same load. Worker, generator, broker and whoever asks are processes of
-their own, on this machine. What the worker pays: processor time, and how long a record takes from its fetch to its
-confirmed rows.
+their own, on this machine. What the worker pays: processor time, by thread, too, and how long a record takes from its
+fetch to its confirmed rows. What explains a tail: how many cores the whole machine kept busy (near all of them
+everything waits), how late questions were sent, and how long they were in the worker.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from prometheus_client.samples import Sample
 
 from sie_online import WeightSubscriber
 from sie_online.client.rows import weight_rows
@@ -31,7 +33,7 @@ from tests.benchmarks.contestants import RESULT, START_S, folder, module_command
 from tests.benchmarks.cpu import CpuWatch
 from tests.benchmarks.machine import busy_cores, describe, warning
 from tests.benchmarks.running import count, kafka_arena, log, prepare
-from tests.benchmarks.scraped import bucket_quantile, outcomes, scrape
+from tests.benchmarks.scraped import bucket_quantile, outcomes, scrape, thread_us
 from tests.support.brokers import free_ports
 from tests.support.queries import token_in
 from tests.support.workers import SIE_WORKER, WorkerProcess, worker_pool
@@ -40,6 +42,7 @@ KNOWN = 2_000
 """Events that are asked about."""
 ROUTES = ("weights", "explain", "entities", "items", "score", "recommend")
 LATENCY = "sie_arrival_to_publish_seconds_bucket"
+IN_WORKER = "sie_api_request_seconds_bucket"
 NOTED_S = 0.3
 """Until the processor time of the turn's last moment is noted."""
 GRACE_S = 120.0
@@ -110,20 +113,22 @@ def _turn(
     with _asking(settings, known, given) if turn == ASKED else nullcontext(None) as asking:
         with CpuWatch({"worker": worker.pid}) as watch:
             before, began, began_ms = scrape(settings), time.monotonic(), time.time() * 1000
-            time.sleep(given.seconds)
+            busy = busy_cores(given.seconds)
             after, took_s, ended_ms = scrape(settings), time.monotonic() - began, time.time() * 1000
             time.sleep(NOTED_S)
         asked = json.loads(asking.wait_for(RESULT, GRACE_S)[1]) if asking else None
     events = (outcomes(after) - outcomes(before)).total()
     cores = watch.cores(began_ms, ended_ms)
-    late, early = (_buckets(samples) for samples in (after, before))
-    latencies = {edge: n - early.get(edge, 0.0) for edge, n in late.items()}
+    latencies = _buckets(before, after, LATENCY)
     return {
         "turn": turn,
         "events_per_s": events / took_s,
+        "busy_cores": busy,
         "worker_us_per_event": 1e6 * cores["worker"] * took_s / max(events, 1),
+        "thread_us_per_event": thread_us(before, after),
         "publish_ms": {f"p{100 * q:g}": 1000 * bucket_quantile(latencies, q) for q in (0.5, 0.99)},
         "asked": asked,
+        "in_worker": {route: _buckets(before, after, IN_WORKER, route=route) for route in asked or ()},
     }
 
 
@@ -142,37 +147,54 @@ def _asking(settings: Settings, known: Path, given: argparse.Namespace) -> Itera
         asking.exit_code()
 
 
-def _buckets(samples: Sequence[Any]) -> dict[float, float]:
-    return {float(sample.labels["le"]): sample.value for sample in samples if sample.name == LATENCY}
+def _buckets(before: Sequence[Sample], after: Sequence[Sample], name: str, **labels: str) -> dict[float, float]:
+    """What a histogram counted between two scrapes, by upper bound."""
+
+    def at(samples: Sequence[Sample]) -> dict[float, float]:
+        said = (sample for sample in samples if sample.name == name and sample.labels.items() >= labels.items())
+        return {float(sample.labels["le"]): sample.value for sample in said}
+
+    early = at(before)
+    return {edge: n - early.get(edge, 0.0) for edge, n in at(after).items()}
 
 
 def _routes(turns: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Over all turns: questions, statuses, and quantiles of what they took, ms."""
-    took, statuses = defaultdict[str, list[float]](list), defaultdict[str, Counter[str]](Counter)
+    """Over all turns: questions, statuses, and quantiles of what they took, ms; also how late they were sent, and how
+    long they were in the worker.
+    """
+    took, late = (defaultdict[str, list[float]](list) for _ in range(2))
+    statuses, in_worker = (defaultdict[str, Counter[Any]](Counter) for _ in range(2))
     for turn in turns:
         for route, said in (turn.pop("asked") or {}).items():
             took[route] += said["ms"]
+            late[route] += said["late_ms"]
             statuses[route].update(said["statuses"])
-    quantiles = (0.5, 0.99, 1.0)
+        for route, counts in turn.pop("in_worker").items():
+            in_worker[route].update(counts)
     return {
         route: {"questions": len(ms), "statuses": dict(statuses[route])}
-        | {f"p{100 * q:g}_ms": float(np.quantile(ms, q)) for q in quantiles}
+        | {f"p{100 * q:g}_ms": float(np.quantile(ms, q)) for q in (0.5, 0.99, 1.0)}
+        | {"late_p99_ms": float(np.quantile(late[route], 0.99))}
+        | {f"in_worker_p{100 * q:g}_ms": 1000 * bucket_quantile(in_worker[route], q) for q in (0.5, 0.99)}
         for route, ms in took.items()
     }
 
 
 def _table(report: dict[str, Any]) -> Iterator[str]:
-    yield f"{'route':>10}{'questions':>11}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}  statuses"
+    heads = f"{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}{'late p99':>10}{'in worker':>11}{'p99':>9}"
+    yield f"{'route':>10}{'questions':>11}{heads}  statuses"
     for route, said in report["routes"].items():
         figures = "".join(f"{said[f'{name}_ms']:>9.1f}" for name in ("p50", "p99", "p100"))
+        figures += f"{said['late_p99_ms']:>10.1f}{said['in_worker_p50_ms']:>11.1f}{said['in_worker_p99_ms']:>9.1f}"
         yield f"{route:>10}{said['questions']:>11}{figures}  {said['statuses']}"
     yield ""
-    yield f"{'medians over turns':>22}{'events/s':>10}{'µs/event':>10}{'publish p50 ms':>16}{'p99 ms':>9}"
+    yield f"{'medians over turns':>22}{'events/s':>10}{'µs/event':>10}{'publish p50 ms':>16}{'p99 ms':>9}{'cores':>7}"
     for kind in (OFF, IDLE, ASKED):
         turns = [turn for turn in report["turns"] if turn["turn"] == kind]
         rate, cost = (median(turn[name] for turn in turns) for name in ("events_per_s", "worker_us_per_event"))
         p50, p99 = (median(turn["publish_ms"][name] for turn in turns) for name in ("p50", "p99"))
-        yield f"{kind:>22}{rate:>10,.0f}{cost:>10.2f}{p50:>16.1f}{p99:>9.1f}"
+        busy = median(turn["busy_cores"] for turn in turns)
+        yield f"{kind:>22}{rate:>10,.0f}{cost:>10.2f}{p50:>16.1f}{p99:>9.1f}{busy:>7.2f}"
 
 
 def main() -> None:

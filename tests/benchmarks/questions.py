@@ -1,8 +1,9 @@
 """Questions at a steady rate: ``python -m tests.benchmarks.questions --url URL …``, as a process.
 
 Routes take turns; each question is about an event that was published lately (``--known``, JSON lists of event, user and
-item). A question's time counts from when it was due, so that one that waits holds up no other and hides nothing. Logs
-``ASKING``, then ``RESULT {route: {"ms": [...], "statuses": {...}}}``.
+item). A question's time counts from when it was due, so that one that waits holds up no other and hides nothing;
+``late_ms`` is the part of it that passed before this process got round to asking. Logs ``ASKING``, then
+``RESULT {route: {"ms": [...], "late_ms": [...], "statuses": {...}}}``.
 """
 
 from __future__ import annotations
@@ -40,12 +41,14 @@ def questions(known: list[list[str]], routes: list[str]) -> Iterator[tuple[str, 
 async def run(given: argparse.Namespace) -> dict[str, Any]:
     """Ask ``rate`` questions a second for ``seconds``."""
     took: dict[str, list[float]] = defaultdict(list)
+    late: dict[str, list[float]] = defaultdict(list)
     statuses: dict[str, Counter[int]] = defaultdict(Counter)
     headers = {"Authorization": f"Bearer {given.token_file.read_text().strip()}"}
     connector = aiohttp.TCPConnector(limit=CONNECTIONS)
     async with aiohttp.ClientSession(given.url, headers=headers, connector=connector) as session:
 
         async def ask(route: str, path: str, due: float) -> None:
+            late[route].append(1000 * (time.perf_counter() - due))
             async with session.get(path) as answer:
                 await answer.read()
             took[route].append(1000 * (time.perf_counter() - due))
@@ -60,7 +63,7 @@ async def run(given: argparse.Namespace) -> dict[str, Any]:
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             asked.append(asyncio.create_task(ask(route, path, due)))
         await asyncio.gather(*asked)
-    return {route: {"ms": took[route], "statuses": statuses[route]} for route in took}
+    return {route: {"ms": took[route], "late_ms": late[route], "statuses": statuses[route]} for route in took}
 
 
 def main() -> None:

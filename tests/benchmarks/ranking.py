@@ -1,7 +1,8 @@
 """What lists cost: ``python -m tests.benchmarks.ranking``. One shard with them and one without, in turn, on one core.
 
 Processor time of the one thread that does it all, per event and per list asked for, and what the tables take. No
-broker.
+broker; with ``--job`` then the whole job on Apache Kafka, a worker without lists, one that learns them and one that
+publishes them in turns.
 """
 
 from __future__ import annotations
@@ -11,18 +12,26 @@ import json
 import time
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from sie_online.settings import Settings, load
 from sie_online.shard import Shard, warm_up
 from sie_online.shard.ranking import TABLES
 from tests.benchmarks import BENCH
+from tests.benchmarks.in_turns import table, whole_job
 from tests.benchmarks.machine import busy_cores, describe, warning
+from tests.benchmarks.running import prepare
 from tests.benchmarks.shard import Row, _batch, rows_of
 
 RESULT = BENCH / "ranking.json"
 LISTS = 2_000
 """Asked for at the end."""
-MODES = {"off": {}, "on": {"enabled": True}, "published": {"enabled": True, "publish": True}}
+MODES: dict[str, dict[str, bool]] = {
+    "off": {},
+    "on": {"enabled": True},
+    "published": {"enabled": True, "publish": True},
+}
+"""Settings of lists."""
 
 
 def measure(rows: list[Row], settings: Settings, batch_records: int) -> tuple[Shard, float]:
@@ -52,8 +61,12 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=4_000, help="records per batch (default: the worker's 4,000)")
+    parser.add_argument("--job", action="store_true", help="the whole job on Apache Kafka, too")
+    parser.add_argument("--job-events", type=int, default=1_000_000, help="of it (default: %(default)s)")
+    parser.add_argument("--partitions", type=int, default=4, help="of it (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args()
+    prepare()
     settings = {name: load({"recommend": options}) for name, options in MODES.items()}
     print("Compiling or loading kernels, generating events ...", flush=True)
     warm_up(settings["on"])
@@ -66,8 +79,8 @@ def main() -> None:
             found[name].append(seconds / len(rows) * 1e6)
             if name == "on":
                 lists.append(list_seconds(shard, rows) * 1e6)
-                used = {table: getattr(shard._ranking._known.own, table).used[0] for table in TABLES}  # type: ignore[union-attr]
-                taken = shard._ranking.bytes_in_use  # type: ignore[union-attr]
+                used = {table: getattr(shard._learned.ranking._known.own, table).used[0] for table in TABLES}  # type: ignore[union-attr]
+                taken = shard._learned.ranking.bytes_in_use  # type: ignore[union-attr]
             shard.close()
         print(f"round {number}: " + ", ".join(f"{name} {each[-1]:.2f}" for name, each in found.items()), flush=True)
     print(f"\n{len(rows):,} records, batches of {given.batch:,}; {warning(busy) or 'machine idle'}")
@@ -75,8 +88,13 @@ def main() -> None:
         print(f"{name:<10} {min(each):6.2f} µs/event at least, {median(each):6.2f} in the median")
     print(f"a list     {min(lists):6.1f} µs at least, {median(lists):6.1f} in the median")
     print(f"tables     {taken / 1e6:.1f} MB for " + ", ".join(f"{n:,} {table}" for table, n in used.items()))
+    result: dict[str, Any] = {"machine": describe(), "records": len(rows), "us_per_event": found}
+    result |= {"us_per_list": lists, "bytes": taken}
+    if given.job:
+        variants = {name: {"recommend": options} for name, options in MODES.items()}
+        result["job"] = whole_job(variants, given.job_events, given.rounds, given.partitions)
+        print(table(result["job"]))
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    result = {"machine": describe(), "records": len(rows), "us_per_event": found, "us_per_list": lists, "bytes": taken}
     given.out.write_text(json.dumps(result, indent=2) + "\n")
 
 

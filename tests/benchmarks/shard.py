@@ -79,9 +79,10 @@ def measure(rows: list[Row], settings: Settings, batch_records: int) -> Stopwatc
     """A fresh shard over all ``rows``, in batches of ``batch_records``."""
     shard, watch = Shard(settings, 0), Stopwatch()
     shard._decoder.decode = watch.timed("decode", shard._decoder.decode)  # type: ignore[method-assign]
-    shard._run = watch.timed("kernel", shard._run)  # type: ignore[method-assign]
-    shard._claim_views = watch.timed("claim", shard._claim_views)  # type: ignore[method-assign]
-    shard._render = watch.timed("render", shard._render)  # type: ignore[method-assign]
+    learned, assembly = shard._learned, shard._assembly
+    learned._run = watch.timed("kernel", learned._run)  # type: ignore[method-assign]
+    learned._claim_views = watch.timed("claim", learned._claim_views)  # type: ignore[method-assign]
+    assembly.output = watch.timed("render", assembly.output)  # type: ignore[method-assign]
     lay_out, process = watch.timed("layout", _batch), watch.timed("process", lambda batch: list(shard.process(batch)))
     snapshot, saved = watch.timed("snapshot", shard.snapshot), 0
     for start in range(0, len(rows), batch_records):

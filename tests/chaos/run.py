@@ -27,6 +27,7 @@ from streams.observe.metrics import Metrics
 from streams.store import open_store
 from tests.chaos.faults import Fault, long_plan, short_plan
 from tests.chaos.fleet import HopelessError
+from tests.chaos.lists import read_lists
 from tests.chaos.places import PLACES
 from tests.chaos.scene import TRAINER, Scene, chaos_settings, opened
 from tests.chaos.verdict import PublishedRows, compare, compare_tables, last_revisions, undisturbed
@@ -42,8 +43,9 @@ SERVED_WITHIN_S = 15.0  # after a kill; judged where nothing else runs, not in a
 class ChaosReport:
     """What one run did and found. ``problems`` is empty if every promise was kept.
 
-    ``announced`` and ``shared`` count announcements of nets and of priors, ``served`` the nets of rows,
-    ``late`` the shards' late adoptions.
+    ``announced`` and ``shared`` count announcements of nets and of priors, ``served`` the nets of rows, ``late`` the
+    shards' late adoptions; ``lists`` records of recommendations, ``taken_back`` the nulls among them, ``overtaken`` the
+    users whose last record is not the one that a reader keeps.
     """
 
     seed: int
@@ -59,6 +61,9 @@ class ChaosReport:
     shared: int
     served: int
     late: int
+    lists: int
+    taken_back: int
+    overtaken: int
     seconds: float
     problems: list[str]
 
@@ -112,6 +117,9 @@ def _run(
         shared=len(registry[PRIORS].announcements),
         served=len(set(published.weights["model_version"].to_pylist())),
         late=sum(len(registered.adopted) for registered in registry.values()),
+        lists=published.lists.records,
+        taken_back=published.lists.taken_back,
+        overtaken=len(published.lists.overtaken),
         seconds=round(time.monotonic() - began, 1),
         problems=problems,
     )
@@ -137,6 +145,7 @@ def published_by(settings: Settings) -> PublishedRows:
         topic_io.read_rows(settings, settings.topics.weights),
         topic_io.read_rows(settings, settings.topics.samples),
         [(int(one["sie-source-partition"]), int(one["sie-source-offset"])) for one in letters],
+        read_lists((one.key, one.value, one.partition) for one in topic_io.read(settings, settings.topics.recs)),
     )
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sie_online.ingest.wire import WireRecord, final_heartbeats
+from sie_online.ingest.wire import WireRecord, erasure, final_heartbeats
 from sie_online.settings import Settings, load
 from sie_online.simulator import Scenario, simulate
 from sie_online.simulator.scenario import MONDAY_MS
@@ -27,13 +27,16 @@ EVENTS = 20_000  # of one simulated stretch of HOURS; stretches follow each othe
 HOURS = 12.0
 START_S = 240.0  # a worker on a busy two-core machine; its kernels may have to be compiled
 DRAIN_S = 240.0
+ERASED_EVERY = 4_000
+"""Records after which a user is erased, who comes again now and then."""
+OWN_TOPICS = ("events", "weights", "samples", "entities", "recs")
 TRAINER = "trainer"
 """Name of the trainer among the processes."""
 
 
 def chaos_settings(broker: Broker, store: str, name: str) -> Settings:
     """Small tables, short windows, a checkpoint every second and a net every few: much happens in little time."""
-    topics = {topic: f"{name}.{topic.replace('_', '-')}" for topic in ("events", "weights", "samples", "entities")}
+    topics = {topic: f"{name}.{topic.replace('_', '-')}" for topic in OWN_TOPICS}
     return load(
         {
             "broker": broker.address,
@@ -50,16 +53,20 @@ def chaos_settings(broker: Broker, store: str, name: str) -> Settings:
                 "events": 64
             },  # fewer than a replay repeats, or it would hide a state that is ahead of its offset
             "entities": {"users": 2_048, "items": 2_048, "categories": 256, "pairs": 8_192, "interests": 4_096},
+            "recommend": {"enabled": True, "publish": True, "list_length": 10}
+            | {"users": 1_024, "items": 1_024, "categories": 64, "pairs": 4_096},
         }
     )
 
 
 def load_of(seed: int) -> Iterator[WireRecord]:
-    """Shoppers, bots, duplicates and unreadable records, without end."""
+    """Shoppers, bots, duplicates, unreadable records and erasures, without end."""
     for nth in itertools.count():
-        yield from simulate(
-            Scenario(events=EVENTS, seed=seed * 1_000 + nth, hours=HOURS, start_ms=_start_ms(nth))
-        ).records()
+        scenario = Scenario(events=EVENTS, seed=seed * 1_000 + nth, hours=HOURS, start_ms=_start_ms(nth))
+        for n, record in enumerate(simulate(scenario).records(), 1):
+            yield record
+            if n % ERASED_EVERY == 0 and record.key:
+                yield from (erasure(record.key.decode(errors="replace"), partition) for partition in range(PARTITIONS))
 
 
 def _start_ms(nth: int) -> int:

@@ -34,6 +34,7 @@ def test_kills_pauses_departures_and_a_dead_broker_change_no_published_row(tmp_p
     assert report.commit_looks > 100
     assert report.served >= 3, "nets came into force while all this happened"
     assert report.shared, "what the partitions learned was put together meanwhile"
+    assert report.lists > report.taken_back > 0, "lists were published, and erasures took some back"
 
 
 @pytest.mark.parametrize(

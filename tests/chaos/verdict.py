@@ -1,5 +1,5 @@
 """Published rows against those of an undisturbed run: the same identities, and every statement of one equal in every
-column but the owner's generation, to the bit.
+column but the owner's generation, to the bit. Of lists (`lists`) each user's newest counts.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from sie_online.ingest.records import RecordBatch
 from sie_online.settings import Settings
 from sie_online.shard import Shard, ShardOutput
 from streams.model_registry.loaded import ArtifactOf
+from tests.chaos.lists import ListRecord, PublishedLists, compare_lists, read_lists
 
 BATCH = 1_000
 SHOWN = 5
@@ -26,11 +27,12 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class PublishedRows:
-    """What a run published: rows of weights and samples, and (partition, offset) of the dead letters."""
+    """What a run published: rows of weights and samples, (partition, offset) of the dead letters, and lists."""
 
     weights: pa.Table
     samples: pa.Table
     dead_letters: list[tuple[int, int]]
+    lists: PublishedLists
 
 
 def undisturbed(
@@ -39,6 +41,7 @@ def undisturbed(
     """What one shard per partition says of ``log``, read once, in order, without any fault, under ``registry``."""
     outputs: list[ShardOutput] = []
     dead: list[tuple[int, int]] = []
+    lists: list[ListRecord] = []
     by_partition: dict[int, list[ConsumerRecord]] = {}
     for record in log:
         by_partition.setdefault(record.partition, []).append(record)
@@ -50,11 +53,13 @@ def undisturbed(
             for output in shard.process(batch):
                 outputs.append(output)
                 dead += [(partition, letter.offset) for letter in output.dead_letters]
+                lists += [(key, value, partition) for key, value in output.gathered.lists]
         shard.close()
     return PublishedRows(
         pa.Table.from_batches([one.weights for one in outputs]),
         pa.Table.from_batches([one.gathered.samples for one in outputs]),
         dead,
+        read_lists(lists),
     )
 
 
@@ -74,7 +79,7 @@ def compare(found: PublishedRows, expected: PublishedRows) -> list[str]:
     if set(found.dead_letters) != set(expected.dead_letters):
         differing = sorted(set(found.dead_letters) ^ set(expected.dead_letters))
         problems.append(f"dead letters: {len(differing)} differ, such as {differing[:SHOWN]}")
-    return problems
+    return problems + compare_lists(found.lists, expected.lists)
 
 
 def last_revisions(table: pa.Table) -> pa.Table:

@@ -18,7 +18,7 @@ from tests.support.prometheus import Prometheus, running
 from tests.support.requirements import PROMETHEUS as PROMETHEUS_INSTALL
 from tests.support.requirements import need
 from tests.support.waiting import awaited
-from tests.support.workers import WorkerProcess, worker_pool
+from tests.support.workers import SIE_WORKER, WorkerProcess, worker_pool
 
 pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 
@@ -38,8 +38,10 @@ def _config(targets: dict[str, str]) -> dict[str, Any]:
     config = copy.deepcopy(document(PROMETHEUS / "prometheus.yml"))
     config["global"] |= {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(PROMETHEUS / pattern) for pattern in config["rule_files"]]
-    for job in config["scrape_configs"]:
-        job["static_configs"][0]["targets"] = [targets[job["job_name"]]]
+    config["scrape_configs"] = [
+        {"job_name": name, "static_configs": [{"targets": [targets[name]], "labels": {"fleet": "sie"}}]}
+        for name in (job["job_name"] for job in config["scrape_configs"])
+    ]
     return config
 
 
@@ -69,20 +71,28 @@ async def _nothing_is_said_of_a_fresh_fleet(prometheus: Prometheus) -> None:
 def test_no_alert_is_true_of_a_fleet_that_just_started_and_the_right_ones_are_when_it_breaks(
     settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
-    async def run(broker: Any, worker: WorkerProcess, trainer: WorkerProcess) -> None:
+    async def run(broker: Any, **jobs: WorkerProcess) -> None:
         urls = {
-            "sie-worker": worker.wait_for(r"web site up url=http://(\S+)").group(1),
-            "sie-trainer": trainer.wait_for(r"web site up url=http://(\S+)").group(1),
+            f"sie-{name}": job.wait_for(r"web site up url=http://(\S+)", START_WITHIN_S).group(1)
+            for name, job in jobs.items()
         }
         async with running(_config(urls), tmp_path) as prometheus:
             await _nothing_is_said_of_a_fresh_fleet(prometheus)
             broker.kill()
             await _holds(prometheus, "SieBrokerAway")
-            worker.kill()
-            await _holds(prometheus, "SieNoWorker", "SieWorkerDown", "SiePartitionUnowned")
+            for job in jobs.values():
+                job.kill()
+            await _holds(
+                prometheus, "SieNoWorker", "SieWorkerDown", "SiePartitionUnowned", "SieTrainerDown", "SieSinkDown"
+            )
 
     with embedded_broker(tmp_path / "broker") as broker:
         made = settings(broker=broker.address, topics={"partitions": PARTITIONS}, trainer={"web": {"port": 0}})
         topic_io.make_topics(made)
-        with worker_pool(made, tmp_path) as start, trainers.running(made, tmp_path) as trainer:
-            asyncio.run(run(broker, start(), trainer))
+        to_lake = (*SIE_WORKER[:-1], "sink", "--to", f"parquet+{(tmp_path / 'lake').as_uri()}", "--metrics-port", "0")
+        with (
+            worker_pool(made, tmp_path) as start,
+            trainers.running(made, tmp_path) as trainer,
+            worker_pool(made, tmp_path / "sink", to_lake) as start_sink,
+        ):
+            asyncio.run(run(broker, worker=start(), trainer=trainer, sink=start_sink()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import Callable, Iterable
@@ -12,6 +13,7 @@ from urllib.parse import urlparse
 import pyarrow.parquet as pq
 import pytest
 
+from sie_online import contracts
 from sie_online.ingest.wire import WireRecord
 from sie_online.settings import Settings
 from streams.cli import root as cli
@@ -19,6 +21,7 @@ from tests.support import topic_io
 from tests.support.brokers import Broker
 from tests.support.environment import as_environment
 from tests.support.events import event
+from tests.support.lakes import FORMATS, Said, expected, message, row, rows_of
 from tests.support.workers import SIE_WORKER, WorkerProcess, wait_until_read, worker_pool
 
 pytestmark = [pytest.mark.embedded, pytest.mark.slow]
@@ -140,3 +143,34 @@ def test_a_file_names_many_users_each_once(at: EraseDeployment, tmp_path: Path) 
     assert [(record.partition, json.loads(record.value)["user_id"]) for record in records] == [
         (0, "u1"), (0, "ü2"), (1, "u1"), (1, "ü2"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_the_tables_of_a_lake_forget_a_user_and_it_says_when_that_is_final(
+    at: EraseDeployment, tmp_path: Path, format_name: str
+) -> None:
+    said = [message(0, row(0, user_id=WHO), row(1)), message(1, row(2, user_id=WHO), row(3))]
+    url = f"{tmp_path.as_uri()}/lake"
+    sink = ("sink", "--to", f"{format_name}+{url}", "--until-idle", "0.5")
+    lake = ("--user", WHO, "--lake", f"{format_name}+{url}", "--json")
+
+    def publish(each: Said) -> None:
+        topic = at.settings.topics.weights
+        asyncio.run(topic_io.publish(at.settings, topic, contracts.to_message(each.batch)))
+
+    def deleted(code: int) -> int:
+        found, printed = at.sie("erase", *lake, "--yes", "--wait", "0")
+        assert found == code
+        return sum(int(table["rows"]) for table in json.loads(printed)["tables"])
+
+    assert at.sie("erase", *lake, "--yes")[0] == 2, "there is no table"
+    publish(said[0])
+    assert at.sie(*sink)[0] == 0
+    code, printed = at.sie("erase", "--check", *lake)
+    assert (code, [table["rows"] for table in json.loads(printed)["tables"]]) == (78, [1, 0])
+    publish(said[1])
+    assert deleted(78) == 1, "the sink has not read all yet"
+    assert at.sie(*sink)[0] == 0
+    assert deleted(0) == 1
+    assert at.sie("erase", "--check", *lake)[0] == 0
+    assert rows_of(format_name, f"{url}/weights") == expected(said, without=WHO)

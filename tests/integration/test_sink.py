@@ -175,11 +175,15 @@ def test_sigterm_has_it_commit_what_it_has_read_and_end_with_0(online: Settings,
     said, lake, port = replayed_topic(), tmp_path.as_uri(), free_ports()[0]
     rows = sum(len(each.batch) for each in said)
     command = (*SIE_SINK, f"delta+{lake}", "--every", "1h", "--all-revisions", "--metrics-port", str(port))
+    _publish(online, said)
     with worker_pool(online, tmp_path, command) as start:
         sink = start()
-        _publish(online, said)
         until(lambda: _metric(port, "sie_sink_waiting_rows") == rows, "all rows read", 60)
+        until(lambda: _metric(port, "sie_sink_lag_messages") == len(said), "what the table lacks", 60)
         assert _metric(port, "sie_sink_rows_total") == 0
+        for page in ("healthz", "readyz"):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=5) as answer:
+                assert answer.status == 200
         assert sink.stop() == 0, sink.text()
     assert rows_of("delta", f"{lake}/weights") == expected(said)
 

@@ -18,7 +18,7 @@ RUNBOOKS = ROOT / "docs" / "runbooks"
 
 FROM_KUBELET = {"container_memory_rss", "container_spec_memory_limit_bytes"}
 FROM_ELSEWHERE = {"up"} | FROM_KUBELET
-"""What neither worker nor trainer tells."""
+"""What no process of ours tells."""
 NOT_WHILE_IDLE = {"sie_arrival_to_publish_seconds_count", "sie_arrival_to_publish_seconds_bucket"}
 """Without series before the first row."""
 NOT_IN_EVERY_FLEET = {"sie_trainer_restarts_total"}
@@ -71,7 +71,7 @@ class Rule:
 
 
 def metrics_while_idle() -> set[str]:
-    """What alerts go by, and an idle fleet of worker and trainer has series of."""
+    """What alerts go by, and an idle fleet of worker, trainer and sink has series of."""
     used = set[str]().union(*map(metrics_behind, alerts()))
     return used - FROM_KUBELET - NOT_WHILE_IDLE - NOT_IN_EVERY_FLEET
 

@@ -51,7 +51,7 @@ def generated_log(folder: Path) -> Path:
 def planted_log(folder: Path, n: int = 6_000, noise: float = 0.4) -> Path:
     """Samples, one a second, in ``folder``, of which a share says the opposite; the weights know which.
 
-    The label follows a level in ten bins, and the item.
+    The label follows a level in ten bins, and the item; the probability knows the level alone.
     """
     rng = np.random.default_rng(0)
     noisy, level, item = rng.random(n) < noise, rng.integers(0, 10, n), rng.integers(0, 50, n)
@@ -64,6 +64,7 @@ def planted_log(folder: Path, n: int = 6_000, noise: float = 0.4) -> Path:
         "event_id": event_id,
         "features": pa.FixedSizeListArray.from_arrays(pa.array(features.reshape(-1)), 2),
         "dense": pa.FixedSizeListArray.from_arrays(pa.array(dense.reshape(-1)), 2),
+        "probability": 0.2 + 0.06 * level,
         "label": label.astype(np.int8),
         "weight": np.where(noisy, 0.02, 1.2),
         "noise_probability": np.where(noisy, 0.9, 0.1),

@@ -20,11 +20,12 @@ import obstore
 import pyarrow.parquet
 
 from tests.support.brokers import ROOT
-from tests.support.lakes import place, short_topic, sink
+from tests.support.lakes import place, short_topic, sink, users
 
 IMPORTED = (deltalake, obstore, pyarrow.parquet)
 SHORT_TOPIC = short_topic()  # once: Arrow imports pandas for it, which takes longer than all that follows
 LATER_MS = 3_600_000
+FORGOTTEN = users("u0")
 
 
 class SinkProcesses:
@@ -36,6 +37,10 @@ class SinkProcesses:
     def start(self, format_name: str, url: str, environment: Mapping[str, str]) -> int:
         """A sink that takes the table at ``url``, commits ``short_topic``, and merges the files; its process id."""
         return self._ask([format_name, url, dict(environment)])
+
+    def start_forgetting(self, format_name: str, url: str, environment: Mapping[str, str]) -> int:
+        """A visitor of that table that forgets ``FORGOTTEN``; its process id."""
+        return self._ask([format_name, url, dict(environment), True])
 
     def wait(self) -> int:
         """How it ended: its exit code, or the signal that ended it, negative. Until then nobody else gets its id."""
@@ -62,16 +67,20 @@ def sink_processes() -> Iterator[SinkProcesses]:
 def _serve() -> None:
     for line in sys.stdin:
         if not (pid := os.fork()):
-            _write_all(*json.loads(line))
+            _work(*json.loads(line))
             os._exit(0)
         print(pid, flush=True)
         sys.stdin.readline()
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 
 
-def _write_all(format_name: str, url: str, environment: Mapping[str, str]) -> None:
+def _work(format_name: str, url: str, environment: Mapping[str, str], forgets: bool = False) -> None:
     os.environ.update(environment)
     table = place(format_name, url).table("weights")
+    if forgets:
+        table.visit()
+        table.forget(FORGOTTEN)
+        return
     sink(table, SHORT_TOPIC)
     table.compact(int(time.time() * 1000) + LATER_MS)
 

@@ -8,11 +8,14 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from sie_online.client.lakes import manifest_files
+from sie_online.ingest.events import Text
 from streams.lake.layout import lake_schema
 from streams.lake.marks import Mark
 from streams.lake.places import Place
 from streams.lake.port import ALL, FINAL, About, Flush, LakeTable
+from streams.lake.users import Users
 from streams.lake.waiting import Limits, WaitingRows
+from streams.tools.erase import Subject
 from tests.support.rows import weight_batch, weight_row
 
 FORMATS = ("delta", "parquet")
@@ -33,7 +36,7 @@ class Said(NamedTuple):
 
 
 def row(offset: int, *, generation: int = 1, revision: int = 0, partition: int = 0, **values: Any) -> dict[str, Any]:
-    """A final row; an event every ten minutes, so that a few of them are of several hours."""
+    """A final row of u0 or u1; an event every ten minutes, so that a few of them are of several hours."""
     time_ms = T0_MS + offset * 10 * MINUTE_MS
     return weight_row(
         offset,
@@ -42,6 +45,7 @@ def row(offset: int, *, generation: int = 1, revision: int = 0, partition: int =
             "generation": generation,
             "partition": partition,
             "final": True,
+            "user_id": f"u{offset % 2}",
             "event_time_ms": time_ms,
             "published_ms": time_ms + revision * MINUTE_MS,
             "weight": generation + offset / 100,
@@ -75,11 +79,13 @@ def short_topic() -> list[Said]:
     ]
 
 
-def expected(said: Iterable[Said]) -> list[Row]:
-    """What a table must hold of them: of each identity the highest generation."""
+def expected(said: Iterable[Said], *, without: str = "") -> list[Row]:
+    """What a table must hold of them: of each identity the highest generation, but for rows of the user ``without``."""
     newest: dict[tuple[int, int, int], Row] = {}
     for each in said:
         for one in each.batch.to_pylist():
+            if one["user_id"] == without:
+                continue
             found = tuple(one[name] for name in ("partition", "offset", "revision", "generation", "weight"))
             if found[:3] not in newest or newest[found[:3]] < found:
                 newest[found[:3]] = found
@@ -125,6 +131,16 @@ def flush_of(said: Iterable[Said], marks: Mapping[int, Mark], rows: str = ALL) -
     flush = waiting.take()
     assert flush is not None
     return flush
+
+
+def subject(user_id: str) -> Subject:
+    """A user whose id is published as it is."""
+    return Subject(user_id, user_id, Text.of([user_id.encode()]).keys().astype("<u8").tobytes())
+
+
+def users(*user_ids: str, stream: str = "weights") -> Users:
+    """Whose rows are to go."""
+    return Users.of(stream, [subject(user_id) for user_id in user_ids])
 
 
 def place(format_name: str, url: str) -> Place:

@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from sie_online.contracts import BUILTIN_MODEL, EVENT_TYPES
 from sie_online.errors import SieError
+from sie_online.ingest.events import Text
 from sie_online.ingest.records import RecordBatch
 from sie_online.recommender.kernels import TWIN_NAMES
 from sie_online.settings import Settings, load
@@ -96,7 +97,8 @@ class RecordingShard:
                 self.next_offset = batch.end
             framed = FramedRows.of(pa.RecordBatch.from_pylist(rows, SCHEMA))
             known_ms = rows[-1]["published_ms"] if rows else 0
-            yield ShardOutput(framed, known_ms, NOTHING_GATHERED, [], counts, NOTHING_JUDGED, NO_NOISE, last)
+            ids = Text.of([row["event_id"].encode() for row in rows])
+            yield ShardOutput(framed, known_ms, NOTHING_GATHERED, [], counts, NOTHING_JUDGED, NO_NOISE, last, ids)
 
     def announced(self, model: str) -> int:
         """Nothing is ever announced to it."""

@@ -13,6 +13,7 @@ from prometheus_client.samples import Sample
 
 from sie_online.client.availability import Availability
 from sie_online.settings import load
+from streams.lake.metrics import SinkMetrics
 from streams.observe.broker_metrics import watch_broker
 from streams.observe.metrics import STAGES, Metrics
 from streams.trainer.metrics import TrainerMetrics
@@ -96,9 +97,9 @@ def test_the_idle_fleet_tells_all_that_alerts_go_by() -> None:
 
 
 def _told() -> list[CollectorRegistry]:
-    """Everything that worker and trainer tell Prometheus."""
+    """Everything that worker, trainer and sink tell Prometheus."""
     settings = load({})
-    worker, trainer = Metrics(settings), TrainerMetrics()
+    worker, trainer, sink = Metrics(settings), TrainerMetrics(), SinkMetrics(["weights"])
     busy(worker)
     worker.watch_trainer(lambda: 0)
     for stage in STAGES:
@@ -106,7 +107,8 @@ def _told() -> list[CollectorRegistry]:
     for metrics in (worker, trainer):
         metrics.count_unreadable_models(lambda: 0)
         watch_broker(metrics.registry, Availability(settings))
-    return [worker.registry, trainer.registry]
+    watch_broker(sink.registry, Availability(settings))
+    return [worker.registry, trainer.registry, sink.registry]
 
 
 @pytest.fixture(scope="module")
@@ -138,11 +140,11 @@ def _assert_told(expr: str, told: dict[str, list[Sample]]) -> None:
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.name)
-def test_a_rule_reads_series_that_worker_or_trainer_tell(rule: Rule, told: dict[str, list[Sample]]) -> None:
+def test_a_rule_reads_series_that_are_told(rule: Rule, told: dict[str, list[Sample]]) -> None:
     _assert_told(rule.expr, told)
 
 
-def test_runbooks_ask_for_series_that_worker_or_trainer_tell(told: dict[str, list[Sample]]) -> None:
+def test_runbooks_ask_for_series_that_are_told(told: dict[str, list[Sample]]) -> None:
     for query in runbook_queries():
         _assert_told(query, told)
 

@@ -15,6 +15,7 @@ import yaml
 from sie_online.settings import Settings, load
 from streams.cli.config import effective
 from streams.cli.root import run
+from streams.lake.places import Place
 from streams.observe.http import is_known_host
 from tests.support.brokers import ROOT
 from tests.support.dockerfile import FOLDER, Dockerfile, copy_context
@@ -26,9 +27,14 @@ OURS = sorted(name for name, service in SERVICES.items() if service["image"].sta
 BASE = {"PATH": "/usr/bin"}
 
 
+def image_of(service: dict[str, Any]) -> Dockerfile:
+    """What a service of ours is built with."""
+    return Dockerfile(Path(service["build"]["dockerfile"]).name.removesuffix(".Dockerfile"))
+
+
 def settings_in(service: dict[str, Any]) -> dict[str, str]:
     """The settings under which a service of ours runs: its image's, and its own."""
-    image = Dockerfile(service["image"].removeprefix("sie-")).environment(BASE)
+    image = image_of(service).environment(BASE)
     return {name: str(text) for name, text in (image | service["environment"]).items() if name.startswith("SIE_")}
 
 
@@ -128,7 +134,7 @@ def test_what_a_service_mounts_and_waits_for_is_there(name: str) -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_a_service_of_ours_writes_into_volumes_alone_and_has_no_rights(name: str) -> None:
     service = SERVICES[name]
-    image = Dockerfile(service["image"].removeprefix("sie-"))
+    image = image_of(service)
     assert service["read_only"]
     assert service["cap_drop"] == ["ALL"]
     assert {volume.split(":")[1] for volume in service.get("volumes", ())} <= set(image.volumes())
@@ -147,14 +153,37 @@ def test_images_are_pinned_and_ports_are_the_loopback_interface_s() -> None:
 
 def test_prometheus_asks_under_names_that_are_answered() -> None:
     configuration = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text("utf-8"))
-    targets = [
-        each for job in configuration["scrape_configs"] for part in job["static_configs"] for each in part["targets"]
-    ]
+    *always, sink = configuration["scrape_configs"]
+    targets = [each for job in always for part in job["static_configs"] for each in part["targets"]]
     assert targets == ["worker:8080", "trainer:8081"]
     for target in targets:
         name, _, port = target.partition(":")
         assert SERVICES[name]["ports"] == [f"127.0.0.1:{port}:{port}"]
         assert is_known_host(target, [SERVICES[name]["hostname"]])
+    (found,) = sink["dns_sd_configs"]
+    assert (found["names"], found["type"]) == (["sink"], "A"), "asks by address, which is always answered"
+    assert str(found["port"]) == option(SERVICES["sink"], "--metrics-port")
+
+
+def option(service: dict[str, Any], name: str) -> str:
+    """What a service's command says behind an option."""
+    command = service["command"]
+    return str(command[command.index(name) + 1])
+
+
+def test_a_sink_is_an_option_whose_image_has_what_its_tables_take(under: Any) -> None:
+    sink = SERVICES["sink"]
+    under(sink)
+    assert sink["profiles"] == ["sink"]
+    assert run([*sink["command"], "--help"]) == 0, "options that there are"
+    assert Place.of(option(sink, "--to")).format == "delta"
+    assert "lake" in sink["build"]["args"]["EXTRAS"].split(",")
+    image = image_of(sink)
+    assert "ARG EXTRAS=worker\n" in image.path.read_text("utf-8"), "and a worker's has not"
+    assert option(sink, "--metrics-port") == image.one("EXPOSE"), "which the image's health check asks"
+    assert load().web.host == "0.0.0.0", "or the container alone could reach it"  # noqa: S104
+    (lake,) = sink["volumes"]
+    assert option(sink, "--to").removeprefix("delta+file://") == lake.partition(":")[2]
 
 
 def test_grafana_finds_prometheus_and_the_dashboards() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ import yaml
 from sie_online.settings import KNOWN_ELSEWHERE, Settings, load
 from sie_online.settings.environment import names, variable_of
 from streams.cli.root import COMMANDS, run
+from streams.lake.places import Place
 from tests.benchmarks.capacity import Assumed
 from tests.support.brokers import ROOT
 from tests.support.kustomize import MERGED_BY, Object, Rendered, documents
@@ -24,20 +26,26 @@ from tests.support.kustomize import MERGED_BY, Object, Rendered, documents
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 VERSIONS = ("1.31", kubernetes_validate.latest_version())
 """The oldest that is still about, and the newest."""
-FOLDERS = ("base", "overlays/production", "shared-folder")
+COMPONENTS = ("shared-folder", "sink")
+FOLDERS = ("base", "overlays/production", *COMPONENTS)
 CUSTOM = {"keda.sh/v1alpha1", "monitoring.coreos.com/v1"}
 """Of which the package has no schemas."""
-PORTS = {"sie-worker": "web", "sie-trainer": "trainer"}
+SITES = {
+    "sie-worker": "streams/observe/web.py",
+    "sie-trainer": "streams/trainer/site.py",
+    "sie-sink": "streams/lake/site.py",
+}
+"""What answers probes and Prometheus."""
 
 
 @pytest.fixture(scope="module", params=FOLDERS)
 def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Rendered:
-    """What each folder comes to; the last is the base with the component."""
+    """What each folder comes to; the last are the base with a component."""
     return Rendered(_folder(request.param, tmp_path_factory))
 
 
 def _folder(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if name != "shared-folder":
+    if name not in COMPONENTS:
         return KUBERNETES / name
     copied = tmp_path_factory.mktemp("kubernetes") / "kubernetes"
     shutil.copytree(KUBERNETES, copied)
@@ -156,29 +164,31 @@ def test_a_worker_is_a_static_member_under_its_pods_name_and_comes_back_within_i
 # -- how they are watched
 
 
-@pytest.mark.parametrize("name", PORTS)
 def test_probes_ask_pages_that_the_site_has_on_the_port_that_it_opens(
-    rendered: Rendered, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rendered: Rendered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings_of(rendered, tmp_path, monkeypatch)
-    address = settings.web if name == "sie-worker" else settings.trainer.web
-    assert ipaddress.ip_address(address.host).is_unspecified
-    only = container(pods(rendered)[name])
-    assert only["ports"] == [{"name": "http", "containerPort": address.port}]
-    probes = {kind: only[f"{kind}Probe"] for kind in ("startup", "liveness", "readiness")}
-    assert {kind: probe["httpGet"] for kind, probe in probes.items()} == {
-        "startup": {"path": "/healthz", "port": "http"},
-        "liveness": {"path": "/healthz", "port": "http"},  # readiness falls with the brokers, and must end nothing
-        "readiness": {"path": "/readyz", "port": "http"},
-    }
-    site = {"sie-worker": "streams/observe/web.py", "sie-trainer": "streams/trainer/site.py"}[name]
-    assert all(f'"{probe["httpGet"]["path"]}":' in (ROOT / site).read_text() for probe in probes.values())
-    assert probes["startup"]["periodSeconds"] * probes["startup"]["failureThreshold"] >= 120
-    assert probes["liveness"]["periodSeconds"] * probes["liveness"]["failureThreshold"] >= 30
+    for name, pod in pods(rendered).items():
+        if name not in SITES:
+            continue
+        only = container(pod)
+        address = settings.trainer.web if name == "sie-trainer" else settings.web
+        assert ipaddress.ip_address(address.host).is_unspecified
+        assert only["ports"] == [{"name": "http", "containerPort": address.port}]
+        probes = {kind: only[f"{kind}Probe"] for kind in ("startup", "liveness", "readiness")}
+        assert {kind: probe["httpGet"] for kind, probe in probes.items()} == {
+            "startup": {"path": "/healthz", "port": "http"},
+            "liveness": {"path": "/healthz", "port": "http"},  # readiness falls with the brokers, and must end nothing
+            "readiness": {"path": "/readyz", "port": "http"},
+        }
+        site = (ROOT / SITES[name]).read_text("utf-8")
+        assert all(f'"{probe["httpGet"]["path"]}":' in site for probe in probes.values())
+        assert probes["startup"]["periodSeconds"] * probes["startup"]["failureThreshold"] >= 120
+        assert probes["liveness"]["periodSeconds"] * probes["liveness"]["failureThreshold"] >= 30
 
 
 def test_prometheus_is_let_in_and_scrapes_by_the_jobs_that_the_rules_name(production: Rendered) -> None:
-    for name in PORTS:
+    for name in SITES:
         monitor = production.one("PodMonitor", name)["spec"]
         pod = production.one("StatefulSet" if name == "sie-worker" else "Deployment", name)["spec"]["template"]
         assert monitor["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
@@ -250,8 +260,10 @@ def test_selectors_find_their_pods_and_names_what_they_name(rendered: Rendered) 
         assert rendered.one(kind, name)["spec"]["selector"]["matchLabels"] == {"app.kubernetes.io/name": name}
     for each in pods(rendered)["sie-worker"]["topologySpreadConstraints"]:
         assert each["labelSelector"]["matchLabels"].items() <= labels.items()
-    (expression,) = rendered.one("NetworkPolicy", "sie")["spec"]["podSelector"]["matchExpressions"]
-    assert sorted(expression["values"]) == sorted(pods(rendered))
+    policed = rendered.one("NetworkPolicy", "sie")["spec"]["podSelector"]["matchLabels"]
+    assert policed
+    for template in rendered.templates():
+        assert policed.items() <= template["metadata"]["labels"].items()
     made = {(each["kind"], each["metadata"]["name"]) for each in rendered.objects}
     for pod in pods(rendered).values():
         assert ("ServiceAccount", pod["serviceAccountName"]) in made
@@ -267,6 +279,19 @@ def test_there_is_one_trainer_with_one_gpu(rendered: Rendered) -> None:
     assert (trainer["replicas"], trainer["strategy"]) == (1, {"type": "Recreate"})
     resources = container(trainer["template"]["spec"])["resources"]
     assert resources["requests"]["nvidia.com/gpu"] == resources["limits"]["nvidia.com/gpu"] == "1"
+
+
+@pytest.mark.parametrize("folder", ["sink", "overlays/production"])
+def test_there_is_one_sink_and_never_two(folder: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    rendered = Rendered(_folder(folder, tmp_path_factory))
+    sink = rendered.one("Deployment", "sie-sink")["spec"]
+    assert (sink["replicas"], sink["strategy"]) == (1, {"type": "Recreate"})
+    assert sink["selector"]["matchLabels"] == {"app.kubernetes.io/name": "sie-sink"}
+    only = container(sink["template"]["spec"])
+    given = dict(itertools.pairwise(only["args"]))
+    assert Place.of(given["--to"]).format == "delta"
+    assert "sie-online/sink" in only["image"], "which has what Delta takes"
+    assert only["ports"] == [{"name": "http", "containerPort": int(given["--metrics-port"])}]
 
 
 def test_a_drain_takes_one_worker_at_a_time_and_is_not_held_up_by_unready_ones(rendered: Rendered) -> None:

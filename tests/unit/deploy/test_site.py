@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import threading
 import tomllib
-from collections.abc import Callable
-from pathlib import Path
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path, PurePosixPath
+from urllib.parse import urljoin
 
 import pytest
 
 import sie_online
 from deploy.site.__main__ import build, main
 from deploy.site.pages import UnlinkableError, gather, navigation, place_of
+from deploy.site.redirects import redirects
 from deploy.site.reference import PAGE, TOLD_ELSEWHERE, reference
+from tests.support.alerts import alerts
 from tests.support.brokers import ROOT
 
 CONFIG = """
@@ -55,6 +64,54 @@ def test_a_sound_site_has_no_faults_and_takes_along_what_is_linked(faults: Fault
     site = tmp_path / "build" / "site"
     assert "port" in (site / "repository" / "code" / "port.py.html").read_text("utf-8")
     assert "more.html#part" in (site / "repository" / "NOTES.html").read_text("utf-8")
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """``folder`` as Python's own web server has it; the address."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+def test_a_page_is_found_under_its_address_in_the_repository(faults: Faults, tmp_path: Path) -> None:
+    below = CONFIG.replace('"more.md"', '"more.md", "deep/README.md", "deep/down.md"')
+    assert faults(**{"zensical.toml": below}, docs__deep__README_md="# Deep\n", docs__deep__down_md="# Down\n") == []
+    (tmp_path / "hosted").mkdir()
+    (tmp_path / "build" / "site").rename(tmp_path / "hosted" / "docs-site")  # not at the root of its host
+    with served(tmp_path / "hosted") as host:
+        addresses = ("docs/more.md", "docs/deep/README.md", "docs/deep/", "docs/deep/down.md")
+        for address, said in zip(addresses, ("More", "Deep", "Deep", "Down"), strict=True):
+            assert f"<title>{said} - docs</title>" in led_to(f"{host}/docs-site/{address}"), address
+
+
+def led_to(address: str) -> str:
+    """The page that a browser comes to."""
+    with urllib.request.urlopen(address) as answer:  # noqa: S310 - ours
+        (target,) = re.findall(r'http-equiv="refresh" content="0; url=([^"]+)"', answer.read().decode())
+        followed = urljoin(answer.url, target)
+    with urllib.request.urlopen(followed) as page:  # noqa: S310
+        return str(page.read().decode())
+
+
+def test_the_site_has_what_alerts_link_to() -> None:
+    pages = [place_of(PurePosixPath(path.relative_to(ROOT))) for path in (ROOT / "docs").rglob("*.md")]
+    there = {str(place) for place, _ in redirects(pages)}
+    linked = {alert.annotations["runbook_url"].partition(" }}")[2] for alert in alerts()}
+    assert len(linked) > 30
+    assert {f"{link}/index.html" for link in linked} <= there
+    assert "docs/runbooks/index.html" in there, "where the dashboards' link to all of them leads"
+
+
+def test_a_link_that_names_a_page_by_its_file_has_the_pages_title(faults: Faults, tmp_path: Path) -> None:
+    named = "[more.md](more.md#part) [docs/more.md](more.md) [NOTES.md](../NOTES.md) [more](more.md)\n"
+    assert faults(docs__index_md=f"{INDEX}\n{named}") == []
+    gathered = (tmp_path / "build" / "docs" / "index.md").read_text("utf-8")
+    assert "[More](more.md#part) [More](more.md) [Notes](repository/NOTES.md) [more](more.md)" in gathered
 
 
 @pytest.mark.parametrize(
@@ -115,7 +172,7 @@ def test_what_is_gone_from_docs_is_gone_from_the_pages(tmp_path: Path) -> None:
     gather(root, pages)
     (root / "docs" / "lost.md").unlink()
     gather(root, pages)
-    assert {path.name for path in pages.rglob("*.md")} == {"index.md", PAGE}
+    assert {path.name for path in pages.rglob("*.md") if path.is_file()} == {"index.md", PAGE}
 
 
 def test_the_navigation_names_every_page_once() -> None:

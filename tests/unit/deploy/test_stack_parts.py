@@ -20,7 +20,7 @@ from tests.support.brokers import free_ports
 def test_a_port_that_is_taken_is_named_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        monkeypatch.setattr(plan, "USUAL", Ports(*free_ports(2), port, *free_ports(2)))
+        monkeypatch.setattr(plan, "USUAL", Ports(*free_ports(2), port, *free_ports(3)))
         with pytest.raises(UsageError, match=rf"ports taken: {port} \(worker\): .*--free-ports"):
             StackPlan.usual(Path("build/stack"), 20.0)
 

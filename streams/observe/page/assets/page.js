@@ -39,7 +39,7 @@ export function svg(tag, attributes = {}, ...children) {
   return made;
 }
 export function say(id, text, unit) {
-  $(id).replaceChildren(text, ...(unit ? [el("small", {}, unit)] : []));
+  $(id).replaceChildren(el("span", {}, text), ...(unit ? [el("small", {}, unit)] : []));
 }
 export function pill(id, good, text) {
   $(id).textContent = text;

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from scipy import stats
 
 from sie_online import statements
 from sie_online.client.beta import beta_cdf, beta_quantile
-from sie_online.client.entities import EntityTable, Name, parse_key
+from sie_online.client.entities import Entity, EntityTable, Name, parse_key
 
 
 def state(**values: Any) -> statements.EntityState:
@@ -97,6 +99,26 @@ def test_quantiles_are_those_of_scipy(shape: tuple[float, float]) -> None:
         assert beta_cdf(expected, *shape) == pytest.approx(q, rel=1e-8)
 
 
-def test_the_cdf_ends_at_zero_and_one() -> None:
-    assert beta_cdf(0.0, 2, 3) == 0.0
-    assert beta_cdf(1.0, 2, 3) == 1.0
+@pytest.mark.parametrize("shape", [(0.5, 0.5), (0.5, 1e6), (1e6, 0.5), (40.5, 4e3)])
+def test_quantiles_far_out_are_those_of_scipy(shape: tuple[float, float]) -> None:
+    for q in (1e-12, 1e-6, 1 - 1e-6):
+        assert beta_quantile(q, *shape) == pytest.approx(stats.beta(*shape).ppf(q), rel=1e-8)
+
+
+def test_quantiles_and_cdf_end_at_zero_and_one() -> None:
+    for end in (0.0, 1.0):
+        assert beta_cdf(end, 2, 3) == end
+        assert beta_quantile(end, 2, 3) == end
+    assert beta_quantile(0.01, 1e-4, 1.0) < 1e-300
+
+
+@pytest.mark.parametrize("events", [0, 1, 20, 300, 10_000, 1_000_000])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 1.0])
+def test_an_interval_takes_few_values_of_the_cdf(events: int, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker computes it between two batches; each value takes three of this function."""
+    counted = Mock(side_effect=math.lgamma)
+    monkeypatch.setattr(math, "lgamma", counted)
+    entity = Entity("user", "u", 1, events, float(events), share * events, (1 - share) * events)
+    low, high = entity.noise_interval(0.9)
+    assert low < entity.noise_mean < high
+    assert counted.call_count <= 3 * 16

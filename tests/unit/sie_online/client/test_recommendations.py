@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from sie_online.client.compacted import VALUE_BYTES
-from sie_online.client.recommendations import RecommendationTable, parse_user
+from sie_online.client.recommendations import LIST_BYTES, RecommendationTable, parse_user
 from sie_online.statements import Recommendations, encode_recommendations
 
 
@@ -32,6 +31,23 @@ def test_what_a_worker_says_that_lost_its_shard_changes_nothing() -> None:
     table.apply(*record("ann", "new", offset=5, generation=2))
     table.apply(*record("ann", "old", offset=9, generation=1))
     assert table.get("ann") == ("new",)
+
+
+def test_the_longest_list_that_a_worker_may_send_is_read() -> None:
+    table, items = RecommendationTable(), [f"{n:03}" + 253 * "\1" for n in range(200)]
+    table.apply(*record("ann", *items))
+    assert table.get("ann") == tuple(items)
+
+
+def test_nor_does_it_bring_back_the_list_of_an_erased_user() -> None:
+    table = RecommendationTable()
+    table.apply(*record("ann", "old", offset=5, generation=1))
+    table.apply(*record("bob", "new", offset=6, generation=2))
+    table.apply(b"user:ann", None, 0)
+    table.apply(*record("ann", "old", offset=5, generation=1))
+    assert "ann" not in table
+    table.apply(*record("ann", "other", generation=1, partition=1))
+    assert table.get("ann") == ("other",)
 
 
 def test_a_replay_begins_with_older_lists_and_ends_with_the_newest() -> None:
@@ -85,7 +101,7 @@ BAD: dict[str, object] = {
     "a generation of true": GOOD | {"generation": True},
     "no items": {name: value for name, value in GOOD.items() if name != "items"},
     "no object": [],
-    "too long": GOOD | {"items": ["a" * VALUE_BYTES]},
+    "too long": GOOD | {"items": ["a" * LIST_BYTES]},
 }
 
 

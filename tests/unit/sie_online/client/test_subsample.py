@@ -271,6 +271,42 @@ def test_probabilities_beyond_their_bounds_do_no_harm() -> None:
     assert len(streamed(rows, 0.5)) == 4
 
 
+@pytest.mark.parametrize("budget", [5e-324, 1e-300, 1e-12])
+@pytest.mark.parametrize("probability", [0.0, 0.5, 1.0])
+def test_of_a_budget_next_to_nothing_corrections_are_finite(budget: float, probability: float) -> None:
+    rows = table(200, probability=pa.array([probability] * 200), positive=0.1)
+    kept = streamed(rows, budget)
+    assert set(np.flatnonzero(np.asarray(rows["label"]))) <= set(kept_rows(kept))
+    assert np.isfinite(kept[CORRECTION].to_numpy()).all()
+
+
+def test_of_rows_without_an_id_corrections_are_finite() -> None:
+    """Their draw is 0 where the salt is, so none is below any rate that leaves some out."""
+    kept = subsample(table(4, ids=["", "", "", "x"], label=pa.array([0, 0, 0, 1])), 0.5)
+    assert kept_rows(kept) == [3]
+    assert np.isfinite(kept[CORRECTION].to_numpy()).all()
+
+
+@WAYS
+@given(rows=tables(), budget=BUDGETS, start=st.integers(0, 120), length=st.integers(0, 120))
+@settings(max_examples=50)
+def test_a_part_of_a_table_is_a_table(way: Way, rows: pa.Table, budget: float, start: int, length: int) -> None:
+    """Arrow's slices share their buffers: what lies before and behind is not read."""
+    part = rows.slice(start, length)
+    copied = pa.Table.from_pylist(part.to_pylist(), schema=part.schema)
+    assert way(part, budget).equals(way(copied, budget))
+
+
+def test_a_stream_that_rises_keeps_more_and_one_that_falls_less() -> None:
+    """What its documentation says: no memory of what was kept, which would cost the subsets."""
+    rising = np.sort(np.random.default_rng(0).random(40_000) ** 4)
+    rows = table(40_000, probability=pa.array(rising))
+    falling = table(40_000, probability=pa.array(rising[::-1].copy()))
+    assert len(streamed(falling, 0.1)) < 0.1 * 40_000 < len(streamed(rows, 0.1))
+    for one in (rows, falling):
+        assert set(kept_rows(streamed(one, 0.05))) <= set(kept_rows(streamed(one, 0.1)))
+
+
 def test_a_whole_budget_keeps_all_without_correction() -> None:
     rows = table(500)
     for kept in (subsample(rows, 1), streamed(rows, 1.0)):
@@ -319,6 +355,7 @@ UNFIT = {
     "text as label": ({"label": pa.array(["0", "1", "0"])}, "'label' holds string, not numbers"),
     "not a number": ({"probability": pa.array([0.1, math.nan, 0.2])}, "'probability' has values that are not finite"),
     "infinite": ({"probability": pa.array([0.1, math.inf, 0.2])}, "'probability' has values that are not finite"),
+    "not final": ({"final": pa.array([True, False, None])}, "2 of 3 rows are not final"),
     "twice": ({CORRECTION: pa.array([0.0, 0.0, 0.0])}, "subsampled already"),
 }
 
@@ -328,6 +365,21 @@ def test_rows_that_are_unfit_are_refused(columns: Any, said: str) -> None:
     rows = table(3, **columns)
     for refused in (lambda: subsample(rows, 0.5), lambda: Subsampler(0.5).take(rows)):
         with pytest.raises(UsageError, match=said):
+            refused()
+
+
+def test_rows_that_are_final_are_fit_whatever_that_means_elsewhere() -> None:
+    rows = table(200)
+    for final in (pa.array([True] * 200), pa.array(["no"] * 200)):
+        assert kept_rows(subsample(rows.append_column("final", final), 0.1)) == kept_rows(subsample(rows, 0.1))
+    assert len(subsample(rows.append_column("final", pa.array([True] * 200)).slice(0, 0), 0.1)) == 0
+
+
+@pytest.mark.parametrize("by", ["label", "error", "weight", "noise_probability"])
+def test_a_rate_that_knows_the_label_is_refused(by: str) -> None:
+    rows = table(3, **{name: pa.array([0.1, 0.2, 0.3]) for name in ("error", "weight", "noise_probability")})
+    for refused in (lambda: subsample(rows, 0.5, by=by), lambda: Subsampler(0.5, by=by).take(rows)):
+        with pytest.raises(UsageError, match="stated with the label"):
             refused()
 
 

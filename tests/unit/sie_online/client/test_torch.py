@@ -127,6 +127,25 @@ def test_a_budget_keeps_the_positives_and_brings_the_correction(dataset: Callabl
     assert correction[-1] > 0
 
 
+def test_how_many_workers_read_does_not_matter_to_what_a_budget_keeps(
+    dataset: Callable[..., SampleDataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A partition is thinned by itself, whoever reads it."""
+
+    def kept(number: int, workers: int) -> list[tuple[int, int, float]]:
+        monkeypatch.setattr(client, "get_worker_info", lambda: type("Info", (), {"id": number, "num_workers": workers}))
+        read = dataset(*(range(at, at + 200, 2) for at in range(0, 1_200, 200)), partitions=3, budget=0.2)
+        return [
+            row
+            for batch in read
+            for row in zip(*(batch[name].tolist() for name in ("partition", "offset", CORRECTION)), strict=True)
+        ]
+
+    alone = kept(0, 1)
+    assert 0 < len(alone) < 600
+    assert sorted(kept(0, 2) + kept(1, 2)) == sorted(alone)
+
+
 @pytest.mark.parametrize("options", [{"budget": 2}, {"budget": 0.1, "salt": 2**64}], ids=str)
 def test_what_is_no_budget_is_refused_at_once(dataset: Callable[..., SampleDataset], options: Any) -> None:
     with pytest.raises(UsageError, match=r"share of all rows|whole number"):

@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from sie_online.errors import UsageError
-from sie_online.examples.samples import TrainingSamples
-from sie_online.examples.soft_targets import CUTS, LEARNERS, SHARES, main, softened, try_soft_targets
-from sie_online.examples.trial import Floats
+from sie_online.examples.hold_out import Plan
+from sie_online.examples.samples import Floats, TrainingSamples
+from sie_online.examples.scoring import Difference
+from sie_online.examples.soft_targets import LEARNERS, SHARES, main, softened, try_soft_targets
+from sie_online.examples.verdict import judge_soft_targets
 from tests.support.examples import SAMPLES
 
 ITEMS = 400
 WINDOW_MS = 20
 
 
-def stream(n: int = 6_000) -> tuple[TrainingSamples, Floats]:
+def stream(n: int = 6_000) -> TrainingSamples:
     """One event a millisecond of one of many items, each with a rate of its own, and that rate."""
     rng = np.random.default_rng(0)
     item = rng.integers(0, ITEMS, n)
     probability = (1 / (1 + np.exp(rng.normal(1.0, 1.5, ITEMS))))[item]
     time_ms = np.arange(n)
-    samples = TrainingSamples(
+    return TrainingSamples(
         event_id=np.array([f"e{at}" for at in range(n)]),
         features=item[:, np.newaxis],
         dense=np.zeros((n, 1), np.float32),
+        probability=probability,
         label=(rng.random(n) < probability).astype(np.int8),
         weight=np.ones(n),
         noise_probability=np.zeros(n),
@@ -37,7 +40,6 @@ def stream(n: int = 6_000) -> tuple[TrainingSamples, Floats]:
         event_time_ms=time_ms,
         settled_ms=time_ms + WINDOW_MS,
     )
-    return samples, probability
 
 
 class ItemMean:
@@ -68,37 +70,37 @@ class CautiousMean(ItemMean):
 
 
 def test_two_weighted_copies_are_one_soft_target() -> None:
-    samples, probability = stream(50)
+    samples = stream(50)
     guess = np.random.default_rng(1).uniform(0.1, 0.9, 50)
     for share in SHARES:
-        twice, weight = softened(samples, probability, share)
-        target = share * samples.label + (1 - share) * probability
+        twice, weight = softened(samples, share)
+        target = share * samples.label + (1 - share) * samples.probability
         of_truth = np.where(twice.label == 1, np.repeat(guess, 2), 1 - np.repeat(guess, 2))
         loss = (-weight * np.log(of_truth)).reshape(-1, 2).sum(axis=1)
         assert loss == pytest.approx(-(target * np.log(guess) + (1 - target) * np.log(1 - guess)))
         assert weight.sum() == pytest.approx(50)
         assert (twice.event_time_ms[::2] == samples.event_time_ms).all()
-    assert set(softened(samples, probability, 1.0)[1]) == {0.0, 1.0}
+    assert set(softened(samples, 1.0)[1]) == {0.0, 1.0}
 
 
 def test_a_learner_that_knows_little_is_helped_by_probabilities_that_know_much() -> None:
-    samples, probability = stream()
-    outcome = try_soft_targets(samples, probability, ItemMean)
+    outcome = try_soft_targets(stream(), ItemMean, Plan())
     assert outcome.chosen < 1
-    assert outcome.choices[outcome.chosen].NLL < outcome.choices[1.0].NLL
+    assert outcome.choices[outcome.chosen]["NLL"] < outcome.choices[1.0]["NLL"]
     assert outcome.difference["NLL"].high is not None
     assert outcome.difference["NLL"].high < 0
-    assert outcome.difference["AUC"].value == pytest.approx(outcome.soft.AUC - outcome.labels.AUC)
-    assert outcome.sentence.startswith("Soft targets help here (a = ")
+    assert outcome.difference["AUC"].value == pytest.approx(outcome.soft["AUC"] - outcome.labels["AUC"])
+    assert outcome.verdict.word == "helps"
+    assert outcome.verdict.sentence.startswith("Soft targets help here (a = ")
 
 
 def test_probabilities_that_are_wrong_are_not_chosen() -> None:
-    samples, probability = stream()
-    outcome = try_soft_targets(samples, 1 - probability, CautiousMean)
+    samples = stream()
+    outcome = try_soft_targets(replace(samples, probability=1 - samples.probability), CautiousMean, Plan())
     assert outcome.chosen == 1
     assert outcome.soft == outcome.labels
     assert outcome.difference["AUC"].value == outcome.difference["NLL"].value == 0
-    assert outcome.sentence.startswith("Keep the labels as they are")
+    assert outcome.verdict.sentence.startswith("Keep the labels as they are")
 
 
 def test_no_part_is_learned_before_its_time() -> None:
@@ -109,10 +111,10 @@ def test_no_part_is_learned_before_its_time() -> None:
         return made[-1]
 
     begun: list[str] = []
-    samples, probability = stream()
-    outcome = try_soft_targets(samples, probability, new, resamples=0, on_begin=begun.append)
+    samples = stream()
+    outcome = try_soft_targets(samples, new, Plan(resamples=0), begun.append)
     assert len(begun) == len(made) + 1
-    first, second = np.quantile(samples.event_time_ms, CUTS)
+    first, second = np.quantile(samples.event_time_ms, (0.5, 0.7))
     *choosing, plain, soft = made
     assert len(choosing) == len(SHARES)
     for learner in choosing:
@@ -129,54 +131,61 @@ def test_no_part_is_learned_before_its_time() -> None:
 
 def test_what_harms_is_said_to_harm() -> None:
     """Probabilities that were right when a was chosen, and are wrong from then on."""
-    samples, probability = stream()
-    turned = samples.event_time_ms > np.quantile(samples.event_time_ms, CUTS[0])
-    outcome = try_soft_targets(samples, np.where(turned, 1 - probability, probability), ItemMean)
+    samples = stream()
+    turned = samples.event_time_ms > np.quantile(samples.event_time_ms, 0.5)
+    probability = np.where(turned, 1 - samples.probability, samples.probability)
+    outcome = try_soft_targets(replace(samples, probability=probability), ItemMean, Plan())
     assert outcome.chosen < 1
-    assert outcome.sentence.startswith("Soft targets harm here")
+    assert outcome.verdict.sentence.startswith("Soft targets harm here")
 
 
-def test_a_log_that_is_too_short_is_refused() -> None:
-    samples, probability = stream(40)
-    with pytest.raises(UsageError, match="longer than its attribution window"):
-        try_soft_targets(samples, probability, ItemMean)
+@pytest.mark.parametrize(("n", "said"), [(40, "longer than its attribution window"), (250, "decide nothing")])
+def test_a_log_that_is_too_short_is_refused(n: int, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        try_soft_targets(stream(n), ItemMean, Plan())
 
 
-@pytest.fixture(scope="module")
-def stated(planted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Samples of a planted log in a file, with a probability that depends on the first feature alone."""
-    table = pq.read_table(planted / SAMPLES)
-    level = np.stack(table["features"].to_numpy())[:, 0]
-    path = tmp_path_factory.mktemp("stated") / SAMPLES
-    pq.write_table(table.append_column("probability", pa.array(0.2 + 0.05 * level)), path)
-    return path
+def test_only_what_is_sound_chooses_and_is_scored() -> None:
+    samples = stream()
+    noisy = np.arange(len(samples)) % 2 == 0
+    made: list[ItemMean] = []
+
+    def new() -> ItemMean:
+        made.append(ItemMean())
+        return made[-1]
+
+    try_soft_targets(replace(samples, noise_probability=noisy * 1.0), new, Plan(noise_below=0.5, resamples=0))
+    for learner in made:
+        assert (learner.predicted[0].noise_probability == 0).all()
+        assert learner.learned[0].noise_probability.any()
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_the_command_tries_the_learner_of_an_example(
-    learner: str, stated: Path, capsys: pytest.CaptureFixture[str]
+    learner: str, planted: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(stated), "--learner", learner, "--resamples", "20", "--json"]) == 0
+    assert main(["--file", str(planted / SAMPLES), "--learner", learner, "--resamples", "20", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert {float(share) for share in told["choices"]} == set(SHARES)
     assert told["labels"]["AUC"] > 0.52
     assert told["chosen"] == float(min(told["choices"], key=lambda share: told["choices"][share]["NLL"]))
-    assert told["sentence"]
+    assert told["verdict"]["sentence"]
 
 
-def test_the_table_shows_every_choice(stated: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(stated), "--resamples", "20"]) == 0
+def test_the_table_shows_every_choice(planted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--file", str(planted / SAMPLES), "--resamples", "20"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert {line.split()[0] for line in lines if line} >= {f"{share:g}" for share in SHARES}
     assert lines[-1].startswith(("Keep", "Soft targets", "No measurable difference"))
 
 
 def test_what_cannot_be_read_is_one_sentence(tmp_path: Path, planted: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path / "nothing.parquet")]) == 2
-    assert main([str(planted / SAMPLES)]) == 2
+    pq.write_table(pq.read_table(planted / SAMPLES).drop_columns("probability"), tmp_path / SAMPLES)
+    assert main(["--file", str(tmp_path / "nothing.parquet")]) == 2
+    assert main(["--file", str(tmp_path / SAMPLES)]) == 2
     first, second = capsys.readouterr().err.splitlines()
     assert "nothing.parquet" in first
-    assert "no column 'probability'" in second
+    assert "column 'probability' is missing" in second
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,7 +196,11 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
         assert word in said
 
 
+def test_an_outcome_without_intervals_is_not_judged() -> None:
+    outcome = try_soft_targets(stream(), ItemMean, Plan(resamples=0))
+    assert outcome.verdict.word == "not judged"
+
+
 def test_an_outcome_without_evidence_keeps_the_labels() -> None:
-    samples, probability = stream()
-    outcome = try_soft_targets(samples, probability, ItemMean, resamples=0)
-    assert outcome.sentence.startswith("No measurable difference")
+    difference = {"AUC": Difference(0.1, -0.1, 0.3), "NLL": Difference(-0.1, -0.3, 0.1)}
+    assert judge_soft_targets(0.5, difference).sentence.startswith("No measurable difference (AUC +0.1000")

@@ -7,9 +7,12 @@ import pyarrow as pa
 import pytest
 
 from sie_online.errors import UsageError
-from sie_online.examples.samples import TrainingSamples
-from sie_online.examples.trial import Floats, Plan, compare
-from sie_online.examples.verdict import Difference, judge
+from sie_online.examples.hold_out import HoldOut, Plan
+from sie_online.examples.samples import Floats, TrainingSamples
+from sie_online.examples.scoring import Difference, Prediction, Scores
+from sie_online.examples.trial import compare
+from sie_online.examples.verdict import judge
+from sie_online.metrics import auc
 
 
 class NotingLearner:
@@ -37,6 +40,7 @@ def stream(n: int = 1_000, window_ms: int = 100) -> TrainingSamples:
         event_id=np.array([f"e{number}" for number in range(n)]),
         features=rng.integers(0, 50, (n, 4)),
         dense=rng.normal(size=(n, 2)).astype(np.float32),
+        probability=np.full(n, 1 / 3),
         label=label,
         weight=rng.uniform(0.5, 4.0, n),
         noise_probability=np.zeros(n),
@@ -92,6 +96,33 @@ def test_one_class_alone_is_refused() -> None:
     samples = stream()
     with pytest.raises(UsageError, match="same label"):
         compare(samples.take(samples.label == 0), NotingLearner, Plan())
+
+
+def test_what_is_scored_before_an_end_had_settled_by_then() -> None:
+    samples = stream()
+    parts = HoldOut.at(samples, Plan(), 500, end_ms=700)
+    assert samples.settled_ms[parts.learned].max() <= 500 < samples.event_time_ms[parts.scored].min()
+    assert samples.settled_ms[parts.scored].max() <= 700
+    with pytest.raises(UsageError, match=r"only \d+ of \d+ held-out samples are of one class, and fewer than 99"):
+        HoldOut.at(samples, Plan(), 500, end_ms=700, least=99)
+
+
+def test_differences_are_of_the_same_draws_of_users() -> None:
+    samples = stream()
+    rng = np.random.default_rng(1)
+    guess = rng.uniform(0.1, 0.9, len(samples))
+    better = np.clip(guess + 0.05 * samples.label, 0, 1)
+    scores = Scores([Prediction(guess), Prediction(better)], samples, Plan(resamples=50))
+    assert scores.of[1]["AUC"] == pytest.approx(auc(samples.label, better))
+    assert set(scores.of[0]) == {"AUC", "NLL"}  # without a threshold nothing is named positive
+    gain = scores.difference(1, 0)["AUC"]
+    assert gain.value == pytest.approx(scores.of[1]["AUC"] - scores.of[0]["AUC"])
+    assert gain.low is not None
+    assert gain.high is not None
+    assert gain.low < gain.value < gain.high
+    unpaired = np.std(scores._drawn[:, 0, 0])
+    assert gain.high - gain.low < unpaired  # both rise and fall with the users that are drawn
+    assert scores.difference(0, 0)["NLL"] == Difference(0.0, 0.0, 0.0)
 
 
 def test_a_table_that_lacks_a_column_is_refused() -> None:

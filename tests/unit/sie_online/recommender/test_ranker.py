@@ -50,6 +50,7 @@ def test_a_neighbour_met_at_once_counts_more_than_one_met_later() -> None:
 def test_users_of_whom_nothing_is_known_get_what_is_popular() -> None:
     model = taught(("a", "tea"), ("b", "tea"), ("c", "pot"))
     assert model.recommend("nobody", 5) == ["tea", "pot"]
+    assert model.recommend("nobody", -1) == []
 
 
 def test_the_categorys_popular_items_come_before_everybodys() -> None:

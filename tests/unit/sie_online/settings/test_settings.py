@@ -32,6 +32,11 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"guard": {"strength": 1.5}}, "guard.strength: Input should be less than or equal to 1"),
     ({"guard": {"alpha": 0}}, "guard.alpha: Input should be greater than 0"),
     ({"guard": {"alpha": 0.6}}, "guard.alpha: Input should be less than or equal to 0.5"),
+    ({"recommend": {"publish": True}}, "recommend.publish needs recommend.enabled"),
+    (
+        {"recommend": {"enabled": True, "publish": True, "list_length": 200}, "limits": {"id_bytes": 1_024}},
+        "a list may take 1242694 bytes",
+    ),
     ({"watchdog": {"checkpoint_s": 10}}, "watchdog.checkpoint_s must be at least three times checkpoint.interval_s"),
     ({"trainer": {"window_samples": 100}}, "window_samples must be at least min_samples"),
     ({"trainer": {"shape": {"hidden1": 0}}}, "trainer.shape.hidden1: Input should be greater than or equal to 1"),

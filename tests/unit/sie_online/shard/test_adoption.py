@@ -89,7 +89,7 @@ def test_shards_that_run_beside_each_other_share_a_net_and_no_working_memory(net
     shards = [Shard(SETTINGS, partition) for partition in range(2)]
     for shard in shards:
         shard.adopt(Adoption(1, "A", 0), net)
-    mine, other = (shard._state.net for shard in shards)
+    mine, other = (shard._learned.state.net for shard in shards)
     assert mine.flat is other.flat
     assert not np.shares_memory(mine.work, other.work)
 

@@ -83,14 +83,14 @@ def test_after_an_erasure_nobody_s_companion_and_no_item_s_visitor_is_the_user()
     who = int.from_bytes(key_of(WHO)[:4], "little")
 
     def places() -> list[int]:
-        users, items = shard._state.users.rows, shard._state.items.rows
+        users, items = shard._learned.state.users.rows, shard._learned.state.items.rows
         kept = users["z_companions"], items["z_last"], items["z_came"]
         return [np.count_nonzero(each == who) for each in kept]
 
     assert min(places()) > 0
     run(shard, unkeyed([*events, erase()])[len(events) :])
     assert places() == [0, 0, 0]
-    assert shard._state.users.rows["z_companions"].any() and shard._state.items.rows["z_last"].any()
+    assert shard._learned.state.users.rows["z_companions"].any() and shard._learned.state.items.rows["z_last"].any()
 
 
 def test_open_views_end_without_label_and_user_and_become_no_sample() -> None:

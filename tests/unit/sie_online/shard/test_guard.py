@@ -22,7 +22,7 @@ ROWS = records([*random_events(N, seed=3, step_s=600.0), heartbeat(N * 600.0 + 3
 
 def guard_of(shard: Shard) -> dict[str, Any]:
     """The guard's state, of everybody and of each account."""
-    population, users = shard._state.population, shard._state.users.rows
+    population, users = shard._learned.state.population, shard._learned.state.users.rows
     found = {name: population[name].tobytes() for name in population.dtype.names or () if name.startswith("guard")}
     order = np.argsort(users["key"])
     return found | {name: users[name][order].tobytes() for name in users.dtype.names or () if name.startswith("guard")}
@@ -76,7 +76,7 @@ def test_views_of_an_account_that_was_forgotten_are_not_judged() -> None:
 
 def test_rows_are_published_at_the_strength_in_force() -> None:
     guarded, pinned = Shard(small_settings(), 0), Shard(small_settings(guard={"strength": 0.25}), 0)
-    guarded._state.population["guard_withheld"] = 0.75
+    guarded._learned.state.population["guard_withheld"] = 0.75
     outputs = [run(shard, ROWS[:700]) for shard in (guarded, pinned)]
     assert guarded.stats().strength == pinned.stats().strength == 0.25
     assert weights(outputs[0]).equals(weights(outputs[1]))

@@ -64,15 +64,15 @@ def test_what_is_ordinary_begins_anew_with_the_version(plan: Plan) -> None:
     run(shard, records(EVENTS)[:AT])  # adopted as the batch ends
     expected = plan[0][1]
     assert expected is not None
-    assert np.array_equal(shard._state.population[0]["z_location"], expected.location)
+    assert np.array_equal(shard._learned.state.population[0]["z_location"], expected.location)
     assert shard.version(NOISE) == "A"
 
 
 def test_a_rollback_leaves_nothing_of_the_version_but_what_it_said(plan: Plan) -> None:
     shard = adopting(plan)
     run(shard, records(EVENTS)[:BACK_AT])
-    assert shard._state.noise is default_noise()
-    assert np.array_equal(shard._state.population[0]["z_location"], default_noise().location)
+    assert shard._learned.state.noise is default_noise()
+    assert np.array_equal(shard._learned.state.population[0]["z_location"], default_noise().location)
     assert (shard.version(NOISE), shard.announced(NOISE)) == ("builtin", 3)
 
 
@@ -107,7 +107,7 @@ def test_a_restored_shard_without_its_version_has_not_heard_of_it(plan: Plan) ->
     assert versions_named(saved.meta) == {NOISE: "A"}
     restored = Shard.restore(SETTINGS, 0, saved.meta, saved.changed, generation=0)
     assert (restored.announced(NOISE), restored.version(NOISE)) == (0, "builtin")
-    assert restored._state.noise is default_noise()
+    assert restored._learned.state.noise is default_noise()
 
 
 def test_a_snapshot_of_before_there_were_noise_models_is_restored() -> None:

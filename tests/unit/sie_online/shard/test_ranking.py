@@ -15,6 +15,7 @@ from hypothesis import settings as checks
 from hypothesis import strategies as st
 
 from sie_online.errors import UsageError
+from sie_online.ingest.events import Text
 from sie_online.ranking.pooling import Neighbourhoods, pack, summed, unpack
 from sie_online.settings import Settings
 from sie_online.shard import Layout, Shard
@@ -169,6 +170,20 @@ def test_settings_that_bound_nothing_change_no_saved_state() -> None:
     assert not again.lists_begin_anew
 
 
+def test_under_another_half_life_what_was_counted_has_decayed_as_was_said_then() -> None:
+    at_s = 30 * 3_600
+    told = [event(0), *(event(n, at_s=at_s, user=f"u{n}", item="old") for n in range(1, 4))]
+    then = [event(n, at_s=at_s, user=f"u{n}", item="new") for n in range(4, 9)]
+    before = ranked(told)
+    saved, counted = before.snapshot(), before.own_neighbourhoods()
+    again = Shard.restore(ranking_settings(half_life_s=2_592_000), 0, saved.meta, saved.changed, generation=1)
+    now = again.own_neighbourhoods()
+    assert counted is not None and now is not None
+    assert now.popularity == pytest.approx(counted.popularity, rel=1e-6)
+    run(again, records([*told, *then])[len(told) :])
+    assert again.recommend("nobody", 2) == ["new", "old"]
+
+
 def test_duplicates_heartbeats_and_dead_letters_teach_nothing() -> None:
     told = [event(n, at_s=n, user=f"u{n % 3}", item=f"i{n % 4}") for n in range(20)]
     noise = [told[3], heartbeat(15), {"event_id": "x", "user_id": "u1"}, told[7], told[7], {"no": "event"}]
@@ -297,6 +312,17 @@ def test_with_the_others_counts_a_partition_ranks_nearly_as_one_that_has_seen_ev
     assert overlap[0] < 0.8 < 0.9 < overlap[1]
     shard.put_neighbourhoods(None)
     assert [shard.recommend(who, 20) for who in people] == apart
+
+
+def test_an_item_whose_id_ends_in_a_zero_byte_is_listed_but_not_shared() -> None:
+    named = ["a", "a\0", "\0", "b"]
+    shard = ranked(event(n, at_s=n, user="u1", item=item) for n, item in enumerate(named))
+    found = shard.own_neighbourhoods()
+    assert found is not None
+    assert set(found.ids.tolist()) == {b"a", b"b"}
+    assert found.keys.tolist() == Text.of(found.ids.tolist()).keys().tolist()
+    assert {*found.neighbours.item.tolist(), *found.popular.item.tolist()} == {0, 1}
+    assert set(shard.recommend("nobody", 9)) == set(named)
 
 
 def test_the_others_counts_are_saved_and_are_no_part_of_the_own() -> None:

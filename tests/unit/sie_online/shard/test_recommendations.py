@@ -147,6 +147,16 @@ def test_nothing_is_said_unless_it_is_asked_for() -> None:
     assert weights(run(Shard(SETTINGS, 0), rows)).equals(weights(plain))
 
 
+def test_switched_off_and_on_again_a_list_is_said_that_was_said_before() -> None:
+    on, off = (small_settings(recommend=RANKED | {"seen": "include", "publish": publish}) for publish in (True, False))
+    rows, shard = records(event(n, item="a", at_s=n) for n in range(2)), Shard(on, 0)
+    assert [one.items for _, one in said(run(shard, rows[:1])) if one] == [["a"]]
+    for settings in (off, on):
+        saved = shard.snapshot()
+        shard = Shard.restore(settings, 0, saved.meta, saved.changed, generation=0)
+    assert [one.items for _, one in said(run(shard, rows[1:])) if one] == [["a"]]
+
+
 def test_under_a_key_lists_name_pseudonyms(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_bytes(base64.b64encode(b"k" * 32))

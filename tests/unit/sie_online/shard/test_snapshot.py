@@ -24,7 +24,7 @@ from tests.support.events import event, heartbeat, random_events, records, run, 
 
 def contents(shard: Shard) -> dict[str, bytes]:
     """Every byte that a snapshot must hold, read from the arrays themselves."""
-    state = shard._state
+    state = shard._learned.state
     head, tail = int(state.counters["head"][0]), int(state.counters["tail"][0])
     found = {name: array.tobytes() for name, array in small_arrays(state)}
     found |= {table.name: table.records[np.arange(table.first, table.last) % max(len(table.records), 1)].tobytes()

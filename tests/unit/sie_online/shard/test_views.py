@@ -168,7 +168,7 @@ def test_rows_do_not_depend_on_segments(monkeypatch: pytest.MonkeyPatch) -> None
     cut = run(shard, records(HISTORY), cuts=[100, 9_000, 20_000])
     assert sum(one.counts.settled_early for one in whole) == sum(one.counts.settled_early for one in cut) > 0
     assert weights(cut).equals(weights(whole)) and samples(cut).equals(samples(whole))
-    assert shard._views_file._rings[0]._first > 2 * LABELS["max_open_views"]
+    assert shard._learned._views_file._rings[0]._first > 2 * LABELS["max_open_views"]
 
 
 def test_a_disk_that_fills_up_while_views_are_opened_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ def test_check_is_ok_with_the_defaults(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_check_counts_what_differs(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--set", "web.port=0", "--set", "web.host=127.0.0.1", "config", "check"]) == 0
-    assert capsys.readouterr().out.startswith("OK: 1 settings differ")
+    assert capsys.readouterr().out.startswith("OK: 1 setting differs from its default, ")
 
 
 def test_check_lists_the_problems_and_exits_2(

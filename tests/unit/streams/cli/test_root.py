@@ -100,7 +100,7 @@ def test_a_closed_pipe_is_no_fault_of_ours() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["wroker"], "No such command 'wroker'"),
+        (["wroker"], "No such command 'wroker'. Did you mean 'worker'?"),
         (["--colour"], "No such option: --colour"),
         (["config", "check", "extra"], "unexpected extra argument"),
         (["--set", "web.port", "config", "check"], "write section.key=value"),

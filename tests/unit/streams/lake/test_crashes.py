@@ -12,39 +12,20 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from queue import SimpleQueue
 
 import pyarrow.fs as pafs
 import pytest
 
 from sie_online.client.lakes import read_manifest
+from sie_online.errors import DecisionError
 from streams.lake.parquet import ParquetTable
-from streams.store import open_store
-from tests.support.buckets import LOST_REQUEST, NONE, Asked, Fault, Network
+from streams.lake.port import ALL
+from streams.store import LocalStore, open_store
+from tests.support.buckets import Asked, Network
 from tests.support.checkpoints import Killed, MortalStore
 from tests.support.lake_child import SinkProcesses, sink_processes
-from tests.support.lakes import FORMATS, expected, flush_of, place, rows_of, short_topic, sink
-
-CHANGES = ("PUT", "CREATE", "DELETE", "POST")
-
-
-class KilledAt:
-    """Kills the child when it asks for its ``n``-th change, which never arrives."""
-
-    def __init__(self, n: int) -> None:
-        self.pid: SimpleQueue[int] = SimpleQueue()
-        self.left = n
-        self.last: Asked | None = None
-
-    def __call__(self, asked: Asked) -> Fault:
-        if asked.kind in CHANGES:
-            self.left -= 1
-        if self.left > 0:
-            return NONE
-        self.last = self.last or asked
-        if asked is self.last:
-            os.kill(self.pid.get(), signal.SIGKILL)
-        return LOST_REQUEST
+from tests.support.lakes import FORMATS, about, expected, flush_of, message, place, row, rows_of, short_topic, sink
+from tests.support.mortal import KilledAt
 
 
 @pytest.fixture(scope="module")
@@ -133,9 +114,34 @@ def test_a_replaced_sinks_last_words_are_never_read(tmp_path: Path) -> None:
     store = open_store(root.as_uri())
     before = set(store.list("_manifests"))
     successor = ParquetTable(root.as_uri())
-    successor.resume(None)
-    zombie._check_ours = lambda: None  # type: ignore[method-assign]  # it had looked before
-    zombie.commit(flush_of(said[2:4], zombie._ours.marks))
+    successor.resume(about(ALL))
+    tenure = zombie._tenure
+    tenure.keep = lambda: delattr(tenure, "keep")  # type: ignore[method-assign]  # once: it had looked before
+    with pytest.raises(DecisionError, match="another sink has taken this table over"):
+        zombie.commit(flush_of(said[2:4], zombie._ours.marks))
     assert len(set(store.list("_manifests")) - before) == 2
     sink(ParquetTable(root.as_uri()), said)
+    assert rows_of("parquet", root.as_uri()) == expected(said)
+
+
+class DiesDeleting(LocalStore):
+    """A disk under a process that dies as it is to delete rows."""
+
+    def delete(self, name: str) -> None:
+        if name.endswith(".parquet"):
+            raise Killed(name)
+        super().delete(name)
+
+
+def test_a_file_whose_time_has_come_is_not_forgotten_by_a_death_before_its_deletion(tmp_path: Path) -> None:
+    said, root, now_s = [message(at, row(at)) for at in range(5)], tmp_path / "weights", time.time()
+    table = ParquetTable(root.as_uri(), lambda: now_s)
+    sink(table, said[:3])
+    assert table.compact(int(now_s * 1000) + 1) == 3
+    with pytest.raises(Killed):
+        sink(ParquetTable(root.as_uri(), lambda: now_s + 7_200, store=DiesDeleting(root)), said[:4])
+    sink(ParquetTable(root.as_uri(), lambda: now_s + 7_200), said)
+    assert {name for name in _files(root.as_uri()) if name.startswith("day=")} == {
+        each["path"] for each in read_manifest(root.as_uri())["files"]
+    }
     assert rows_of("parquet", root.as_uri()) == expected(said)

@@ -80,7 +80,7 @@ def test_another_process_goes_on_where_the_table_ends(
     for n in range(1, len(said) + 1):  # a sink of its own for each message
         assert sink(tables(), said[:n]) == 1
     assert sink(tables(), said) == 0
-    assert numbers(tables().resume(None).marks) == {0: 5, 1: 2}
+    assert numbers(tables().look().marks) == {0: 5, 1: 2}
     assert rows_of(fmt, f"{tmp_path.as_uri()}/weights") == expected(said)
 
 
@@ -98,7 +98,7 @@ def test_messages_without_a_row_move_the_marks(tables: Callable[[], LakeTable], 
     table = tables()
     table.resume(about())
     table.commit(flush_of([message(0, row(0, final=False))], {}, FINAL))
-    assert numbers(tables().resume(None).marks) == {0: 1}
+    assert numbers(tables().look().marks) == {0: 1}
     assert rows_of(fmt, f"{tmp_path.as_uri()}/weights") == []
 
 
@@ -184,7 +184,7 @@ def test_samples_have_a_table_too(fmt: str, tmp_path: Path) -> None:
 
 def test_a_table_that_is_not_there_is_not_made_for_compaction(tables: Callable[[], LakeTable], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no table of 'sie sink'"):
-        tables().resume(None)
+        tables().visit()
     assert not list(tmp_path.iterdir())
 
 
@@ -218,22 +218,3 @@ def test_sql_alone_finds_the_files_of_a_parquet_table(tmp_path: Path) -> None:
     )
     query = "SELECT count(*), count(DISTINCT day) FROM read_parquet(getvariable('files'), union_by_name = true)"
     assert duckdb.sql(query).fetchall() == [(len(expected(replayed_topic())), 2)]
-
-
-def test_a_user_is_deleted_from_delta_while_the_sink_goes_on(tmp_path: Path) -> None:
-    """As docs/lakes.md has it."""
-    from deltalake import DeltaTable
-
-    url = f"{tmp_path.as_uri()}/weights"
-    said = [message(0, row(0, user_id="4711"), row(1)), message(1, row(2, user_id="4711"), row(3))]
-    table = place("delta", tmp_path.as_uri()).table("weights")
-    sink(table, said[:1])
-    theirs = DeltaTable(url)
-    theirs.delete('partition = 0 AND "offset" IN (0)')  # as of samples, which name no user
-    assert [each[1] for each in rows_of("delta", url)] == [1]
-    theirs.delete("user_id = '4711'")
-    theirs.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
-    table.commit(flush_of(said[1:], table._marks))  # type: ignore[attr-defined]  # it has not seen the deletion
-    assert [each[1] for each in rows_of("delta", url)] == [1, 2, 3]
-    files = list(tmp_path.rglob("*.parquet"))
-    assert len(files) == 2

@@ -54,6 +54,8 @@ DAMAGE: dict[str, tuple[str, Change]] = {
     "items below zero": ("items", put(0, -1)),
     "pairs of another partition": ("pairs", lambda column: column[::-1]),
     "a count below zero": ("neighbours.counts", put(0, -1.0)),
+    "a count that is no number": ("neighbours.counts", put(0, np.nan)),
+    "a count without end": ("popularity", put(0, np.inf)),
     "a category that there is not": ("popular.owner", put(0, 1)),
     "a category twice": ("categories", lambda column: np.array([2, 0, 0])),
     "no text": ("ids", put(0, 0xFF)),

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from sie_online.client.availability import Availability
 from sie_online.settings import Settings
+from streams.lake.metrics import SinkMetrics
 from streams.observe.broker_metrics import watch_broker
 from streams.observe.metrics import Metrics
 from streams.trainer.metrics import GATE_FIGURES, TrainerMetrics
@@ -43,6 +44,13 @@ def of_a_trainer() -> CollectorRegistry:
     return metrics.registry
 
 
+def of_a_sink() -> CollectorRegistry:
+    """All that a sink registers."""
+    metrics = SinkMetrics(["weights", "samples"])
+    watch_broker(metrics.registry, Availability(Settings()))
+    return metrics.registry
+
+
 def names(registry: CollectorRegistry) -> set[str]:
     """Of our metrics, as they are on the wire; of a histogram without the endings of its parts."""
     families = [family for family in registry.collect() if family.name.startswith("sie_")]
@@ -68,7 +76,12 @@ def queries() -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("title", "registry"), [("All of a worker's", of_a_worker()), ("All of a trainer's", of_a_trainer())]
+    ("title", "registry"),
+    [
+        ("All of a worker's", of_a_worker()),
+        ("All of a trainer's", of_a_trainer()),
+        ("All of a sink's", of_a_sink()),
+    ],
 )
 def test_the_page_lists_every_metric_and_no_other(title: str, registry: CollectorRegistry) -> None:
     listed = ROW.findall(section(title))
@@ -97,7 +110,7 @@ def used(queries: Iterable[str]) -> Iterator[str]:
 
 def test_queries_read_metrics_that_there_are() -> None:
     assert len(queries()) > 30
-    assert set(used(queries())) - names(of_a_worker()) - names(of_a_trainer()) == set()
+    assert set(used(queries())) <= names(of_a_worker()) | names(of_a_trainer()) | names(of_a_sink())
 
 
 def test_queries_are_promql(tmp_path: Path) -> None:

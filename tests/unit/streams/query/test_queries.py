@@ -18,6 +18,7 @@ import pytest
 from sie_online.client.rows import WeightRow
 from sie_online.settings import Settings
 from sie_online.shard import Shard
+from sie_online.unpacking import picked
 from streams.query.answers import Explanation, Revision, Weights
 from streams.query.routes import ROUTES
 from streams.query.service import reachable
@@ -226,6 +227,62 @@ def test_a_question_waits_for_the_batch_under_way_and_no_longer_than_it_may(make
         assert (await waiting).status == 200
 
     asking([QueryWorker(make(api={"timeout_s": 0.3}), EVENTS)], ask)
+
+
+def test_an_answer_from_many_messages_leaves_turns_to_others_between_any_two(
+    make: Make, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns, decoded_in = 0, list[int]()
+
+    def noted(message: bytes, rows: Any) -> Any:
+        decoded_in.append(turns)
+        return picked(message, rows)
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async def ask(session: aiohttp.ClientSession, worker: QueryWorker) -> None:
+        for first in range(0, len(EVENTS), 10):  # what settles later is in another message
+            worker.process(0, records_of(EVENTS)[first : first + 10])
+        turning = asyncio.create_task(turn())
+        for path in ("/v1/weights/e17", "/v1/explain/e17"):
+            decoded_in.clear()
+            assert (await get(session, worker.api.url + path, token)).status == 200
+            assert len(decoded_in) == len(set(decoded_in)) > 1
+        turning.cancel()
+
+    monkeypatch.setattr("streams.worker.recent.picked", noted)
+    asking([QueryWorker(make(), [])], ask)
+
+
+def test_a_batch_waits_for_the_questions_before_it_and_for_none_that_comes_later(make: Make, token: str) -> None:
+    async def ask(session: aiohttp.ClientSession, worker: QueryWorker) -> None:
+        (lease,) = worker.leases
+        done: list[str] = []
+
+        async def question(name: str) -> None:
+            await get(session, f"{worker.api.url}/v1/score?user=u1&item=i1", token)
+            done.append(name)
+
+        async def batch() -> None:
+            async with lease.processing:
+                done.append("batch")
+                await asyncio.sleep(0.05)  # the promise is that no later question is answered meanwhile
+                done.append("end of batch")
+
+        tasks = []
+        async with lease.processing:
+            for waiting in (question("before"), batch(), question("after")):
+                tasks.append(asyncio.create_task(waiting))
+                await asyncio.sleep(0.2)  # until it waits for the shard
+        await asyncio.gather(*tasks)
+        assert done.index("batch") < done.index("end of batch") < done.index("after")
+        assert "before" in done[: done.index("end of batch")]
+
+    asking([QueryWorker(make(), EVENTS)], ask)
 
 
 def test_more_requests_than_are_answered_at_once_are_told_to_come_back(make: Make, token: str) -> None:
