@@ -129,7 +129,7 @@ def _compact(place: Place, streams: Sequence[str]) -> None:
 def _sink(settings: Settings, streams: Sequence[str], order: Order, metrics_port: int | None) -> None:
     logs.set_up(settings.log_level)
     for writer in _run(settings, streams, order, metrics_port):
-        err.print(f"{writer.url}: {writer.rows:,} rows of {writer.rows_read:,} read")
+        err.print(f"{writer.url}: {writer.rows:,} rows of {writer.rows_read:,} read", soft_wrap=True)
         warn_unreadable(writer.unreadable, writer.topic)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,13 +60,18 @@ def chaos_settings(broker: Broker, store: str, name: str) -> Settings:
 
 
 def load_of(seed: int) -> Iterator[WireRecord]:
-    """Shoppers, bots, duplicates, unreadable records and erasures, without end."""
+    """Shoppers, bots, duplicates and unreadable records, without end."""
     for nth in itertools.count():
         scenario = Scenario(events=EVENTS, seed=seed * 1_000 + nth, hours=HOURS, start_ms=_start_ms(nth))
-        for n, record in enumerate(simulate(scenario).records(), 1):
-            yield record
-            if n % ERASED_EVERY == 0 and record.key:
-                yield from (erasure(record.key.decode(errors="replace"), partition) for partition in range(PARTITIONS))
+        yield from simulate(scenario).records()
+
+
+def with_erasures(records: Iterable[WireRecord]) -> Iterator[WireRecord]:
+    """``records``, and now and then the erasure of a user."""
+    for n, record in enumerate(records, 1):
+        yield record
+        if n % ERASED_EVERY == 0 and record.key:
+            yield from (erasure(record.key.decode(errors="replace"), partition) for partition in range(PARTITIONS))
 
 
 def _start_ms(nth: int) -> int:
@@ -137,7 +142,7 @@ def opened(settings: Settings, broker: Broker, folder: Path, command: Sequence[s
     with (
         running(CommitMonitor(settings)) as commits,
         running(RowMonitor(settings)) as rows,
-        writing(settings, load_of(seed), PER_S) as writer,
+        writing(settings, with_erasures(load_of(seed)), PER_S) as writer,
     ):
         try:
             yield Scene(settings, broker, fleet, commits, rows, writer, random.Random(seed))

@@ -97,7 +97,7 @@ class RecordingShard:
                 self.next_offset = batch.end
             framed = FramedRows.of(pa.RecordBatch.from_pylist(rows, SCHEMA))
             known_ms = rows[-1]["published_ms"] if rows else 0
-            ids = Text.of([row["event_id"].encode() for row in rows])
+            ids = Text.of([b"%d" % row["offset"] for row in rows])
             yield ShardOutput(framed, known_ms, NOTHING_GATHERED, [], counts, NOTHING_JUDGED, NO_NOISE, last, ids)
 
     def announced(self, model: str) -> int:
