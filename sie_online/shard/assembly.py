@@ -47,10 +47,14 @@ class ShardOutput:
 
 
 class Assembly:
-    """Makes a shard's outputs; keeps what may wait."""
+    """Makes a shard's outputs; keeps what may wait.
+
+    Attributes:
+        generation: stamped on what is said from now on.
+    """
 
     def __init__(self, settings: Settings, partition: int, generation: int) -> None:
-        self._generation = generation
+        self.generation = generation
         self._renderer = Renderer(settings.topics.events, partition, settings.kafka.max_message_bytes)
         self._gathering = Gathering(partition)
         self._nothing = self._renderer.samples(None, generation)
@@ -85,7 +89,7 @@ class Assembly:
         self._gathering.take(out, events, version)
         n = int(out.control["rows"][0])
         return ShardOutput(
-            framed=self._renderer.weights(out, self._generation, version),
+            framed=self._renderer.weights(out, self.generation, version),
             known_ms=int(out.rows["published_ms"][n - 1]) if n else 0,
             gathered=self.gathered(
                 samples=not gather or self._gathering.has_many_samples,
@@ -103,7 +107,7 @@ class Assembly:
 
     def gathered(self, *, samples: bool, statements: bool) -> Gathered:
         """What was gathered of those asked for; it waits no longer."""
-        framed = self._renderer.samples(self._gathering.settled(), self._generation) if samples else self._nothing
+        framed = self._renderer.samples(self._gathering.settled(), self.generation) if samples else self._nothing
         if not statements:
             return Gathered(framed, NO_STATEMENTS)
-        return Gathered(framed, self._gathering.stated(), self._gathering.recommended(self._generation))
+        return Gathered(framed, self._gathering.stated(), self._gathering.recommended(self.generation))

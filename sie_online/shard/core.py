@@ -62,7 +62,6 @@ class Shard:
         offset: int = 0,
     ) -> None:
         self.partition = partition
-        self.generation = generation
         self.next_offset = offset
         self.dead_letters = self.attributes_dropped = 0
         self.lists_begin_anew = False
@@ -102,6 +101,15 @@ class Shard:
         shard._schedule.restore(meta, artifacts or {})
         shard.lists_begin_anew = not shard._learned.restore(meta, pieces, artifacts or {})
         return shard
+
+    @property
+    def generation(self) -> int:
+        """Epoch of this ownership; to be set anew where an owner keeps the shard under another epoch."""
+        return self._assembly.generation
+
+    @generation.setter
+    def generation(self, epoch: int) -> None:
+        self._assembly.generation = epoch
 
     @property
     def clock_ms(self) -> int:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sie_online.pseudonyms import pseudonyms
 from sie_online.shard import Shard, ShardOutput
 from sie_online.statements import Recommendations, decode_recommendations
-from tests.support.events import batch, event, random_events, records, run, small_settings, weights
+from tests.support.events import batch, event, heartbeat, random_events, records, run, samples, small_settings, weights
 
 N = 150
 LENGTH = 5
@@ -53,6 +53,17 @@ def one_by_one() -> Said:
     made = said(outputs)
     assert sum(output.lists for output in outputs) == len(made) > N / 2
     return made
+
+
+def test_whoever_keeps_a_shard_under_another_epoch_says_everything_under_that_one() -> None:
+    shard = Shard(SETTINGS, 0, generation=3)
+    rows = records([*random_events(400, seed=4), heartbeat(100_000_000)])
+    for generation, part in ((3, rows[:200]), (5, rows[200:])):
+        shard.generation = generation
+        outputs = list(shard.process(batch(part)))
+        tables = [weights(outputs)] if generation == 3 else [weights(outputs), samples(outputs)]
+        assert [set(table["generation"].to_pylist()) for table in tables] == [{generation}] * len(tables)
+        assert {made.generation for _, made in said(outputs) if made is not None} == {generation}
 
 
 def test_a_list_is_said_whenever_an_event_has_changed_it_and_only_then() -> None:
